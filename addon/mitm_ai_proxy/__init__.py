@@ -1,0 +1,1 @@
+"""mitm-ai-proxy: a mitmproxy addon that stands between an application and the AI APIs it calls."""

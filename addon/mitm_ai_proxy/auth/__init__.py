@@ -1,0 +1,1 @@
+"""Credentials: from what the configuration holds to the value of an Authorization header."""

@@ -1,0 +1,46 @@
+"""One request and its answer as they travel: what the client asked, where it goes, what was changed and why.
+
+Plain data. Providers fill it, the gateway carries it out; it knows no sockets and no flows.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from .targets import Origin
+
+
+class Body(enum.Enum):
+    """What happens to a body on its way."""
+
+    STREAM = "stream"
+    """Pass on each piece as it arrives."""
+    PASS = "pass"  # noqa: S105 - not a password
+    """Pass on untouched; the proxy may keep a small one to show it."""
+    READ = "read"
+    """Hold until complete, then rewrite."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request on its way to a provider, and back.
+
+    `path` values are origin-form targets with their query. `api` is a name of apis.py, or None for a path that is no
+    known API. `task_kind` is a provider's own word for what the task is; `notes` say each rewrite in one line.
+    """
+
+    method: str
+    client_path: str
+    content_type: str = ""
+    origin: Origin | None = None
+    path: str = ""
+    api: str | None = None
+    request_body: Body = Body.PASS
+    answer_body: Body = Body.PASS
+    task_kind: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Add one line that says what was changed and what caused it."""
+        self.notes.append(text)

@@ -1,0 +1,209 @@
+"""Edits of single members of a JSON object that leave every other byte as it was.
+
+Validation is msgspec's; positions come from a scan that jumps over strings. Nothing is decoded and encoded again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+MAX_STEPS = 200_000
+"""Members, arrays and objects that one scan looks at; bounds the time that a hostile body can take."""
+
+_SPACE = re.compile(rb"[ \t\n\r]*")
+_SCALAR = re.compile(rb"[^,}\]\s]+")
+_ESCAPED_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+# Everything up to the next bracket or long string, in one match.
+_RUN = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]{1,200}+|\\.){0,8}+")*+', re.DOTALL)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+_valid = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+class JSONError(ValueError):
+    """The text is not one JSON object. The message says what is wrong and never quotes the text."""
+
+
+class Member(NamedTuple):
+    """One member of an object: its decoded key, and where key (with quotes) and value stand in the document."""
+
+    key: str
+    key_start: int
+    key_end: int
+    start: int
+    end: int
+
+
+class Edit(NamedTuple):
+    """Put `text` in the place of document[start:end]."""
+
+    start: int
+    end: int
+    text: bytes
+
+
+def check(document: bytes) -> None:
+    """Raise JSONError unless the document is one JSON value in UTF-8 (RFC 8259)."""
+    if not document or document.isspace():
+        raise JSONError("is empty")
+    if not document.isascii():
+        try:
+            document.decode()
+        except UnicodeDecodeError as error:
+            raise JSONError(f"is not UTF-8 (byte {error.start})") from None
+    try:
+        _valid(document)
+    except RecursionError:
+        raise JSONError("is nested too deeply") from None
+    except msgspec.DecodeError as error:
+        # Half a surrogate pair is legal in RFC 8259 (section 8.2) and comes from cut strings; msgspec refuses it.
+        if _SURROGATE.search(document) and _valid_for_json(document):
+            return
+        raise JSONError(f"is not valid JSON ({_reason(error)})") from None
+
+
+def members(document: bytes) -> list[Member]:
+    """The members of the object that the document holds, in order, repeated keys included.
+
+    Raises JSONError when the document is not exactly one JSON object.
+    """
+    check(document)
+    start = _skip_space(document, 0)
+    if document[start] != 0x7B:
+        raise JSONError("is not a JSON object")
+    return _scan(document, start)
+
+
+def members_of(document: bytes, member: Member) -> list[Member]:
+    """The members of an object that is itself the value of `member`; empty when the value is no object."""
+    return _scan(document, member.start) if document[member.start] == 0x7B else []
+
+
+def string_value(document: bytes, member: Member) -> str | None:
+    """The member's value when it is a string, else None."""
+    if document[member.start] != 0x22:
+        return None
+    return _decode_string(document[member.start : member.end])
+
+
+def string(value: str) -> bytes:
+    """A JSON string, in ASCII."""
+    return json.dumps(value).encode()
+
+
+def remove(found: list[Member], member: Member) -> Edit:
+    """The edit that takes a member and one comma beside it out of the object with these members."""
+    index = found.index(member)
+    if index + 1 < len(found):
+        return Edit(member.key_start, found[index + 1].key_start, b"")
+    if index > 0:
+        return Edit(found[index - 1].end, member.end, b"")
+    return Edit(member.key_start, member.end, b"")
+
+
+def apply(document: bytes, edits: Iterable[Edit]) -> bytes:
+    """The document with the edits made; they must not overlap."""
+    view = memoryview(document)
+    parts: list[memoryview | bytes] = []
+    position = 0
+    for edit in sorted(edits):
+        parts += (view[position : edit.start], edit.text)
+        position = edit.end
+    if not parts:
+        return document
+    parts.append(view[position:])
+    return b"".join(parts)
+
+
+def _scan(document: bytes, position: int) -> list[Member]:
+    """Members of the object that opens at `position` of a valid document."""
+    found: list[Member] = []
+    steps = 0
+    position = _skip_space(document, position + 1)
+    while document[position] != 0x7D:
+        key_start = position
+        key_end = _string_end(document, key_start)
+        start = _skip_space(document, _skip_space(document, key_end) + 1)
+        first = document[start]
+        if first == 0x22:
+            end = _string_end(document, start)
+        elif first in b"{[":
+            end, steps = _container_end(document, start, steps)
+        else:
+            scalar = _SCALAR.match(document, start)
+            end = scalar.end() if scalar else start
+        key = _decode_string(document[key_start:key_end])
+        found.append(Member(key, key_start, key_end, start, end))
+        steps = _step(steps)
+        position = _skip_space(document, end)
+        if document[position] == 0x2C:
+            position = _skip_space(document, position + 1)
+    return found
+
+
+def _step(steps: int) -> int:
+    if steps >= MAX_STEPS:
+        raise JSONError(f"has more than {MAX_STEPS} members, arrays and objects")
+    return steps + 1
+
+
+def _skip_space(document: bytes, position: int) -> int:
+    if document[position] > 0x20:
+        return position
+    space = _SPACE.match(document, position)
+    return space.end() if space else position
+
+
+def _string_end(document: bytes, start: int) -> int:
+    end = document.find(b'"', start + 1)
+    if document[end - 1] != 0x5C:
+        return end + 1
+    escaped = _ESCAPED_STRING.match(document, start)
+    return escaped.end() if escaped else end + 1
+
+
+def _container_end(document: bytes, position: int, steps: int) -> tuple[int, int]:
+    depth = 0
+    while True:
+        byte = document[position]
+        if byte == 0x22:
+            position = _string_end(document, position)
+        else:
+            steps = _step(steps)
+            position += 1
+            depth += 1 if byte in b"{[" else -1
+            if depth == 0:
+                return position, steps
+        run = _RUN.match(document, position)
+        position = run.end() if run else position
+
+
+def _decode_string(text: bytes) -> str:
+    if b"\\" not in text:
+        return text[1:-1].decode()
+    decoded = json.loads(text)
+    assert isinstance(decoded, str)
+    return decoded
+
+
+def _valid_for_json(document: bytes) -> bool:
+    """Python's own, slower judgement, which accepts half a surrogate pair; numbers are not built."""
+
+    def refuse(word: str) -> None:
+        raise ValueError(word)
+
+    try:
+        json.loads(document, parse_constant=refuse, parse_int=len, parse_float=len)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _reason(error: msgspec.DecodeError) -> str:
+    text = str(error).removeprefix("JSON is malformed: ")
+    return "it ends too early" if text == "Input data was truncated" else text

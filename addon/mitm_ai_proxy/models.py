@@ -1,0 +1,83 @@
+"""modelMapping: from the model a client asks for to the model its provider is asked for.
+
+Rules of the Higress ai-proxy plugin, with the file's order where the plugin has none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+_REFERENCE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)\})", re.ASCII)
+
+
+class Rule(NamedTuple):
+    """A pattern of modelMapping as written, and what it makes of a model: None when it does not match."""
+
+    pattern: str
+    apply: Callable[[str], str | None]
+
+
+class ModelMapping:
+    """An ordered modelMapping.
+
+    Exact names come first, then `prefix*` and `~regex` patterns in file order, then `*`. A value of "" keeps the
+    model. A regex is searched anywhere; every match is replaced, and the value may refer to groups as $1 or ${name}.
+    Raises ValueError, naming the pattern, when a regex cannot be compiled.
+    """
+
+    def __init__(self, mapping: Mapping[str, str]) -> None:
+        self._exact = {key: value for key, value in mapping.items() if not _is_pattern(key)}
+        self._rules = [_rule(key, value) for key, value in mapping.items() if _is_pattern(key) and key != "*"]
+        if "*" in mapping:
+            self._rules.append(_rule("*", mapping["*"]))
+
+    def __bool__(self) -> bool:
+        return bool(self._exact or self._rules)
+
+    def map(self, model: str) -> tuple[str, str | None]:
+        """The model to ask for, and the pattern that decided (None: no pattern matched, the model stays)."""
+        if model in self._exact:
+            return self._exact[model] or model, model
+        for rule in self._rules:
+            mapped = rule.apply(model)
+            if mapped is not None:
+                return mapped, rule.pattern
+        return model, None
+
+
+def _is_pattern(key: str) -> bool:
+    return key.startswith("~") or key.endswith("*")
+
+
+def _rule(key: str, value: str) -> Rule:
+    if not key.startswith("~"):
+        prefix = key.removesuffix("*")
+        return Rule(key, lambda model: (value or model) if model.startswith(prefix) else None)
+    try:
+        regex = re.compile(key[1:])
+    except re.error as error:
+        raise ValueError(f"{key!r} is not a regular expression ({error})") from None
+    return Rule(key, lambda model: _replace(regex, value, model))
+
+
+def _replace(regex: re.Pattern[str], value: str, model: str) -> str | None:
+    if not regex.search(model):
+        return None
+    return regex.sub(lambda match: _expand(value, match), model) if value else model
+
+
+def _expand(template: str, match: re.Match[str]) -> str:
+    """Go's regexp.Expand: $1, $name, ${name}; $$ is a dollar; an unknown group is empty."""
+
+    def group(reference: re.Match[str]) -> str:
+        if reference[1]:
+            return "$"
+        name = reference[2] or reference[3]
+        try:
+            return match[int(name) if name.isdigit() else name] or ""
+        except IndexError:
+            return ""
+
+    return _REFERENCE.sub(group, template)
