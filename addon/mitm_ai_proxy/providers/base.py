@@ -1,0 +1,177 @@
+"""What a provider is, and what all providers share: path, query, credential. No flows, no sockets, no clock of its own.
+
+A provider overrides what differs; a provider that speaks OpenAI's API overrides nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import ClassVar
+
+from .. import apis, json_edit, targets
+from ..apis import Call
+from ..auth.bearer import BearerTokens
+from ..config import SIDE_CALL_KEYS, TYPE_KEYS, Problem, ProviderConfig, nearest
+from ..errors import bad_body, unsupported_api
+from ..exchange import Body, Exchange
+from ..targets import Origin
+
+Clock = Callable[[], float]
+
+
+class Provider(ABC):
+    """One configured provider. Everything it decides is written into the Exchange it is given.
+
+    `default_capabilities` maps API names to upstream paths, in which `{names}` stand for the ids of the client's path.
+    """
+
+    type: ClassVar[str]
+    keys: ClassVar[frozenset[str]] = frozenset()
+    """Configuration keys beyond the common ones."""
+    ignored_keys: ClassVar[frozenset[str]] = SIDE_CALL_KEYS | TYPE_KEYS
+    """Keys of the Higress ai-proxy plugin that it accepts for this type, and that change nothing there either."""
+    default_capabilities: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, config: ProviderConfig, clock: Clock) -> None:
+        self.config = config
+        self.clock = clock
+        self.origin = config.provider_domain or self.default_origin(config)
+        self.capabilities = {**self.default_capabilities, **config.capabilities}
+        self._tokens = BearerTokens(config.api_tokens) if config.api_tokens else None
+
+    @classmethod
+    @abstractmethod
+    def default_origin(cls, config: ProviderConfig) -> Origin:
+        """Where requests go when `providerDomain` is not set."""
+
+    @classmethod
+    def problems(cls, config: ProviderConfig) -> Iterator[Problem]:
+        """What is wrong between keys that are each right by themselves."""
+        for name, path in config.capabilities.items():
+            key = f"capabilities.{name}"
+            known = {api.name: api.path for api in apis.APIS} | dict(cls.default_capabilities)
+            if name not in known:
+                yield Problem(key, f"unknown API{nearest(name, known)}")
+            elif missing := targets.placeholders(known[name]) - targets.placeholders(path):
+                yield Problem(key, f"the path has no place for {{{missing.pop()}}}")
+
+    def route(self, exchange: Exchange) -> None:
+        """Decide from the request's head where it goes and which bodies have to be read.
+
+        Raises Refusal for a request that must not be forwarded.
+        """
+        client_path, query = targets.split_query(exchange.client_path)
+        targets.check_path(client_path)
+        exchange.origin = self.origin
+        path = self.without_base_path(client_path)
+        if self.config.protocol == "original":
+            exchange.path = targets.join_query(self.with_base_path(path), query)
+            exchange.request_body = exchange.answer_body = Body.STREAM
+            exchange.note(f"sent to {self.origin}: protocol original")
+            return
+        call = self.detect(exchange.method, path)
+        if call is None:
+            exchange.path = targets.join_query(self.with_base_path(path), query)
+            exchange.note(f"sent to {self.origin}: the path is no API that {self.type} translates")
+            return
+        exchange.api = call.api.name
+        if call.api.name not in self.capabilities:
+            raise unsupported_api(self.type, str(call.api), self.offered())
+        for name, value in call.ids.items():
+            targets.check_id(name, value)
+        exchange.note(f"sent to {self.origin}: {exchange.api} of {self.type}")
+        self.route_api(exchange, call, query)
+
+    def detect(self, method: str, path: str) -> Call | None:
+        """The API that a client's method and path (no query, no base path) mean to this provider."""
+        return apis.detect(method, path)
+
+    def offered(self) -> list[str]:
+        """What this provider has, in a client's words, for a person who asked for something else."""
+        return [str(apis.BY_NAME[name]) for name in self.capabilities if name in apis.BY_NAME]
+
+    def route_api(self, exchange: Exchange, call: Call, query: str) -> None:
+        """Decide for a known API that this provider has."""
+        exchange.path = self.upstream_path(call.api.name, call.ids, query)
+        if self.config.model_mapping and exchange.method == "POST" and "json" in exchange.content_type:
+            exchange.request_body = Body.READ
+
+    def rewrite_request(self, exchange: Exchange, body: bytes) -> bytes:
+        """The request body to send, and the path if only the body can tell it. Called for Body.READ."""
+        document = object_members(body)
+        model = text_member(body, document, "model")
+        if model is None:
+            return body
+        mapped = self.map_model(exchange, model[1])
+        return json_edit.apply(body, replace_text(model[0], *mapped))
+
+    def rewrite_answer(self, exchange: Exchange, body: bytes) -> bytes:
+        """The answer's body for the client. Called for Body.READ and a 2xx status."""
+        return body
+
+    @property
+    def has_credential(self) -> bool:
+        """Whether a credential is configured. If so, none of the client's own travels on."""
+        return self._tokens is not None
+
+    def authorization(self, headers: Mapping[str, str]) -> str | None:
+        """The value of the one Authorization header to send; None leaves the client's headers as they are.
+
+        `headers` are the client's, and of use only where no credential is configured.
+        """
+        return self._tokens.authorization() if self._tokens else None
+
+    def upstream_path(self, capability: str, ids: Mapping[str, str], query: str) -> str:
+        """The path and query of a capability, with the ids and the client's query put in."""
+        path, own_query = targets.split_query(targets.fill(self.capabilities[capability], ids))
+        return targets.join_query(self.with_base_path(path), targets.merge_queries(own_query, query))
+
+    def without_base_path(self, path: str) -> str:
+        """The client's path without `basePath`, where that is to be removed."""
+        if self.config.base_path_handling != "removePrefix":
+            return path
+        return targets.remove_prefix(path, self.config.base_path)
+
+    def with_base_path(self, path: str) -> str:
+        """The upstream path with `basePath` (where that is to be prepended) and `providerBasePath` in front."""
+        if self.config.base_path_handling == "prepend":
+            path = targets.add_prefix(path, self.config.base_path)
+        return targets.add_prefix(path, self.config.provider_base_path)
+
+    def map_model(self, exchange: Exchange, model: str) -> tuple[str, str]:
+        """The model and what modelMapping makes of it."""
+        mapped, pattern = self.config.model_mapping.map(model)
+        if pattern is not None and mapped != model:
+            exchange.note(f"model {model} mapped to {mapped} by modelMapping {json.dumps(pattern)}")
+        return model, mapped
+
+
+def object_members(body: bytes) -> list[json_edit.Member]:
+    """The members of a request body that has to be a JSON object. Raises Refusal (400)."""
+    try:
+        return json_edit.members(body)
+    except json_edit.JSONError as error:
+        raise bad_body(f"The request body {error}.") from None
+
+
+def text_member(body: bytes, members: list[json_edit.Member], name: str) -> tuple[json_edit.Member, str] | None:
+    """The member of that name with its text, or None.
+
+    Raises Refusal (400) when it is no string or repeated.
+    """
+    found = [member for member in members if member.key == name]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise bad_body(f"{name} stands more than once in the request body.", param=name)
+    text = json_edit.string_value(body, found[0])
+    if text is None:
+        raise bad_body(f"{name} is not a string.", param=name)
+    return found[0], text
+
+
+def replace_text(member: json_edit.Member, before: str, after: str) -> list[json_edit.Edit]:
+    """The edit that changes a member's text; none when it stays, so that its bytes stay too."""
+    return [] if before == after else [json_edit.Edit(member.start, member.end, json_edit.string(after))]
