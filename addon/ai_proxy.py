@@ -1,0 +1,11 @@
+"""The script for mitmproxy: `mitmdump -s addon/ai_proxy.py`. It only finds the package beside it and hands over."""
+
+import sys
+
+# A reload runs this file again; without this, it would bring back the modules that are loaded already.
+for _name in [name for name in sys.modules if name.partition(".")[0] == "mitm_ai_proxy"]:
+    del sys.modules[_name]
+
+from mitm_ai_proxy.gateway import Gateway  # noqa: E402 - after the old modules are gone
+
+addons = [Gateway()]

@@ -1,0 +1,112 @@
+"""The command `ai-proxy`: starts mitmproxy's tools with the addon, checks a configuration, tells where the script is.
+
+What to do on requests is not decided here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+from . import providers
+from .config import ConfigurationError, nearest
+
+TOOLS: Final = {"start": "mitmdump", "web": "mitmweb", "console": "mitmproxy"}
+COMMANDS: Final = (*TOOLS, "check", "script")
+LISTEN: Final = ("127.0.0.1", "8080")
+HOME: Final = "AI_PROXY_HOME"
+"""Environment variable: where config.yaml is looked for when the current folder has none."""
+
+_DESCRIPTION = """\
+start    mitmdump with the addon, as a reverse proxy on 127.0.0.1:8080 (the default)
+web      the same with mitmweb
+console  the same with mitmproxy
+check    read the configuration and say what is wrong with it
+script   print the path of the addon's script, for mitmdump -s
+
+start, web and console hand all other arguments to mitmproxy's tool, for instance
+--mode regular, --listen-host ADDRESS, --listen-port PORT, --set connection_strategy=lazy.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (0 done, 1 configuration wrong, 2 usage)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(
+        prog="ai-proxy",
+        usage="ai-proxy [start|web|console|check|script] [--config PATH] [arguments of mitmproxy's tool]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=_DESCRIPTION,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", type=Path, metavar="PATH", help="configuration (default: config.yaml)")
+    command = words.pop(0) if words and not words[0].startswith("-") else "start"
+    if command not in COMMANDS:
+        parser.error(f"unknown command {command}{nearest(command, COMMANDS)}")
+    chosen, rest = parser.parse_known_args(words)
+    if rest and command not in TOOLS:
+        parser.error(f"{command} does not take {' '.join(rest)}")
+    if command == "script":
+        print(script())
+        return 0
+    path = chosen.config or default_config()
+    try:
+        settings = providers.load(path)
+    except ConfigurationError as error:
+        print(f"ai-proxy: {error}", file=sys.stderr)
+        return 1
+    if command == "check":
+        print(f"{path}: provider {settings.provider.type} at {settings.provider.origin}")
+        return 0
+    return _start(TOOLS[command], tool_arguments(path, str(settings.provider.origin), rest))
+
+
+def script() -> Path:
+    """The file for `mitmdump -s`: in a wheel inside the package, in a checkout beside it."""
+    package = Path(__file__).resolve().parent
+    installed = package / "script" / "ai_proxy.py"
+    return installed if installed.is_file() else package.parent / "ai_proxy.py"
+
+
+def default_config() -> Path:
+    """config.yaml of the current folder, else of AI_PROXY_HOME."""
+    here = Path("config.yaml")
+    home = os.environ.get(HOME)
+    return Path(home) / here if home and not here.exists() else here
+
+
+def tool_arguments(config: Path, origin: str, rest: Sequence[str]) -> list[str]:
+    """Arguments for one of mitmproxy's tools; those in `rest` win over our defaults."""
+    arguments = ["-s", str(script()), "--set", f"ai_config={config}"]
+    if not any(_is_option(word, "-m", "--mode") for word in rest):
+        arguments += ["--mode", f"reverse:{origin}", "--set", "connection_strategy=lazy"]
+    host, port = LISTEN
+    if not any(_is_option(word, "--listen-host") for word in rest):
+        arguments += ["--listen-host", host]
+    if not any(_is_option(word, "-p", "--listen-port") for word in rest):
+        arguments += ["--listen-port", port]
+    return [*arguments, *rest]
+
+
+def _is_option(word: str, *names: str) -> bool:
+    return any(
+        word == name or (word.startswith(f"{name}=") if name.startswith("--") else word.startswith(name))
+        for name in names
+    )
+
+
+def _start(tool: str, arguments: list[str]) -> NoReturn:
+    # The tool of this environment, which has the addon's dependencies, not whichever is first on the path.
+    program = shutil.which(tool, path=str(Path(sys.executable).parent)) or shutil.which(tool)
+    if program is None:
+        sys.exit(f"ai-proxy: {tool} is not installed beside {sys.executable}")
+    os.execv(program, [program, *arguments])  # noqa: S606 - no shell is wanted
+
+
+if __name__ == "__main__":
+    sys.exit(main())

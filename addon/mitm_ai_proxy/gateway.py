@@ -1,0 +1,381 @@
+"""The addon: options, hooks, and the way of one request through them. Knows mitmproxy, and no provider by name.
+
+What to rewrite is decided by providers; here it is carried out on flows, and whatever is in doubt is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from pathlib import Path
+from typing import Any, Final
+
+from mitmproxy import ctx, exceptions, http
+from mitmproxy.addonmanager import Loader
+from mitmproxy.proxy import mode_specs
+
+from . import body_limit, content_encoding, errors, guard, providers
+from .config import ConfigurationError
+from .errors import Refusal
+from .exchange import Body, Exchange
+from .guard import REDACTED, Flight, Guard, fail_closed
+from .json_edit import JSONError
+from .providers import Settings
+from .providers.base import Provider
+from .targets import Origin
+
+logger = logging.getLogger(__name__)
+
+OPTION: Final = "ai_config"
+SHOWN_BODY: Final = 1024 * 1024
+"""Bytes up to which a body that only passes is kept, so that mitmproxy can show it; longer ones are streamed."""
+WATCH_INTERVAL: Final = 0.5
+"""Seconds between two looks at the configuration file."""
+MARK: Final = "ai_proxy"
+"""Key in flow.metadata of a rewritten flow, which a later replay recognises."""
+NOWHERE: Final = Origin("http", "127.0.0.1", 0)
+"""Where a request stands while its body comes in: should the request hook be skipped, it cannot go out."""
+
+# The client's credentials, by the names that AI APIs give them.
+CLIENT_CREDENTIALS: Final = (
+    "authorization", "proxy-authorization", "x-api-key", "x-authorization", "api-key", "x-goog-api-key", "cookie",
+)  # fmt: skip
+# Content types that are read as they arrive, or that nobody reads in a proxy.
+STREAMED_TYPES: Final = ("video/", "audio/", "image/", "text/event-stream", "application/x-ndjson", "application/octet")
+
+
+class Gateway:
+    """mitm-ai-proxy as mitmproxy sees it."""
+
+    name = "ai_proxy"
+
+    def __init__(self) -> None:
+        self.settings: Settings | None = None
+        self._path = Path()
+        self._signature: tuple[int, ...] | None = None
+        self._guard = Guard(self.takes)
+        self._watcher: asyncio.Task[None] | None = None
+
+    # Life of the addon
+
+    def load(self, loader: Loader) -> None:
+        """Declare the options, and put the guard in place before anything can go wrong."""
+        self._guard = Guard.install(self.takes)
+        # mitmproxy drops a script without a word when a value of its option does not fit, and ignores unknown names.
+        for name, value in ctx.options.deferred.items():
+            if name.startswith("ai_") and name != OPTION:
+                logger.error("ai-proxy: unknown option %s; the one option is %s.", name, OPTION)
+            elif name == OPTION and len(getattr(value, "val", [value])) != 1:
+                logger.error("ai-proxy: %s takes one path.", OPTION)
+        loader.add_option(OPTION, str, "config.yaml", "Configuration of ai-proxy: which provider, which credential.")
+
+    def configure(self, updated: set[str]) -> None:
+        """Read the configuration when its path is set, and keep reverse mode from connecting ahead of time."""
+        if OPTION in updated:
+            path = Path(getattr(ctx.options, OPTION)).expanduser()
+            if self.settings is None:
+                self._path = path
+            try:
+                self._use(path)
+            except ConfigurationError as error:
+                if self.settings is not None:
+                    raise exceptions.OptionsError(str(error)) from None
+                # Logged and not raised: before start-up is complete it ends the process, and without a traceback.
+                logger.error("ai-proxy: %s", error)
+        if {"mode", "connection_strategy"} & updated:
+            _connect_late()
+
+    def running(self) -> None:
+        """Begin to watch the configuration file."""
+        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+        if ctx.options.connection_strategy != "lazy":
+            logger.info(
+                "ai-proxy: mitmproxy connects to the host that a client names before a request is rewritten; "
+                "--set connection_strategy=lazy avoids that."
+            )
+
+    def done(self) -> None:
+        """Stop watching. At the end of the process, leave no credential in flows that are saved unfinished."""
+        if self._watcher:
+            self._watcher.cancel()
+        if ctx.master.should_exit.is_set():
+            for flow in list(self._guard.flights):
+                _redact(flow)
+
+    def takes(self, flow: http.HTTPFlow) -> bool:
+        """Whether a flow is ours: all in reverse mode, else those to the configured hosts."""
+        if isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode):
+            return True
+        hosts = self.settings.takes if self.settings else _takes_by_default
+        request = flow.request
+        # The Host header is all there is where connections are redirected; where there are two, the target decides.
+        return hosts(request.pretty_host, request.port) or hosts(request.host, request.port)
+
+    # Way of a request
+
+    @fail_closed
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Route by the request's head: host, path and credential, or a refusal."""
+        if not guard.concerns(flow):
+            return
+        if flow.is_replay == "request" and MARK in flow.metadata:
+            self._replay(flow)
+        elif self.takes(flow):
+            flight = Flight(_exchange(flow), self.settings.provider if self.settings else None)
+            self._guard.flights[flow] = flight
+            try:
+                self._route(flow, flight)
+            except Refusal as refusal:
+                self._refuse(flow, flight, refusal)
+
+    @fail_closed
+    def request(self, flow: http.HTTPFlow) -> None:
+        """Rewrite what only the body could tell."""
+        flight = self._guard.flights.get(flow)
+        if flight is None or flight.ready or not guard.concerns(flow):
+            return
+        try:
+            self._rewrite_request(flow, flight)
+        except Refusal as refusal:
+            self._refuse(flow, flight, refusal)
+
+    @fail_closed
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """The provider has the credential: take it out of the flow. Decide whether the answer is held or streamed."""
+        flight = self._guard.flights.get(flow)
+        if flight is None or flight.refused or flow.response is None:
+            return
+        _redact(flow)
+        handling = flight.exchange.answer_body
+        content_type = flow.response.headers.get("Content-Type", "").lower()
+        if handling is Body.READ:
+            flow.response.stream = False
+        elif handling is Body.STREAM or content_type.startswith(STREAMED_TYPES):
+            flow.response.stream = True
+
+    @fail_closed
+    def response(self, flow: http.HTTPFlow) -> None:
+        """Rewrite an answer that was held."""
+        flight = self._guard.flights.pop(flow, None)
+        if flight is None or flow.response is None:
+            return
+        if flight.failed:
+            guard.answer(flow, errors.internal_error())
+        elif not flight.refused and flight.exchange.answer_body is Body.READ and flow.is_replay != "response":
+            self._rewrite_answer(flow, flight)
+        flow.comment = "; ".join(flight.exchange.notes)
+
+    @fail_closed
+    def error(self, flow: http.HTTPFlow) -> None:
+        """A flow that broke off: nothing is left to do but to forget the credential."""
+        if self._guard.flights.pop(flow, None) is not None:
+            _redact(flow)
+            body_limit.close_if_too_long(flow)
+
+    def stop(self, flow: http.HTTPFlow) -> None:
+        """What happens to a flow when a hook raised (see fail_closed)."""
+        flight = self._guard.flights.get(flow)
+        _redact(flow)
+        if flow.response is None or flight is None:
+            guard.answer(flow, errors.internal_error())
+        elif flow.response.stream:
+            flow.kill()
+        elif flow.response.raw_content is None:
+            # In responseheaders: an answer made now would get the body that is still to come.
+            flight.failed = True
+        else:
+            guard.answer(flow, errors.internal_error())
+        if flight is not None:
+            flight.refused = True
+
+    def _route(self, flow: http.HTTPFlow, flight: Flight) -> None:
+        _refuse_strangers(flow)
+        exchange, provider = flight.exchange, flight.provider
+        if provider is None:
+            raise errors.not_ready()
+        provider.route(exchange)
+        if provider.has_credential:
+            _drop_credentials(flow)
+        if exchange.request_body is Body.READ:
+            body_limit.hold(flow)
+            _send_to(flow, NOWHERE)
+            return
+        _send_to(flow, provider.origin)
+        flow.request.path = exchange.path
+        flow.request.stream = exchange.request_body is Body.STREAM or not body_limit.stream_above(flow, SHOWN_BODY)
+        _clear(flow, flight, provider)
+
+    def _rewrite_request(self, flow: http.HTTPFlow, flight: Flight) -> None:
+        exchange, provider = flight.exchange, flight.provider
+        assert provider is not None
+        request = flow.request
+        body = _decoded(request, body_limit.LIMIT)
+        rewritten = provider.rewrite_request(exchange, body)
+        _send_to(flow, provider.origin)
+        request.path = exchange.path
+        if rewritten is not request.raw_content:
+            request.headers.pop("Content-Encoding", None)
+            request.content = rewritten
+        if exchange.answer_body is Body.READ:
+            # Fewer forms to decode; the answer is small.
+            request.headers["Accept-Encoding"] = "identity"
+        else:
+            body_limit.stream_above(flow, SHOWN_BODY)
+        _clear(flow, flight, provider)
+
+    def _rewrite_answer(self, flow: http.HTTPFlow, flight: Flight) -> None:
+        response = flow.response
+        assert response is not None
+        assert flight.provider is not None
+        if not 200 <= response.status_code < 300:
+            return
+        try:
+            body = _decoded(response, body_limit.LIMIT)
+            rewritten = flight.provider.rewrite_answer(flight.exchange, body)
+        except (JSONError, Refusal) as error:
+            # The task may be paid for: an answer that cannot be read is better than none.
+            logger.warning("ai-proxy: the answer to %s is passed on as it came: %s", guard.describe(flow), error)
+            return
+        if rewritten is not response.raw_content:
+            response.headers.pop("Content-Encoding", None)
+            response.content = rewritten
+
+    def _replay(self, flow: http.HTTPFlow) -> None:
+        """A flow that was rewritten before is sent again: it only needs its credential anew."""
+        provider = self.settings.provider if self.settings else None
+        exchange = _exchange(flow)
+        flight = self._guard.flights[flow] = Flight(exchange, provider)
+        request = flow.request
+        origin = Origin(request.scheme, request.host, request.port)
+        if provider is None or origin != provider.origin:
+            message = "This flow was rewritten for another provider than the one that is configured now."
+            self._refuse(flow, flight, Refusal(400, message, code="provider_changed"))
+            return
+        mark = flow.metadata[MARK]
+        exchange.origin, exchange.path = origin, request.path
+        exchange.task_kind, exchange.answer_body = mark["task_kind"], Body(mark["answer_body"])
+        exchange.note("replayed: rewritten before, the credential is new")
+        _drop_credentials(flow)
+        _clear(flow, flight, provider)
+
+    def _refuse(self, flow: http.HTTPFlow, flight: Flight, refusal: Refusal) -> None:
+        _drop_credentials(flow)
+        flight.refused = True
+        flight.exchange.note(f"refused: {refusal.message}")
+        flow.comment = "; ".join(flight.exchange.notes)
+        logger.info("ai-proxy: %s %s: %s", refusal.status, guard.describe(flow), refusal.message)
+        guard.answer(flow, refusal)
+
+    # Configuration
+
+    def _use(self, path: Path) -> None:
+        """Put the file's configuration to use; on a ConfigurationError the old one stays."""
+        self._signature = _signature(path)
+        settings = providers.load(path)
+        self._path, self.settings = path, settings
+        self._guard.takes = self.takes
+        logger.info("ai-proxy: %s: provider %s at %s", path, settings.provider.type, settings.provider.origin)
+
+    async def _watch(self) -> None:
+        """Take a changed file up, without touching flows under way; report a bad one and keep the old."""
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL)
+            signature = _signature(self._path)
+            if signature == self._signature:
+                continue
+            self._signature = signature
+            try:
+                self._use(self._path)
+            except ConfigurationError as error:
+                kept = "the old configuration stays" if self.settings else "nothing is forwarded"
+                logger.error("ai-proxy: %s\n  (%s)", error, kept)
+            except Exception as error:
+                logger.error("ai-proxy: %s while reading %s", type(error).__name__, self._path)
+
+
+def _exchange(flow: http.HTTPFlow) -> Exchange:
+    request = flow.request
+    return Exchange(request.method, request.path, request.headers.get("Content-Type", "").lower())
+
+
+def _drop_credentials(flow: http.HTTPFlow) -> None:
+    for name in CLIENT_CREDENTIALS:
+        flow.request.headers.pop(name, None)
+
+
+def _send_to(flow: http.HTTPFlow, origin: Origin) -> None:
+    request = flow.request
+    request.scheme = origin.scheme
+    request.port = origin.port
+    request.host = origin.host
+    request.host_header = origin.authority
+
+
+def _clear(flow: http.HTTPFlow, flight: Flight, provider: Provider) -> None:
+    """All is rewritten: the credential, last, and the mark that lets the flow out."""
+    authorization = provider.authorization(flow.request.headers)
+    if authorization is not None:
+        flow.request.headers["Authorization"] = authorization
+    exchange = flight.exchange
+    flow.metadata[MARK] = {"task_kind": exchange.task_kind, "answer_body": exchange.answer_body.value}
+    flow.comment = "; ".join(exchange.notes)
+    flight.ready = True
+
+
+def _redact(flow: http.HTTPFlow) -> None:
+    if "Authorization" in flow.request.headers:
+        flow.request.headers["Authorization"] = REDACTED
+
+
+def _decoded(message: http.Message, limit: int) -> bytes:
+    try:
+        return content_encoding.decode(message.raw_content or b"", message.headers.get("Content-Encoding", ""), limit)
+    except ValueError as error:
+        raise errors.bad_body(f"The body {error}.", param="Content-Encoding") from None
+
+
+def _refuse_strangers(flow: http.HTTPFlow) -> None:
+    """Whoever can send a request here spends the provider's money: not other machines, not web pages, by accident."""
+    mode = flow.client_conn.proxy_mode
+    if isinstance(mode, mode_specs.ReverseMode | mode_specs.RegularMode | mode_specs.UpstreamMode):
+        peer = flow.client_conn.peername
+        listens_everywhere = not (mode.custom_listen_host or ctx.options.listen_host)
+        if listens_everywhere and peer and not _is_loopback(peer[0]):
+            raise Refusal(
+                403,
+                "ai-proxy serves other machines only when it is told so: start it with --listen-host ADDRESS.",
+                code="not_local",
+            )
+    if isinstance(mode, mode_specs.ReverseMode) and flow.request.headers.get("Sec-Fetch-Site") == "cross-site":
+        raise Refusal(403, "ai-proxy does not serve pages of other sites.", code="cross_site")
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return (mapped or parsed).is_loopback
+
+
+def _connect_late() -> None:
+    """In reverse mode mitmproxy connects to its target with each client, though every request goes to the provider."""
+    options: Any = ctx.options
+    modes = [mode_specs.ProxyMode.parse(mode) for mode in options.mode]
+    if options.connection_strategy != "lazy" and all(isinstance(mode, mode_specs.ReverseMode) for mode in modes):
+        options.update(connection_strategy="lazy")
+
+
+def _takes_by_default(host: str, port: int) -> bool:
+    return any(pattern.matches(host, port) for pattern in providers.DEFAULT_HOSTS)
+
+
+def _signature(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file does; None when it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,0 +1,146 @@
+"""The last link of mitmproxy's own chain: no flow that the gateway should have rewritten goes out un-rewritten.
+
+It stands outside the script, so that it also holds when the script fails to load, raises, or is skipped.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
+
+from mitmproxy import ctx, http
+
+from . import body_limit, errors
+from .errors import Refusal
+from .exchange import Exchange
+from .providers.base import Provider
+
+logger = logging.getLogger(__name__)
+
+NAME: Final = "ai_proxy_guard"
+REDACTED: Final = "[sent to the provider, not kept]"
+
+
+@dataclass(slots=True)
+class Flight:
+    """A flow that the gateway took: its exchange and provider, and how far it is.
+
+    `ready`: everything has been rewritten, it may go out. `refused`: answered here. `failed`: our code raised on the
+    way back. All of them survive a reload of the script.
+    """
+
+    exchange: Exchange
+    provider: Provider | None
+    ready: bool = False
+    refused: bool = False
+    failed: bool = False
+
+
+class Guard:
+    """An addon of its own. `takes` says which flows are the gateway's; the gateway replaces it."""
+
+    name = NAME
+
+    def __init__(self, takes: Callable[[http.HTTPFlow], bool]) -> None:
+        self.takes = takes
+        self.flights: WeakKeyDictionary[http.HTTPFlow, Flight] = WeakKeyDictionary()
+
+    @classmethod
+    def install(cls, takes: Callable[[http.HTTPFlow], bool]) -> Guard:
+        """Put a guard at the end of mitmproxy's chain; it takes over the flights of one that stands there."""
+        guard = cls(takes)
+        before = ctx.master.addons.get(NAME)
+        if before is not None:
+            guard.flights = before.flights
+            # Until there is a configuration, what was taken before stays taken.
+            guard.takes = before.takes
+            ctx.master.addons.remove(before)
+        ctx.master.addons.add(guard)
+        return guard
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Refuse what the gateway did not see, or what another addon sent elsewhere."""
+        if not concerns(flow):
+            return
+        flight = self.flights.get(flow)
+        if flight is None:
+            if self.takes(flow):
+                self._refuse(flow)
+        elif flight.ready and not _is_on_course(flow, flight):
+            self._refuse(flow)
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        """Refuse what the gateway did not finish, or what another addon sent elsewhere."""
+        if not concerns(flow) or flow.request.stream:
+            return
+        flight = self.flights.get(flow)
+        if flight is None:
+            if self.takes(flow):
+                self._refuse(flow)
+        elif not (flight.ready and _is_on_course(flow, flight)):
+            self._refuse(flow)
+
+    def _refuse(self, flow: http.HTTPFlow) -> None:
+        logger.warning("ai-proxy: %s was not forwarded: it was not rewritten completely.", describe(flow))
+        if "Authorization" in flow.request.headers:
+            flow.request.headers["Authorization"] = REDACTED
+        answer(flow, errors.not_rewritten())
+
+
+def concerns(flow: http.HTTPFlow) -> bool:
+    """Whether a flow is still on its way to somewhere: not read from a file, not in error, not answered yet."""
+    return flow.live and flow.error is None and flow.response is None
+
+
+def answer(flow: http.HTTPFlow, refusal: Refusal) -> None:
+    """Answer a flow here, with OpenAI's error object; it is not forwarded then. Its body still comes in, bounded."""
+    body = b"" if flow.request.method == "HEAD" else refusal.body()
+    flow.response = http.Response.make(refusal.status, body, {"Content-Type": "application/json"})
+    body_limit.hold(flow)
+
+
+def describe(flow: http.HTTPFlow) -> str:
+    """Method and path of a request, without its query, for a log line."""
+    return f"{flow.request.method} {flow.request.path.partition('?')[0]}"
+
+
+_Hook = TypeVar("_Hook", bound=Callable[..., None])
+
+
+def fail_closed(hook: _Hook) -> _Hook:
+    """A hook that answers 500 when it raises, where mitmproxy would let the flow go on as it is.
+
+    One log line says where, without the text of the exception, which may quote a body.
+    """
+
+    @functools.wraps(hook)
+    def closed(self: Any, flow: http.HTTPFlow) -> None:
+        try:
+            hook(self, flow)
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(frame.filename).name}:{frame.lineno}"
+            # No traceback, which may show a secret; no error either, which would end mitmproxy while it starts.
+            logger.warning(
+                "ai-proxy: %s in %s (%s); %s was stopped.", type(error).__name__, hook.__name__, place, describe(flow)
+            )
+            self.stop(flow)
+
+    return closed  # type: ignore[return-value]
+
+
+def _is_on_course(flow: http.HTTPFlow, flight: Flight) -> bool:
+    """Whether a flow goes where its credential belongs."""
+    origin = flight.exchange.origin
+    request = flow.request
+    return origin is not None and (request.scheme, request.host, request.port) == (
+        origin.scheme,
+        origin.host,
+        origin.port,
+    )
