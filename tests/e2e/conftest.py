@@ -1,0 +1,95 @@
+"""Fixtures of the end-to-end tests: an upstream, and mitmdump processes that are shared where a test only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.e2e.proxy import Proxy
+from tests.e2e.upstream import Upstream
+
+ACCESS_KEY = "access-key-of-the-tests"
+SECRET_KEY = "secret-key-of-the-tests-0123456789"
+
+
+class StartProxy(Protocol):
+    """Start a proxy with a configuration (None: no ai_config option) and arguments for the tool."""
+
+    def __call__(self, config: str | None, *arguments: str, wait: bool = True, **settings: object) -> Proxy: ...
+
+
+@pytest.fixture(scope="session")
+def upstream_server() -> Iterator[Upstream]:
+    server = Upstream()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def upstream(upstream_server: Upstream) -> Upstream:
+    """The provider, with nothing received yet."""
+    upstream_server.reset()
+    return upstream_server
+
+
+@pytest.fixture
+def kling(upstream: Upstream) -> str:
+    """A configuration whose provider is Kling at the upstream, with a key pair."""
+    return f"""
+provider:
+  type: kling
+  klingAccessKey: {ACCESS_KEY}
+  klingSecretKey: {SECRET_KEY}
+  providerDomain: http://{upstream.address}
+"""
+
+
+class Proxies:
+    """Starts proxies in folders of their own and ends them."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        self._started: list[Proxy] = []
+
+    def start(self, config: str | None, *arguments: str, wait: bool = True, **settings: object) -> Proxy:
+        folder = self._base / f"proxy-{len(self._started)}"
+        folder.mkdir()
+        if config is not None:
+            (folder / "config.yaml").write_text(config)
+        if not any(word in ("-m", "--mode") for word in arguments):
+            # Port 9 is nobody's: a connection to the target of the reverse mode would fail.
+            arguments = ("--mode", "reverse:http://127.0.0.1:9", *arguments)
+        proxy = Proxy(*arguments, folder=folder, **settings)  # type: ignore[arg-type]
+        self._started.append(proxy)
+        return proxy.started() if wait else proxy
+
+    def close(self) -> None:
+        for proxy in self._started:
+            proxy.close()
+
+
+@pytest.fixture
+def start_proxy(tmp_path: Path) -> Iterator[StartProxy]:
+    """Start a proxy for one test."""
+    proxies = Proxies(tmp_path)
+    yield proxies.start
+    proxies.close()
+
+
+@pytest.fixture(scope="session")
+def shared_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartProxy]:
+    """A proxy that other tests with the same configuration and arguments use too."""
+    proxies = Proxies(tmp_path_factory.mktemp("shared"))
+    known: dict[tuple[str | None, tuple[str, ...]], Proxy] = {}
+
+    def start(config: str | None, *arguments: str, wait: bool = True, **settings: object) -> Proxy:
+        key = (config, arguments)
+        if key not in known:
+            known[key] = proxies.start(config, *arguments, wait=wait, **settings)
+        return known[key]
+
+    yield start
+    proxies.close()

@@ -1,0 +1,148 @@
+"""A real mitmproxy tool in a process of its own, and raw HTTP to it. Used by the end-to-end tests."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.e2e import ready
+
+SCRIPT = Path(__file__).parents[2] / "addon" / "ai_proxy.py"
+DEADLINE = 20
+"""Seconds that anything may take before a test gives up."""
+
+
+def tool(name: str) -> str:
+    """mitmdump or mitmweb of the Python that runs the tests."""
+    found = shutil.which(name, path=str(Path(sys.executable).parent))
+    assert found, f"{name} is not installed beside {sys.executable}"
+    return found
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a client got."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+class Proxy:
+    """A running tool. `folder` is its current one, `port` where it listens, `log` what it wrote so far."""
+
+    def __init__(
+        self,
+        *arguments: str,
+        folder: Path,
+        environment: dict[str, str] | None = None,
+        script: Path | None = SCRIPT,
+        program: str = "mitmdump",
+    ) -> None:
+        command = [tool(program), "--set", f"confdir={folder / 'confdir'}"]
+        if script:
+            command += ["-s", str(script)]
+        command += ["--listen-port", "0", *arguments, "-s", str(Path(ready.__file__))]
+        if "--listen-host" not in arguments:
+            command += ["--listen-host", "127.0.0.1"]
+        self.folder = folder
+        self.log = ""
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    @property
+    def process_id(self) -> int:
+        """The tool's own."""
+        return self._process.pid
+
+    def started(self) -> Proxy:
+        """Wait until it listens and its start is over."""
+        line = self.wait_for(r"listening at (?:https?://)?(?:\*|[^\s]*?):(\d+)\.")
+        found = re.search(r":(\d+)\.\s*$", line)
+        assert found, line
+        self.port = int(found[1])
+        self.wait_for(ready.TEXT)
+        return self
+
+    def wait_for(self, pattern: str) -> str:
+        """The next line that the pattern is found in; fails when it does not come."""
+        while True:
+            try:
+                line = self._lines.get(timeout=DEADLINE)
+            except queue.Empty:
+                raise AssertionError(f"no line with {pattern!r} in:\n{self.log}") from None
+            assert line is not None, f"the process ended without a line with {pattern!r}:\n{self.log}"
+            self.log += line
+            if re.search(pattern, line):
+                return line
+
+    def ended(self) -> int:
+        """Wait until it has ended by itself; its exit status."""
+        status = self._process.wait(timeout=DEADLINE)
+        self._drain()
+        return status
+
+    def close(self) -> str:
+        """End it; all that it wrote."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        self._process.wait(timeout=DEADLINE)
+        self._drain()
+        return self.log
+
+    def _drain(self) -> None:
+        while (line := self._lines.get(timeout=DEADLINE)) is not None:
+            self.log += line
+        self._lines.put(None)
+        self._reader.join(timeout=DEADLINE)
+        assert self._process.stdout
+        self._process.stdout.close()
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Reply:
+        """One request on a connection of its own, its target sent as written."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
+        try:
+            connection.putrequest(method, target, skip_host="Host" in (headers or {}), skip_accept_encoding=True)
+            fields = dict(headers or {})
+            if body is not None and "Transfer-Encoding" not in fields:
+                fields.setdefault("Content-Length", str(len(body)))
+            for name, value in fields.items():
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            try:
+                response = connection.getresponse()
+            except http.client.HTTPException as error:
+                raise AssertionError(f"{type(error).__name__} to {method} {target}:\n{self.close()}") from None
+            return Reply(response.status, response.headers, response.read())
+        finally:
+            connection.close()

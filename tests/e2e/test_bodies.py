@@ -1,0 +1,317 @@
+"""Large, long-lasting, compressed and hostile bodies."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import random
+import socket
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import StartProxy
+from tests.e2e.proxy import DEADLINE, Proxy
+from tests.e2e.upstream import Answer, Received, Upstream
+
+MEBIBYTE = 1024 * 1024
+LIMIT = 100 * MEBIBYTE
+
+
+def _peak_memory(proxy: Proxy) -> int:
+    """The most memory that the process ever had, in bytes."""
+    status = Path(f"/proc/{proxy.process_id}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def _send(proxy: Proxy, pieces: Iterator[bytes], headers: dict[str, str]) -> tuple[int, int]:
+    """Send pieces until there are none or nobody takes them. The answer's status (0: closed), and how much went."""
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=DEADLINE)
+    sent = 0
+    chunked = "Transfer-Encoding" in headers
+    try:
+        connection.putrequest("POST", "/v1/videos")
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        try:
+            for piece in pieces:
+                connection.send(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+                sent += len(piece)
+            if chunked:
+                connection.send(b"0\r\n\r\n")
+            return connection.getresponse().status, sent
+        except (ConnectionError, http.client.HTTPException):
+            return 0, sent
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("expect", [False, True], ids=["", "expect-continue"])
+@pytest.mark.parametrize("mode", ["reverse:http://127.0.0.1:9", "regular"])
+def test_more_than_100_mebibytes_are_refused_without_filling_the_memory(
+    mode: str, expect: bool, kling: str, upstream: Upstream, start_proxy: StartProxy
+) -> None:
+    hosts = "hosts: [127.0.0.1]"
+    proxy = start_proxy(f"{kling}\n{hosts}", "--mode", mode)
+    extra = {"Expect": "100-continue"} if expect else {}
+    piece = b"x" * MEBIBYTE
+
+    declared, sent = _send(proxy, (piece for _ in range(1024)), {"Content-Length": str(1024 * MEBIBYTE), **extra})
+    assert declared in (413, 0)
+    assert sent < 32 * MEBIBYTE
+
+    chunked, sent = _send(proxy, (piece for _ in range(1024)), {"Transfer-Encoding": "chunked", **extra})
+    assert chunked in (413, 0)
+    assert LIMIT - MEBIBYTE <= sent < LIMIT + 32 * MEBIBYTE
+    assert _peak_memory(proxy) < 700 * MEBIBYTE
+
+    upstream.assert_untouched()
+    assert proxy.close().count("Request body exceeds") == 2
+
+
+def test_one_byte_more_than_the_limit_is_refused_and_the_limit_itself_is_not(
+    kling: str, upstream: Upstream, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy(kling)
+    head, tail = b'{"image":"', b'"}'
+    picture = b"x" * (LIMIT - len(head) - len(tail))
+
+    assert proxy.request("POST", "/v1/videos", head + picture + tail).status == 200
+    assert upstream.next().body == head + picture + tail
+    status, _ = _send(proxy, iter([head, picture, b"x", tail]), {"Content-Length": str(LIMIT + 1)})
+    assert status in (413, 0)
+    upstream.assert_untouched()
+
+
+def test_a_large_picture_arrives_to_the_byte(kling: str, upstream: Upstream, start_proxy: StartProxy) -> None:
+    # Options that make mitmproxy stream large bodies would take the body away from the rewrite.
+    proxy = start_proxy(kling, "--set", "stream_large_bodies=10k")
+    picture = random.Random(1).randbytes(5 * MEBIBYTE).hex().encode()
+    body = b'{"model":"m","image":"' + picture + b'\\/"}'
+
+    for _ in range(2):
+        reply = proxy.request("POST", "/v1/videos", body)
+        assert b"kling-i2v-" in reply.body
+        assert upstream.next().body == body.replace(b'"model"', b'"model_name"')
+
+    pieces = (body[start : start + 100_000] for start in range(0, len(body), 100_000))
+    assert _send(proxy, pieces, {"Transfer-Encoding": "chunked"}) == (200, len(body))
+    assert upstream.next().body == body.replace(b'"model"', b'"model_name"')
+
+
+def test_a_large_native_create_is_streamed_and_arrives_to_the_byte(
+    kling: str, upstream: Upstream, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy(kling)
+    body = random.Random(2).randbytes(3 * MEBIBYTE)
+
+    assert proxy.request("POST", "/v1/videos/text2video", body).status == 200
+    received = upstream.next()
+    assert received.body == body
+    assert received.one("Content-Length") == str(len(body))
+    assert received.one("Authorization")
+
+
+@pytest.mark.parametrize("bad", [b"\xff", b"\xed\xa0\x80", b"\xc0\x80"])
+def test_a_body_that_is_not_utf_8_is_refused(
+    bad: bytes, kling: str, upstream: Upstream, shared_proxy: StartProxy
+) -> None:
+    reply = shared_proxy(kling).request("POST", "/v1/videos", b'{"prompt":"' + bad + b'"}')
+
+    assert reply.status == 400
+    assert "not UTF-8" in json.loads(reply.body)["error"]["message"]
+    upstream.assert_untouched()
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_a_body_nested_without_end_is_refused(
+    opening: bytes, kling: str, upstream: Upstream, shared_proxy: StartProxy
+) -> None:
+    reply = shared_proxy(kling).request("POST", "/v1/videos", b'{"a":' + opening * 1_000_000)
+
+    assert reply.status == 400
+    assert "nested too deeply" in json.loads(reply.body)["error"]["message"]
+    upstream.assert_untouched()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encode"), [("gzip", gzip.compress), ("x-gzip", gzip.compress), ("deflate", zlib.compress)]
+)
+def test_a_compressed_create_is_read(
+    encoding: str, encode: object, kling: str, upstream: Upstream, shared_proxy: StartProxy
+) -> None:
+    assert callable(encode)
+    body = encode(b'{"model":"m","image":1}')
+    reply = shared_proxy(kling).request("POST", "/v1/videos", body, {"Content-Encoding": encoding})
+
+    assert reply.status == 200
+    received = upstream.next()
+    assert (received.target, received.body) == ("/v1/videos/image2video", b'{"model_name":"m","image":1}')
+    assert received.one("Content-Encoding") is None
+
+
+def test_a_body_that_grows_without_end_when_decoded_is_refused(
+    kling: str, upstream: Upstream, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy(kling)
+    packer = zlib.compressobj(1)
+    bomb = b"".join(packer.compress(b" " * MEBIBYTE) for _ in range(512)) + packer.flush()
+
+    reply = proxy.request("POST", "/v1/videos", bomb, {"Content-Encoding": "deflate"})
+
+    assert reply.status == 400
+    assert "longer than" in json.loads(reply.body)["error"]["message"]
+    assert _peak_memory(proxy) < 400 * MEBIBYTE
+    upstream.assert_untouched()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_compressed_answer_gets_its_prefix(
+    encoding: str, kling: str, upstream: Upstream, shared_proxy: StartProxy
+) -> None:
+    text = b'{"data":{"task_id":"1"}}'
+    packed = gzip.compress(text) if encoding == "gzip" else zlib.compress(text)
+    upstream.respond = lambda request: Answer(200, packed, (("Content-Encoding", encoding),), chunked=True)
+
+    reply = shared_proxy(kling).request("POST", "/v1/videos", b"{}", {"Accept-Encoding": "gzip"})
+
+    assert reply.body == b'{"data":{"task_id":"kling-t2v-1"}}'
+    assert reply.headers["Content-Encoding"] is None
+    assert upstream.next().one("Accept-Encoding") == "identity"
+
+
+def test_an_answer_that_cannot_be_decoded_is_passed_on(
+    kling: str, upstream: Upstream, shared_proxy: StartProxy
+) -> None:
+    upstream.respond = lambda request: Answer(200, b"packed", (("Content-Encoding", "br"),))
+
+    reply = shared_proxy(kling).request("POST", "/v1/videos", b"{}")
+
+    assert (reply.status, reply.body, reply.headers["Content-Encoding"]) == (200, b"packed", "br")
+
+
+@pytest.mark.parametrize("path", ["/v1/videos/kling-t2v-1", "/v1/videos/text2video/1", "/any"])
+def test_a_compressed_answer_that_is_not_ours_stays_compressed(
+    path: str, kling: str, upstream: Upstream, shared_proxy: StartProxy
+) -> None:
+    packed = gzip.compress(b'{"data":{"task_id":"1"}}')
+    upstream.respond = lambda request: Answer(200, packed, (("Content-Encoding", "gzip"),))
+
+    reply = shared_proxy(kling).request("GET", path, None, {"Accept-Encoding": "gzip, br"})
+
+    assert (reply.body, reply.headers["Content-Encoding"]) == (packed, "gzip")
+    assert upstream.next().one("Accept-Encoding") == "gzip, br"
+
+
+class Pausing:
+    """A provider that shows when the first part of a request arrives, and sends its answer in two parts."""
+
+    def __init__(self) -> None:
+        self.first_part, self.go_on = threading.Event(), threading.Event()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        connection, _ = self._socket.accept()
+        with connection, self._socket:
+            received = b""
+            while b"\r\n\r\nfirst" not in received:
+                received += connection.recv(65536)
+            self.first_part.set()
+            while not received.endswith(b"second"):
+                received += connection.recv(65536)
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n"
+            connection.sendall(head + b"first")
+            assert self.go_on.wait(DEADLINE)
+            connection.sendall(b"second")
+
+
+def test_protocol_original_streams_both_ways(start_proxy: StartProxy) -> None:
+    provider = Pausing()
+    proxy = start_proxy(
+        f"provider: {{type: kling, protocol: original, apiTokens: [t], providerDomain: 'http://{provider.address}'}}"
+    )
+    client = socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE)
+    with client:
+        client.sendall(b"POST /v1/videos HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\nfirst")
+        assert provider.first_part.wait(DEADLINE), "the first part was held back"
+        client.sendall(b"second")
+        answer = b""
+        while not answer.endswith(b"first"):
+            piece = client.recv(65536)
+            assert piece
+            answer += piece
+        provider.go_on.set()
+        while not answer.endswith(b"second"):
+            piece = client.recv(65536)
+            assert piece
+            answer += piece
+    assert b"Content-Length: 11" in answer
+
+
+def test_a_stream_of_events_is_not_held_back(kling: str, upstream: Upstream, start_proxy: StartProxy) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    go_on = threading.Event()
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, listener:
+            connection.recv(65536)
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+            connection.sendall(head + b"9\r\ndata: 1\n\n\r\n")
+            assert go_on.wait(DEADLINE)
+            connection.sendall(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
+
+    threading.Thread(target=serve, daemon=True).start()
+    port = listener.getsockname()[1]
+    proxy = start_proxy(f"provider: {{type: kling, apiTokens: [t], providerDomain: 'http://127.0.0.1:{port}'}}")
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=DEADLINE)
+    connection.request("GET", "/events")
+    response = connection.getresponse()
+    assert response.read(9) == b"data: 1\n\n"
+    go_on.set()
+    assert response.read() == b"data: 2\n\n"
+    connection.close()
+
+
+def test_a_head_request_that_is_refused_has_no_body(kling: str, upstream: Upstream, shared_proxy: StartProxy) -> None:
+    with socket.create_connection(("127.0.0.1", shared_proxy(kling).port), timeout=DEADLINE) as client:
+        client.sendall(b"HEAD /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while piece := client.recv(65536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def test_a_request_that_mitmproxy_refuses_stays_refused(
+    kling: str, upstream: Upstream, shared_proxy: StartProxy
+) -> None:
+    with socket.create_connection(("127.0.0.1", shared_proxy(kling).port), timeout=DEADLINE) as client:
+        client.sendall(
+            b"POST /v1/videos HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}"
+        )
+        assert client.recv(65536).startswith(b"HTTP/1.1 400")
+    upstream.assert_untouched()
+
+
+def test_requests_on_one_connection_do_not_mix(kling: str, upstream: Upstream, shared_proxy: StartProxy) -> None:
+    upstream.respond = _echo
+    connection = http.client.HTTPConnection("127.0.0.1", shared_proxy(kling).port, timeout=DEADLINE)
+    for body, path in ((b"{}", b"text2video"), (b"[]", None), (b'{"image":1}', b"image2video"), (b"{}", b"text2video")):
+        connection.request("POST", "/v1/videos", body)
+        response = connection.getresponse()
+        answer = response.read()
+        assert response.status == (200 if path else 400)
+        assert path is None or path in answer
+    connection.close()
+
+
+def _echo(request: Received) -> Answer:
+    return Answer(body=json.dumps({"task_id": request.target}).encode())

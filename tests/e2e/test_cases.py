@@ -1,0 +1,60 @@
+"""Every case of cases.yaml, through a real mitmdump, over sockets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import ACCESS_KEY, SECRET_KEY, StartProxy
+from tests.e2e.upstream import CREATED, Answer, Upstream, verified_claims
+
+TABLE = yaml.safe_load((Path(__file__).parent / "cases.yaml").read_text())
+KNOWN = {"name", "config", "request", "headers", "body", "sent", "reply", "answer", "status", "says"}
+
+
+@pytest.mark.parametrize("case", TABLE["cases"], ids=lambda case: case["name"].replace(" ", "-"))
+def test_a_request_becomes_what_the_table_says(
+    case: dict[str, Any], upstream: Upstream, shared_proxy: StartProxy
+) -> None:
+    assert case.keys() <= KNOWN
+    block = TABLE["configs"][case["config"]].format(upstream=upstream.address)
+    proxy = shared_proxy("provider:\n" + "".join(f"  {line}\n" for line in block.splitlines()))
+    status = case.get("status", 200)
+    answered = case["reply"].encode() if "reply" in case else CREATED
+    upstream.respond = lambda request: Answer(status, answered)
+
+    method, target = case["request"].split(" ", 1)
+    body = case["body"].encode() if "body" in case else None
+    reply = proxy.request(method, target, body, case.get("headers"))
+
+    assert reply.status == status
+    if "sent" not in case:
+        upstream.assert_untouched()
+        assert reply.headers["Content-Type"] == "application/json"
+        error = json.loads(reply.body)["error"]
+        assert case["says"] in error["message"]
+        assert error.keys() == {"message", "type", "param", "code"}
+        return
+    assert reply.body == case.get("answer", answered.decode()).encode()
+    received, sent = upstream.next(), case["sent"]
+    assert (received.method, received.target) == (method, sent["target"])
+    assert received.one("Host") == upstream.address
+    assert received.body == (sent["body"].encode() if "body" in sent else body or b"")
+    _check_authorization(received.one("Authorization"), sent.get("authorization"))
+    for name, value in sent.get("headers", {}).items():
+        assert received.one(name) == value
+    if "sk-client" not in sent.get("authorization", ""):
+        assert not any("sk-client" in value for _, value in received.headers)
+    upstream.assert_untouched()
+
+
+def _check_authorization(value: str | None, expected: str | None) -> None:
+    if expected == "jwt":
+        assert value is not None
+        assert verified_claims(value, SECRET_KEY)["iss"] == ACCESS_KEY
+    elif expected is not None:
+        assert value == expected

@@ -1,0 +1,101 @@
+"""The ways in: the wheel without a checkout, the command, and run.sh."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import StartProxy
+from tests.e2e.proxy import DEADLINE
+from tests.e2e.upstream import Upstream
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what a built wheel holds, and nothing of the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    subprocess.run([*pip, "wheel", "--no-deps", "-w", str(folder), str(ROOT)], check=True)
+    (wheel,) = folder.glob("*.whl")
+    site = folder / "site"
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True)
+    return site
+
+
+def _run(*command: str | Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("KLING_", "AI_PROXY_"))}
+    return subprocess.run(
+        [str(word) for word in command],
+        cwd=folder,
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE * 3,
+        check=False,
+    )
+
+
+def test_the_script_of_a_wheel_works_without_a_checkout(
+    installed: Path, kling: str, upstream: Upstream, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    command = (sys.executable, "-m", "mitm_ai_proxy.cli", "script")
+    printed = _run(*command, folder=tmp_path, PYTHONPATH=str(installed)).stdout.strip()
+    assert printed == str(installed / "mitm_ai_proxy" / "script" / "ai_proxy.py")
+
+    proxy = start_proxy(kling, script=Path(printed), environment={"PYTHONPATH": str(installed)})
+    assert b"kling-t2v-" in proxy.request("POST", "/v1/videos", b"{}").body
+    assert upstream.next().target == "/v1/videos/text2video"
+
+
+def test_the_wheel_holds_the_package_and_the_command_and_nothing_else(installed: Path) -> None:
+    top = {path.name for path in installed.iterdir()}
+    assert top == {"mitm_ai_proxy", "bin", *(name for name in top if name.startswith("mitm_ai_proxy-"))}
+    assert [path.name for path in (installed / "bin").iterdir()] == ["ai-proxy"]
+
+
+def _run_sh(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    # The environment that the tests run in, so that nothing is installed.
+    return _run(ROOT / "run.sh", *words, folder=folder, VENV=sys.prefix, **environment)
+
+
+needs_run_sh = pytest.mark.skipif(
+    not (Path(sys.prefix) / ".made-by-run.sh").exists(), reason="these tests do not run in an environment of run.sh"
+)
+
+
+@needs_run_sh
+@pytest.mark.parametrize("words", [("check",), ("start",), ("web",), (), ("-p", "0")])
+def test_without_a_credential_run_sh_says_in_one_line_which_variables_to_set(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = _run_sh(*words, folder=tmp_path)
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert "KLING_ACCESS_KEY and KLING_SECRET_KEY, or KLING_API_KEY" in line
+
+
+@needs_run_sh
+def test_run_sh_checks_the_configuration_of_the_current_folder_first(tmp_path: Path) -> None:
+    done = _run_sh("check", folder=tmp_path, KLING_API_KEY="x")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{ROOT / 'config.yaml'}: provider kling at https://api-singapore.klingai.com\n"
+
+    (tmp_path / "config.yaml").write_text("provider: {type: generic, genericHost: 'http://here.test:1'}")
+    done = _run_sh("check", folder=tmp_path)
+    assert done.stdout == "config.yaml: provider generic at http://here.test:1\n"
+
+
+@needs_run_sh
+def test_run_sh_hands_other_words_to_the_command(tmp_path: Path) -> None:
+    done = _run_sh("chekc", folder=tmp_path)
+
+    assert done.returncode == 2
+    assert "unknown command chekc; did you mean check?" in done.stderr

@@ -1,0 +1,104 @@
+"""What mitmdump does with a configuration or an option that is wrong: it ends, and says which key, and no more."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.conftest import StartProxy
+
+SECRET = "s3cr3t-value-that-must-not-be-shown"
+
+WRONG = {
+    "half a key pair": (
+        f"provider: {{type: kling, klingSecretKey: {SECRET}}}",
+        ["provider.klingAccessKey: is missing beside klingSecretKey"],
+    ),
+    "several problems at once": (
+        f"""
+provider:
+  type: kling
+  klingAccessKey: a
+  klingSecretKey: "{SECRET}\\nb"
+  klingTokenRefreshAhead: soon
+  apiToken: [{SECRET}]
+  protocol: orginal
+  providerDomain: ftp://x
+hots: [a]
+""",
+        [
+            "provider.klingTokenRefreshAhead: expected a whole number of seconds",
+            "provider.klingSecretKey: holds a line break",
+            "provider.apiToken: unknown key; did you mean apiTokens?",
+            "provider.protocol: unknown value 'orginal'; did you mean original?",
+            "provider.providerDomain: unknown scheme 'ftp'",
+            "hots: unknown key; did you mean hosts?",
+        ],
+    ),
+    "no credential": (
+        "provider: {type: kling, klingAccessKey: '${KLING_A:-}', klingSecretKey: '${KLING_S:-}'}",
+        ["provider.klingAccessKey: no credential", "KLING_A and KLING_S"],
+    ),
+    "a variable that is not set": (
+        "provider: {type: kling, apiTokens: ['${NOT_SET_ANYWHERE}']}",
+        ["provider.apiTokens[0]: the environment variable NOT_SET_ANYWHERE is not set"],
+    ),
+    "a type of nobody": ("provider: {type: klin}", ["provider.type: unknown type 'klin'; did you mean kling?"]),
+    "no provider": ("hosts: []", ["provider: is missing"]),
+    "no active provider": (
+        "providers: [{id: a, type: kling}, {id: b, type: kling}]",
+        ["activeProviderId: is missing: name the provider to use (known: a, b)"],
+    ),
+    "a line break in a token": (
+        f'provider: {{type: kling, apiTokens: ["{SECRET}\\n"]}}',
+        ["provider.apiTokens[0]: holds a line break"],
+    ),
+    "YAML that is none": (f"provider:\n  a: [{SECRET}\n  b: c", ["line 3: "]),
+    "a regular expression that is none": (
+        "provider: {type: kling, apiTokens: [t], modelMapping: {'~(': x}}",
+        ["provider.modelMapping: '~(' is not a regular expression"],
+    ),
+    "generic without a host": ("provider: {type: generic}", ["provider.genericHost: is missing"]),
+}
+
+
+@pytest.mark.parametrize(("config", "says"), WRONG.values(), ids=[name.replace(" ", "-") for name in WRONG])
+def test_a_wrong_configuration_ends_the_start(config: str, says: list[str], start_proxy: StartProxy) -> None:
+    proxy = start_proxy(config, wait=False)
+
+    assert proxy.ended() != 0
+    for text in says:
+        assert text in proxy.log
+    assert "Traceback" not in proxy.log
+    assert SECRET not in proxy.log
+
+
+def test_a_missing_configuration_ends_the_start(start_proxy: StartProxy) -> None:
+    proxy = start_proxy(None, wait=False)
+
+    assert proxy.ended() != 0
+    assert "config.yaml: cannot be read: No such file or directory" in proxy.log
+    assert "Traceback" not in proxy.log
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("ai_confg=x", "unknown option ai_confg"),
+        ("ai_record", "unknown option ai_record"),
+        ("ai_config", "ai_config takes one path"),
+    ],
+)
+def test_an_option_that_mitmproxy_would_drop_in_silence_ends_the_start(
+    option: str, says: str, kling: str, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy(kling, "--set", option, wait=False)
+
+    assert proxy.ended() != 0
+    assert says in proxy.log
+
+
+def test_an_option_given_twice_ends_the_start(kling: str, start_proxy: StartProxy) -> None:
+    proxy = start_proxy(kling, "--set", "ai_config=a", "--set", "ai_config=b", wait=False)
+
+    assert proxy.ended() != 0
+    assert "ai_config takes one path" in proxy.log
