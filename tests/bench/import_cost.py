@@ -1,0 +1,41 @@
+"""Run in a fresh interpreter: prints the milliseconds that importing the addon adds to what mitmproxy imports itself.
+
+The argument is the entry script. It is run, as by mitmproxy, and then every module of the package is imported that a
+request may need, so that putting an import off until then does not make it cheaper here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import runpy
+import sys
+import time
+
+# mitmdump is here before it loads a script.
+import mitmproxy.tools.dump
+import mitmproxy.tools.main  # noqa: F401
+
+# What other commands need and a proxied request does not.
+ELSEWHERE = {"__main__", "cli", "pytest_plugin", "simulator"}
+
+
+def main() -> None:
+    begin = time.perf_counter()
+    runpy.run_path(sys.argv[1])
+    import_all("mitm_ai_proxy")
+    print((time.perf_counter() - begin) * 1000)
+
+
+def import_all(package: str) -> None:
+    """Imports the modules of a package and of the packages inside it."""
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        if module.name not in ELSEWHERE:
+            name = f"{package}.{module.name}"
+            importlib.import_module(name)
+            if module.ispkg:
+                import_all(name)
+
+
+if __name__ == "__main__":
+    main()
