@@ -5,7 +5,9 @@ Names and paths: Higress ai-proxy plugin, API names; the video rows without a na
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 VIDEOS: Final = "openai/v1/videos"
@@ -86,7 +88,7 @@ class Call(NamedTuple):
     """A request's API and the ids in its path, as they stand there."""
 
     api: Api
-    ids: dict[str, str]
+    ids: Mapping[str, str]
 
 
 APIS: Final = tuple(Api(*row) for row in _ROWS)
@@ -104,6 +106,7 @@ for _api in APIS:
     _PATTERNS.setdefault(_api.path.split("/")[2], []).append((_api, re.compile(rf".*{_pattern(_api.path)}", re.DOTALL)))
 
 
+@functools.lru_cache(maxsize=256)  # a create has always the same path, a task's state is asked for often
 def detect(method: str, path: str) -> Call | None:
     """The API that a method and a path (no query) mean, whatever prefix the path has; None for no known one."""
     for word in dict.fromkeys(path.split("/")):

@@ -10,7 +10,7 @@ _DECODERS: Final = {"gzip": 47, "x-gzip": 47, "deflate": 47}
 
 
 def decode(body: bytes, content_encoding: str, limit: int) -> bytes:
-    """The body without its Content-Encoding (RFC 9110, section 8.4); at most `limit` bytes.
+    """The body without its Content-Encoding (RFC 9110, section 8.4); at most `limit` bytes where there was one.
 
     Raises ValueError with the end of a sentence that begins with "The body".
     """
