@@ -83,14 +83,23 @@ def default_config() -> Path:
 def tool_arguments(config: Path, origin: str, rest: Sequence[str]) -> list[str]:
     """Arguments for one of mitmproxy's tools; those in `rest` win over our defaults."""
     arguments = ["-s", str(script()), "--set", f"ai_config={config}"]
-    if not any(_is_option(word, "-m", "--mode") for word in rest):
+    if not _gives(rest, "mode", "-m", "--mode"):
         arguments += ["--mode", f"reverse:{origin}", "--set", "connection_strategy=lazy"]
     host, port = LISTEN
-    if not any(_is_option(word, "--listen-host") for word in rest):
+    if not _gives(rest, "listen_host", "--listen-host"):
         arguments += ["--listen-host", host]
-    if not any(_is_option(word, "-p", "--listen-port") for word in rest):
+    if not _gives(rest, "listen_port", "-p", "--listen-port"):
         arguments += ["--listen-port", port]
     return [*arguments, *rest]
+
+
+def _gives(rest: Sequence[str], option: str, *flags: str) -> bool:
+    """Whether the arguments set one of mitmproxy's options, by a flag or by `--set option=value`."""
+    by_name = any(
+        (word == "--set" and value.startswith(f"{option}=")) or word.startswith(f"--set={option}=")
+        for word, value in zip(rest, [*rest, ""][1:], strict=True)
+    )
+    return by_name or any(_is_option(word, *flags) for word in rest)
 
 
 def _is_option(word: str, *names: str) -> bool:

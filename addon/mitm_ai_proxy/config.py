@@ -46,10 +46,14 @@ _T = TypeVar("_T")
 
 
 class Problem(NamedTuple):
-    """One thing wrong: the key's path in the file (empty: the file itself), and a sentence."""
+    """One thing wrong: the key's path in the file (empty: the file itself), and a sentence.
+
+    `follows` are keys that are not complained about again: had they been right, this might be, too.
+    """
 
     key: str
     message: str
+    follows: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.key}: {self.message}" if self.key else self.message
@@ -149,16 +153,20 @@ def parse(
         raise ConfigurationError(source, [Problem(f"line {line}", _yaml_problem(error))]) from None
     except yaml.YAMLError:
         raise ConfigurationError(source, [Problem("", "holds a character that YAML does not allow")]) from None
-    except (RecursionError, ValueError):
+    except Exception:
+        # PyYAML's constructors raise whatever comes, with the value in the text.
         raise ConfigurationError(source, [Problem("", "holds a value that YAML cannot build")]) from None
     if not isinstance(document, dict):
         raise ConfigurationError(source, [Problem("", "needs a provider: block")])
 
     top = _Block("", document, environment, problems)
-    top.refuse_unknown(("provider", "providers", "activeProviderId", "hosts"))
-    hosts = top.take("hosts", _hosts, None)
-    block = _active_provider(top)
-    provider = _provider(block, types) if block else None
+    try:
+        top.refuse_unknown(("provider", "providers", "activeProviderId", "hosts"))
+        hosts = top.take("hosts", _hosts, None)
+        block = _active_provider(top)
+        provider = _provider(block, types) if block else None
+    except RecursionError:
+        raise ConfigurationError(source, [Problem("", "holds a value that contains itself")]) from None
     if problems or not provider:
         raise ConfigurationError(source, problems)
     return Config(provider, hosts)
@@ -183,11 +191,18 @@ def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
 
 
 class _Refused(Exception):
-    """A value that will not do. `where` continues the key's path; the message follows it."""
+    """A value that will not do, for one or more reasons: what continues the key's path, and a sentence."""
 
-    def __init__(self, message: str, where: str = "") -> None:
-        self.message = message
-        self.where = where
+    def __init__(self, *reasons: tuple[str, str]) -> None:
+        self.reasons = reasons
+
+
+class _Unknown(Exception):
+    """A word that is none of those known."""
+
+    def __init__(self, word: str, known: Iterable[str]) -> None:
+        self.word = word
+        self.known = known
 
 
 class _Block:
@@ -201,15 +216,28 @@ class _Block:
         self.environment = environment
         self.problems = problems
         self.variables: dict[str, tuple[str, ...]] = {}
+        self._refused: set[str] = set()
 
     def refuse(self, name: str, message: str) -> None:
         self.problems.append(Problem(f"{self.path}.{name}" if self.path else name, message))
+
+    def complains(self, *names: str) -> bool:
+        """Whether something is wrong with the value of one of these keys."""
+        return not self._refused.isdisjoint(names)
 
     def refuse_unknown(self, known: Iterable[str]) -> None:
         names = sorted(known)
         for name in self.values:
             if name not in names:
-                self.refuse(str(name), f"unknown key{nearest(str(name), names)}")
+                # Without a blank behind its colon, a key ends with its value.
+                key, colon, _ = str(name).partition(":")
+                problem = "no blank behind the colon" if colon else f"unknown key{nearest(key, names)}"
+                self.refuse(key, problem)
+
+    def refuse_word(self, name: str, kind: str, word: str, known: Iterable[str]) -> None:
+        """Complain about one of a few words; what came from the environment is not shown."""
+        shown = "" if name in self.variables else f" {word!r}"
+        self.refuse(name, f"unknown {kind}{shown}{nearest(word, known)} (known: {', '.join(known)})")
 
     def take(self, name: str, convert: Callable[[Any], _T], default: _T) -> _T:
         """The converted value of a key; the default where it is absent, null or refused."""
@@ -219,14 +247,20 @@ class _Block:
         try:
             return convert(self._substituted(name, value))
         except _Refused as refused:
-            self.refuse(f"{name}{refused.where}", refused.message)
+            self._refused.add(name)
+            for where, message in refused.reasons:
+                self.refuse(f"{name}{where}", message)
+        except _Unknown as unknown:
+            self._refused.add(name)
+            self.refuse_word(name, "value", unknown.word, unknown.known)
         except ValueError as error:
+            self._refused.add(name)
             self.refuse(name, str(error))
         return default
 
     def _substituted(self, name: str, value: Any, where: str = "") -> Any:
         """The value with `${NAME}` and `${NAME:-default}` replaced in every text of it."""
-        if isinstance(value, dict):
+        if isinstance(value, dict) and name in _MAPPINGS:
             # In the value of a regular expression, ${name} is a group of it (modelMapping).
             return {
                 key: item
@@ -247,7 +281,7 @@ class _Block:
             if found or (found is not None and default is None):
                 return found
             if default is None:
-                raise _Refused(f"the environment variable {variable} is not set", where)
+                raise _Refused((where, f"the environment variable {variable} is not set"))
             return str(default)
 
         return _VARIABLE.sub(replace, value)
@@ -282,18 +316,18 @@ def _chosen_provider(top: _Block, several: Any) -> _Block | None:
     if not isinstance(several, list) or not all(isinstance(item, dict) for item in several):
         top.refuse("providers", "expected a list of provider blocks")
         return None
-    identities = [str(item.get("id", "")) for item in several]
+    blocks = [_Block(f"providers[{i}]", item, top.environment, top.problems) for i, item in enumerate(several)]
+    identities = [block.take("id", _text, "") for block in blocks]
     chosen = top.take("activeProviderId", _text, "")
-    found = [index for index, identity in enumerate(identities) if chosen and identity == chosen]
+    found = [block for block, identity in zip(blocks, identities, strict=True) if chosen and identity == chosen]
     if len(found) == 1:
-        index = found[0]
-        return _Block(f"providers[{index}]", several[index], top.environment, top.problems)
+        return found[0]
     known = ", ".join(identity for identity in identities if identity) or "none"
     if found:
-        top.refuse("activeProviderId", f"{len(found)} providers have the id {chosen!r}")
+        top.refuse("activeProviderId", f"{len(found)} providers have this id")
     elif chosen:
         top.refuse("activeProviderId", f"no provider has this id{nearest(chosen, identities)} (known: {known})")
-    else:
+    elif not top.complains("activeProviderId"):
         top.refuse("activeProviderId", f"is missing: name the provider to use (known: {known})")
     return None
 
@@ -301,10 +335,11 @@ def _chosen_provider(top: _Block, several: Any) -> _Block | None:
 def _provider(block: _Block, types: Mapping[str, type[ProviderType]]) -> ProviderConfig | None:
     name = block.take("type", _text, "")
     if name not in types:
-        if "type" not in block.values or name:
-            known = ", ".join(sorted(types))
-            wrong = f"unknown type {name!r}{nearest(name, types)}" if name else "is missing"
-            block.refuse("type", f"{wrong} (known: {known})")
+        known = sorted(types)
+        if name:
+            block.refuse_word("type", "type", name, known)
+        elif not block.complains("type"):
+            block.refuse("type", f"is missing (known: {', '.join(known)})")
         return None
     provider_type = types[name]
     own = {key: _CONVERTERS[key] for key in _COMMON_KEYS | provider_type.keys}
@@ -314,16 +349,14 @@ def _provider(block: _Block, types: Mapping[str, type[ProviderType]]) -> Provide
         if not _is_off(block.values[key]):
             block.refuse(key, f"is not implemented for type {name}")
 
-    before = len(block.problems)
     fields: dict[str, Any] = {}
     for key, convert in own.items():
         value = block.take(key, convert, None)
         if value is not None:
             fields[_snake_case(key)] = value
     config = ProviderConfig(**fields, variables=block.variables)
-    complained = {problem.key.rsplit(".", 1)[-1].partition("[")[0] for problem in block.problems[before:]}
     for problem in provider_type.problems(config):
-        if problem.key not in complained:
+        if not block.complains(problem.key, *problem.follows):
             block.refuse(problem.key, problem.message)
     return config
 
@@ -333,7 +366,9 @@ def _snake_case(key: str) -> str:
 
 
 def _is_off(value: Any) -> bool:
-    return not value or (isinstance(value, dict) and value.get("enabled", True) is False)
+    if isinstance(value, dict):
+        value = value.get("enabled", bool(value))
+    return not value or value == "false"
 
 
 def _text(value: Any) -> str:
@@ -358,23 +393,32 @@ def _key_of_pair(value: Any) -> str:
     return _credential(value.strip() if isinstance(value, str) else value)
 
 
-def _tokens(value: Any) -> tuple[Secret, ...]:
-    tokens = []
-    for index, item in enumerate(value if isinstance(value, list) else [value]):
+def _each(items: Iterable[tuple[str, Any]], convert: Callable[[Any], _T]) -> list[_T]:
+    """All items converted, each with what names it in the key's path; refused together."""
+    converted, reasons = [], []
+    for where, item in items:
         try:
-            text = _credential(item)
+            converted.append(convert(item))
         except ValueError as error:
-            raise _Refused(str(error), f"[{index}]") from None
-        if text:
-            tokens.append(Secret(text))
-    return tuple(tokens)
+            reasons.append((where, str(error)))
+    if reasons:
+        raise _Refused(*reasons)
+    return converted
+
+
+def _list(value: Any) -> list[tuple[str, Any]]:
+    return [(f"[{index}]", item) for index, item in enumerate(value if isinstance(value, list) else [value])]
+
+
+def _tokens(value: Any) -> tuple[Secret, ...]:
+    return tuple(Secret(text) for text in _each(_list(value), _credential) if text)
 
 
 def _one_of(*words: str) -> Callable[[Any], str]:
     def convert(value: Any) -> str:
         text = _text(value)
         if text not in words:
-            raise ValueError(f"unknown value {text!r}{nearest(text, words)} (known: {', '.join(words)})")
+            raise _Unknown(text, words)
         return text
 
     return convert
@@ -393,45 +437,49 @@ def _seconds(below: int) -> Callable[[Any], int]:
 def _texts(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         raise ValueError("expected a mapping of names to texts")
-    texts = {}
-    for key, item in value.items():
-        try:
-            # A null is what `name:` without a value means in YAML, and "" is what was meant.
-            texts[_text(key)] = "" if item is None else _text(item)
-        except ValueError as error:
-            raise _Refused(str(error), f".{key}") from None
-    return texts
+
+    def pair(item: tuple[Any, Any]) -> tuple[str, str]:
+        # A null is what `name:` without a value means in YAML, and "" is what was meant.
+        return _text(item[0]), "" if item[1] is None else _text(item[1])
+
+    return dict(_each([(f".{item[0]}", item) for item in value.items()], pair))
 
 
 def _model_mapping(value: Any) -> ModelMapping:
     return ModelMapping(_texts(value))
 
 
+def _is_path(text: str) -> bool:
+    return text.isascii() and text.isprintable() and not any(character in text for character in " ?#")
+
+
 def _path(value: Any) -> str:
     """A path prefix: with a slash in front, none at its end, no query."""
     text = _text(value)
-    if not text.isascii() or not text.isprintable() or any(character in text for character in " ?#"):
+    if not _is_path(text) or any(segment in (".", "..") for segment in text.split("/")):
         raise ValueError("expected a path without a query")
     text = text.rstrip("/")
     return text if not text or text.startswith("/") else f"/{text}"
 
 
 def _capabilities(value: Any) -> dict[str, str]:
+    def check(path: str) -> None:
+        if not path.startswith("/") or not _is_path(path.replace("?", "", 1)):
+            raise ValueError("expected a path that begins with a slash")
+
     paths = _texts(value)
-    for name, path in paths.items():
-        if not path.startswith("/") or "#" in path or " " in path or not path.isprintable():
-            raise _Refused("expected a path that begins with a slash", f".{name}")
+    _each([(f".{name}", path) for name, path in paths.items()], check)
     return paths
 
 
 def _hosts(value: Any) -> tuple[HostPattern, ...]:
-    patterns = []
-    for index, item in enumerate(value if isinstance(value, list) else [value]):
+    def pattern(item: Any) -> HostPattern:
         try:
-            patterns.append(HostPattern(*split_host_port(_text(item))))
+            return HostPattern(*split_host_port(_text(item)))
         except ValueError as error:
-            raise _Refused(f"{error}: expected host or host:port", f"[{index}]") from None
-    return tuple(patterns)
+            raise ValueError(f"{error}: expected host or host:port") from None
+
+    return tuple(_each(_list(value), pattern))
 
 
 def _origin(value: Any) -> Origin | None:
@@ -439,6 +487,7 @@ def _origin(value: Any) -> Origin | None:
     return Origin.parse(text) if text else None
 
 
+_MAPPINGS: Final = frozenset({"capabilities", "modelMapping"})
 _CONVERTERS: Final[dict[str, Callable[[Any], Any]]] = {
     "type": _text,
     "id": _text,

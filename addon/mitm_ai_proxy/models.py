@@ -65,7 +65,16 @@ def _rule(key: str, value: str) -> Rule:
 def _replace(regex: re.Pattern[str], value: str, model: str) -> str | None:
     if not regex.search(model):
         return None
-    return regex.sub(lambda match: _expand(value, match), model) if value else model
+    if not value:
+        return model
+    parts: list[str] = []
+    position = -1
+    for match in regex.finditer(model):
+        # Go's ReplaceAll takes no empty match right behind another one.
+        if match.end() > position:
+            parts += (model[max(position, 0) : match.start()], _expand(value, match))
+            position = match.end()
+    return "".join([*parts, model[max(position, 0) :]])
 
 
 def _expand(template: str, match: re.Match[str]) -> str:

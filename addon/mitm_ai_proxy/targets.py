@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote, unquote_plus
 
 from .errors import bad_path
@@ -20,7 +20,10 @@ MAX_ID_LENGTH = 256
 _HOST_NAME = re.compile(r"(?=.{1,253}$)(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+# What most paths and ids look like: nothing in them needs a closer look.
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/_-]*")
+_PLAIN_ID = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ID_LENGTH}}}")
+_PLACEHOLDER = re.compile(r"\{([^{}/]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +33,16 @@ class Origin:
     scheme: str
     host: str
     port: int
+    authority: str = field(init=False, compare=False)
+    """What a Host header says: the port only when it is not the scheme's own."""
+
+    def __post_init__(self) -> None:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        authority = host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        object.__setattr__(self, "authority", authority)
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}"
-
-    @property
-    def authority(self) -> str:
-        """What a Host header says: the port only when it is not the scheme's own."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @classmethod
     def parse(cls, text: str) -> Origin:
@@ -51,7 +55,8 @@ class Origin:
             scheme, rest = "https", scheme
         scheme = scheme.lower()
         if scheme not in DEFAULT_PORTS:
-            raise ValueError(f"unknown scheme {scheme!r}: use http or https")
+            # More than letters may be a credential.
+            raise ValueError(f"unknown scheme{f' {scheme!r}' if scheme.isalpha() else ''}: use http or https")
         rest = rest.removesuffix("/")
         if "/" in rest or "?" in rest or "#" in rest:
             raise ValueError("has a path: give the host here and the path in providerBasePath")
@@ -65,7 +70,8 @@ def split_host_port(text: str) -> tuple[str, int | None]:
     """Read `host`, `host:port`, `[address]` or `[address]:port`; the host in lower case. Raises ValueError."""
     host, bracket, rest = text.removeprefix("[").partition("]") if text.startswith("[") else (text, "", "")
     if bracket:
-        ipaddress.IPv6Address(host)
+        if ipaddress.IPv6Address(host).scope_id:
+            raise ValueError("has a zone, which means something to this machine only")
         separator, port = rest[:1], rest[1:]
         if rest and separator != ":":
             raise ValueError("has text behind the address")
@@ -96,6 +102,8 @@ def check_path(path: str) -> None:
 
     Such a path could leave the provider's base path. Raises Refusal (400).
     """
+    if _PLAIN_PATH.fullmatch(path):
+        return
     decoded = unquote(path)
     if _CONTROL.search(decoded):
         raise bad_path("The path holds a control character.")
@@ -109,6 +117,8 @@ def check_id(name: str, value: str) -> None:
     That is: empty, `.`, `..`, longer than MAX_ID_LENGTH, bad percent-encoding, or a slash, backslash, question mark,
     number sign or control character, encoded or not. Raises Refusal (400).
     """
+    if _PLAIN_ID.fullmatch(value):
+        return
     if not value:
         raise bad_path(f"The {name} is empty.", param=name)
     if _BAD_PERCENT.search(value):
@@ -138,7 +148,7 @@ def remove_prefix(path: str, base: str) -> str:
 
 def add_prefix(path: str, base: str) -> str:
     """The path put below the base, unless it is there already."""
-    return path if not base or is_under(path, base) else base + path
+    return path if is_under(path, base) else base + path
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
@@ -156,6 +166,8 @@ def merge_queries(first: str, second: str) -> str:
 
     Source: Higress ai-proxy, kling (target's own query first, then the client's).
     """
+    if not first and not second:
+        return ""
     return "&".join(dict.fromkeys(part for part in (*first.split("&"), *second.split("&")) if part))
 
 
@@ -164,11 +176,13 @@ def take_parameter(query: str, name: str) -> tuple[str | None, str]:
 
     Names may be percent-encoded. A part whose name cannot be decoded stays; one whose value cannot, goes.
     """
+    if not query:
+        return None, ""
     value: str | None = None
     kept: list[str] = []
     for part in query.split("&"):
         key, _, raw = part.partition("=")
-        if _BAD_PERCENT.search(key) or unquote_plus(key) != name:
+        if unquote_plus(key) != name:
             kept.append(part)
         elif not _BAD_PERCENT.search(raw):
             value = unquote_plus(raw)

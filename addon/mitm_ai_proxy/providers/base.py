@@ -54,8 +54,12 @@ class Provider(ABC):
             known = {api.name: api.path for api in apis.APIS} | dict(cls.default_capabilities)
             if name not in known:
                 yield Problem(key, f"unknown API{nearest(name, known)}")
-            elif missing := targets.placeholders(known[name]) - targets.placeholders(path):
-                yield Problem(key, f"the path has no place for {{{missing.pop()}}}")
+                continue
+            named, given = targets.placeholders(known[name]), targets.placeholders(path)
+            for missing in sorted(named - given):
+                yield Problem(key, f"the path has no place for {{{missing}}}")
+            for unknown in sorted(given - named):
+                yield Problem(key, f"nothing is known to put into {{{unknown}}}{nearest(unknown, named)}")
 
     def route(self, exchange: Exchange) -> None:
         """Decide from the request's head where it goes and which bodies have to be read.
@@ -79,8 +83,6 @@ class Provider(ABC):
         exchange.api = call.api.name
         if call.api.name not in self.capabilities:
             raise unsupported_api(self.type, str(call.api), self.offered())
-        for name, value in call.ids.items():
-            targets.check_id(name, value)
         exchange.note(f"sent to {self.origin}: {exchange.api} of {self.type}")
         self.route_api(exchange, call, query)
 
@@ -94,7 +96,13 @@ class Provider(ABC):
 
     def route_api(self, exchange: Exchange, call: Call, query: str) -> None:
         """Decide for a known API that this provider has."""
+        for name, value in call.ids.items():
+            targets.check_id(name, value)
         exchange.path = self.upstream_path(call.api.name, call.ids, query)
+        self.read_for_model(exchange)
+
+    def read_for_model(self, exchange: Exchange) -> None:
+        """Hold the request's body if it may name a model that modelMapping has to map."""
         if self.config.model_mapping and exchange.method == "POST" and "json" in exchange.content_type:
             exchange.request_body = Body.READ
 

@@ -92,19 +92,19 @@ class Kling(Provider):
         access, secret = bool(config.kling_access_key), bool(config.kling_secret_key)
         if access != secret:
             given, missing = ("klingAccessKey", "klingSecretKey") if access else ("klingSecretKey", "klingAccessKey")
-            yield Problem(missing, f"is missing beside {given}{_set(config, missing)}")
+            yield Problem(missing, f"is missing beside {given}{_set(config, missing)}", (given,))
         elif not access and not config.api_tokens:
             pair = [name for key in ("klingAccessKey", "klingSecretKey") for name in config.variables.get(key, ())]
             single = config.variables.get("apiTokens", ())
             ways = [" and ".join(names) for names in (pair, single) if names]
             message = "no credential: give klingAccessKey and klingSecretKey, or apiTokens"
             hint = f" (in the environment: {', or '.join(ways)})" if ways else ""
-            yield Problem("klingAccessKey", message + hint)
+            yield Problem("klingAccessKey", message + hint, ("klingSecretKey", "apiTokens"))
 
     def detect(self, method: str, path: str) -> Call | None:
         """As OpenAI's, except where Kling's own paths look like OpenAI's."""
-        before, _, last = path.rpartition("/v1/videos/")
-        if before != path and last.split("/")[0].lower() in VIDEO_FAMILIES:
+        _, found, last = path.rpartition("/v1/videos/")
+        if found and last.split("/")[0].lower() in VIDEO_FAMILIES:
             return None
         return None if _is_native_image(path) else super().detect(method, path)
 
@@ -124,11 +124,14 @@ class Kling(Provider):
             exchange.task_kind = kind.name
             capability = kind.retrieve if call.api.name == TEXT2VIDEO.retrieve else call.api.name
             exchange.path = self.upstream_path(capability, {"video_id": video_id}, query)
+            self.read_for_model(exchange)
         else:
             super().route_api(exchange, call, query)
 
     def rewrite_request(self, exchange: Exchange, body: bytes) -> bytes:
         """A create: the path by the image fields, and `model` as `model_name`. All else stays to the byte."""
+        if exchange.api != TEXT2VIDEO.create:
+            return super().rewrite_request(exchange, body)
         members = object_members(body)
         image_field = next((member.key for member in members if member.key in IMAGE_FIELDS), None)
         kind = IMAGE2VIDEO if image_field else TEXT2VIDEO
@@ -200,8 +203,8 @@ def _task_of(exchange: Exchange, video_id: str, hint: str | None) -> tuple[TaskK
 
 
 def _is_native_image(path: str) -> bool:
-    before, _, last = path.rpartition("/v1/images/")
-    return before != path and last.split("/")[0] in IMAGE_FAMILIES
+    _, found, last = path.rpartition("/v1/images/")
+    return bool(found) and last.split("/")[0] in IMAGE_FAMILIES
 
 
 def _set(config: ProviderConfig, key: str) -> str:

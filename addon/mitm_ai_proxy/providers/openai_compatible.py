@@ -15,6 +15,7 @@ class OpenAI(Provider):
     """api.openai.com, or anything that serves the same paths. Without `apiTokens` the client's own key is sent on."""
 
     type = "openai"
+    ignored_keys = Provider.ignored_keys - {"openaiCustomUrl"}
     default_capabilities: ClassVar[dict[str, str]] = {
         api.name: api.path for api in apis.APIS if api.name.startswith("openai/")
     }
@@ -29,10 +30,9 @@ class OpenAI(Provider):
         own = super().authorization(headers)
         if own is not None:
             return own
-        key = next(
-            (headers[name] for name in ("x-api-key", "x-authorization", "authorization") if name in headers), None
-        )
-        return key if key is None or key.startswith("Bearer ") else f"Bearer {key}"
+        key = next(filter(None, map(headers.get, ("x-api-key", "x-authorization", "authorization"))), None)
+        # With a scheme it is a whole Authorization header already.
+        return key if key is None or " " in key else f"Bearer {key}"
 
 
 class Generic(Provider):
@@ -53,7 +53,7 @@ class Generic(Provider):
         """No host: without one, a credential could go anywhere."""
         yield from super().problems(config)
         if not (config.generic_host or config.provider_domain):
-            yield Problem("genericHost", "is missing; give genericHost or providerDomain")
+            yield Problem("genericHost", "is missing; give genericHost or providerDomain", ("providerDomain",))
 
     def detect(self, method: str, path: str) -> None:
         """Every path is passed on as it is."""

@@ -1,0 +1,67 @@
+"""Which static token a request gets, and that a secret does not show itself.
+
+How secrets come out of a configuration is config.py's; that none reaches a log is tested from end to end.
+"""
+
+from __future__ import annotations
+
+import random
+import traceback
+from collections.abc import Callable
+
+import pytest
+
+from mitm_ai_proxy.auth.bearer import BearerTokens
+from mitm_ai_proxy.auth.secret import Secret
+
+TEXT = "sk-never-shown"
+
+
+def test_the_only_token_is_used_each_time() -> None:
+    tokens = BearerTokens([Secret(TEXT)])
+    assert {tokens.authorization() for _ in range(3)} == {f"Bearer {TEXT}"}
+
+
+def test_the_choice_among_several_tokens_is_made_anew_each_time() -> None:
+    tokens = BearerTokens([Secret("one"), Secret("two"), Secret("three")])
+    random.seed(1)
+    assert {tokens.authorization() for _ in range(30)} == {"Bearer one", "Bearer two", "Bearer three"}
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        pytest.param(repr, id="repr"),
+        pytest.param(str, id="str"),
+        pytest.param(format, id="format"),
+        pytest.param("{0!r} {0!s} {0}".format, id="format string"),
+        pytest.param(lambda secret: "%s %r" % (secret, secret), id="percent"),  # noqa: UP031 - the old way is the case
+        pytest.param(lambda secret: repr({"key": [secret]}), id="container"),
+    ],
+)
+def test_a_secret_shows_only_that_it_is_one(show: Callable[[Secret], str]) -> None:
+    shown = show(Secret(TEXT))
+    assert "<secret>" in shown
+    assert TEXT not in shown
+
+
+def test_a_secret_is_not_in_a_traceback_with_its_local_variables() -> None:
+    def fail(secret: Secret) -> None:
+        raise ValueError(secret)
+
+    with pytest.raises(ValueError, match="<secret>") as caught:
+        fail(Secret(TEXT))
+    shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    assert "secret = <secret>" in shown
+    assert TEXT not in shown
+
+
+def test_a_secret_has_no_dictionary_that_a_debugging_aid_could_print() -> None:
+    assert not hasattr(Secret(TEXT), "__dict__")
+
+
+@pytest.mark.parametrize("text", [TEXT, ""])
+def test_a_secret_reveals_its_text_when_asked_and_is_false_when_empty(text: str) -> None:
+    secret = Secret(text)
+    assert secret.reveal() == text
+    assert bool(secret) is bool(text)
