@@ -31,30 +31,47 @@ class _Overlay:
         return self._changes[name] if name in self._changes else getattr(self._options, name)
 
 
-def hold(flow: http.HTTPFlow) -> None:
-    """Buffer this flow's bodies, whatever `stream_large_bodies` says, up to LIMIT or mitmproxy's own `body_size_limit`.
+def hold_request(flow: http.HTTPFlow) -> None:
+    """Buffer this request's body, whatever `stream_large_bodies` says, up to LIMIT or mitmproxy's `body_size_limit`.
 
-    A longer request is answered with 413, at once when its Content-Length says so; a longer answer with 502. Where
-    mitmproxy's layers are not as expected, the connection of a request that could be too long is closed instead.
+    A longer one is answered with 413, at once when its Content-Length says so. Where mitmproxy's layers are not as
+    expected, the connection of a request that could be too long is closed instead.
     """
     flow.request.stream = False
     if flow.request.raw_content is not None:
         return
-    own_limit = human.parse_size(ctx.options.body_size_limit)
-    limit = LIMIT if own_limit is None else min(own_limit, LIMIT)
-    length = flow.request.headers.get("Content-Length", "")
-    too_long = length.isascii() and length.isdigit() and int(length) > limit
+    length = _length(flow.request)
+    too_long = length is not None and length > LIMIT
     if too_long:
         # After a "100 Continue" mitmproxy does not answer with 413 any more; a client that waits for one sends anyway.
         flow.request.headers.pop("Expect", None)
-    held = _lay_over(flow, {"stream_large_bodies": None, "body_size_limit": "0" if too_long else str(limit)})
-    if not held and flow.killable and (too_long or "Transfer-Encoding" in flow.request.headers):
+    if not _hold(flow, length) and flow.killable and (too_long or "Transfer-Encoding" in flow.request.headers):
         flow.kill()
 
 
-def stream_above(flow: http.HTTPFlow, size: int) -> bool:
-    """Stream this flow's bodies once they are longer than `size` bytes; False when that cannot be arranged."""
-    return _lay_over(flow, {"stream_large_bodies": str(size)})
+def hold_answer(flow: http.HTTPFlow, response: http.Response) -> None:
+    """The same for the answer, in the responseheaders hook; a longer one becomes a 502."""
+    response.stream = False
+    _hold(flow, _length(response))
+
+
+def stream_long_request(flow: http.HTTPFlow, size: int) -> None:
+    """Stream this request's body if it is longer than `size` bytes, in the requestheaders hook."""
+    length = _length(flow.request)
+    if length is None:
+        # Also where that cannot be arranged: a body without bound is not to be kept.
+        flow.request.stream = flow.request.stream or not _lay_over(flow, {"stream_large_bodies": str(size)})
+    elif length > size:
+        flow.request.stream = True
+
+
+def stream_long_answer(flow: http.HTTPFlow, response: http.Response, size: int) -> None:
+    """The same for the answer, in the responseheaders hook."""
+    length = _length(response)
+    if length is None:
+        response.stream = response.stream or not _lay_over(flow, {"stream_large_bodies": str(size)})
+    elif length > size:
+        response.stream = True
 
 
 def close_if_too_long(flow: http.HTTPFlow) -> None:
@@ -67,6 +84,32 @@ def close_if_too_long(flow: http.HTTPFlow) -> None:
         client = handler.transports.get(flow.client_conn)
         if client and client.writer:
             asyncio.get_running_loop().call_later(CLOSE_DELAY, client.writer.close)
+
+
+def _length(message: http.Message) -> int | None:
+    """The length that an HTTP/1 message declares; None where only its end will tell."""
+    if not (message.is_http11 or message.is_http10):
+        return None
+    length = b"0" if isinstance(message, http.Request) else b""
+    for name, value in message.headers.fields:
+        lower = name.lower()
+        if lower == b"transfer-encoding":
+            return None
+        if lower == b"content-length":
+            length = value
+    return int(length) if length.isdigit() else None
+
+
+def _hold(flow: http.HTTPFlow, length: int | None) -> bool:
+    """Whether the limit holds for a body of this length, for which mitmproxy's options are laid over if need be."""
+    options = ctx.options
+    if length is not None and length <= LIMIT and not options.stream_large_bodies:
+        return True
+    own_limit = human.parse_size(options.body_size_limit)
+    limit = LIMIT if own_limit is None else min(own_limit, LIMIT)
+    # A length that is known to be too much need not come in up to the limit.
+    limit = limit if length is None or length <= limit else 0
+    return _lay_over(flow, {"stream_large_bodies": None, "body_size_limit": str(limit)})
 
 
 def _lay_over(flow: http.HTTPFlow, changes: dict[str, str | None]) -> bool:

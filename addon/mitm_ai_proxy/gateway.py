@@ -6,6 +6,7 @@ What to rewrite is decided by providers; here it is carried out on flows, and wh
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import logging
 from pathlib import Path
@@ -19,7 +20,7 @@ from . import body_limit, content_encoding, errors, guard, providers
 from .config import ConfigurationError
 from .errors import Refusal
 from .exchange import Body, Exchange
-from .guard import REDACTED, Flight, Guard, fail_closed
+from .guard import Flight, Guard, fail_closed
 from .json_edit import JSONError
 from .providers import Settings
 from .providers.base import Provider
@@ -38,9 +39,9 @@ NOWHERE: Final = Origin("http", "127.0.0.1", 0)
 """Where a request stands while its body comes in: should the request hook be skipped, it cannot go out."""
 
 # The client's credentials, by the names that AI APIs give them.
-CLIENT_CREDENTIALS: Final = (
-    "authorization", "proxy-authorization", "x-api-key", "x-authorization", "api-key", "x-goog-api-key", "cookie",
-)  # fmt: skip
+CLIENT_CREDENTIALS: Final = frozenset(
+    b"authorization proxy-authorization x-api-key x-authorization api-key x-goog-api-key cookie".split()
+)
 # Content types that are read as they arrive, or that nobody reads in a proxy.
 STREAMED_TYPES: Final = ("video/", "audio/", "image/", "text/event-stream", "application/x-ndjson", "application/octet")
 
@@ -101,7 +102,7 @@ class Gateway:
             self._watcher.cancel()
         if ctx.master.should_exit.is_set():
             for flow in list(self._guard.flights):
-                _redact(flow)
+                guard.redact(flow)
 
     def takes(self, flow: http.HTTPFlow) -> bool:
         """Whether a flow is ours: all in reverse mode, else those to the configured hosts."""
@@ -146,13 +147,14 @@ class Gateway:
         flight = self._guard.flights.get(flow)
         if flight is None or flight.refused or flow.response is None:
             return
-        _redact(flow)
+        guard.redact(flow)
         handling = flight.exchange.answer_body
-        content_type = flow.response.headers.get("Content-Type", "").lower()
         if handling is Body.READ:
-            flow.response.stream = False
-        elif handling is Body.STREAM or content_type.startswith(STREAMED_TYPES):
+            body_limit.hold_answer(flow, flow.response)
+        elif handling is Body.STREAM or _is_streamed_type(flow.response):
             flow.response.stream = True
+        else:
+            body_limit.stream_long_answer(flow, flow.response, SHOWN_BODY)
 
     @fail_closed
     def response(self, flow: http.HTTPFlow) -> None:
@@ -170,13 +172,13 @@ class Gateway:
     def error(self, flow: http.HTTPFlow) -> None:
         """A flow that broke off: nothing is left to do but to forget the credential."""
         if self._guard.flights.pop(flow, None) is not None:
-            _redact(flow)
+            guard.redact(flow)
             body_limit.close_if_too_long(flow)
 
     def stop(self, flow: http.HTTPFlow) -> None:
         """What happens to a flow when a hook raised (see fail_closed)."""
         flight = self._guard.flights.get(flow)
-        _redact(flow)
+        guard.redact(flow)
         if flow.response is None or flight is None:
             guard.answer(flow, errors.internal_error())
         elif flow.response.stream:
@@ -198,12 +200,15 @@ class Gateway:
         if provider.has_credential:
             _drop_credentials(flow)
         if exchange.request_body is Body.READ:
-            body_limit.hold(flow)
-            _send_to(flow, NOWHERE)
+            body_limit.hold_request(flow)
+            _place(flow, NOWHERE)
             return
         _send_to(flow, provider.origin)
         flow.request.path = exchange.path
-        flow.request.stream = exchange.request_body is Body.STREAM or not body_limit.stream_above(flow, SHOWN_BODY)
+        if exchange.request_body is Body.STREAM:
+            flow.request.stream = True
+        else:
+            body_limit.stream_long_request(flow, SHOWN_BODY)
         _clear(flow, flight, provider)
 
     def _rewrite_request(self, flow: http.HTTPFlow, flight: Flight) -> None:
@@ -215,13 +220,10 @@ class Gateway:
         _send_to(flow, provider.origin)
         request.path = exchange.path
         if rewritten is not request.raw_content:
-            request.headers.pop("Content-Encoding", None)
-            request.content = rewritten
+            _set_body(request, rewritten)
         if exchange.answer_body is Body.READ:
             # Fewer forms to decode; the answer is small.
             request.headers["Accept-Encoding"] = "identity"
-        else:
-            body_limit.stream_above(flow, SHOWN_BODY)
         _clear(flow, flight, provider)
 
     def _rewrite_answer(self, flow: http.HTTPFlow, flight: Flight) -> None:
@@ -238,8 +240,7 @@ class Gateway:
             logger.warning("ai-proxy: the answer to %s is passed on as it came: %s", guard.describe(flow), error)
             return
         if rewritten is not response.raw_content:
-            response.headers.pop("Content-Encoding", None)
-            response.content = rewritten
+            _set_body(response, rewritten)
 
     def _replay(self, flow: http.HTTPFlow) -> None:
         """A flow that was rewritten before is sent again: it only needs its credential anew."""
@@ -300,16 +301,22 @@ def _exchange(flow: http.HTTPFlow) -> Exchange:
 
 
 def _drop_credentials(flow: http.HTTPFlow) -> None:
-    for name in CLIENT_CREDENTIALS:
-        flow.request.headers.pop(name, None)
+    headers = flow.request.headers
+    headers.fields = tuple(field for field in headers.fields if field[0].lower() not in CLIENT_CREDENTIALS)
 
 
 def _send_to(flow: http.HTTPFlow, origin: Origin) -> None:
+    _place(flow, origin)
     request = flow.request
-    request.scheme = origin.scheme
-    request.port = origin.port
-    request.host = origin.host
+    if request.data.authority:
+        request.authority = origin.authority
     request.host_header = origin.authority
+
+
+def _place(flow: http.HTTPFlow, origin: Origin) -> None:
+    # The setters of mitmproxy's request write the Host header again for each of the three.
+    data = flow.request.data
+    data.scheme, data.host, data.port = origin.scheme.encode(), origin.host, origin.port
 
 
 def _clear(flow: http.HTTPFlow, flight: Flight, provider: Provider) -> None:
@@ -323,11 +330,6 @@ def _clear(flow: http.HTTPFlow, flight: Flight, provider: Provider) -> None:
     flight.ready = True
 
 
-def _redact(flow: http.HTTPFlow) -> None:
-    if "Authorization" in flow.request.headers:
-        flow.request.headers["Authorization"] = REDACTED
-
-
 def _decoded(message: http.Message, limit: int) -> bytes:
     try:
         return content_encoding.decode(message.raw_content or b"", message.headers.get("Content-Encoding", ""), limit)
@@ -335,13 +337,36 @@ def _decoded(message: http.Message, limit: int) -> bytes:
         raise errors.bad_body(f"The body {error}.", param="Content-Encoding") from None
 
 
+def _is_streamed_type(message: http.Message) -> bool:
+    content_type: str = message.headers.get("Content-Type", "")
+    return content_type.lower().startswith(STREAMED_TYPES)
+
+
+def _set_body(message: http.Message, body: bytes) -> None:
+    """Give a message another body, without a Content-Encoding."""
+    message.raw_content = body
+    length = str(len(body)).encode()
+    # One pass, where mitmproxy's own setters make six.
+    fields, framed = [], False
+    for name, value in message.headers.fields:
+        lower = name.lower()
+        if lower == b"content-length":
+            fields.append((name, length))
+        elif lower != b"content-encoding":
+            fields.append((name, value))
+        framed = framed or lower in (b"content-length", b"transfer-encoding")
+    if not framed:
+        fields.append((b"Content-Length", length))
+    message.headers.fields = tuple(fields)
+
+
 def _refuse_strangers(flow: http.HTTPFlow) -> None:
     """Whoever can send a request here spends the provider's money: not other machines, not web pages, by accident."""
     mode = flow.client_conn.proxy_mode
     if isinstance(mode, mode_specs.ReverseMode | mode_specs.RegularMode | mode_specs.UpstreamMode):
         peer = flow.client_conn.peername
-        listens_everywhere = not (mode.custom_listen_host or ctx.options.listen_host)
-        if listens_everywhere and peer and not _is_loopback(peer[0]):
+        elsewhere = bool(peer) and not _is_loopback(peer[0])
+        if elsewhere and not (mode.custom_listen_host or ctx.options.listen_host):
             raise Refusal(
                 403,
                 "ai-proxy serves other machines only when it is told so: start it with --listen-host ADDRESS.",
@@ -351,6 +376,7 @@ def _refuse_strangers(flow: http.HTTPFlow) -> None:
         raise Refusal(403, "ai-proxy does not serve pages of other sites.", code="cross_site")
 
 
+@functools.lru_cache(maxsize=1024)
 def _is_loopback(address: str) -> bool:
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])

@@ -24,7 +24,7 @@ from .providers.base import Provider
 logger = logging.getLogger(__name__)
 
 NAME: Final = "ai_proxy_guard"
-REDACTED: Final = "[sent to the provider, not kept]"
+REDACTED: Final = b"[sent to the provider, not kept]"
 
 
 @dataclass(slots=True)
@@ -88,8 +88,7 @@ class Guard:
 
     def _refuse(self, flow: http.HTTPFlow) -> None:
         logger.warning("ai-proxy: %s was not forwarded: it was not rewritten completely.", describe(flow))
-        if "Authorization" in flow.request.headers:
-            flow.request.headers["Authorization"] = REDACTED
+        redact(flow)
         answer(flow, errors.not_rewritten())
 
 
@@ -102,7 +101,15 @@ def answer(flow: http.HTTPFlow, refusal: Refusal) -> None:
     """Answer a flow here, with OpenAI's error object; it is not forwarded then. Its body still comes in, bounded."""
     body = b"" if flow.request.method == "HEAD" else refusal.body()
     flow.response = http.Response.make(refusal.status, body, {"Content-Type": "application/json"})
-    body_limit.hold(flow)
+    body_limit.hold_request(flow)
+
+
+def redact(flow: http.HTTPFlow) -> None:
+    """Put a word in the place of the credential."""
+    headers = flow.request.headers
+    headers.fields = tuple(
+        (name, REDACTED if name.lower() == b"authorization" else value) for name, value in headers.fields
+    )
 
 
 def describe(flow: http.HTTPFlow) -> str:
