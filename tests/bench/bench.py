@@ -1,8 +1,6 @@
 """What the addon costs: requests per second through mitmdump with it, as a ratio to the same mitmdump without it.
 
-Both are measured in one run, in turns, so that the speed of the machine and most of its moods cancel out. Here are the
-rows of the table, what they require, and the order of the rounds; the processes are in servers.py, the requests in
-traffic.py, the child that measures the import in import_cost.py.
+The rows, what they require, and the order of rounds; processes are in servers.py, requests in traffic.py.
 """
 
 from __future__ import annotations
@@ -54,7 +52,10 @@ IMPORT_MILLISECONDS: Final = 150.0
 
 
 def main() -> int:
-    """Measures and prints the table; returns the exit status: 0 good, 1 a requirement is missed, 2 not measured."""
+    """Measures in turns, so that the machine's moods cancel out, and prints the table.
+
+    Returns the exit status: 0 good, 1 a requirement is missed, 2 not measured.
+    """
     options = parse(sys.argv[1:])
     # Ends the block of every process that was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

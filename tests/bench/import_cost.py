@@ -1,7 +1,6 @@
 """Run in a fresh interpreter: prints the milliseconds that importing the addon adds to what mitmproxy imports itself.
 
-The argument is the entry script. It is run, as by mitmproxy, and then every module of the package is imported that a
-request may need, so that putting an import off until then does not make it cheaper here.
+The argument is the entry script; what it puts off until a request needs it is imported too.
 """
 
 from __future__ import annotations

@@ -58,6 +58,7 @@ http {{
             proxy_pass_request_body off;
             proxy_set_header Connection "";
             proxy_set_header Content-Length "";
+            add_header X-Asked-For $request_uri;
         }}
     }}
     server {{

@@ -50,8 +50,8 @@ class Request:
     path: str
     body: bytes
     clients: int
-    task_id: str
-    """What the addon has to make of the provider's task id: shows that it rewrote the request, and to which API."""
+    upstream_path: str
+    """Where the addon has to send it: shows that it was rewritten, and to which API."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -60,19 +60,19 @@ class Request:
 
 def small_create() -> Request:
     body = b'{"model":"kling-v2-6","prompt":"a cat","seconds":"5"}'
-    return Request("POST", "/v1/videos", body, clients=8, task_id=f"kling-t2v-{TASK_ID}")
+    return Request("POST", "/v1/videos", body, clients=8, upstream_path="/v1/videos/text2video")
 
 
 def retrieve() -> Request:
-    task_id = f"kling-t2v-{TASK_ID}"
-    return Request("GET", f"/v1/videos/{task_id}", b"", clients=8, task_id=task_id)
+    path = f"/v1/videos/kling-t2v-{TASK_ID}"
+    return Request("GET", path, b"", clients=8, upstream_path=f"/v1/videos/text2video/{TASK_ID}")
 
 
 def picture_create() -> Request:
     """The picture lies between other members: what follows it must be found, too."""
     picture = b"\x89PNG\r\n\x1a\n" + random.Random(0).randbytes(PICTURE_SIZE * 3 // 4 - 8)
     body = b'{"model":"kling-v2-6","image":"%s","prompt":"a cat","seconds":"5"}' % base64.b64encode(picture)
-    return Request("POST", "/v1/videos", body, clients=1, task_id=f"kling-i2v-{TASK_ID}")
+    return Request("POST", "/v1/videos", body, clients=1, upstream_path="/v1/videos/image2video")
 
 
 def check(request: Request, port: int, *, addon: bool) -> None:
@@ -82,14 +82,15 @@ def check(request: Request, port: int, *, addon: bool) -> None:
         connection.request(request.method, request.path, request.body or None, request.headers)
         response = connection.getresponse()
         text = response.read().decode()
+        path = response.getheader("X-Asked-For")
     finally:
         connection.close()
-    expected = request.task_id if addon else TASK_ID
-    if response.status != 200 or json.dumps(expected) not in text:
+    expected = request.upstream_path if addon else request.path
+    if response.status != 200 or path != expected:
         proxy = "mitmdump with the addon" if addon else "mitmdump"
         raise BenchError(
-            f"{proxy} answered {request.method} {request.path} with {response.status}, "
-            f"and not with 200 and the task id {expected}:\n{text[:2000]}"
+            f"{proxy} answered {request.method} {request.path} with {response.status} after asking for {path}, "
+            f"and not with 200 after asking for {expected}:\n{text[:2000]}"
         )
 
 
