@@ -11,10 +11,12 @@ import hmac
 import json
 import queue
 import ssl
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 CREATED = b'{"code":0,"message":"SUCCEED","request_id":"r-1","data":{"task_id":"831234567890123456","task_info":{}}}'
 
@@ -104,6 +106,11 @@ class Upstream:
         class Server(ThreadingHTTPServer):
             request_queue_size = 128
             daemon_threads = True
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                # A proxy that was told to drop a connection does.
+                if not isinstance(sys.exception(), ConnectionError):
+                    super().handle_error(request, client_address)
 
         self._server = Server(("127.0.0.1", 0), Handler)
         if tls:
