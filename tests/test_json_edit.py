@@ -299,10 +299,12 @@ def test_a_picture_is_kept_and_what_stands_beside_it_is_found(document: bytes) -
         b'{image:"%s"}',
         b'{"image":"%s","b":"\x01"}',
         b'{"image":"\n%s"}',
-        b'{"image":"%s\t"}',
-        b'{"image":"%s\r"}',
-        b'{"image":"%s\\x"}',
+        b'{"image":"\\x%s"}',
         b'{"image":"%s\\"}',
+        b'{"image":"%s\\"',
+        b'{"image":"%s\\',
+        b'{"\n%s":1}',
+        b'{"%s\n" : 1}',
         b'{"a":\\"%s"}',
         b"{'image':'%s'}",
     ],
@@ -310,6 +312,40 @@ def test_a_picture_is_kept_and_what_stands_beside_it_is_found(document: bytes) -
 def test_what_is_wrong_beside_a_picture_is_refused(document: bytes) -> None:
     with pytest.raises(JSONError, match=r"^is not valid JSON"):
         json_edit.members(document.replace(b"%s", PICTURE))
+
+
+@pytest.mark.parametrize("before", range(8))
+@pytest.mark.parametrize("escape", [r"\n", r"\"", r"\\", r"\u00e9", r"\ud83d\ude00"])
+def test_escapes_may_stand_where_the_validation_of_a_long_string_ends(escape: str, before: int) -> None:
+    for tail in (PICTURE, b'","a":"'):
+        document = b'{"image":"%s%s%s","model":"m"}' % (PICTURE[: json_edit.LONG - before], escape.encode(), tail)
+        assert _read(document, json_edit.members(document)) == _parsed(document)
+
+
+@pytest.mark.parametrize("before", range(4))
+def test_a_long_text_may_be_in_any_language(before: int) -> None:
+    document = f'{{"prompt":"{"x" * before}{"電" * json_edit.LONG}","model":"m"}}'.encode()
+    assert [member.key for member in json_edit.members(document)] == ["prompt", "model"]
+
+
+@pytest.mark.parametrize("text", ["é", "電", "😀"])
+def test_a_picture_may_stand_beside_text_in_any_language(text: str) -> None:
+    document = f'{{"{text}":"{text}","image":"{PICTURE.decode()}","b":"{text}"}}'.encode()
+    found = json_edit.members(document)
+    assert [member.key for member in found] == [text, "image", "b"]
+    assert json_edit.string_value(document, found[2]) == text
+
+
+@pytest.mark.parametrize("document", [b'{"a":"\xff%s"}', b'{"a":"\xff","b":"%s"}', b'{"a":"%s","b":"\xff"}'])
+def test_what_is_not_utf_8_beside_a_picture_is_refused_with_its_place(document: bytes) -> None:
+    whole = document.replace(b"%s", PICTURE)
+    with pytest.raises(JSONError, match=rf"^is not UTF-8 \(byte {whole.index(255)}\)$"):
+        json_edit.members(whole)
+
+
+def test_behind_its_first_part_a_long_string_is_left_to_the_provider() -> None:
+    document = b'{"image":"%s\t\\x\xff","model":"m"}' % PICTURE
+    assert [member.key for member in json_edit.members(document)] == ["image", "model"]
 
 
 def test_half_a_surrogate_pair_may_stand_beside_a_picture() -> None:

@@ -17,9 +17,8 @@ MAX_STEPS: Final = 200_000
 
 _SPACE = re.compile(rb"[ \t\n\r]*")
 LONG: Final = 64 * 1024
-"""Bytes from which a string, such as a picture in base64, is not validated byte by byte."""
+"""Bytes of a string value, such as a picture in base64, that are validated; behind them, only its end is looked for."""
 _MAX_SEARCHES = 1000
-_NOT_PLAIN = (b"\\", b"\n", b"\r", b"\t")
 
 # A member whose value is no container, up to the comma or brace behind it; what is longer or has escapes is left over.
 _PLAIN_MEMBER = re.compile(
@@ -31,6 +30,7 @@ _SCALAR = re.compile(rb"[^,}\]\s]+")
 _ESCAPED_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 # Up to the next bracket or long string, or at least far.
 _RUN = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]{0,200}+(?:\\.[^"\\]{0,200}+){0,8}+"){0,500}', re.DOTALL)
+_COLON = re.compile(rb"[ \t\n\r]*:")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 _valid = msgspec.json.Decoder(msgspec.Raw).decode
@@ -58,42 +58,22 @@ class Edit(NamedTuple):
     text: bytes
 
 
-def check(document: bytes) -> None:
-    """Raise JSONError unless the document is one JSON value in UTF-8 (RFC 8259).
-
-    In a string of LONG bytes or more, control characters other than tab and line breaks are left to the provider: to
-    look for all of them takes longer than all else that is done to a request with a picture.
-    """
-    if not document or document.isspace():
-        raise JSONError("is empty")
-    if not document.isascii():
-        try:
-            document.decode()
-        except UnicodeDecodeError as error:
-            raise JSONError(f"is not UTF-8 (byte {error.start})") from None
-    if len(document) > LONG and _is_valid(_without_long_strings(document)):
-        return
-    try:
-        _valid(document)
-    except RecursionError:
-        raise JSONError("is nested too deeply") from None
-    except msgspec.DecodeError as error:
-        # Half a surrogate pair is legal in RFC 8259 (section 8.2) and comes from cut strings; msgspec refuses it.
-        if _SURROGATE.search(document) and _valid_for_json(document):
-            return
-        raise JSONError(f"is not valid JSON ({_reason(error)})") from None
-
-
 def members(document: bytes) -> list[Member]:
     """The members of the object that the document holds, in order, repeated keys included.
 
-    Raises JSONError when the document is not exactly one JSON object.
+    Raises JSONError when the document is not exactly one JSON object in UTF-8 (RFC 8259). What a string holds behind
+    its first LONG bytes is left to the provider: to read it takes longer than all else that is done to a picture.
     """
-    check(document)
-    start = _skip_space(document, 0)
-    if document[start] != 0x7B:
+    cuts = _cuts(document) if len(document) > LONG else []
+    short = apply(document, cuts)
+    if not (cuts and _is_valid(short)):
+        _check(document)
+        short, cuts = document, []
+    start = _skip_space(short, 0)
+    if short[start] != 0x7B:
         raise JSONError("is not a JSON object")
-    return _scan(document, start)
+    found = _scan(short, start)
+    return [_moved(member, cuts) for member in found] if cuts else found
 
 
 def members_of(document: bytes, member: Member) -> list[Member]:
@@ -185,11 +165,12 @@ def _skip_space(document: bytes, position: int) -> int:
 
 
 def _string_end(document: bytes, start: int) -> int:
+    """The place behind the string that opens at `start`; 0 when it does not end."""
     end = document.find(b'"', start + 1)
     if document[end - 1] != 0x5C:
         return end + 1
     escaped = _ESCAPED_STRING.match(document, start)
-    return escaped.end() if escaped else end + 1
+    return escaped.end() if escaped else 0
 
 
 def _container_end(document: bytes, position: int, steps: int) -> tuple[int, int]:
@@ -216,29 +197,66 @@ def _decode_string(text: bytes) -> str:
     return decoded
 
 
-def _is_valid(document: bytes) -> bool:
+def _check(document: bytes) -> None:
+    """Raise JSONError unless the document is one JSON value in UTF-8."""
+    if not document or document.isspace():
+        raise JSONError("is empty")
+    if not document.isascii():
+        try:
+            document.decode()
+        except UnicodeDecodeError as error:
+            raise JSONError(f"is not UTF-8 (byte {error.start})") from None
     try:
         _valid(document)
-    except (msgspec.DecodeError, RecursionError):
+    except RecursionError:
+        raise JSONError("is nested too deeply") from None
+    except msgspec.DecodeError as error:
+        # Half a surrogate pair is legal in RFC 8259 (section 8.2) and comes from cut strings; msgspec refuses it.
+        if _SURROGATE.search(document) and _valid_for_json(document):
+            return
+        raise JSONError(f"is not valid JSON ({_reason(error)})") from None
+
+
+def _is_valid(document: bytes) -> bool:
+    try:
+        if not document.isascii():
+            document.decode()
+        _valid(document)
+    except (ValueError, RecursionError):
         return False
     return True
 
 
-def _without_long_strings(document: bytes) -> bytes:
-    """The document with long and plain strings emptied: as valid as before, and much shorter.
+def _cuts(document: bytes) -> list[Edit]:
+    """Edits that take what is behind LONG bytes out of string values. What is valid after them was so before.
 
-    Only strings have quotes, so that they are found in any text, up to where it stops to be JSON.
+    Only strings have quotes, so that they are found in any text, up to where it stops to be JSON. A cut inside of an
+    escape leaves a string without an end, or a wrong escape.
     """
-    edits = []
+    edits: list[Edit] = []
     position = 0
     for _ in range(_MAX_SEARCHES):
         start = document.find(b'"', position)
-        if start < 0 or document.find(b'"', start + 1) < 0:
+        position = _string_end(document, start) if start >= 0 else 0
+        if not position:
             break
-        position = _string_end(document, start)
-        if position - start > LONG and not any(document.find(byte, start, position) >= 0 for byte in _NOT_PLAIN):
-            edits.append(Edit(start + 1, position - 1, b""))
-    return apply(document, edits)
+        cut, end = start + 1 + LONG, position - 1
+        if cut < end and not _COLON.match(document, position):
+            edits.append(Edit(cut, end, b""))
+    return edits
+
+
+def _moved(member: Member, cuts: list[Edit]) -> Member:
+    """A member of a document from which something was cut, as it stands in the whole."""
+
+    def move(place: int) -> int:
+        for cut in cuts:
+            if place <= cut.start:
+                break
+            place += cut.end - cut.start
+        return place
+
+    return Member(member.key, move(member.key_start), move(member.key_end), move(member.start), move(member.end))
 
 
 def _valid_for_json(document: bytes) -> bool:
