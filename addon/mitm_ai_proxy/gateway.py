@@ -16,7 +16,7 @@ from mitmproxy import ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy import mode_specs
 
-from . import body_limit, content_encoding, errors, guard, providers
+from . import body_limit, content_encoding, errors, guard, header_fields, providers
 from .config import ConfigurationError
 from .errors import Refusal
 from .exchange import Body, Exchange
@@ -203,13 +203,11 @@ class Gateway:
             body_limit.hold_request(flow)
             _place(flow, NOWHERE)
             return
-        _send_to(flow, provider.origin)
-        flow.request.path = exchange.path
         if exchange.request_body is Body.STREAM:
             flow.request.stream = True
         else:
             body_limit.stream_long_request(flow, SHOWN_BODY)
-        _clear(flow, flight, provider)
+        _clear(flow, flight, provider, {})
 
     def _rewrite_request(self, flow: http.HTTPFlow, flight: Flight) -> None:
         exchange, provider = flight.exchange, flight.provider
@@ -217,14 +215,11 @@ class Gateway:
         request = flow.request
         body = _decoded(request, body_limit.LIMIT)
         rewritten = provider.rewrite_request(exchange, body)
-        _send_to(flow, provider.origin)
-        request.path = exchange.path
-        if rewritten is not request.raw_content:
-            _set_body(request, rewritten)
+        changes = {} if rewritten is request.raw_content else _set_body(request, rewritten)
         if exchange.answer_body is Body.READ:
             # Fewer forms to decode; the answer is small.
-            request.headers["Accept-Encoding"] = "identity"
-        _clear(flow, flight, provider)
+            changes[b"accept-encoding"] = b"identity"
+        _clear(flow, flight, provider, changes)
 
     def _rewrite_answer(self, flow: http.HTTPFlow, flight: Flight) -> None:
         response = flow.response
@@ -240,7 +235,7 @@ class Gateway:
             logger.warning("ai-proxy: the answer to %s is passed on as it came: %s", guard.describe(flow), error)
             return
         if rewritten is not response.raw_content:
-            _set_body(response, rewritten)
+            response.headers.fields = header_fields.changed(response.headers.fields, _set_body(response, rewritten))
 
     def _replay(self, flow: http.HTTPFlow) -> None:
         """A flow that was rewritten before is sent again: it only needs its credential anew."""
@@ -258,7 +253,7 @@ class Gateway:
         exchange.task_kind, exchange.answer_body = mark["task_kind"], Body(mark["answer_body"])
         exchange.note("replayed: rewritten before, the credential is new")
         _drop_credentials(flow)
-        _clear(flow, flight, provider)
+        _clear(flow, flight, provider, {})
 
     def _refuse(self, flow: http.HTTPFlow, flight: Flight, refusal: Refusal) -> None:
         _drop_credentials(flow)
@@ -297,20 +292,12 @@ class Gateway:
 
 def _exchange(flow: http.HTTPFlow) -> Exchange:
     request = flow.request
-    return Exchange(request.method, request.path, request.headers.get("Content-Type", "").lower())
+    return Exchange(request.method, request.path, header_fields.value(request.headers.fields, b"content-type").lower())
 
 
 def _drop_credentials(flow: http.HTTPFlow) -> None:
     headers = flow.request.headers
-    headers.fields = tuple(field for field in headers.fields if field[0].lower() not in CLIENT_CREDENTIALS)
-
-
-def _send_to(flow: http.HTTPFlow, origin: Origin) -> None:
-    _place(flow, origin)
-    request = flow.request
-    if request.data.authority:
-        request.authority = origin.authority
-    request.host_header = origin.authority
+    headers.fields = header_fields.without(headers.fields, CLIENT_CREDENTIALS)
 
 
 def _place(flow: http.HTTPFlow, origin: Origin) -> None:
@@ -319,45 +306,46 @@ def _place(flow: http.HTTPFlow, origin: Origin) -> None:
     data.scheme, data.host, data.port = origin.scheme.encode(), origin.host, origin.port
 
 
-def _clear(flow: http.HTTPFlow, flight: Flight, provider: Provider) -> None:
-    """All is rewritten: the credential, last, and the mark that lets the flow out."""
-    authorization = provider.authorization(flow.request.headers)
+def _clear(flow: http.HTTPFlow, flight: Flight, provider: Provider, changes: dict[bytes, bytes | None]) -> None:
+    """All is decided: put it into the flow, with these changes of header fields, and mark it as ready to go out."""
+    exchange, origin, request = flight.exchange, provider.origin, flow.request
+    _place(flow, origin)
+    request.path = exchange.path
+    authority = origin.authority.encode()
+    if request.data.authority:
+        request.data.authority = authority
+    if request.data.http_version.startswith(b"HTTP/1"):
+        changes[b"host"] = authority
+    else:
+        request.host_header = origin.authority
+    authorization = provider.authorization(request.headers)
     if authorization is not None:
-        flow.request.headers["Authorization"] = authorization
-    exchange = flight.exchange
+        changes[b"authorization"] = authorization.encode()
+    request.headers.fields = header_fields.changed(request.headers.fields, changes)
     flow.metadata[MARK] = {"task_kind": exchange.task_kind, "answer_body": exchange.answer_body.value}
     flow.comment = "; ".join(exchange.notes)
     flight.ready = True
 
 
 def _decoded(message: http.Message, limit: int) -> bytes:
+    encoding = header_fields.value(message.headers.fields, b"content-encoding")
     try:
-        return content_encoding.decode(message.raw_content or b"", message.headers.get("Content-Encoding", ""), limit)
+        return content_encoding.decode(message.raw_content or b"", encoding, limit)
     except ValueError as error:
         raise errors.bad_body(f"The body {error}.", param="Content-Encoding") from None
 
 
 def _is_streamed_type(message: http.Message) -> bool:
-    content_type: str = message.headers.get("Content-Type", "")
-    return content_type.lower().startswith(STREAMED_TYPES)
+    return header_fields.value(message.headers.fields, b"content-type").lower().startswith(STREAMED_TYPES)
 
 
-def _set_body(message: http.Message, body: bytes) -> None:
-    """Give a message another body, without a Content-Encoding."""
+def _set_body(message: http.Message, body: bytes) -> dict[bytes, bytes | None]:
+    """Give a message another body, without a Content-Encoding; returns the changes of header fields this needs."""
     message.raw_content = body
-    length = str(len(body)).encode()
-    # One pass, where mitmproxy's own setters make six.
-    fields, framed = [], False
-    for name, value in message.headers.fields:
-        lower = name.lower()
-        if lower == b"content-length":
-            fields.append((name, length))
-        elif lower != b"content-encoding":
-            fields.append((name, value))
-        framed = framed or lower in (b"content-length", b"transfer-encoding")
-    if not framed:
-        fields.append((b"Content-Length", length))
-    message.headers.fields = tuple(fields)
+    changes: dict[bytes, bytes | None] = {b"content-encoding": None}
+    if not header_fields.value(message.headers.fields, b"transfer-encoding"):
+        changes[b"content-length"] = str(len(body)).encode()
+    return changes
 
 
 def _refuse_strangers(flow: http.HTTPFlow) -> None:
@@ -372,8 +360,12 @@ def _refuse_strangers(flow: http.HTTPFlow) -> None:
                 "ai-proxy serves other machines only when it is told so: start it with --listen-host ADDRESS.",
                 code="not_local",
             )
-    if isinstance(mode, mode_specs.ReverseMode) and flow.request.headers.get("Sec-Fetch-Site") == "cross-site":
+    if isinstance(mode, mode_specs.ReverseMode) and _is_cross_site(flow.request):
         raise Refusal(403, "ai-proxy does not serve pages of other sites.", code="cross_site")
+
+
+def _is_cross_site(request: http.Request) -> bool:
+    return header_fields.value(request.headers.fields, b"sec-fetch-site") == "cross-site"
 
 
 @functools.lru_cache(maxsize=1024)

@@ -222,7 +222,7 @@ def _is_valid(document: bytes) -> bool:
         if not document.isascii():
             document.decode()
         _valid(document)
-    except (ValueError, RecursionError):
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
         return False
     return True
 

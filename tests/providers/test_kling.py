@@ -514,6 +514,12 @@ def test_a_path_that_could_leave_the_base_path_is_refused(target: str, protocol:
         ),
         ('{"task_id":"7","data":{"task_id":"kling-i2v-8"}}', '{"task_id":"#7","data":{"task_id":"kling-i2v-8"}}'),
         ('{"task_id":"kling-7"}', '{"task_id":"#kling-7"}'),
+        ('{"data":{"task_id": \n"7"},"a":"\\"task_id"}', '{"data":{"task_id": \n"#7"},"a":"\\"task_id"}'),
+        ('{"\\"task_id":"6","data":{"task\\u005fid":"7"}}', '{"\\"task_id":"6","data":{"task\\u005fid":"#7"}}'),
+        ('{"a":"task_id","data":{"task_id":"7"}}', '{"a":"task_id","data":{"task_id":"#7"}}'),
+        ('{"data":{"task_id":"7"},"data":{}}', '{"data":{"task_id":"#7"},"data":{}}'),
+        ('{"data":{},"data":{"task_id":"7"}}', '{"data":{},"data":{"task_id":"#7"}}'),
+        ('{"data":{"task_id":"7","task_id":"8"}}', '{"data":{"task_id":"#7","task_id":"#8"}}'),
     ],
 )
 def test_the_answer_to_a_create_has_the_family_before_both_ids(
@@ -539,6 +545,9 @@ def test_the_answer_to_a_create_has_the_family_before_both_ids(
         b'{"task_id":"","data":{"id":"7"}}',
         b'{"task_id":"kling-t2v-7","data":{"task_id":"\\u006bling-i2v-7"}}',
         b'{"result":{"data":{"task_id":"7"}}, "taskId":"7"}',
+        b'{"data":{"a":{"task_id":"7"}}}',
+        b'{"a":{"task_id":"7"},"data":{"task_status":"submitted"}}',
+        b'{"data":{"task_id":"kling-i2v-7"}}',
     ],
 )
 def test_an_answer_without_an_id_to_prefix_stays_to_the_byte(answer: bytes) -> None:
@@ -550,7 +559,18 @@ def test_an_answer_without_an_id_to_prefix_stays_to_the_byte(answer: bytes) -> N
     assert exchange.notes == notes
 
 
-@pytest.mark.parametrize("answer", [b"", b"created", b"[]", b'{"task_id":"7"'])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"created",
+        b"[]",
+        b'{"task_id":"7"',
+        b'{"data":{"task_id":"7"}',
+        b'{"data":{"task_id":"7"},"a":' + b"[" * 5000,
+    ],
+    ids=lambda answer: answer[:30],
+)
 def test_an_answer_that_is_no_json_object_is_left_to_the_gateway(answer: bytes) -> None:
     provider = _kling()
     with pytest.raises(JSONError):
