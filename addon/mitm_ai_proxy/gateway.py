@@ -106,7 +106,7 @@ class Gateway:
 
     def takes(self, flow: http.HTTPFlow) -> bool:
         """Whether a flow is ours: all in reverse mode, else those to the configured hosts."""
-        if isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode):
+        if flow.client_conn.proxy_mode.type_name == "reverse":
             return True
         hosts = self.settings.takes if self.settings else _takes_by_default
         request = flow.request
@@ -351,7 +351,7 @@ def _set_body(message: http.Message, body: bytes) -> dict[bytes, bytes | None]:
 def _refuse_strangers(flow: http.HTTPFlow) -> None:
     """Whoever can send a request here spends the provider's money: not other machines, not web pages, by accident."""
     mode = flow.client_conn.proxy_mode
-    if isinstance(mode, mode_specs.ReverseMode | mode_specs.RegularMode | mode_specs.UpstreamMode):
+    if mode.type_name in ("reverse", "regular", "upstream"):
         peer = flow.client_conn.peername
         elsewhere = bool(peer) and not _is_loopback(peer[0])
         if elsewhere and not (mode.custom_listen_host or ctx.options.listen_host):
@@ -360,7 +360,7 @@ def _refuse_strangers(flow: http.HTTPFlow) -> None:
                 "ai-proxy serves other machines only when it is told so: start it with --listen-host ADDRESS.",
                 code="not_local",
             )
-    if isinstance(mode, mode_specs.ReverseMode) and _is_cross_site(flow.request):
+    if mode.type_name == "reverse" and _is_cross_site(flow.request):
         raise Refusal(403, "ai-proxy does not serve pages of other sites.", code="cross_site")
 
 

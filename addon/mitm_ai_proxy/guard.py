@@ -108,7 +108,7 @@ def redact(flow: http.HTTPFlow) -> None:
     """Put a word in the place of the credential."""
     headers = flow.request.headers
     headers.fields = tuple(
-        (name, REDACTED if name.lower() == b"authorization" else value) for name, value in headers.fields
+        [(name, REDACTED if name.lower() == b"authorization" else value) for name, value in headers.fields]
     )
 
 

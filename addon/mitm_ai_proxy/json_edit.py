@@ -105,7 +105,8 @@ def remove(found: list[Member], member: Member) -> Edit:
 
 def apply(document: bytes, edits: Iterable[Edit]) -> bytes:
     """The document with the edits made; they must not overlap."""
-    view = memoryview(document)
+    # Slices of a long document are not copied twice.
+    view = memoryview(document) if len(document) > LONG else document
     parts: list[memoryview | bytes] = []
     position = 0
     for edit in sorted(edits):

@@ -40,6 +40,12 @@ class Provider(ABC):
         self.origin = config.provider_domain or self.default_origin(config)
         self.capabilities = {**self.default_capabilities, **config.capabilities}
         self._tokens = BearerTokens(config.api_tokens) if config.api_tokens else None
+        self._sent_to = f"sent to {self.origin}"
+        # Upstream paths, complete but for ids, and their own queries.
+        self._targets: dict[str, tuple[str, str]] = {}
+        for name, target in self.capabilities.items():
+            path, query = targets.split_query(target)
+            self._targets[name] = self.with_base_path(path), query
 
     @classmethod
     @abstractmethod
@@ -73,17 +79,17 @@ class Provider(ABC):
         if self.config.protocol == "original":
             exchange.path = targets.join_query(self.with_base_path(path), query)
             exchange.request_body = exchange.answer_body = Body.STREAM
-            exchange.note(f"sent to {self.origin}: protocol original")
+            exchange.note(f"{self._sent_to}: protocol original")
             return
         call = self.detect(exchange.method, path)
         if call is None:
             exchange.path = targets.join_query(self.with_base_path(path), query)
-            exchange.note(f"sent to {self.origin}: the path is no API that {self.type} translates")
+            exchange.note(f"{self._sent_to}: the path is no API that {self.type} translates")
             return
         exchange.api = call.api.name
         if call.api.name not in self.capabilities:
             raise unsupported_api(self.type, str(call.api), self.offered())
-        exchange.note(f"sent to {self.origin}: {exchange.api} of {self.type}")
+        exchange.note(f"{self._sent_to}: {exchange.api} of {self.type}")
         self.route_api(exchange, call, query)
 
     def detect(self, method: str, path: str) -> Call | None:
@@ -133,8 +139,10 @@ class Provider(ABC):
 
     def upstream_path(self, capability: str, ids: Mapping[str, str], query: str) -> str:
         """The path and query of a capability, with the ids and the client's query put in."""
-        path, own_query = targets.split_query(targets.fill(self.capabilities[capability], ids))
-        return targets.join_query(self.with_base_path(path), targets.merge_queries(own_query, query))
+        path, own_query = self._targets[capability]
+        if ids:
+            path, own_query = targets.fill(path, ids), targets.fill(own_query, ids)
+        return targets.join_query(path, targets.merge_queries(own_query, query))
 
     def without_base_path(self, path: str) -> str:
         """The client's path without `basePath`, where that is to be removed."""
