@@ -115,6 +115,24 @@ def test_a_held_request_points_nowhere_until_its_body_is_rewritten(tmp_path: Pat
     _in_context(tmp_path, work)
 
 
+@pytest.mark.parametrize("body", [b'{"model":"m"}', b"{}"])
+def test_a_request_that_came_over_http_2_has_a_length_and_no_second_host(body: bytes, tmp_path: Path) -> None:
+    async def work(gateway: Gateway, context: taddons.context) -> None:
+        flow = _flow("regular", "127.0.0.1", "/v1/videos", "POST")
+        flow.request.http_version = "HTTP/2.0"
+        flow.request.authority = "api.openai.com"
+        flow.request.headers.clear()
+        flow.request.data.content = None
+        gateway.requestheaders(flow)
+        flow.request.data.content = body
+        gateway.request(flow)
+        assert flow.request.authority == "provider.test:81"
+        assert flow.request.headers.get_all("Host") == []
+        assert flow.request.headers["Content-Length"] == str(len(flow.request.raw_content or b""))
+
+    _in_context(tmp_path, work)
+
+
 @pytest.mark.parametrize(
     ("headers", "killed"),
     [

@@ -27,10 +27,17 @@ def test_names_are_taken_out_in_any_case() -> None:
         ({b"host": b"b"}, ((b"Host", b"b"), *FIELDS[1:])),
         ({b"x-a": b"2"}, (FIELDS[0], (b"X-A", b"2"), FIELDS[3])),
         ({b"x-a": None, b"x-b": None}, (FIELDS[0], FIELDS[3])),
-        ({b"content-length": b"0", b"accept": b"a"}, (*FIELDS[:3], (b"Accept", b"a"), (b"Content-Length", b"0"))),
+        ({b"content-type": b"a", b"accept": b"b"}, (*FIELDS[:3], (b"Accept", b"b"), (b"Content-Type", b"a"))),
+        ({b"content-length": b"0"}, FIELDS),
     ],
 )
 def test_a_changed_field_stands_once_where_it_stood_or_at_the_end(
     changes: dict[bytes, bytes | None], expected: header_fields.Fields
 ) -> None:
     assert header_fields.changed(FIELDS, changes) == expected
+
+
+def test_a_length_takes_the_place_of_another() -> None:
+    fields = ((b"content-length", b"12"), *FIELDS)
+
+    assert header_fields.changed(fields, {b"content-length": b"7"}) == ((b"content-length", b"7"), *FIELDS)

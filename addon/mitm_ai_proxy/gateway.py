@@ -318,6 +318,9 @@ def _clear(flow: http.HTTPFlow, flight: Flight, provider: Provider, changes: dic
         changes[b"host"] = authority
     else:
         request.host_header = origin.authority
+        if request.raw_content is not None:
+            # HTTP/2 needs no length, but the provider may speak HTTP/1.1.
+            request.headers["Content-Length"] = str(len(request.raw_content))
     authorization = provider.authorization(request.headers)
     if authorization is not None:
         changes[b"authorization"] = authorization.encode()
@@ -342,10 +345,7 @@ def _is_streamed_type(message: http.Message) -> bool:
 def _set_body(message: http.Message, body: bytes) -> dict[bytes, bytes | None]:
     """Give a message another body, without a Content-Encoding; returns the changes of header fields this needs."""
     message.raw_content = body
-    changes: dict[bytes, bytes | None] = {b"content-encoding": None}
-    if not header_fields.value(message.headers.fields, b"transfer-encoding"):
-        changes[b"content-length"] = str(len(body)).encode()
-    return changes
+    return {b"content-encoding": None, b"content-length": str(len(body)).encode()}
 
 
 def _refuse_strangers(flow: http.HTTPFlow) -> None:

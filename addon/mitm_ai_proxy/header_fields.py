@@ -23,7 +23,8 @@ def without(fields: Fields, names: Collection[bytes]) -> Fields:
 def changed(fields: Fields, changes: Mapping[bytes, bytes | None]) -> Fields:
     """The fields with new values for some names (in lower case), each once.
 
-    A new value stands where the old one stood, or at the end. None removes.
+    A new value stands where the old one stood, or at the end. None removes. A length only takes the place of another:
+    a message without one is framed in another way, which stays.
     """
     left = dict(changes)
     result = []
@@ -35,5 +36,6 @@ def changed(fields: Fields, changes: Mapping[bytes, bytes | None]) -> Fields:
         new = left.pop(name, None)
         if new is not None:
             result.append((field[0], new))
+    left.pop(b"content-length", None)
     result += [(name.title(), new) for name, new in left.items() if new is not None]
     return tuple(result)
