@@ -115,6 +115,19 @@ def test_a_held_request_points_nowhere_until_its_body_is_rewritten(tmp_path: Pat
     _in_context(tmp_path, work)
 
 
+def test_a_refused_request_is_shown_with_the_host_it_would_have_gone_to(tmp_path: Path) -> None:
+    async def work(gateway: Gateway, context: taddons.context) -> None:
+        flow = _flow("regular", "127.0.0.1", "/v1/videos", "POST")
+        flow.request.content = b'{"model":3}'
+        gateway.requestheaders(flow)
+        gateway.request(flow)
+        assert flow.response is not None
+        assert flow.response.status_code == 400
+        assert flow.request.url == "http://provider.test:81/v1/videos"
+
+    _in_context(tmp_path, work)
+
+
 @pytest.mark.parametrize("body", [b'{"model":"m"}', b"{}"])
 def test_a_request_that_came_over_http_2_has_a_length_and_no_second_host(body: bytes, tmp_path: Path) -> None:
     async def work(gateway: Gateway, context: taddons.context) -> None:

@@ -257,6 +257,9 @@ class Gateway:
 
     def _refuse(self, flow: http.HTTPFlow, flight: Flight, refusal: Refusal) -> None:
         _drop_credentials(flow)
+        if flow.request.port == NOWHERE.port and flight.exchange.origin:
+            # It stays here: what is shown of it is where it would have gone.
+            _place(flow, flight.exchange.origin)
         flight.refused = True
         flight.exchange.note(f"refused: {refusal.message}")
         flow.comment = "; ".join(flight.exchange.notes)
