@@ -42,6 +42,17 @@ class Flight:
     failed: bool = False
 
 
+class _End:
+    """The guard and an addon that has no business with requests as one entry of the chain, for each entry takes time.
+
+    The guard comes first, so that nothing the other does can keep it from its work.
+    """
+
+    def __init__(self, guard: Guard, behind_guard: object) -> None:
+        self.addons = [guard, behind_guard]
+        self.behind_guard = behind_guard
+
+
 class Guard:
     """An addon of its own. `takes` says which flows are the gateway's; the gateway replaces it."""
 
@@ -55,13 +66,19 @@ class Guard:
     def install(cls, takes: Callable[[http.HTTPFlow], bool]) -> Guard:
         """Put a guard at the end of mitmproxy's chain; it takes over the flights of one that stands there."""
         guard = cls(takes)
-        before = ctx.master.addons.get(NAME)
+        addons = ctx.master.addons
+        before = addons.get(NAME)
         if before is not None:
             guard.flights = before.flights
             # Until there is a configuration, what was taken before stays taken.
             guard.takes = before.takes
-            ctx.master.addons.remove(before)
-        ctx.master.addons.add(guard)
+            addons.remove(before)
+            addons.chain[:] = [getattr(entry, "behind_guard", entry) for entry in addons.chain]
+        last = addons.chain[-1] if addons.chain else None
+        if last is None or any(hasattr(last, name) for name in ("addons", "requestheaders", "request")):
+            addons.add(guard)
+        else:
+            addons.chain[-1] = _End(addons.register(guard), last)
         return guard
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
