@@ -20,6 +20,8 @@ from .targets import Origin, split_host_port
 
 PROTOCOLS: Final = ("openai", "original")
 BASE_PATH_HANDLINGS: Final = ("removePrefix", "prepend")
+KLING_APIS: Final = ("legacy", "v2")
+VIDEO_RESPONSES: Final = ("auto", "openai", "native")
 
 # Keys of the Higress ai-proxy plugin for every type of provider that this version does not implement.
 NOT_IMPLEMENTED: Final = frozenset({"customSettings", "failover", "logUpstreamErrorResponseBody", "retryOnFailure"})
@@ -89,6 +91,8 @@ class ProviderConfig:
     kling_access_key: str = ""
     kling_secret_key: Secret = field(default_factory=lambda: Secret(""))
     kling_token_refresh_ahead: int = 60
+    kling_api: str = "legacy"
+    video_response: str = "auto"
     generic_host: Origin | None = None
     variables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -503,6 +507,10 @@ _CONVERTERS: Final[dict[str, Callable[[Any], Any]]] = {
     "klingSecretKey": lambda value: Secret(_key_of_pair(value)),
     # From 1800 s on, the life of a token, each request would sign anew.
     "klingTokenRefreshAhead": _seconds(1800),
+    "klingApi": _one_of(*KLING_APIS),
+    "videoResponse": _one_of(*VIDEO_RESPONSES),
     "genericHost": _origin,
 }
-_COMMON_KEYS: Final = frozenset(_CONVERTERS) - TYPE_KEYS
+# Keys of one type each that the plugin does not have.
+_OWN_KEYS: Final = frozenset({"klingApi", "videoResponse"})
+_COMMON_KEYS: Final = frozenset(_CONVERTERS) - TYPE_KEYS - _OWN_KEYS

@@ -45,10 +45,10 @@ def bad_path(message: str, *, param: str | None = None) -> Refusal:
     return Refusal(400, message, code="invalid_path", param=param)
 
 
-def unsupported_api(provider: str, api: str, has: list[str]) -> Refusal:
+def unsupported_api(provider: str, api: str, has: list[str], why: str = "") -> Refusal:
     """404 for an API that is known, but that this provider does not have; `has` lists what it does have."""
     listing = ", ".join(has) if has else "no API of this kind"
-    return Refusal(404, f"{provider} has no {api}. It has: {listing}.", code="unsupported_api")
+    return Refusal(404, f"{provider} has no {api}. {why and f'{why} '}It has: {listing}.", code="unsupported_api")
 
 
 def internal_error() -> Refusal:

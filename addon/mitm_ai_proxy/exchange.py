@@ -6,8 +6,11 @@ Plain data. Providers fill it, the gateway carries it out; it knows no sockets a
 from __future__ import annotations
 
 import enum
+import json
 from dataclasses import dataclass, field
+from typing import Any
 
+from .clients import ANYBODY, Client
 from .targets import Origin
 
 
@@ -22,23 +25,43 @@ class Body(enum.Enum):
     """Hold until complete, then rewrite."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer on its way back: its body without a Content-Encoding, and header fields to set (None: to remove)."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str | None] = field(default_factory=dict)
+
+    @classmethod
+    def json(cls, status: int, document: Any, headers: dict[str, str] | None = None) -> Answer:
+        """An answer of our own making."""
+        return cls(status, json.dumps(document).encode(), {"content-type": "application/json", **(headers or {})})
+
+
 @dataclass(slots=True)
 class Exchange:
     """A request on its way to a provider, and back.
 
     `path` values are origin-form targets with their query. `api` is a name of apis.py, or None for a path that is no
-    known API. `task_kind` is a provider's own word for what the task is; `notes` say each rewrite in one line.
+    known API. `task_kind` is a provider's own word for what the task is, `plan` what else it has to know for the
+    answer, in plain values; `notes` say each rewrite in one line.
+    `upstream_method` and `upstream_content_type` are set where they differ from the client's.
     """
 
     method: str
     client_path: str
     content_type: str = ""
+    client: Client = ANYBODY
     origin: Origin | None = None
     path: str = ""
+    upstream_method: str | None = None
+    upstream_content_type: str | None = None
     api: str | None = None
     request_body: Body = Body.PASS
     answer_body: Body = Body.PASS
     task_kind: str | None = None
+    plan: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:

@@ -14,12 +14,14 @@ from typing import Any, Final
 
 from mitmproxy import ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
+from mitmproxy.net.http import status_codes
 from mitmproxy.proxy import mode_specs
 
-from . import body_limit, content_encoding, errors, guard, header_fields, providers
+from . import body_limit, clients, content_encoding, errors, guard, header_fields, providers
+from .clients import Client
 from .config import ConfigurationError
 from .errors import Refusal
-from .exchange import Body, Exchange
+from .exchange import Answer, Body, Exchange
 from .guard import Flight, Guard, fail_closed
 from .json_edit import JSONError
 from .providers import Settings
@@ -42,6 +44,8 @@ NOWHERE: Final = Origin("http", "127.0.0.1", 0)
 CLIENT_CREDENTIALS: Final = frozenset(
     b"authorization proxy-authorization x-api-key x-authorization api-key x-goog-api-key cookie".split()
 )
+# What describes a body that is not sent.
+_BODY_FIELDS: Final = (b"content-length", b"content-type", b"transfer-encoding", b"expect")
 # Content types that are read as they arrive, or that nobody reads in a proxy.
 STREAMED_TYPES: Final = ("video/", "audio/", "image/", "text/event-stream", "application/x-ndjson", "application/octet")
 
@@ -171,8 +175,11 @@ class Gateway:
     @fail_closed
     def error(self, flow: http.HTTPFlow) -> None:
         """A flow that broke off: nothing is left to do but to forget the credential."""
-        if self._guard.flights.pop(flow, None) is not None:
+        flight = self._guard.flights.pop(flow, None)
+        if flight is not None:
             guard.redact(flow)
+            if flight.provider:
+                flight.provider.give_up(flight.exchange)
             body_limit.close_if_too_long(flow)
 
     def stop(self, flow: http.HTTPFlow) -> None:
@@ -192,13 +199,13 @@ class Gateway:
             flight.refused = True
 
     def _route(self, flow: http.HTTPFlow, flight: Flight) -> None:
-        _refuse_strangers(flow)
         exchange, provider = flight.exchange, flight.provider
+        _refuse_strangers(flow, exchange.client)
         if provider is None:
             raise errors.not_ready()
         provider.route(exchange)
         if provider.has_credential:
-            _drop_credentials(flow)
+            _drop_credentials(flow, provider.keeps)
         if exchange.request_body is Body.READ:
             body_limit.hold_request(flow)
             _place(flow, NOWHERE)
@@ -225,17 +232,20 @@ class Gateway:
         response = flow.response
         assert response is not None
         assert flight.provider is not None
-        if not 200 <= response.status_code < 300:
-            return
         try:
             body = _decoded(response, body_limit.LIMIT)
-            rewritten = flight.provider.rewrite_answer(flight.exchange, body)
-        except (JSONError, Refusal) as error:
+        except Refusal:
+            # As it came: the provider's own judgement of what it cannot read.
+            body = response.raw_content or b""
+        answer = Answer(response.status_code, body)
+        try:
+            rewritten = flight.provider.rewrite_answer(flight.exchange, answer)
+        except JSONError as error:
             # The task may be paid for: an answer that cannot be read is better than none.
             logger.warning("ai-proxy: the answer to %s is passed on as it came: %s", guard.describe(flow), error)
             return
-        if rewritten is not response.raw_content:
-            response.headers.fields = header_fields.changed(response.headers.fields, _set_body(response, rewritten))
+        if rewritten is not answer:
+            _set_answer(response, rewritten)
 
     def _replay(self, flow: http.HTTPFlow) -> None:
         """A flow that was rewritten before is sent again: it only needs its credential anew."""
@@ -251,6 +261,7 @@ class Gateway:
         mark = flow.metadata[MARK]
         exchange.origin, exchange.path = origin, request.path
         exchange.task_kind, exchange.answer_body = mark["task_kind"], Body(mark["answer_body"])
+        exchange.api, exchange.plan = mark.get("api"), mark.get("plan")
         exchange.note("replayed: rewritten before, the credential is new")
         _drop_credentials(flow)
         _clear(flow, flight, provider, {})
@@ -295,12 +306,13 @@ class Gateway:
 
 def _exchange(flow: http.HTTPFlow) -> Exchange:
     request = flow.request
-    return Exchange(request.method, request.path, header_fields.value(request.headers.fields, b"content-type").lower())
+    client = clients.read(request.headers.fields)
+    return Exchange(request.method, request.path, client.content_type, client)
 
 
-def _drop_credentials(flow: http.HTTPFlow) -> None:
+def _drop_credentials(flow: http.HTTPFlow, besides: tuple[bytes, ...] = ()) -> None:
     headers = flow.request.headers
-    headers.fields = header_fields.without(headers.fields, CLIENT_CREDENTIALS)
+    headers.fields = header_fields.without(headers.fields, CLIENT_CREDENTIALS, besides)
 
 
 def _place(flow: http.HTTPFlow, origin: Origin) -> None:
@@ -314,6 +326,12 @@ def _clear(flow: http.HTTPFlow, flight: Flight, provider: Provider, changes: dic
     exchange, origin, request = flight.exchange, provider.origin, flow.request
     _place(flow, origin)
     request.path = exchange.path
+    if exchange.upstream_method:
+        request.method = exchange.upstream_method
+        if not request.raw_content:
+            changes |= dict.fromkeys(_BODY_FIELDS)
+    if exchange.upstream_content_type:
+        changes[b"content-type"] = exchange.upstream_content_type.encode()
     authority = origin.authority.encode()
     if request.data.authority:
         request.data.authority = authority
@@ -324,11 +342,18 @@ def _clear(flow: http.HTTPFlow, flight: Flight, provider: Provider, changes: dic
         if request.raw_content is not None:
             # HTTP/2 needs no length, but the provider may speak HTTP/1.1.
             request.headers["Content-Length"] = str(len(request.raw_content))
+    if request.raw_content and exchange.upstream_method == "POST":
+        request.headers["Content-Length"] = str(len(request.raw_content))
     authorization = provider.authorization(request.headers)
     if authorization is not None:
         changes[b"authorization"] = authorization.encode()
     request.headers.fields = header_fields.changed(request.headers.fields, changes)
-    flow.metadata[MARK] = {"task_kind": exchange.task_kind, "answer_body": exchange.answer_body.value}
+    flow.metadata[MARK] = {
+        "api": exchange.api,
+        "task_kind": exchange.task_kind,
+        "answer_body": exchange.answer_body.value,
+        "plan": exchange.plan,
+    }
     flow.comment = "; ".join(exchange.notes)
     flight.ready = True
 
@@ -345,13 +370,24 @@ def _is_streamed_type(message: http.Message) -> bool:
     return header_fields.value(message.headers.fields, b"content-type").lower().startswith(STREAMED_TYPES)
 
 
+def _set_answer(response: http.Response, answer: Answer) -> None:
+    if answer.status != response.status_code:
+        response.status_code, response.reason = answer.status, status_codes.RESPONSES.get(answer.status, "")
+    changes = _set_body(response, answer.body)
+    for name, text in answer.headers.items():
+        # When to come again is better known by the one who is asked.
+        if name != "retry-after" or name not in response.headers:
+            changes[name.encode()] = text.encode("utf-8", "surrogateescape") if text is not None else None
+    response.headers.fields = header_fields.changed(response.headers.fields, changes)
+
+
 def _set_body(message: http.Message, body: bytes) -> dict[bytes, bytes | None]:
     """Give a message another body, without a Content-Encoding; returns the changes of header fields this needs."""
     message.raw_content = body
     return {b"content-encoding": None, b"content-length": str(len(body)).encode()}
 
 
-def _refuse_strangers(flow: http.HTTPFlow) -> None:
+def _refuse_strangers(flow: http.HTTPFlow, client: Client) -> None:
     """Whoever can send a request here spends the provider's money: not other machines, not web pages, by accident."""
     mode = flow.client_conn.proxy_mode
     if mode.type_name in ("reverse", "regular", "upstream"):
@@ -363,12 +399,8 @@ def _refuse_strangers(flow: http.HTTPFlow) -> None:
                 "ai-proxy serves other machines only when it is told so: start it with --listen-host ADDRESS.",
                 code="not_local",
             )
-    if mode.type_name == "reverse" and _is_cross_site(flow.request):
+    if mode.type_name == "reverse" and client.fetch_site == "cross-site":
         raise Refusal(403, "ai-proxy does not serve pages of other sites.", code="cross_site")
-
-
-def _is_cross_site(request: http.Request) -> bool:
-    return header_fields.value(request.headers.fields, b"sec-fetch-site") == "cross-site"
 
 
 @functools.lru_cache(maxsize=1024)

@@ -15,9 +15,11 @@ def value(fields: Fields, name: bytes) -> str:
     return b", ".join([field[1] for field in fields if field[0].lower() == name]).decode("utf-8", "surrogateescape")
 
 
-def without(fields: Fields, names: Collection[bytes]) -> Fields:
-    """The fields whose names (in lower case) are others."""
-    return tuple([field for field in fields if field[0].lower() not in names])
+def without(fields: Fields, names: Collection[bytes], beginnings: tuple[bytes, ...] = ()) -> Fields:
+    """The fields whose names (in lower case) are others, and begin in another way."""
+    return tuple(
+        [field for field in fields if (name := field[0].lower()) not in names and not name.startswith(beginnings)]
+    )
 
 
 def changed(fields: Fields, changes: Mapping[bytes, bytes | None]) -> Fields:

@@ -13,7 +13,7 @@ from tests.e2e.conftest import ACCESS_KEY, SECRET_KEY, StartProxy
 from tests.e2e.upstream import CREATED, Answer, Upstream, verified_claims
 
 TABLE = yaml.safe_load((Path(__file__).parent / "cases.yaml").read_text())
-KNOWN = {"name", "config", "request", "headers", "body", "sent", "reply", "answer", "status", "says"}
+KNOWN = set("name config request headers body sent reply reply_status answer answers status says".split())
 
 
 @pytest.mark.parametrize("case", TABLE["cases"], ids=lambda case: case["name"].replace(" ", "-"))
@@ -25,7 +25,7 @@ def test_a_request_becomes_what_the_table_says(
     proxy = shared_proxy("provider:\n" + "".join(f"  {line}\n" for line in block.splitlines()))
     status = case.get("status", 200)
     answered = case["reply"].encode() if "reply" in case else CREATED
-    upstream.respond = lambda request: Answer(status, answered)
+    upstream.respond = lambda request: Answer(case.get("reply_status", status), answered)
 
     method, target = case["request"].split(" ", 1)
     body = case["body"].encode() if "body" in case else None
@@ -39,7 +39,10 @@ def test_a_request_becomes_what_the_table_says(
         assert case["says"] in error["message"]
         assert error.keys() == {"message", "type", "param", "code"}
         return
-    assert reply.body == case.get("answer", answered.decode()).encode()
+    if "answers" in case:
+        assert case["answers"] in json.loads(reply.body)["error"]["message"]
+    else:
+        assert reply.body == case.get("answer", answered.decode()).encode()
     received, sent = upstream.next(), case["sent"]
     assert (received.method, received.target) == (method, sent["target"])
     assert received.one("Host") == upstream.address

@@ -14,7 +14,7 @@ import pytest
 from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.config import ProviderConfig
 from mitm_ai_proxy.errors import Refusal
-from mitm_ai_proxy.exchange import Body, Exchange
+from mitm_ai_proxy.exchange import Answer, Body, Exchange
 from mitm_ai_proxy.json_edit import JSONError
 from mitm_ai_proxy.models import ModelMapping
 from mitm_ai_proxy.providers.base import Clock
@@ -163,7 +163,7 @@ def test_a_create_with_an_image_field_whatever_its_value_is_image2video(field: s
     [
         b"{}",
         b' {"prompt":"image"}\n',
-        b'{"metadata":{"image":"x","model":"m","model_name":"m"}}',
+        b'{"extra":{"image":"x","model":"m","model_name":"m"}}',
         b'{"image_list":[{"image":"x"}],"Image":1,"imagE_url":1,"image ":1}',
     ],
 )
@@ -470,11 +470,9 @@ def test_openais_paths_beside_klings_own_are_openais(method: str, path: str, api
         ("POST /v1/chat/completions", "/v1/chat/completions"),
         ("POST /proxy/v1/messages?beta=true", "/v1/messages"),
         ("GET /v1/models", "/v1/models"),
-        ("GET /v1/videos", "GET /v1/videos"),
-        ("GET /v1/videos/7/content", "GET /v1/videos/{video_id}/content"),
-        ("POST /v1/videos/7/remix", "POST /v1/videos/{video_id}/remix"),
         ("DELETE /v1/videos/kling-t2v-7", "DELETE /v1/videos/{video_id}"),
-        ("POST /v1/videos/edits", "POST /v1/videos/edits"),
+        ("POST /v1/videos/characters", "POST /v1/videos/characters"),
+        ("GET /v1/videos/characters/7", "GET /v1/videos/characters/{character_id}"),
         ("POST /v1/images/edits", "/v1/images/edits"),
     ],
 )
@@ -482,8 +480,10 @@ def test_an_api_that_kling_does_not_have_is_refused_with_what_it_has(request_lin
     refusal = _refusal(_kling(), request_line)
 
     assert (refusal.status, refusal.code, refusal.type) == (404, "unsupported_api", "invalid_request_error")
-    assert refusal.message == (
-        f"kling has no {missing}. It has: POST /v1/videos, GET /v1/videos/{{video_id}}, "
+    assert refusal.message.startswith(f"kling has no {missing}. ")
+    assert refusal.message.endswith(
+        "It has: POST /v1/videos, GET /v1/videos/{video_id}, GET /v1/videos, GET /v1/videos/{video_id}/content, "
+        "POST /v1/videos/{video_id}/remix, POST /v1/videos/edits, POST /v1/videos/extensions, "
         "Kling's own paths (/v1/videos/text2video, /v1/images/generations, ...)."
     )
 
@@ -527,11 +527,11 @@ def test_the_answer_to_a_create_has_the_family_before_both_ids(
 ) -> None:
     provider = _kling()
     exchange, _ = _create(provider, create)
-    rewritten = provider.rewrite_answer(exchange, answer.encode())
+    rewritten = provider.rewrite_answer(exchange, Answer(200, answer.encode())).body
 
     assert rewritten.decode() == expected.replace("#", f"kling-{kind}-")
     assert exchange.notes[-1].startswith(f"task_id prefixed with kling-{kind}-")
-    assert provider.rewrite_answer(exchange, rewritten) == rewritten
+    assert provider.rewrite_answer(exchange, Answer(201, rewritten)).body == rewritten
 
 
 @pytest.mark.parametrize(
@@ -555,7 +555,8 @@ def test_an_answer_without_an_id_to_prefix_stays_to_the_byte(answer: bytes) -> N
     exchange, _ = _create(provider, b"{}")
     notes = list(exchange.notes)
 
-    assert provider.rewrite_answer(exchange, answer) == answer
+    unchanged = Answer(200, answer)
+    assert provider.rewrite_answer(exchange, unchanged) is unchanged
     assert exchange.notes == notes
 
 
@@ -574,13 +575,14 @@ def test_an_answer_without_an_id_to_prefix_stays_to_the_byte(answer: bytes) -> N
 def test_an_answer_that_is_no_json_object_is_left_to_the_gateway(answer: bytes) -> None:
     provider = _kling()
     with pytest.raises(JSONError):
-        provider.rewrite_answer(_create(provider, b"{}")[0], answer)
+        provider.rewrite_answer(_create(provider, b"{}")[0], Answer(200, answer))
 
 
 def test_a_prefixed_answer_leads_back_to_the_family_of_its_create() -> None:
     provider = _kling(provider_base_path="/kling")
     exchange, _ = _create(provider, b'{"image":""}')
-    task_id = json.loads(provider.rewrite_answer(exchange, b'{"data":{"task_id":"7"}}'))["data"]["task_id"]
+    answer = Answer(200, b'{"data":{"task_id":"7"}}')
+    task_id = json.loads(provider.rewrite_answer(exchange, answer).body)["data"]["task_id"]
 
     assert _route(provider, f"GET /v1/videos/{task_id}").path == f"/kling{IMAGE}/7"
 

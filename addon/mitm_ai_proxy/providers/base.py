@@ -14,8 +14,9 @@ from .. import apis, json_edit, targets
 from ..apis import Call
 from ..auth.bearer import BearerTokens
 from ..config import SIDE_CALL_KEYS, TYPE_KEYS, Problem, ProviderConfig, nearest
-from ..errors import bad_body, unsupported_api
-from ..exchange import Body, Exchange
+from ..errors import unsupported_api
+from ..exchange import Answer, Body, Exchange
+from ..request_body import object_members, replace_text, text_member
 from ..targets import Origin
 
 Clock = Callable[[], float]
@@ -33,6 +34,10 @@ class Provider(ABC):
     ignored_keys: ClassVar[frozenset[str]] = SIDE_CALL_KEYS | TYPE_KEYS
     """Keys of the Higress ai-proxy plugin that it accepts for this type, and that change nothing there either."""
     default_capabilities: ClassVar[Mapping[str, str]] = {}
+    why_not: ClassVar[Mapping[str, str]] = {}
+    """A sentence about an API that the provider does not have and never will."""
+    kept_to_itself: ClassVar[tuple[bytes, ...]] = ()
+    """Beginnings of names (in lower case) of header fields that are no business of the provider's."""
 
     def __init__(self, config: ProviderConfig, clock: Clock) -> None:
         self.config = config
@@ -40,6 +45,7 @@ class Provider(ABC):
         self.origin = config.provider_domain or self.default_origin(config)
         self.capabilities = {**self.default_capabilities, **config.capabilities}
         self._tokens = BearerTokens(config.api_tokens) if config.api_tokens else None
+        self.keeps = () if config.protocol == "original" else self.kept_to_itself
         self._sent_to = f"sent to {self.origin}"
         # Upstream paths, complete but for ids, and their own queries.
         self._targets: dict[str, tuple[str, str]] = {}
@@ -87,14 +93,18 @@ class Provider(ABC):
             exchange.note(f"{self._sent_to}: the path is no API that {self.type} translates")
             return
         exchange.api = call.api.name
-        if call.api.name not in self.capabilities:
-            raise unsupported_api(self.type, str(call.api), self.offered())
+        if not self.has(call.api.name):
+            raise unsupported_api(self.type, str(call.api), self.offered(), self.why_not.get(call.api.name, ""))
         exchange.note(f"{self._sent_to}: {exchange.api} of {self.type}")
         self.route_api(exchange, call, query)
 
     def detect(self, method: str, path: str) -> Call | None:
         """The API that a client's method and path (no query, no base path) mean to this provider."""
         return apis.detect(method, path)
+
+    def has(self, api: str) -> bool:
+        """Whether this provider has an API of that name."""
+        return api in self.capabilities
 
     def offered(self) -> list[str]:
         """What this provider has, in a client's words, for a person who asked for something else."""
@@ -109,7 +119,7 @@ class Provider(ABC):
 
     def read_for_model(self, exchange: Exchange) -> None:
         """Hold the request's body if it may name a model that modelMapping has to map."""
-        if self.config.model_mapping and exchange.method == "POST" and "json" in exchange.content_type:
+        if self.config.model_mapping and exchange.method == "POST" and "json" in exchange.content_type.lower():
             exchange.request_body = Body.READ
 
     def rewrite_request(self, exchange: Exchange, body: bytes) -> bytes:
@@ -121,9 +131,15 @@ class Provider(ABC):
         mapped = self.map_model(exchange, model[1])
         return json_edit.apply(body, replace_text(model[0], *mapped))
 
-    def rewrite_answer(self, exchange: Exchange, body: bytes) -> bytes:
-        """The answer's body for the client. Called for Body.READ and a 2xx status."""
-        return body
+    def rewrite_answer(self, exchange: Exchange, answer: Answer) -> Answer:
+        """The answer for the client, the same object where nothing changes. Called for Body.READ.
+
+        Raises json_edit.JSONError for an answer that cannot be read and is to be passed on as it came.
+        """
+        return answer
+
+    def give_up(self, exchange: Exchange) -> None:  # noqa: B027 - few providers care
+        """An exchange ended without an answer."""
 
     @property
     def has_credential(self) -> bool:
@@ -162,32 +178,3 @@ class Provider(ABC):
         if pattern is not None and mapped != model:
             exchange.note(f"model {model} mapped to {mapped} by modelMapping {json.dumps(pattern)}")
         return model, mapped
-
-
-def object_members(body: bytes) -> list[json_edit.Member]:
-    """The members of a request body that has to be a JSON object. Raises Refusal (400)."""
-    try:
-        return json_edit.members(body)
-    except json_edit.JSONError as error:
-        raise bad_body(f"The request body {error}.") from None
-
-
-def text_member(body: bytes, members: list[json_edit.Member], name: str) -> tuple[json_edit.Member, str] | None:
-    """The member of that name with its text, or None.
-
-    Raises Refusal (400) when it is no string or repeated.
-    """
-    found = [member for member in members if member.key == name]
-    if not found:
-        return None
-    if len(found) > 1:
-        raise bad_body(f"{name} stands more than once in the request body.", param=name)
-    text = json_edit.string_value(body, found[0])
-    if text is None:
-        raise bad_body(f"{name} is not a string.", param=name)
-    return found[0], text
-
-
-def replace_text(member: json_edit.Member, before: str, after: str) -> list[json_edit.Edit]:
-    """The edit that changes a member's text; none when it stays, so that its bytes stay too."""
-    return [] if before == after else [json_edit.Edit(member.start, member.end, json_edit.string(after))]

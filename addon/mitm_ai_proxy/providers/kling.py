@@ -5,54 +5,32 @@ Behaviour: Higress ai-proxy plugin, kling. Native paths: Kling API documentation
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Final
-
-import msgspec
 
 from .. import apis, json_edit, targets
 from ..apis import Call
 from ..auth.kling_jwt import KlingToken
 from ..config import CHAT_KEYS, Problem, ProviderConfig
-from ..exchange import Body, Exchange
+from ..exchange import Answer, Body, Exchange
+from ..request_body import object_members, replace_text, text_member
 from ..targets import Origin
-from .base import Clock, Provider, object_members, replace_text, text_member
+from ..videos import front, wire
+from ..videos.front import HINT, Front
+from ..videos.kinds import (
+    IMAGE2VIDEO,
+    IMAGE_FIELDS,
+    OMNI_VIDEO,
+    TASK_KINDS,
+    TEXT2VIDEO,
+    VIDEO_EXTEND,
+    TaskKind,
+    kind_of,
+    prefix_edits,
+)
+from .base import Clock, Provider
 
 DEFAULT_ORIGIN: Final = Origin("https", "api-singapore.klingai.com", 443)
-HINT: Final = "kling_task_type"
-"""Query parameter by which a client says what kind of task a raw id is; it never goes upstream."""
-
-IMAGE_FIELDS: Final = frozenset(
-    "image image_url image_urls images image_tail image_tail_url input_image first_frame_image last_frame_image".split()
-)
-"""A create with any of these, whatever its value, is an image2video task."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskKind:
-    """One of Kling's families of video tasks that OpenAI's one endpoint stands for."""
-
-    name: str
-    prefix: str
-    create: str
-    retrieve: str
-    hints: frozenset[str]
-
-
-TEXT2VIDEO: Final = TaskKind(
-    "text2video", "kling-t2v-", apis.VIDEOS, apis.RETRIEVE_VIDEO, frozenset({"text2video", "text", "t2v"})
-)
-IMAGE2VIDEO: Final = TaskKind(
-    "image2video",
-    "kling-i2v-",
-    "kling/v1/image2video",
-    "kling/v1/retrieveimagevideo",
-    frozenset({"image2video", "image", "i2v"}),
-)
-TASK_KINDS: Final = {kind.name: kind for kind in (TEXT2VIDEO, IMAGE2VIDEO)}
-
 # What follows /v1/videos/ in Kling's own paths, where OpenAI has a video's id.
 VIDEO_FAMILIES: Final = frozenset(
     "advanced-lip-sync avatar effects identify-face image-recognize image2video lip-sync motion-control"
@@ -62,29 +40,26 @@ VIDEO_FAMILIES: Final = frozenset(
 IMAGE_FAMILIES: Final = frozenset({"generations"})
 
 
-class _Data(msgspec.Struct):
-    task_id: str
-
-
-class _Answer(msgspec.Struct):
-    data: _Data
-
-
-_decode_answer = msgspec.json.Decoder(_Answer).decode
-_TASK_ID = re.compile(rb'"task_id"[ \t\n\r]*:[ \t\n\r]*"')
+_FRONT_APIS: Final = (front.LIST, front.CONTENT, front.REMIX, front.EDIT, front.EXTEND)
 
 
 class Kling(Provider):
     """Kling, on its own hosts or behind a gateway that keeps its shape (302.ai, New API)."""
 
     type = "kling"
-    keys = frozenset({"klingAccessKey", "klingSecretKey", "klingTokenRefreshAhead"})
+    keys = frozenset({"klingAccessKey", "klingSecretKey", "klingTokenRefreshAhead", "klingApi", "videoResponse"})
     ignored_keys = Provider.ignored_keys | CHAT_KEYS
+    why_not = front.WHY_NOT
+    kept_to_itself = (b"x-stainless-", b"openai-", b"idempotency-key")
     default_capabilities: ClassVar[dict[str, str]] = {
         TEXT2VIDEO.create: "/v1/videos/text2video",
         IMAGE2VIDEO.create: "/v1/videos/image2video",
         TEXT2VIDEO.retrieve: "/v1/videos/text2video/{video_id}",
         IMAGE2VIDEO.retrieve: "/v1/videos/image2video/{video_id}",
+        OMNI_VIDEO.create: "/v1/videos/omni-video",
+        OMNI_VIDEO.retrieve: "/v1/videos/omni-video/{video_id}",
+        VIDEO_EXTEND.create: "/v1/videos/video-extend",
+        VIDEO_EXTEND.retrieve: "/v1/videos/video-extend/{video_id}",
     }
 
     def __init__(self, config: ProviderConfig, clock: Clock) -> None:
@@ -94,6 +69,10 @@ class Kling(Provider):
             # 0 means the default in the Higress plugin.
             refresh_ahead = config.kling_token_refresh_ahead or 60
             self._token = KlingToken(config.kling_access_key, config.kling_secret_key, refresh_ahead, clock)
+        if config.kling_api == wire.V2:
+            # The new design takes API keys only.
+            self._token = None
+        self._front = Front(self, config.model_mapping.map, config.kling_api, clock)
 
     @classmethod
     def default_origin(cls, config: ProviderConfig) -> Origin:
@@ -108,6 +87,8 @@ class Kling(Provider):
         if access != secret:
             given, missing = ("klingAccessKey", "klingSecretKey") if access else ("klingSecretKey", "klingAccessKey")
             yield Problem(missing, f"is missing beside {given}{_set(config, missing)}", (given,))
+        elif config.kling_api == wire.V2 and not config.api_tokens:
+            yield Problem("apiTokens", "is missing: Kling's new design (klingApi: v2) takes an API key, no key pair")
         elif not access and not config.api_tokens:
             pair = [name for key in ("klingAccessKey", "klingSecretKey") for name in config.variables.get(key, ())]
             single = config.variables.get("apiTokens", ())
@@ -123,31 +104,71 @@ class Kling(Provider):
             return None
         return None if _is_native_image(path) else super().detect(method, path)
 
+    def has(self, api: str) -> bool:
+        """What the configuration names, and what the front makes of it."""
+        return super().has(api) or api in _FRONT_APIS
+
     def offered(self) -> list[str]:
         """The OpenAI side, and where Kling's own side begins."""
-        return [*super().offered(), "Kling's own paths (/v1/videos/text2video, /v1/images/generations, ...)"]
+        front_apis = [str(apis.BY_NAME[name]) for name in _FRONT_APIS if name not in self.capabilities]
+        return [
+            *super().offered(),
+            *front_apis,
+            "Kling's own paths (/v1/videos/text2video, /v1/images/generations, ...)",
+        ]
 
     def route_api(self, exchange: Exchange, call: Call, query: str) -> None:
         """A create waits for its body; a retrieve finds its family in the id's prefix or the hint."""
         hint, query = targets.take_parameter(query, HINT)
-        if call.api.name == TEXT2VIDEO.create:
+        name = call.api.name
+        if name == TEXT2VIDEO.create:
             # The path is known when the body is.
             exchange.request_body = exchange.answer_body = Body.READ
+        elif name in _FRONT_APIS and name not in self.capabilities:
+            self._route_front(exchange, call, query, hint)
         elif "video_id" in call.ids:
             kind, video_id = _task_of(exchange, call.ids["video_id"], hint)
             targets.check_id("video_id", video_id)
             exchange.task_kind = kind.name
-            capability = kind.retrieve if call.api.name == TEXT2VIDEO.retrieve else call.api.name
-            exchange.path = self.upstream_path(capability, {"video_id": video_id}, query)
-            self.read_for_model(exchange)
+            if name == TEXT2VIDEO.retrieve:
+                self._front.retrieve(exchange, kind, video_id, query, self._answers_openai(exchange))
+            else:
+                exchange.path = self.upstream_path(name, {"video_id": video_id}, query)
+                self.read_for_model(exchange)
         else:
             super().route_api(exchange, call, query)
+
+    def _route_front(self, exchange: Exchange, call: Call, query: str, hint: str | None) -> None:
+        name, is_openai = call.api.name, self._answers_openai(exchange)
+        if name == front.LIST:
+            self._front.listing(exchange, query, is_openai)
+        elif name == front.CONTENT:
+            kind, video_id = _task_of(exchange, call.ids["video_id"], hint)
+            targets.check_id("video_id", video_id)
+            self._front.content(exchange, kind, video_id, query)
+        else:
+            video_id = call.ids.get("video_id", "")
+            if "video_id" in call.ids:
+                targets.check_id("video_id", video_id)
+            self._front.follow_up(exchange, name, video_id, query, is_openai)
+
+    def _answers_openai(self, exchange: Exchange) -> bool:
+        """Whether this client is answered with OpenAI's objects."""
+        if self.config.video_response == "auto":
+            return exchange.client.is_openai
+        return self.config.video_response == "openai"
 
     def rewrite_request(self, exchange: Exchange, body: bytes) -> bytes:
         """A create: the path by the image fields, and `model` as `model_name`. All else stays to the byte."""
         if exchange.api != TEXT2VIDEO.create:
-            return super().rewrite_request(exchange, body)
+            rewritten = self._front.rewrite_request(exchange, body)
+            return super().rewrite_request(exchange, body) if rewritten is None else rewritten
+        is_openai = self._answers_openai(exchange)
+        if front.is_form(exchange):
+            return self._front.create(exchange, body, None, is_openai)
         members = object_members(body)
+        if is_openai or exchange.client.is_openai or self._front.is_needed(exchange, body, members):
+            return self._front.create(exchange, body, members, is_openai)
         image_field = next((member.key for member in members if member.key in IMAGE_FIELDS), None)
         kind = IMAGE2VIDEO if image_field else TEXT2VIDEO
         exchange.task_kind = kind.name
@@ -157,22 +178,26 @@ class Kling(Provider):
         exchange.note(f"{kind.name}: the body has {image_field or 'no image field'}")
         return json_edit.apply(body, self._model_edits(exchange, body, members))
 
-    def rewrite_answer(self, exchange: Exchange, body: bytes) -> bytes:
-        """The answer to a create, with the family in front of `task_id` and `data.task_id`.
+    def rewrite_answer(self, exchange: Exchange, answer: Answer) -> Answer:
+        """The front's answer, or Kling's own to a create, with the family in front of `task_id` and `data.task_id`.
 
         Raises json_edit.JSONError for an answer that is no JSON object.
         """
+        rewritten = self._front.rewrite_answer(exchange, answer)
+        if rewritten is not None:
+            return rewritten
+        if exchange.api != TEXT2VIDEO.create or not 200 <= answer.status < 300:
+            return answer
         kind = TASK_KINDS[exchange.task_kind or TEXT2VIDEO.name]
-        place = _usual_task_id(body)
-        places = _task_ids(body) if place is None else [place]
-        edits = [
-            json_edit.Edit(start, start, kind.prefix.encode())
-            for start, task_id in places
-            if task_id and not task_id.startswith((TEXT2VIDEO.prefix, IMAGE2VIDEO.prefix))
-        ]
-        if edits:
-            exchange.note(f"task_id prefixed with {kind.prefix}: a later retrieve finds {kind.name} by it")
-        return json_edit.apply(body, edits)
+        edits = prefix_edits(answer.body, kind)
+        if not edits:
+            return answer
+        exchange.note(f"task_id prefixed with {kind.prefix}: a later retrieve finds {kind.name} by it")
+        return Answer(answer.status, json_edit.apply(answer.body, edits))
+
+    def give_up(self, exchange: Exchange) -> None:
+        """A create ended in doubt: its repetition has to find it."""
+        self._front.give_up(exchange)
 
     @property
     def has_credential(self) -> bool:
@@ -202,10 +227,10 @@ class Kling(Provider):
 
 def _task_of(exchange: Exchange, video_id: str, hint: str | None) -> tuple[TaskKind, str]:
     """The family of a task, by its id's prefix, else the hint, else text; and the id as Kling knows it."""
-    for kind in TASK_KINDS.values():
-        if video_id.startswith(kind.prefix):
-            exchange.note(f"{kind.name}: the id begins with {kind.prefix}")
-            return kind, video_id.removeprefix(kind.prefix)
+    kind = kind_of(video_id)
+    if kind:
+        exchange.note(f"{kind.name}: the id begins with {kind.prefix}")
+        return kind, video_id.removeprefix(kind.prefix)
     word = (hint or "").strip().lower()
     for kind in TASK_KINDS.values():
         if word in kind.hints:
@@ -213,27 +238,6 @@ def _task_of(exchange: Exchange, video_id: str, hint: str | None) -> tuple[TaskK
             return kind, video_id
     exchange.note("text2video: the id has no prefix and the query no hint")
     return TEXT2VIDEO, video_id
-
-
-def _task_ids(body: bytes) -> list[tuple[int, str]]:
-    """The texts of `task_id` and `data.task_id` in an answer, and where they begin."""
-    members = json_edit.members(body)
-    found = [member for member in members if member.key == "task_id"]
-    for data in (member for member in members if member.key == "data"):
-        found += [member for member in json_edit.members_of(body, data) if member.key == "task_id"]
-    return [(member.start + 1, json_edit.string_value(body, member) or "") for member in found]
-
-
-def _usual_task_id(body: bytes) -> tuple[int, str] | None:
-    """The same for an answer that has one `task_id`, in `data`, and no escapes; a tenth of the work. Else None."""
-    if b"\\" in body or body.count(b'"task_id"') != 1:
-        return None
-    try:
-        task_id = _decode_answer(body).data.task_id
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    place = _TASK_ID.search(body)
-    return (place.end(), task_id) if place else None
 
 
 def _is_native_image(path: str) -> bool:

@@ -1,0 +1,472 @@
+"""OpenAI's Videos API over Kling: what each request becomes, and what its answer becomes, one upstream for each.
+
+Where two steps are needed, the client is sent on by a redirect; what the second step needs travels in the link.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from .. import json_edit, targets
+from ..errors import Refusal, bad_body
+from ..exchange import Answer, Body, Exchange
+from ..request_body import object_members
+from . import create, kling_errors, kling_models, multipart, pages, pictures, tasks, video_object, wire
+from .document import Document
+from .ids import NOTHING, Memo, split_memo, with_memo
+from .kinds import (
+    IMAGE2VIDEO,
+    IMAGE_FIELDS,
+    OMNI_VIDEO,
+    TASK_KINDS,
+    TEXT2VIDEO,
+    VIDEO_EXTEND,
+    TaskKind,
+    kind_of,
+    prefix_edits,
+)
+from .paid_once import PaidOnce
+
+HINT: Final = "kling_task_type"
+"""Query parameter by which a client says what kind of task a raw id is; it never goes upstream."""
+
+LIST: Final = "openai/v1/listvideos"
+CONTENT: Final = "openai/v1/retrievevideocontent"
+REMIX: Final = "openai/v1/videoremix"
+EDIT: Final = "openai/v1/videoedits"
+EXTEND: Final = "openai/v1/videoextensions"
+
+SOURCE: Final = "kling_source"
+"""Query parameter of a redirect: the link or the id of Kling's that the second step works on."""
+
+WHY_NOT: Final = {
+    "openai/v1/deletevideo": "Kling keeps a file for 30 days and deletes none on request.",
+    "openai/v1/videocharacters": (
+        "Kling makes elements from links, not from files: POST /v1/general/advanced-custom-elements."
+    ),
+    "openai/v1/retrievevideocharacter": "Kling has elements instead: GET /v1/general/advanced-custom-elements/ID.",
+}
+"""Why an API of OpenAI's has no counterpart, in a sentence."""
+
+
+@dataclass(slots=True)
+class Job:
+    """What was decided on the way there, for the way back. Plain values: it is kept with a flow that is saved."""
+
+    what: str
+    kind: str = ""
+    is_openai: bool = True
+    memo: list[str] = field(default_factory=lambda: list(NOTHING))
+    prompt: str | None = None
+    name: str = ""
+    repeated: bool = False
+    family: str = ""
+    place: str = ""
+    limit: int = 0
+
+    @classmethod
+    def of(cls, exchange: Exchange) -> Job | None:
+        """The job of an exchange; None where there is none."""
+        return cls(**exchange.plan) if exchange.plan else None
+
+    def keep(self, exchange: Exchange) -> None:
+        """Write the job into its exchange."""
+        exchange.plan = {name: getattr(self, name) for name in self.__slots__}
+
+
+class Routes(Protocol):
+    """What the front needs of a provider: its paths, base paths included."""
+
+    def upstream_path(self, capability: str, ids: Mapping[str, str], query: str) -> str:
+        """Path and query of a capability, with ids and the client's query."""
+
+    def with_base_path(self, path: str) -> str:
+        """A path with the base paths in front."""
+
+
+MapModel = Callable[[str], "tuple[str, str | None]"]
+
+
+class Front:
+    """The front of one configured Kling. `clock` gives Unix time in seconds."""
+
+    def __init__(self, routes: Routes, map_model: MapModel, api: str, clock: Callable[[], float]) -> None:
+        self._routes = routes
+        self._map_model = map_model
+        self._v2 = api == wire.V2
+        self._clock = clock
+        self._paid = PaidOnce(clock)
+
+    # The way there
+
+    def retrieve(self, exchange: Exchange, kind: TaskKind, task_id: str, query: str, is_openai: bool) -> None:
+        """A task's state, as Kling or as OpenAI would tell it."""
+        task_id, memo = split_memo(task_id)
+        exchange.path = self._task_path(kind, task_id, query)
+        if is_openai:
+            exchange.answer_body = Body.READ
+            Job("retrieve", kind.name, memo=list(memo)).keep(exchange)
+
+    def content(self, exchange: Exchange, kind: TaskKind, task_id: str, query: str) -> None:
+        """A video's file: its link is asked for here, and the client is sent there without any credential."""
+        variant, query = targets.take_parameter(query, "variant")
+        if variant not in (None, "", "video"):
+            raise Refusal(400, f"Kling has no {variant[:40]!r} of a video.", code="invalid_value", param="variant")
+        exchange.path = self._task_path(kind, split_memo(task_id)[0], query)
+        exchange.answer_body = Body.READ
+        Job("content", kind.name).keep(exchange)
+
+    def listing(self, exchange: Exchange, query: str, is_openai: bool) -> None:
+        """One page of one of Kling's lists."""
+        page = pages.page(query, self._families)
+        if self._v2:
+            exchange.path = self._routes.with_base_path(wire.TASKS)
+            exchange.upstream_method, exchange.upstream_content_type = "POST", "application/json"
+            exchange.request_body = Body.READ
+        else:
+            place = f"pageNum={page.place}&pageSize={page.limit}"
+            exchange.path = self._routes.upstream_path(_FAMILIES[page.family].create, {}, place)
+        if is_openai:
+            exchange.answer_body = Body.READ
+        Job("list", is_openai=is_openai, family=page.family, place=page.place, limit=page.limit).keep(exchange)
+
+    def follow_up(self, exchange: Exchange, api: str, video_id: str, query: str, is_openai: bool) -> None:
+        """A remix, an edit or an extension: of a video that is asked for first, or, sent on by a redirect, made."""
+        source, _ = targets.take_parameter(query, SOURCE)
+        exchange.request_body = exchange.answer_body = Body.READ
+        Job("make" if source else "source", is_openai=is_openai, family=api, place=source or video_id).keep(exchange)
+
+    def rewrite_request(self, exchange: Exchange, body: bytes) -> bytes | None:
+        """The body of a request that is no create; None where it is none of the front's."""
+        job = Job.of(exchange)
+        if job is None:
+            return None
+        if job.what == "list":
+            return wire.v2_page(job.limit, job.place)
+        document = _document(exchange, body)
+        if job.what == "source":
+            return self._source(exchange, job, document)
+        return self._make(exchange, job, document)
+
+    def is_needed(self, exchange: Exchange, body: bytes, members: list[json_edit.Member]) -> bool:
+        """Whether a create in JSON has anything that Kling's own API does not."""
+        if self._v2 or exchange.client.idempotency_key:
+            return True
+        if any(member.key in create.OPENAI_FIELDS for member in members):
+            return True
+        model = next((member for member in members if member.key == "model"), None)
+        word = json_edit.string_value(body, model) if model else None
+        if word is None or kling_models.sora_mode(word) is None:
+            return False
+        return self._map_model(word)[1] is None
+
+    def create(self, exchange: Exchange, body: bytes, members: list[json_edit.Member] | None, is_openai: bool) -> bytes:
+        """The body of a create, from JSON with these members or from a form."""
+        job = Job("create", is_openai=is_openai)
+        document = _document(exchange, body) if members is None else Document.of_json(body, members)
+        asked = document.text("model") or document.text("model_name") or ""
+        model_name, pattern = self._map_model(asked)
+        created = create.translate(document, asked, model_name if pattern is not None else None)
+        for note in created.notes:
+            exchange.note(note)
+        job.memo, job.prompt = list(created.memo), created.prompt
+        field = next((name for name in document.names if name in IMAGE_FIELDS), None)
+        kind = IMAGE2VIDEO if field else TEXT2VIDEO
+        exchange.note(f"{kind.name}: the body has {field or 'no image field'}")
+        return self._send(exchange, job, kind, document)
+
+    def _source(self, exchange: Exchange, job: Job, document: Document) -> bytes:
+        if job.family == EXTEND and self._v2:
+            raise bad_body("Kling's new design extends no video.", param="video")
+        video_id = job.place or _video_id(document)
+        kind = kind_of(video_id) or TEXT2VIDEO
+        task_id, memo = split_memo(video_id.removeprefix(kind.prefix))
+        targets.check_id("video_id", task_id)
+        if job.family == EXTEND:
+            row = kling_models.MODELS.get(memo.model)
+            if row and not row.extends:
+                raise bad_body(
+                    f"Kling extends no video of {memo.model}; it does those of V1, V1.5 and V1.6.", param="video"
+                )
+        _checked_prompt(document)
+        exchange.upstream_method = "GET"
+        exchange.path = self._task_path(kind, task_id, "")
+        exchange.note(f"{job.family} needs the file of {task_id}: it is asked for first")
+        job.kind = kind.name
+        job.keep(exchange)
+        return b""
+
+    def _make(self, exchange: Exchange, job: Job, document: Document) -> bytes:
+        prompt = _checked_prompt(document)
+        made: dict[str, Any] = {"prompt": prompt}
+        source = _decoded_link(job.place)
+        seconds = document.take("seconds")
+        if job.family == EXTEND:
+            if seconds is not None and str(seconds) not in ("4", "5"):
+                raise bad_body("Kling extends a video by 4 to 5 seconds, not more.", param="seconds")
+            kind, made = VIDEO_EXTEND, {"video_id": source, **made}
+            job.memo, base = list(Memo("", "", "")), None
+        else:
+            kind, base = OMNI_VIDEO, source
+            made = {"model_name": kling_models.OMNI_MODEL, **made}
+            if not self._v2:
+                made["video_list"] = [{"video_url": source, "refer_type": "base"}]
+            job.memo = list(Memo(kling_models.OMNI_MODEL, "", ""))
+        job.prompt = prompt
+        return self._send(exchange, job, kind, Document.of(made), base)
+
+    def _send(self, exchange: Exchange, job: Job, kind: TaskKind, document: Document, base: str | None = None) -> bytes:
+        """Name the create so that it is paid once, and put it into the words of the API in use."""
+        client = exchange.client
+        # An extension has no such field.
+        if (
+            "external_task_id" not in document
+            and kind is not VIDEO_EXTEND
+            and (client.is_openai or client.idempotency_key)
+        ):
+            scope = b"%s %s" % (kind.name.encode(), document.body())
+            job.name = self._paid.name(scope, client.retries, client.idempotency_key)
+            document.put("external_task_id", job.name)
+            exchange.note(f"external_task_id {job.name}: a repetition finds this task and buys no other")
+        job.repeated = bool(client.retries or client.idempotency_key)
+        exchange.task_kind = job.kind = kind.name
+        exchange.upstream_content_type = "application/json"
+        _, query = targets.split_query(exchange.client_path)
+        _, query = targets.take_parameter(query, SOURCE)
+        _, query = targets.take_parameter(query, HINT)
+        if self._v2:
+            path, body = wire.v2_create(document, base)
+            exchange.path = targets.join_query(self._routes.with_base_path(path), query)
+        else:
+            exchange.path, body = self._routes.upstream_path(kind.create, {}, query), document.body()
+        job.keep(exchange)
+        return body
+
+    def _task_path(self, kind: TaskKind, task_id: str, query: str) -> str:
+        if not self._v2:
+            return self._routes.upstream_path(kind.retrieve, {"video_id": task_id}, query)
+        path, own = targets.split_query(wire.v2_task(task_id))
+        return targets.join_query(self._routes.with_base_path(path), targets.merge_queries(own, query))
+
+    @property
+    def _families(self) -> list[str]:
+        return ["tasks"] if self._v2 else list(_FAMILIES)
+
+    # The way back
+
+    def rewrite_answer(self, exchange: Exchange, answer: Answer) -> Answer | None:
+        """The answer for the client; None where it is Kling's own business."""
+        job = Job.of(exchange)
+        if job is None or not (job.is_openai or job.what in ("content", "source")):
+            return None
+        try:
+            document = msgspec.json.decode(answer.body)
+        except (msgspec.DecodeError, RecursionError):
+            document = None
+        envelope = tasks.envelope(document)
+        good = 200 <= answer.status < 300 and envelope.code in (0, None) and isinstance(document, dict)
+        if not good:
+            return self._refused(exchange, job, answer, envelope)
+        found = tasks.task(envelope.data)
+        if job.what == "list":
+            return self._page(exchange, job, answer, envelope)
+        if found is None:
+            if job.what in ("create", "make"):
+                self._settle(job, answered=False)
+                return kling_errors.answer(502, None, "Kling's answer names no task.", envelope.request_id)
+            return kling_errors.answer(404, 1203, "Kling knows no such task.", envelope.request_id)
+        if job.what == "content":
+            return _redirect_to_file(found)
+        if job.what == "source":
+            return _redirect_to_make(exchange, job, found)
+        if job.what in ("create", "make"):
+            self._settle(job, answered=True)
+        return self._video(job, answer, envelope, found)
+
+    def give_up(self, exchange: Exchange) -> None:
+        """The exchange ended without an answer."""
+        job = Job.of(exchange)
+        if job:
+            self._settle(job, answered=False)
+
+    def _settle(self, job: Job, *, answered: bool) -> None:
+        if job.name:
+            self._paid.settle(job.name, answered)
+
+    def _refused(self, exchange: Exchange, job: Job, answer: Answer, envelope: tasks.Envelope) -> Answer:
+        if job.name and kling_errors.is_duplicate(envelope.code, envelope.message):
+            if job.repeated:
+                self._settle(job, answered=True)
+                path, _ = targets.split_query(exchange.client_path)
+                path = _videos_path(path)
+                video_id = TASK_KINDS[job.kind].prefix + with_memo(job.name, Memo(*job.memo))
+                exchange.note("the first attempt was accepted: the client is sent to that task")
+                return Answer(303, b"", {"location": f"{path}/{video_id}", "content-type": None})
+            self._paid.taken(job.name)
+            exchange.note(
+                "an equal create was made before this proxy started: the client repeats it under another name"
+            )
+            again = kling_errors.answer(
+                409, None, "An equal create was made before; send it again.", envelope.request_id
+            )
+            return Answer(409, again.body, {**again.headers, "x-should-retry": "true", "retry-after-ms": "1"})
+        self._settle(job, answered=False)
+        message = envelope.message
+        if envelope.code is None and not message:
+            message = f"The provider's answer (status {answer.status}) is not Kling's."
+        return kling_errors.answer(answer.status, envelope.code, message, envelope.request_id)
+
+    def _video(self, job: Job, answer: Answer, envelope: tasks.Envelope, found: tasks.Task) -> Answer:
+        kind = TASK_KINDS[job.kind]
+        memo = Memo(*job.memo)
+        video_id = kind.prefix + with_memo(found.task_id, memo)
+        video = video_object.video(video_id, found, memo, self._clock(), job.prompt)
+        edits = [_spliced(answer.body, video)]
+        if job.what in ("create", "make") and not self._v2:
+            edits += prefix_edits(answer.body, kind)
+        headers: dict[str, str | None] = {"openai-poll-after-ms": str(video_object.POLL_MILLISECONDS)}
+        if envelope.request_id:
+            headers["x-request-id"] = envelope.request_id
+        return Answer(answer.status, json_edit.apply(answer.body, edits), headers)
+
+    def _page(self, exchange: Exchange, job: Job, answer: Answer, envelope: tasks.Envelope) -> Answer:
+        page = pages.Page(job.family, job.place, job.limit)
+        raw = _raw_tasks(answer.body)
+        found = tasks.tasks(envelope.data)
+        place = wire.v2_place(envelope.data) if self._v2 else None
+        following = (
+            (page._replace(place=place) if place else None)
+            if self._v2
+            else pages.following(page, len(found), self._families)
+        )
+        if not found and following is not None:
+            # An SDK stops at an empty page, though another list may follow.
+            path, query = targets.split_query(exchange.client_path)
+            _, query = targets.take_parameter(query, "after")
+            query = targets.merge_queries(query, f"after={following.cursor}")
+            return Answer(302, b"", {"location": f"{path}?{query}", "content-type": None})
+        prefix = "" if self._v2 else _FAMILIES[page.family].prefix
+        now = self._clock()
+        videos = [
+            json_edit.apply(text, [_spliced(text, video_object.video(prefix + task.task_id, task, NOTHING, now))])
+            for text, task in zip(raw, found, strict=True)
+        ]
+        ends = {
+            "first_id": prefix + found[0].task_id if found else None,
+            "last_id": following.cursor if following else (prefix + found[-1].task_id if found else None),
+            "has_more": following is not None,
+            "request_id": envelope.request_id,
+        }
+        body = b'{"object": "list", "data": [%s], %s' % (b", ".join(videos), json.dumps(ends).encode()[1:])
+        headers: dict[str, str | None] = {"x-request-id": envelope.request_id} if envelope.request_id else {}
+        return Answer(200, body, headers)
+
+
+_FAMILIES: Final = {"t2v": TEXT2VIDEO, "i2v": IMAGE2VIDEO}
+
+
+class _RawList(msgspec.Struct):
+    data: msgspec.Raw
+
+
+class _RawResult(msgspec.Struct):
+    result: list[msgspec.Raw]
+
+
+def _raw_tasks(body: bytes) -> list[bytes]:
+    """The bytes of each task in a list's answer."""
+    data = msgspec.json.decode(body, type=_RawList).data
+    try:
+        items = msgspec.json.decode(data, type=list[msgspec.Raw])
+    except msgspec.ValidationError:
+        items = msgspec.json.decode(data, type=_RawResult).result
+    return [bytes(item) for item in items]
+
+
+def _spliced(body: bytes, video: dict[str, Any]) -> json_edit.Edit:
+    """The edit that puts a Video's members before those of an object, which stay."""
+    place = body.index(b"{") + 1
+    text = json.dumps(video).encode()[1:-1]
+    return json_edit.Edit(place, place, text + (b", " if json_edit.members(body) else b""))
+
+
+def _redirect_to_file(task: tasks.Task) -> Answer:
+    if task.status in tasks.DONE and pictures.is_web_url(task.url):
+        return Answer(302, b"", {"location": task.url, "content-type": None})
+    if task.status == tasks.FAILED:
+        return kling_errors.answer(404, 1203, f"The video failed: {task.message or 'Kling gave no reason.'}", "")
+    return kling_errors.answer(404, 1203, "The video is not ready yet.", "")
+
+
+def _redirect_to_make(exchange: Exchange, job: Job, task: tasks.Task) -> Answer:
+    source = task.video_id if job.family == EXTEND else task.url
+    if task.status not in tasks.DONE or not source:
+        return kling_errors.answer(404, 1203, "The video is not ready, so nothing can be made of it.", "")
+    path, query = targets.split_query(exchange.client_path)
+    link = base64.urlsafe_b64encode(source.encode()).decode().rstrip("=")
+    query = targets.merge_queries(query, f"{SOURCE}={link}")
+    exchange.note("the client is sent on with what Kling calls its video")
+    return Answer(307, b"", {"location": f"{path}?{query}", "content-type": None})
+
+
+def _decoded_link(link: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(link + "=" * (-len(link) % 4)).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        raise Refusal(
+            400, f"{SOURCE} is not from a redirect of this proxy.", code="invalid_value", param=SOURCE
+        ) from None
+
+
+def _videos_path(path: str) -> str:
+    """The client's path up to /v1/videos."""
+    place = path.rfind("/v1/videos")
+    return path[: place + len("/v1/videos")]
+
+
+def is_form(exchange: Exchange) -> bool:
+    """Whether a request's body is said to be a form with parts."""
+    return exchange.content_type.lower().lstrip().startswith("multipart/")
+
+
+def _document(exchange: Exchange, body: bytes) -> Document:
+    """The members of a body, form or JSON; files are pictures in base64."""
+    if not is_form(exchange):
+        return Document.of_json(body, object_members(body))
+    document = Document()
+    for name, value in multipart.fields(body, exchange.content_type).items():
+        if not isinstance(value, multipart.File):
+            document.put(name, value)
+        elif name == "input_reference" or name in ("image", "image_tail", "static_mask"):
+            target = "image" if name == "input_reference" else name
+            if target in document:
+                raise bad_body("There are two first pictures; give one.", param=name)
+            document.put(target, create.picture_of(value, name))
+        else:
+            raise bad_body(f"Kling takes no file as {name}; give a link or an id.", param=name)
+    return document
+
+
+def _video_id(document: Document) -> str:
+    video = document.value("video")
+    if isinstance(video, dict):
+        video = video.get("id")
+    if not isinstance(video, str) or not video:
+        raise bad_body("video names no video: give its id.", param="video")
+    return video
+
+
+def _checked_prompt(document: Document) -> str:
+    prompt = document.text("prompt")
+    if not prompt or not prompt.strip():
+        raise bad_body("There is no prompt.", param="prompt")
+    if len(prompt) > kling_models.MODELS[kling_models.DEFAULT_MODEL].prompt:
+        raise bad_body(f"The prompt has {len(prompt)} characters; Kling takes 2500.", param="prompt")
+    return prompt

@@ -1,0 +1,89 @@
+"""Kling's error codes in OpenAI's words: status, type, code, and whether trying again can help.
+
+Source: Kling API documentation, error codes; OpenAI's SDKs, which statuses they repeat.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from ..exchange import Answer
+
+
+class Meaning(NamedTuple):
+    """What a client is told. `retry_after` is in seconds; `repeat` False keeps SDKs from trying again."""
+
+    status: int
+    type: str
+    code: str
+    repeat: bool | None = None
+    retry_after: int | None = None
+
+
+_INVALID, _QUOTA = "invalid_request_error", "insufficient_quota"
+
+MEANINGS: Final[dict[int, Meaning]] = {
+    **{code: Meaning(401, "authentication_error", "invalid_api_key") for code in (1000, 1001, 1002, 1003, 1004)},
+    **{code: Meaning(429, _QUOTA, _QUOTA, repeat=False) for code in (1100, 1101, 1102)},
+    1103: Meaning(403, "permission_error", "model_not_available"),
+    **{code: Meaning(400, _INVALID, "invalid_value") for code in (1200, 1201)},
+    **{code: Meaning(404, _INVALID, "not_found") for code in (1202, 1203)},
+    **{code: Meaning(400, _INVALID, "moderation_blocked") for code in (1300, 1301)},
+    1302: Meaning(429, "rate_limit_error", "rate_limit_exceeded", retry_after=1),
+    1303: Meaning(429, "rate_limit_error", "concurrency_limit", retry_after=15),
+    1304: Meaning(403, "permission_error", "ip_not_allowed"),
+    5000: Meaning(500, "server_error", "server_error"),
+    5001: Meaning(503, "server_error", "server_error"),
+    5002: Meaning(504, "server_error", "server_error"),
+}
+
+_BY_STATUS: Final[dict[int, Meaning]] = {
+    401: MEANINGS[1000],
+    403: MEANINGS[1103],
+    404: MEANINGS[1203],
+    429: MEANINGS[1302],
+}
+
+# Beginnings of the messages of code 1201 that mean something else than a wrong value.
+NOT_FOUND: Final = ("task not found", "from video not found")
+DUPLICATE: Final = "already exist"
+
+
+def meaning(status: int, code: int | None, message: str) -> Meaning:
+    """What an answer that is no success means, by Kling's code or, without one, by the status."""
+    if code == 1201 and message.lower().startswith(NOT_FOUND):
+        return MEANINGS[1203]
+    if code in MEANINGS:
+        return MEANINGS[code]
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if 400 <= status < 500:
+        return Meaning(status, _INVALID, "invalid_value")
+    if status >= 500:
+        return Meaning(status, "server_error", "server_error")
+    return Meaning(502, "server_error", "bad_gateway")
+
+
+def is_duplicate(code: int | None, message: str) -> bool:
+    """Whether Kling refused a create because its `external_task_id` is taken."""
+    return code == 1201 and "external_task_id" in message.lower() and DUPLICATE in message.lower()
+
+
+def answer(status: int, code: int | None, message: str, request_id: str) -> Answer:
+    """OpenAI's error object for an answer of Kling's that is no success."""
+    what = meaning(status, code, message)
+    error = {
+        "message": message or "Kling gave no reason.",
+        "type": what.type,
+        "param": None,
+        "code": what.code,
+        "kling_code": code,
+    }
+    headers: dict[str, str] = {}
+    if request_id:
+        headers["x-request-id"] = request_id
+    if what.repeat is False:
+        headers["x-should-retry"] = "false"
+    elif what.retry_after is not None:
+        headers["retry-after"] = str(what.retry_after)
+    return Answer.json(what.status, {"error": error}, headers)

@@ -1,0 +1,130 @@
+"""What each of Kling's video models takes, as a table: the one place for capabilities, sizes and typical times.
+
+Source: Kling API documentation, capability matrix, and what the servers were seen to serve in October 2026.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+FIVE_OR_TEN: Final = (5, 10)
+THREE_TO_FIFTEEN: Final = tuple(range(3, 16))
+
+STD, PRO, UHD = "std", "pro", "4k"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model of text2video and image2video.
+
+    `durations` are in seconds; an empty `modes` means that the model takes no mode. `tail` lists the modes with a last
+    frame, `sound` those with sound; `only` names optional fields that most models lack. `typical` is the time in
+    seconds that a task of five seconds takes.
+    """
+
+    durations: tuple[int, ...] = FIVE_OR_TEN
+    modes: tuple[str, ...] = (STD, PRO)
+    text: bool = True
+    image: bool = True
+    tail: tuple[str, ...] = ()
+    sound: tuple[str, ...] = ()
+    only: frozenset[str] = frozenset()
+    extends: bool = False
+    prompt: int = 2500
+    typical: int = 200
+
+
+MASKS: Final = frozenset({"static_mask", "dynamic_masks"})
+SHOTS: Final = frozenset({"multi_shot", "shot_type", "multi_prompt", "element_list"})
+CFG: Final = frozenset({"cfg_scale"})
+CAMERA: Final = frozenset({"camera_control"})
+VOICES: Final = frozenset({"voice_list"})
+RESTRICTED: Final = MASKS | SHOTS | CFG | CAMERA | VOICES
+"""Fields that only some models take. Those that every model takes are not listed."""
+
+MODELS: Final[dict[str, Model]] = {
+    "kling-v1": Model(tail=(STD, PRO), only=CFG | MASKS | CAMERA, extends=True, typical=320),
+    "kling-v1-5": Model(text=False, tail=(PRO,), only=CFG | MASKS | CAMERA, extends=True, typical=320),
+    "kling-v1-6": Model(tail=(PRO,), only=CFG, extends=True, typical=320),
+    "kling-v2-master": Model(modes=(), typical=320),
+    "kling-v2-1": Model(text=False, tail=(PRO,)),
+    "kling-v2-1-master": Model(modes=(), typical=320),
+    "kling-v2-5-turbo": Model(tail=(PRO,), typical=100),
+    "kling-v2-6": Model(tail=(PRO,), sound=(PRO,), only=VOICES),
+    "kling-v3": Model(
+        durations=THREE_TO_FIFTEEN,
+        modes=(STD, PRO, UHD),
+        tail=(STD, PRO, UHD),
+        sound=(STD, PRO, UHD),
+        only=SHOTS | VOICES,
+        typical=170,
+    ),
+}
+"""By `model_name` of the legacy API."""
+
+DEFAULT_MODEL: Final = "kling-v3"
+"""What stands for Sora: the one living model that has all of Sora's lengths."""
+
+SORA_MODES: Final = {"sora-2": STD, "sora-2-pro": PRO}
+"""Mode by the beginning of a Sora model's name; the longer name first in a match."""
+SORA_SECONDS: Final = "4"
+SORA_SIZE: Final = "720x1280"
+"""OpenAI's defaults, for requests that name a Sora model or none."""
+
+V2_MODELS: Final = {
+    "kling-v3": "kling-3.0",
+    "kling-v3-turbo": "kling-3.0-turbo",
+    "kling-v2-6": "kling-2.6",
+    "kling-v2-5-turbo": "kling-2.5-turbo",
+    "kling-v3-omni": "kling-3.0-omni",
+    "kling-video-o1": "kling-o1",
+}
+"""The new design's names, which stand in the path, by those of the legacy API."""
+RESOLUTIONS: Final = {STD: "720p", PRO: "1080p", UHD: "4k"}
+"""The new design's word for a mode."""
+
+OMNI_MODEL: Final = "kling-v3-omni"
+"""The model that edits a video."""
+
+SIZES: Final[dict[str, tuple[str, str]]] = {
+    "1280x720": ("16:9", STD),
+    "720x1280": ("9:16", STD),
+    "1792x1024": ("16:9", PRO),
+    "1024x1792": ("9:16", PRO),
+    "1920x1080": ("16:9", PRO),
+    "1080x1920": ("9:16", PRO),
+    "3840x2160": ("16:9", UHD),
+    "2160x3840": ("9:16", UHD),
+    "720x720": ("1:1", STD),
+    "960x960": ("1:1", STD),
+    "1024x1024": ("1:1", PRO),
+    "1080x1080": ("1:1", PRO),
+    "2160x2160": ("1:1", UHD),
+}
+"""Aspect ratio and mode by OpenAI's `size`. 1792x1024 and 1024x1792 are 7:4 at OpenAI and 16:9 here."""
+
+OUTPUT_SIZES: Final = {
+    ("16:9", STD): "1280x720",
+    ("9:16", STD): "720x1280",
+    ("1:1", STD): "720x720",
+    ("16:9", PRO): "1920x1080",
+    ("9:16", PRO): "1080x1920",
+    ("1:1", PRO): "1080x1080",
+    ("16:9", UHD): "3840x2160",
+    ("9:16", UHD): "2160x3840",
+    ("1:1", UHD): "2160x2160",
+}
+
+
+def rounded_up(durations: tuple[int, ...], seconds: int) -> int | None:
+    """The shortest length that is no shorter than asked; None where there is none."""
+    return min((duration for duration in durations if duration >= seconds), default=None)
+
+
+def sora_mode(model: str) -> str | None:
+    """The mode of a Sora model, dated names included; None for any other model."""
+    for name in sorted(SORA_MODES, key=len, reverse=True):
+        if model == name or model.startswith(f"{name}-"):
+            return SORA_MODES[name]
+    return None

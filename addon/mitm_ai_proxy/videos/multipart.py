@@ -1,0 +1,200 @@
+"""Reads a multipart/form-data body as the nested fields that OpenAI's SDKs made it from.
+
+What a field means, and whether a request may have it, is not decided here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..errors import Refusal, bad_body
+
+if TYPE_CHECKING:
+    from werkzeug.datastructures import Headers
+    from werkzeug.sansio.multipart import Event, MultipartDecoder
+
+MAX_PARTS = 200
+MAX_DEPTH = 8
+"""Pairs of brackets in a name."""
+MAX_HEAD = 8 * 1024
+"""Bytes of a part's headers: what werkzeug does with them is slow for very long ones."""
+
+_NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
+_KEY = re.compile(r"\[([^\[\]]*)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A part with a file name. Both name and type are the client's guess; the type may be empty."""
+
+    filename: str
+    content_type: str
+    data: bytes = field(repr=False)
+
+
+Value: TypeAlias = "str | File | list[Value] | dict[str, Value]"
+_Path: TypeAlias = tuple[str, ...]
+_Entry: TypeAlias = tuple[_Path, str | File]
+"""The keys that lead to a value, from where one stands; an empty key means an item of a list."""
+
+
+def fields(body: bytes, content_type: str) -> dict[str, Value]:
+    """The fields of a form, with the bracket notation of OpenAI's SDKs undone.
+
+    `a[b]=1` is `{"a": {"b": "1"}}`, `a[]=1` is `{"a": ["1"]}`, `a[][b]=1` is `{"a": [{"b": "1"}]}`; an index is a key
+    like any other. `content_type` is the whole header, its media type is the caller's to check.
+
+    Raises Refusal (400) for what is no complete form, or could be read in more than one way.
+    Source: openai 3.52 (Python) and 7.57 (Node), observed; RFC 7578.
+    """
+    entries = [(_keys(name), value) for name, value in _parts(body, _boundary(content_type))]
+    return {key: _unfold(key, members) for key, members in _members(entries).items()}
+
+
+def _boundary(content_type: str) -> bytes:
+    from werkzeug.http import parse_options_header
+
+    boundary = parse_options_header(content_type)[1].get("boundary", "")
+    if not boundary or not boundary.isascii():
+        raise bad_body("The Content-Type has no boundary, so the form in the request body cannot be read.")
+    return boundary.encode()
+
+
+def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, str | File]]:
+    """The name and content of each part, in order."""
+    # Not at the top: start-up should not pay for it.
+    from werkzeug.sansio import multipart
+
+    decoder = multipart.MultipartDecoder(boundary)
+    decoder.receive_data(body)
+    decoder.receive_data(None)
+    part: multipart.Field | multipart.File | None = None
+    count = 0
+    while True:
+        event = _next_event(decoder)
+        if isinstance(event, multipart.Preamble | multipart.Epilogue):
+            # Nobody's form has text there. Where it has, a boundary is damaged, and fields would be lost in silence.
+            if event.data.strip():
+                raise bad_body("The request body has text outside the parts of its form.")
+            if isinstance(event, multipart.Epilogue):
+                return
+        elif isinstance(event, multipart.Field | multipart.File):
+            part = event
+            _check_headers(part.name, part.headers)
+            count += 1
+            if count > MAX_PARTS:
+                raise bad_body(
+                    f"The form has more than {MAX_PARTS} parts. A bare Buffer is sent as one part per byte: "
+                    "give a file as a stream or with toFile().",
+                    param=part.name.partition("[")[0] or None,
+                )
+        elif isinstance(event, multipart.Data) and part is not None:
+            # The decoder has the whole body: data that goes on here has no end.
+            if event.more_data:
+                raise _truncated()
+            if isinstance(part, multipart.File):
+                yield part.name, File(part.filename, part.headers.get("content-type", ""), event.data)
+            else:
+                yield part.name, _text(part.name, event.data)
+
+
+def _next_event(decoder: MultipartDecoder) -> Event:
+    from werkzeug.sansio.multipart import BLANK_LINE_RE, State
+
+    state = decoder.state
+    has_head = state is State.PART and BLANK_LINE_RE.search(decoder.buffer, 0, MAX_HEAD)
+    if state is State.PART and not has_head and len(decoder.buffer) > MAX_HEAD:
+        raise bad_body(f"A part of the form has headers that do not end, or are longer than {MAX_HEAD} bytes.")
+    try:
+        return decoder.next_event()
+    except ValueError:
+        if state is State.PREAMBLE:
+            raise bad_body("The request body is no form with the boundary that its Content-Type names.") from None
+        if has_head:
+            raise bad_body("A part of the form has headers that cannot be read.") from None
+        raise _truncated() from None
+
+
+def _truncated() -> Refusal:
+    return bad_body("The form in the request body ends before its closing boundary.")
+
+
+def _check_headers(name: str | None, headers: Headers) -> None:
+    # A part without any headers makes the decoder take the next part's for its own.
+    if any(key.startswith("--") for key in headers.keys()):  # noqa: SIM118 (Headers iterates over pairs)
+        raise bad_body("A part of the form has no headers.")
+    if not name:
+        raise bad_body("A part of the form has no name.")
+    if headers.get("content-transfer-encoding", "").lower() in ("base64", "quoted-printable"):
+        raise bad_body(f"{name} has a Content-Transfer-Encoding, which a form must not have.", param=name)
+
+
+def _text(name: str, data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise bad_body(f"{name} is not UTF-8. If it is a file, its part needs a filename.", param=name) from None
+
+
+def _keys(name: str) -> _Path:
+    match = _NAME.fullmatch(name)
+    if not match:
+        raise bad_body(f"{name} is a field name with broken brackets.", param=name)
+    keys = _KEY.findall(match[2])
+    if len(keys) > MAX_DEPTH:
+        raise bad_body(f"{match[1]} is nested deeper than {MAX_DEPTH}.", param=match[1])
+    if keys.count("") > 1:
+        raise bad_body(f"{name} is a list in a list, whose items a form cannot tell apart. Send JSON.", param=name)
+    return (match[1], *keys)
+
+
+def _members(entries: Iterable[_Entry]) -> dict[str, list[_Entry]]:
+    """The entries by their first key, without it."""
+    members: dict[str, list[_Entry]] = {}
+    for (key, *path), value in entries:
+        members.setdefault(key, []).append((tuple(path), value))
+    return members
+
+
+def _unfold(name: str, entries: list[_Entry]) -> Value:
+    """What the entries below a name are together."""
+    kinds = {"value" if not path else "object" if path[0] else "list" for path, _ in entries}
+    if len(kinds) > 1:
+        raise bad_body(f"{name} is sent as more than one of: a value, a list, an object.", param=name)
+    if "value" in kinds:
+        if len(entries) > 1:
+            raise bad_body(f"{name} stands more than once in the form.", param=name)
+        return entries[0][1]
+    members = _members(entries)
+    if "object" in kinds:
+        return {key: _unfold(f"{name}[{key}]", below) for key, below in members.items()}
+    item = f"{name}[]"
+    return [_unfold(item, list(row.items())) for row in _rows(item, members[""])]
+
+
+def _rows(name: str, entries: list[_Entry]) -> list[dict[_Path, str | File]]:
+    """The entries of a list, by item; an item that is no object has one entry with an empty path.
+
+    Node sends object by object. Python sends key by key: first this key of all objects that have it, then the next.
+    Source: `_serialize_multipartform` of openai 3.52 (Python); openai 7.57 (Node), observed.
+    """
+    columns: dict[_Path, list[str | File]] = {}
+    for path, value in entries:
+        columns.setdefault(path, []).append(value)
+    if len({len(column) for column in columns.values()}) == 1:
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    if len(list(groupby(entries, key=lambda entry: entry[0]))) == len(columns):
+        # Key by key: which object lacks the rarer key?
+        raise bad_body(
+            f"{name} has objects with different keys, which a form cannot tell apart. Send JSON.", param=name
+        )
+    rows: list[dict[_Path, str | File]] = [{}]
+    for path, value in entries:
+        if path in rows[-1]:
+            rows.append({})
+        rows[-1][path] = value
+    return rows

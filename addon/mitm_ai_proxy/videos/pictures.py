@@ -1,0 +1,162 @@
+"""Whether bytes are a picture that Kling takes, and the ways a picture is written in text.
+
+Where in a request a picture stands is not known here, and nothing is decoded, fetched or converted.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from urllib.parse import urlsplit
+
+MAX_BYTES = 10 * 1024 * 1024
+MIN_SIDE = 300
+"""Pixels."""
+MAX_RATIO = 2.5
+"""Longer side by shorter side."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
+_JPEG = b"\xff\xd8\xff"
+_JPEG_END = b"\xff\xd9"
+# The code of a marker. Searched for, as libjpeg does: fill bytes, and stray ones, may stand in front.
+_MARKER = re.compile(rb"\xff([\x01-\xfe])")
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_ALONE = frozenset((0x01, *range(0xD0, 0xD9)))  # no segment behind them
+_TOO_LATE = frozenset((0xD9, 0xDA))  # end of image, start of scan: no frame comes behind them
+_MAX_MARKERS = 1000  # before the frame; 10 MB of metadata in full segments have 160
+
+_OTHERS = [
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "a WebP picture"),
+    (re.compile(rb"GIF8"), "a GIF picture"),
+    (re.compile(rb"BM.{4}\0{4}", re.DOTALL), "a BMP picture"),
+    (re.compile(rb"II\*\0|MM\0\*"), "a TIFF picture"),
+    (re.compile(rb".{4}ftypavi[fs]", re.DOTALL), "an AVIF picture"),
+    (re.compile(rb".{4}ftyp(?:he[iv]|mif|msf)", re.DOTALL), "a HEIC picture"),
+    (re.compile(rb".{4}ftyp", re.DOTALL), "an MP4 video"),
+    (re.compile(rb"%PDF-"), "a PDF document"),
+]
+# \s has the blanks of Unicode, but not all of its control characters.
+_BLANK_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
+
+
+def check(data: bytes) -> None:
+    """Raise ValueError, with a sentence to stand behind a name, for bytes that are no picture that Kling takes.
+
+    Name and media type do not count, only what the bytes are. Behind the end of a picture anything may follow.
+    Source: Kling's image2video: JPEG or PNG, up to 10 MB, sides from 300 px, ratio from 1:2.5 to 2.5:1.
+    """
+    if data.startswith(_PNG):
+        size = _png_size
+    elif data.startswith(_JPEG):
+        size = _jpeg_size
+    else:
+        raise ValueError(_instead(data))
+    if len(data) > MAX_BYTES:
+        raise _too_long()
+    width, height = size(data)
+    if min(width, height) < MIN_SIDE:
+        raise ValueError(f"is a picture of {width}x{height} px; Kling takes sides from {MIN_SIDE} px")
+    if max(width, height) > MAX_RATIO * min(width, height):
+        raise ValueError(f"is a picture of {width}x{height} px; Kling takes ratios from 1:{MAX_RATIO} to {MAX_RATIO}:1")
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    if data[12:16] != b"IHDR" or len(data) < 24:
+        raise _no_size()
+    if _PNG_END not in data:
+        raise _cut_off()
+    return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    position = 2
+    for _ in range(_MAX_MARKERS):
+        marker = _MARKER.search(data, position)
+        if not marker or marker[1][0] in _TOO_LATE:
+            break
+        position = marker.end()
+        if marker[1][0] in _ALONE:
+            continue
+        length = int.from_bytes(data[position : position + 2])
+        if marker[1][0] in _FRAMES:
+            # Behind the length: a byte of precision, height, width.
+            frame = data[position + 3 : position + 7]
+            if len(frame) < 4:
+                break
+            # A thumbnail in front of the frame has an end of its own; the data of a scan escapes what looks like one.
+            if data.find(_JPEG_END, position + length) < 0:
+                raise _cut_off()
+            return int.from_bytes(frame[2:]), int.from_bytes(frame[:2])
+        position += length
+    raise _no_size()
+
+
+def _instead(data: bytes) -> str:
+    """What other bytes are, as far as it can be told."""
+    if not data:
+        return "is empty"
+    for magic, name in _OTHERS:
+        if magic.match(data):
+            return f"is {name}; Kling takes JPEG and PNG"
+    return "is no picture that Kling takes (JPEG or PNG)"
+
+
+def _too_long() -> ValueError:
+    return ValueError(f"is longer than {MAX_BYTES // 1024 // 1024} MB, which is all that Kling takes")
+
+
+def _no_size() -> ValueError:
+    return ValueError("is a broken picture: its size cannot be read")
+
+
+def _cut_off() -> ValueError:
+    return ValueError("is a broken picture: it ends too early")
+
+
+def base64_of(data: bytes) -> str:
+    """The bytes as Kling takes them: bare base64, without the `data:` in front that it refuses (1201)."""
+    return base64.b64encode(data).decode()
+
+
+def check_base64(text: str) -> None:
+    """The same as check(), for the bare base64 of a picture. Raises ValueError."""
+    check(_decode(text))
+
+
+def is_data_url(text: str) -> bool:
+    """Whether the text is a `data:` URL (RFC 2397), good or bad."""
+    return text[:5].lower() == "data:"
+
+
+def from_data_url(text: str) -> bytes:
+    """The bytes in a `data:` URL, to be checked by check(): its media type is not believed.
+
+    Raises ValueError with a sentence to stand behind a name.
+    """
+    head, comma, data = text.partition(",")
+    if not comma:
+        raise ValueError("is a data URL without data")
+    if head.rpartition(";")[2].strip().lower() != "base64":
+        raise ValueError("is a data URL without ;base64; Kling takes a picture as base64 only")
+    return _decode(data)
+
+
+def is_web_url(text: str) -> bool:
+    """Whether the text is an http or https URL with a host, and without a blank or a control character."""
+    # urlsplit drops some control characters before it looks.
+    if not text[:8].lower().startswith(("http://", "https://")) or _BLANK_OR_CONTROL.search(text):
+        return False
+    try:
+        return bool(urlsplit(text).hostname)
+    except ValueError:
+        return False
+
+
+def _decode(text: str) -> bytes:
+    if len(text) > (MAX_BYTES + 2) // 3 * 4:
+        raise _too_long()
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError("is no valid base64") from None
