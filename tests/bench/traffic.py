@@ -59,7 +59,7 @@ class Request:
 
 
 def small_create() -> Request:
-    body = b'{"model":"kling-v2-6","prompt":"a cat","seconds":"5"}'
+    body = b'{"model":"kling-v2-6","prompt":"a cat","duration":"5"}'
     return Request("POST", "/v1/videos", body, clients=8, upstream_path="/v1/videos/text2video")
 
 
@@ -71,7 +71,7 @@ def retrieve() -> Request:
 def picture_create() -> Request:
     """The picture lies between other members: what follows it must be found, too."""
     picture = b"\x89PNG\r\n\x1a\n" + random.Random(0).randbytes(PICTURE_SIZE * 3 // 4 - 8)
-    body = b'{"model":"kling-v2-6","image":"%s","prompt":"a cat","seconds":"5"}' % base64.b64encode(picture)
+    body = b'{"model":"kling-v2-6","image":"%s","prompt":"a cat","duration":"5"}' % base64.b64encode(picture)
     return Request("POST", "/v1/videos", body, clients=1, upstream_path="/v1/videos/image2video")
 
 

@@ -225,6 +225,9 @@ class Front:
     def _send(self, exchange: Exchange, job: Job, kind: TaskKind, document: Document, base: str | None = None) -> bytes:
         """Name the create so that it is paid once, and put it into the words of the API in use."""
         client = exchange.client
+        if self._v2:
+            # What is refused here has no name yet.
+            wire.v2_create(document, base)
         # An extension has no such field.
         if (
             "external_task_id" not in document
@@ -264,7 +267,7 @@ class Front:
     def rewrite_answer(self, exchange: Exchange, answer: Answer) -> Answer | None:
         """The answer for the client; None where it is Kling's own business."""
         job = Job.of(exchange)
-        if job is None or not (job.is_openai or job.what in ("content", "source")):
+        if job is None or not (job.is_openai or job.name or job.what in ("content", "source")):
             return None
         try:
             document = msgspec.json.decode(answer.body)
@@ -274,6 +277,9 @@ class Front:
         good = 200 <= answer.status < 300 and envelope.code in (0, None) and isinstance(document, dict)
         if not good:
             return self._refused(exchange, job, answer, envelope)
+        if not (job.is_openai or job.what in ("content", "source")):
+            self._settle(job, answered=True)
+            return None
         found = tasks.task(envelope.data)
         if job.what == "list":
             return self._page(exchange, job, answer, envelope)
@@ -300,7 +306,7 @@ class Front:
         if job.name:
             self._paid.settle(job.name, answered)
 
-    def _refused(self, exchange: Exchange, job: Job, answer: Answer, envelope: tasks.Envelope) -> Answer:
+    def _refused(self, exchange: Exchange, job: Job, answer: Answer, envelope: tasks.Envelope) -> Answer | None:
         if job.name and kling_errors.is_duplicate(envelope.code, envelope.message):
             if job.repeated:
                 self._settle(job, answered=True)
@@ -318,6 +324,8 @@ class Front:
             )
             return Answer(409, again.body, {**again.headers, "x-should-retry": "true", "retry-after-ms": "1"})
         self._settle(job, answered=False)
+        if not (job.is_openai or job.what in ("content", "source")):
+            return None
         message = envelope.message
         if envelope.code is None and not message:
             message = f"The provider's answer (status {answer.status}) is not Kling's."
