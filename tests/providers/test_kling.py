@@ -471,8 +471,6 @@ def test_openais_paths_beside_klings_own_are_openais(method: str, path: str, api
         ("POST /proxy/v1/messages?beta=true", "/v1/messages"),
         ("GET /v1/models", "/v1/models"),
         ("DELETE /v1/videos/kling-t2v-7", "DELETE /v1/videos/{video_id}"),
-        ("POST /v1/videos/characters", "POST /v1/videos/characters"),
-        ("GET /v1/videos/characters/7", "GET /v1/videos/characters/{character_id}"),
         ("POST /v1/images/edits", "/v1/images/edits"),
     ],
 )
@@ -484,6 +482,7 @@ def test_an_api_that_kling_does_not_have_is_refused_with_what_it_has(request_lin
     assert refusal.message.endswith(
         "It has: POST /v1/videos, GET /v1/videos/{video_id}, GET /v1/videos, GET /v1/videos/{video_id}/content, "
         "POST /v1/videos/{video_id}/remix, POST /v1/videos/edits, POST /v1/videos/extensions, "
+        "POST /v1/videos/characters, GET /v1/videos/characters/{character_id}, "
         "Kling's own paths (/v1/videos/text2video, /v1/images/generations, ...)."
     )
 

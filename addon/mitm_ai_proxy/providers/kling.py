@@ -40,7 +40,15 @@ VIDEO_FAMILIES: Final = frozenset(
 IMAGE_FAMILIES: Final = frozenset({"generations"})
 
 
-_FRONT_APIS: Final = (front.LIST, front.CONTENT, front.REMIX, front.EDIT, front.EXTEND)
+_FRONT_APIS: Final = (
+    front.LIST,
+    front.CONTENT,
+    front.REMIX,
+    front.EDIT,
+    front.EXTEND,
+    front.CHARACTER,
+    front.RETRIEVE_CHARACTER,
+)
 
 
 class Kling(Provider):
@@ -146,6 +154,10 @@ class Kling(Provider):
             kind, video_id = _task_of(exchange, call.ids["video_id"], hint)
             targets.check_id("video_id", video_id)
             self._front.content(exchange, kind, video_id, query)
+        elif name in (front.CHARACTER, front.RETRIEVE_CHARACTER):
+            for key, value in call.ids.items():
+                targets.check_id(key, value)
+            self._front.character(exchange, call.ids.get("character_id"), query, is_openai)
         else:
             video_id = call.ids.get("video_id", "")
             if "video_id" in call.ids:

@@ -42,16 +42,18 @@ CONTENT: Final = "openai/v1/retrievevideocontent"
 REMIX: Final = "openai/v1/videoremix"
 EDIT: Final = "openai/v1/videoedits"
 EXTEND: Final = "openai/v1/videoextensions"
+CHARACTER: Final = "openai/v1/videocharacters"
+RETRIEVE_CHARACTER: Final = "openai/v1/retrievevideocharacter"
+
+ELEMENTS: Final = "/v1/general/advanced-custom-elements"
+"""Where Kling has what OpenAI calls a character."""
+MAX_ELEMENT_NAME: Final = 20
 
 SOURCE: Final = "kling_source"
 """Query parameter of a redirect: the link or the id of Kling's that the second step works on."""
 
 WHY_NOT: Final = {
     "openai/v1/deletevideo": "Kling keeps a file for 30 days and deletes none on request.",
-    "openai/v1/videocharacters": (
-        "Kling makes elements from links, not from files: POST /v1/general/advanced-custom-elements."
-    ),
-    "openai/v1/retrievevideocharacter": "Kling has elements instead: GET /v1/general/advanced-custom-elements/ID.",
 }
 """Why an API of OpenAI's has no counterpart, in a sentence."""
 
@@ -143,6 +145,16 @@ class Front:
         exchange.request_body = exchange.answer_body = Body.READ
         Job("make" if source else "source", is_openai=is_openai, family=api, place=source or video_id).keep(exchange)
 
+    def character(self, exchange: Exchange, character_id: str | None, query: str, is_openai: bool) -> None:
+        """A character to make (None) or to look up: an element of Kling's."""
+        path = ELEMENTS if character_id is None else f"{ELEMENTS}/{character_id}"
+        exchange.path = targets.join_query(self._routes.with_base_path(path), query)
+        if is_openai:
+            exchange.answer_body = Body.READ
+        if character_id is None:
+            exchange.request_body = Body.READ
+        Job("character", is_openai=is_openai).keep(exchange)
+
     def rewrite_request(self, exchange: Exchange, body: bytes) -> bytes | None:
         """The body of a request that is no create; None where it is none of the front's."""
         job = Job.of(exchange)
@@ -151,6 +163,8 @@ class Front:
         if job.what == "list":
             return wire.v2_page(job.limit, job.place)
         document = _document(exchange, body)
+        if job.what == "character":
+            return _element(exchange, document)
         if job.what == "source":
             return self._source(exchange, job, document)
         return self._make(exchange, job, document)
@@ -280,6 +294,8 @@ class Front:
         if not (job.is_openai or job.what in ("content", "source")):
             self._settle(job, answered=True)
             return None
+        if job.what == "character":
+            return _character(answer, envelope)
         found = tasks.task(envelope.data)
         if job.what == "list":
             return self._page(exchange, job, answer, envelope)
@@ -398,10 +414,10 @@ def _raw_tasks(body: bytes) -> list[bytes]:
     return [bytes(item) for item in items]
 
 
-def _spliced(body: bytes, video: dict[str, Any]) -> json_edit.Edit:
-    """The edit that puts a Video's members before those of an object, which stay."""
+def _spliced(body: bytes, ours: dict[str, Any]) -> json_edit.Edit:
+    """The edit that puts members of OpenAI's before those of an object, which stay."""
     place = body.index(b"{") + 1
-    text = json.dumps(video).encode()[1:-1]
+    text = json.dumps(ours).encode()[1:-1]
     return json_edit.Edit(place, place, text + (b", " if json_edit.members(body) else b""))
 
 
@@ -460,6 +476,33 @@ def _document(exchange: Exchange, body: bytes) -> Document:
         else:
             raise bad_body(f"Kling takes no file as {name}; give a link or an id.", param=name)
     return document
+
+
+def _element(exchange: Exchange, document: Document) -> bytes:
+    """The body that makes an element of a character's video."""
+    name, video = document.text("name"), document.value("video")
+    if not name or len(name) > MAX_ELEMENT_NAME:
+        raise bad_body(f"name has not 1 to {MAX_ELEMENT_NAME} characters, as Kling wants it.", param="name")
+    if not isinstance(video, str) or not pictures.is_web_url(video):
+        raise bad_body("video is no link; Kling makes elements of links, not of files or ids.", param="video")
+    exchange.upstream_content_type = "application/json"
+    exchange.note("the character becomes an element of Kling's")
+    element = {
+        "element_name": name,
+        "element_description": name,
+        "reference_type": "video_refer",
+        "element_video_list": {"refer_videos": [{"video_url": video}]},
+    }
+    return json.dumps(element, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def _character(answer: Answer, envelope: tasks.Envelope) -> Answer:
+    """OpenAI's character for an answer about an element, beside Kling's envelope."""
+    task = tasks.task(envelope.data)
+    if task is None:
+        return kling_errors.answer(404, 1203, "Kling knows no such element.", envelope.request_id)
+    character = {"id": task.task_id, "name": task.element_name or None, "created_at": (task.created or 0) // 1000}
+    return Answer(answer.status, json_edit.apply(answer.body, [_spliced(answer.body, character)]))
 
 
 def _video_id(document: Document) -> str:

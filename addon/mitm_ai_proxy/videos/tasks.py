@@ -25,6 +25,7 @@ class Task:
     url: str = ""
     duration: str = ""
     external_id: str = ""
+    element_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,8 @@ def tasks(data: Any) -> list[Task]:
 
 
 def _legacy(data: dict[str, Any]) -> Task | None:
-    result = _object(data.get("task_result")).get("videos")
-    video = _object(result[0]) if isinstance(result, list) and result else {}
+    result = _object(data.get("task_result"))
+    video, element = _first(result.get("videos")), _first(result.get("elements"))
     task_id = _text(data.get("task_id"))
     if not task_id:
         return None
@@ -82,6 +83,7 @@ def _legacy(data: dict[str, Any]) -> Task | None:
         _text(video.get("url")),
         _text(video.get("duration")),
         _text(_object(data.get("task_info")).get("external_task_id")),
+        _text(element.get("element_name")),
     )
 
 
@@ -103,6 +105,10 @@ def _new(data: dict[str, Any]) -> Task | None:
         _text(video.get("duration")),
         _text(data.get("external_id")),
     )
+
+
+def _first(value: Any) -> dict[str, Any]:
+    return _object(value[0]) if isinstance(value, list) and value else {}
 
 
 def _object(value: Any) -> dict[str, Any]:
