@@ -17,6 +17,7 @@ from ..request_body import object_members, replace_text, text_member
 from ..targets import Origin
 from ..videos import front, wire
 from ..videos.front import HINT, Front
+from ..videos.ids import split_memo
 from ..videos.kinds import (
     IMAGE2VIDEO,
     IMAGE_FIELDS,
@@ -40,6 +41,7 @@ VIDEO_FAMILIES: Final = frozenset(
 IMAGE_FAMILIES: Final = frozenset({"generations"})
 
 
+_CREATES: Final = frozenset({TEXT2VIDEO.create, front.REMIX, front.EDIT, front.EXTEND})
 _FRONT_APIS: Final = (
     front.LIST,
     front.CONTENT,
@@ -141,7 +143,7 @@ class Kling(Provider):
             if name == TEXT2VIDEO.retrieve:
                 self._front.retrieve(exchange, kind, video_id, query, self._answers_openai(exchange))
             else:
-                exchange.path = self.upstream_path(name, {"video_id": video_id}, query)
+                exchange.path = self.upstream_path(name, {"video_id": split_memo(video_id)[0]}, query)
                 self.read_for_model(exchange)
         else:
             super().route_api(exchange, call, query)
@@ -198,7 +200,7 @@ class Kling(Provider):
         rewritten = self._front.rewrite_answer(exchange, answer)
         if rewritten is not None:
             return rewritten
-        if exchange.api != TEXT2VIDEO.create or not 200 <= answer.status < 300:
+        if exchange.api not in _CREATES or not 200 <= answer.status < 300:
             return answer
         kind = TASK_KINDS[exchange.task_kind or TEXT2VIDEO.name]
         edits = prefix_edits(answer.body, kind)

@@ -36,8 +36,8 @@ def translate(document: Document, asked_model: str, model: str | None) -> Create
     Refusal (400), naming the field, for whatever Kling cannot do as it was asked.
     """
     notes: list[str] = []
-    _lift_metadata(document, notes)
-    _convert(document)
+    lift_metadata(document, notes)
+    convert(document)
     sora = not asked_model or kling_models.sora_mode(asked_model) is not None
     name = model or (kling_models.DEFAULT_MODEL if sora else asked_model)
     row = MODELS.get(name)
@@ -55,7 +55,8 @@ def translate(document: Document, asked_model: str, model: str | None) -> Create
     return Created(Memo(asked_model or name, duration or "5", size), prompt, notes)
 
 
-def _lift_metadata(document: Document, notes: list[str]) -> None:
+def lift_metadata(document: Document, notes: list[str]) -> None:
+    """Make the members of `metadata` fields of their own."""
     metadata = document.take("metadata")
     if metadata is None:
         return
@@ -69,7 +70,8 @@ def _lift_metadata(document: Document, notes: list[str]) -> None:
         notes.append("metadata became fields of Kling's")
 
 
-def _convert(document: Document) -> None:
+def convert(document: Document) -> None:
+    """Give the values of Kling's fields their types."""
     for name in document.names:
         if name in FIELDS:
             value = document.value(name)

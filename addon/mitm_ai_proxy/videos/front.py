@@ -6,11 +6,11 @@ Where two steps are needed, the client is sent on by a redirect; what the second
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -81,6 +81,13 @@ class Job:
     def keep(self, exchange: Exchange) -> None:
         """Write the job into its exchange."""
         exchange.plan = {name: getattr(self, name) for name in self.__slots__}
+
+
+class Source(NamedTuple):
+    """What a remix, an edit or an extension is made of: a link, or Kling's id of a video, and its length."""
+
+    link: str
+    seconds: str = ""
 
 
 class Routes(Protocol):
@@ -167,7 +174,7 @@ class Front:
             return _element(exchange, document)
         if job.what == "source":
             return self._source(exchange, job, document)
-        return self._make(exchange, job, document)
+        return self._make(exchange, job, document, _decoded_source(job.place), _checked_prompt(document))
 
     def is_needed(self, exchange: Exchange, body: bytes, members: list[json_edit.Member]) -> bool:
         """Whether a create in JSON has anything that Kling's own API does not."""
@@ -190,26 +197,30 @@ class Front:
         created = create.translate(document, asked, model_name if pattern is not None else None)
         for note in created.notes:
             exchange.note(note)
-        job.memo, job.prompt = list(created.memo), created.prompt
         field = next((name for name in document.names if name in IMAGE_FIELDS), None)
         kind = IMAGE2VIDEO if field else TEXT2VIDEO
         exchange.note(f"{kind.name}: the body has {field or 'no image field'}")
-        return self._send(exchange, job, kind, document)
+        return self._send(exchange, job, kind, document, created.memo, created.prompt)
 
     def _source(self, exchange: Exchange, job: Job, document: Document) -> bytes:
         if job.family == EXTEND and self._v2:
             raise bad_body("Kling's new design extends no video.", param="video")
-        video_id = job.place or _video_id(document)
+        prompt = _checked_prompt(document)
+        video_id = job.place
+        if not video_id:
+            link = document.value("video")
+            if job.family == EDIT and isinstance(link, str) and pictures.is_web_url(link):
+                job.what = "make"
+                return self._make(exchange, job, document, Source(link), prompt)
+            video_id = _video_id(document)
         kind = kind_of(video_id) or TEXT2VIDEO
         task_id, memo = split_memo(video_id.removeprefix(kind.prefix))
         targets.check_id("video_id", task_id)
         if job.family == EXTEND:
-            row = kling_models.MODELS.get(memo.model)
+            model = self._model(memo.model)
+            row = kling_models.MODELS.get(model)
             if row and not row.extends:
-                raise bad_body(
-                    f"Kling extends no video of {memo.model}; it does those of V1, V1.5 and V1.6.", param="video"
-                )
-        _checked_prompt(document)
+                raise bad_body(f"Kling extends no video of {model}; it does those of V1, V1.5 and V1.6.", param="video")
         exchange.upstream_method = "GET"
         exchange.path = self._task_path(kind, task_id, "")
         exchange.note(f"{job.family} needs the file of {task_id}: it is asked for first")
@@ -217,28 +228,57 @@ class Front:
         job.keep(exchange)
         return b""
 
-    def _make(self, exchange: Exchange, job: Job, document: Document) -> bytes:
-        prompt = _checked_prompt(document)
-        made: dict[str, Any] = {"prompt": prompt}
-        source = _decoded_link(job.place)
+    def _make(self, exchange: Exchange, job: Job, document: Document, source: Source, prompt: str) -> bytes:
         seconds = document.take("seconds")
+        document.take("video")
         if job.family == EXTEND:
             if seconds is not None and str(seconds) not in ("4", "5"):
                 raise bad_body("Kling extends a video by 4 to 5 seconds, not more.", param="seconds")
-            kind, made = VIDEO_EXTEND, {"video_id": source, **made}
-            job.memo, base = list(Memo("", "", "")), None
-        else:
-            kind, base = OMNI_VIDEO, source
-            made = {"model_name": kling_models.OMNI_MODEL, **made}
-            if not self._v2:
-                made["video_list"] = [{"video_url": source, "refer_type": "base"}]
-            job.memo = list(Memo(kling_models.OMNI_MODEL, "", ""))
-        job.prompt = prompt
-        return self._send(exchange, job, kind, Document.of(made), base)
+            if exchange.client.retries:
+                raise Refusal(
+                    400,
+                    "Kling cannot tell whether an extension was accepted before, so it is not sent again; "
+                    "look for it in Kling's own list, GET /v1/videos/video-extend.",
+                    code="not_repeated",
+                )
+            document.take("model")
+            document.put("video_id", source.link)
+            length = str(int(float(source.seconds)) + 5) if source.seconds else ""
+            return self._send(exchange, job, VIDEO_EXTEND, document, Memo("", length, ""), prompt)
+        if seconds is not None:
+            raise bad_body("An edited video keeps its length.", param="seconds")
+        create.lift_metadata(document, [])
+        create.convert(document)
+        asked = document.text("model") or ""
+        document.take("model")
+        model, pattern = self._map_model(asked)
+        name = model if pattern is not None or model.startswith("kling-") else kling_models.OMNI_MODEL
+        document.put("model_name", name)
+        if not self._v2:
+            document.put("video_list", [{"video_url": source.link, "refer_type": "base"}])
+        memo = Memo(asked or name, source.seconds, "")
+        return self._send(exchange, job, OMNI_VIDEO, document, memo, prompt, source.link)
 
-    def _send(self, exchange: Exchange, job: Job, kind: TaskKind, document: Document, base: str | None = None) -> bytes:
+    def _model(self, asked: str) -> str:
+        """Kling's name for the model that a client asked for."""
+        model, pattern = self._map_model(asked)
+        if pattern is None and kling_models.sora_mode(asked) is not None:
+            return kling_models.DEFAULT_MODEL
+        return model
+
+    def _send(
+        self,
+        exchange: Exchange,
+        job: Job,
+        kind: TaskKind,
+        document: Document,
+        memo: Memo,
+        prompt: str | None,
+        base: str | None = None,
+    ) -> bytes:
         """Name the create so that it is paid once, and put it into the words of the API in use."""
         client = exchange.client
+        job.memo, job.prompt = list(memo), prompt
         if self._v2:
             # What is refused here has no name yet.
             wire.v2_create(document, base)
@@ -248,8 +288,7 @@ class Front:
             and kind is not VIDEO_EXTEND
             and (client.is_openai or client.idempotency_key)
         ):
-            scope = b"%s %s" % (kind.name.encode(), document.body())
-            job.name = self._paid.name(scope, client.retries, client.idempotency_key)
+            job.name = self._paid.name(str(exchange.api), document.body(), client.retries, client.idempotency_key)
             document.put("external_task_id", job.name)
             exchange.note(f"external_task_id {job.name}: a repetition finds this task and buys no other")
         job.repeated = bool(client.retries or client.idempotency_key)
@@ -379,7 +418,8 @@ class Front:
         prefix = "" if self._v2 else _FAMILIES[page.family].prefix
         now = self._clock()
         videos = [
-            json_edit.apply(text, [_spliced(text, video_object.video(prefix + task.task_id, task, NOTHING, now))])
+            json.dumps(video_object.video(prefix + task.task_id, task, NOTHING, now)).encode()[:-1]
+            + b', "data": %s}' % text
             for text, task in zip(raw, found, strict=True)
         ]
         ends = {
@@ -393,6 +433,7 @@ class Front:
         return Answer(200, body, headers)
 
 
+_BOUNDARY = re.compile(rb"--([A-Za-z0-9'()+_,./:=?-]{1,70})\r\n")
 _FAMILIES: Final = {"t2v": TEXT2VIDEO, "i2v": IMAGE2VIDEO}
 
 
@@ -430,23 +471,26 @@ def _redirect_to_file(task: tasks.Task) -> Answer:
 
 
 def _redirect_to_make(exchange: Exchange, job: Job, task: tasks.Task) -> Answer:
-    source = task.video_id if job.family == EXTEND else task.url
-    if task.status not in tasks.DONE or not source:
+    link = task.video_id if job.family == EXTEND else task.url
+    if task.status not in tasks.DONE or not link:
         return kling_errors.answer(404, 1203, "The video is not ready, so nothing can be made of it.", "")
     path, query = targets.split_query(exchange.client_path)
-    link = base64.urlsafe_b64encode(source.encode()).decode().rstrip("=")
-    query = targets.merge_queries(query, f"{SOURCE}={link}")
+    text = base64.urlsafe_b64encode(f"{task.duration}\n{link}".encode()).decode().rstrip("=")
+    query = targets.merge_queries(query, f"{SOURCE}={text}")
     exchange.note("the client is sent on with what Kling calls its video")
     return Answer(307, b"", {"location": f"{path}?{query}", "content-type": None})
 
 
-def _decoded_link(link: str) -> str:
+def _decoded_source(text: str) -> Source:
     try:
-        return base64.urlsafe_b64decode(link + "=" * (-len(link) % 4)).decode()
-    except (binascii.Error, UnicodeDecodeError, ValueError):
-        raise Refusal(
-            400, f"{SOURCE} is not from a redirect of this proxy.", code="invalid_value", param=SOURCE
-        ) from None
+        seconds, _, link = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition("\n")
+        if seconds:
+            float(seconds)
+    except ValueError:
+        seconds = link = ""
+    if not link or not link.isprintable():
+        raise Refusal(400, f"{SOURCE} is not from a redirect of this proxy.", code="invalid_value", param=SOURCE)
+    return Source(link, seconds)
 
 
 def _videos_path(path: str) -> str:
@@ -464,8 +508,13 @@ def _document(exchange: Exchange, body: bytes) -> Document:
     """The members of a body, form or JSON; files are pictures in base64."""
     if not is_form(exchange):
         return Document.of_json(body, object_members(body))
+    content_type = exchange.content_type
+    boundary = _BOUNDARY.match(body)
+    if boundary and SOURCE in exchange.client_path:
+        # Node's fetch writes a form anew when it is redirected, and keeps the header with the old boundary.
+        content_type = f'multipart/form-data; boundary="{boundary[1].decode()}"'
     document = Document()
-    for name, value in multipart.fields(body, exchange.content_type).items():
+    for name, value in multipart.fields(body, content_type).items():
         if not isinstance(value, multipart.File):
             document.put(name, value)
         elif name == "input_reference" or name in ("image", "image_tail", "static_mask"):
@@ -474,7 +523,7 @@ def _document(exchange: Exchange, body: bytes) -> Document:
                 raise bad_body("There are two first pictures; give one.", param=name)
             document.put(target, create.picture_of(value, name))
         else:
-            raise bad_body(f"Kling takes no file as {name}; give a link or an id.", param=name)
+            raise bad_body(f"Kling takes no file as {name}.", param=name)
     return document
 
 

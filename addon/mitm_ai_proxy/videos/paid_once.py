@@ -45,14 +45,14 @@ class PaidOnce:
         self._clock = clock
         self._equals: OrderedDict[str, _Equal] = OrderedDict()
 
-    def name(self, body: bytes, retries: int, idempotency_key: str) -> str:
+    def name(self, api: str, body: bytes, retries: int, idempotency_key: str) -> str:
         """The `external_task_id` of a create: a new one for a new create, that of the earlier one for a repetition.
 
-        `body` is all that makes the create what it is. With an idempotency key, only the key counts.
+        `body` is all that makes the create what it is. With an idempotency key, only API and key count.
         """
         if idempotency_key:
-            return f"{PREFIX}{_digest(b'key', idempotency_key.encode('utf-8', 'surrogateescape'))}"
-        scope = _digest(b"body", body)
+            return f"{PREFIX}{_digest('key', api, idempotency_key.encode('utf-8', 'surrogateescape'))}"
+        scope = _digest("body", api, body)
         equal = self._equal(scope)
         if retries:
             if equal.fresh is not None:
@@ -103,8 +103,8 @@ class PaidOnce:
         return None
 
 
-def _digest(kind: bytes, text: bytes) -> str:
-    digest = hashlib.sha256(kind + b"\0" + text).digest()[:16]
+def _digest(kind: str, api: str, text: bytes) -> str:
+    digest = hashlib.sha256(f"{kind}\0{api}\0".encode() + text).digest()[:16]
     return base64.b32encode(digest).decode().rstrip("=").lower()
 
 

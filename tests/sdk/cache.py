@@ -1,0 +1,68 @@
+"""Folders with SDKs, below the running environment: each is filled at its first use, by the first who needs it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+FOLDER = Path(sys.prefix) / "share" / "ai-proxy-sdks"
+INSTALL_LIMIT = 600
+"""Seconds that an installation may take."""
+
+
+def folder(name: str, fill: Callable[[Path], None]) -> Path:
+    """The folder of that name; `fill` puts into it what belongs there, if nobody has done so yet."""
+    made = FOLDER / name
+    if not made.is_dir():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        with _locked(FOLDER / f".{name}.lock"):
+            if not made.is_dir():
+                part = FOLDER / f".{name}.part"  # left by one that was interrupted, or new
+                shutil.rmtree(part, ignore_errors=True)
+                part.mkdir()
+                fill(part)
+                part.rename(made)
+    return made
+
+
+def run(*command: str | Path, cwd: Path) -> None:
+    """A command of an installation; fails with what it said."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=INSTALL_LIMIT,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}"
+
+
+def python(*requirements: str) -> Callable[[Path], None]:
+    """Fill a folder with Python packages."""
+    pip = (sys.executable, "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-q")
+    return lambda part: run(*pip, "--target", part, *requirements, cwd=part)
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without what an SDK would read from it, and without a proxy between it and loopback."""
+    prefixes = ("openai_", "litellm_", "kling_", "ai_proxy_", "npm_config_", "node_")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.lower().startswith(prefixes) and not name.lower().endswith("_proxy")
+    }
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

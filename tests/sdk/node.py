@@ -1,0 +1,51 @@
+"""The Node SDKs of the contract tests: which versions, and how they are installed and run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.sdk import cache
+from tests.sdk.worker import Worker
+
+BEFORE_MULTIPART = "6.27.0"
+"""The last version that sends JSON where no file is given."""
+NEWEST_FOR_NODE_20 = "6.49.0"
+NEWEST = "7.57.0"
+NEEDS = {BEFORE_MULTIPART: 20, NEWEST_FOR_NODE_20: 20, NEWEST: 22}
+"""The oldest major version of Node for each version of the SDK."""
+BROUGHT = 22
+"""The major version of Node that npm can bring where the one found is older."""
+
+
+def missing() -> str | None:
+    """Why no SDK for Node can run here, if so."""
+    absent = [name for name in ("node", "npm") if shutil.which(name) is None]
+    return f"there is no {' and no '.join(absent)} here" if absent else None
+
+
+def start(version: str) -> Worker:
+    """A worker with that version."""
+    folder = cache.folder(f"openai-node-{version}", lambda part: _install(part, f"openai@{version}"))
+    return Worker(_node(NEEDS[version]), Path(__file__).with_name("node_worker.mjs"), folder)
+
+
+def _node(needed: int) -> Path:
+    found = shutil.which("node")
+    assert found
+    said = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
+    match = re.match(r"v(\d+)\.", said)
+    assert match, said
+    if int(match[1]) >= needed:
+        return Path(found)
+    brought = cache.folder(f"node-{BROUGHT}", lambda part: _install(part, f"node@{BROUGHT}"))
+    return brought / "node_modules" / "node" / "bin" / "node"
+
+
+def _install(part: Path, package: str) -> None:
+    npm = shutil.which("npm")
+    assert npm
+    quiet = ("--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error")
+    cache.run(npm, "install", "--prefix", part, *quiet, package, cwd=part)

@@ -1,0 +1,161 @@
+"""Runs in a process of its own with the OpenAI SDK in the folder named first: calls of `client.videos`, as JSON lines.
+
+A question and its answer are described in tests/sdk/sdk.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import importlib
+import io
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, sys.argv[1])
+openai: Any = importlib.import_module("openai")
+
+LIST_LIMIT = 100
+
+
+def argument(value: Any, opened: list[io.BufferedReader]) -> Any:
+    """A file that is described as {"$": how, "path", "mime"}, as the SDK takes it; {"$": "omit"} is no argument."""
+    if value == {"$": "omit"}:
+        return openai.omit
+    if isinstance(value, dict) and "$" in value:
+        path = Path(value["path"])
+        match value["$"]:
+            case "open":
+                opened.append(path.open("rb"))
+                return opened[-1]
+            case "path":
+                return path
+            case "bytes":
+                return path.read_bytes()
+            case "buffer":
+                return io.BytesIO(path.read_bytes())
+            case "named":
+                return path.name, path.read_bytes()
+            case "mime":
+                return path.name, path.read_bytes(), value["mime"]
+        raise ValueError(value["$"])
+    return value
+
+
+def shown(result: Any) -> Any:
+    """What the SDK returned; of a model what it was given, and not what it fills in."""
+    if hasattr(result, "to_dict"):
+        return result.to_dict(mode="json", exclude_unset=True)
+    if hasattr(result, "content"):
+        return {"content": base64.b64encode(result.content).decode()}
+    return result
+
+
+class Traffic:
+    """What the SDK sent, method and URL of each request, and the header fields of the last answer."""
+
+    def __init__(self) -> None:
+        self.sent: list[list[str]] = []
+        self.headers: dict[str, str] = {}
+
+    def request(self, request: Any) -> None:
+        self.sent.append([request.method, str(request.url)])
+
+    def response(self, response: Any) -> None:
+        self.headers = dict(response.headers)
+
+    async def request_async(self, request: Any) -> None:
+        self.request(request)
+
+    async def response_async(self, response: Any) -> None:
+        self.response(response)
+
+    def answer(self, value: Any = None) -> dict[str, Any]:
+        """The answer to a question, where the SDK returned."""
+        request_id = getattr(value, "_request_id", None)
+        return {"value": shown(value), "request_id": request_id, "sent": self.sent, "headers": self.headers}
+
+    def failure(self, error: Exception) -> dict[str, Any]:
+        """The answer to a question, where the SDK raised."""
+        names = ("status_code", "code", "param", "type", "request_id", "body")
+        shown_error = {name: getattr(error, name, None) for name in names}
+        shown_error |= {"kind": type(error).__name__, "message": str(error)}
+        return {"error": shown_error, "sent": self.sent, "headers": self.headers}
+
+
+def client_options(question: dict[str, Any]) -> dict[str, Any]:
+    return {"base_url": question["base_url"], "api_key": "sk-of-the-client", **question["client"]}
+
+
+def call_options(question: dict[str, Any], opened: list[io.BufferedReader]) -> dict[str, Any]:
+    options = {name: argument(value, opened) for name, value in question["arguments"].items()}
+    if question["extra"]:
+        options["extra_body"] = question["extra"]
+    if question["headers"]:
+        options["extra_headers"] = question["headers"]
+    return options
+
+
+def call(question: dict[str, Any]) -> dict[str, Any]:
+    traffic = Traffic()
+    opened: list[io.BufferedReader] = []
+    http = openai.DefaultHttpxClient(event_hooks={"request": [traffic.request], "response": [traffic.response]})
+    try:
+        with openai.OpenAI(**client_options(question), http_client=http) as client:
+            method = getattr(client.videos, question["method"])
+            result = method(**call_options(question, opened))
+            if question["method"] == "list":
+                result = [shown(item) for item, _ in zip(result, range(LIST_LIMIT), strict=False)]
+            return traffic.answer(result)
+    except Exception as error:
+        return traffic.failure(error)
+    finally:
+        for file in opened:
+            file.close()
+
+
+async def call_async(question: dict[str, Any]) -> dict[str, Any]:
+    traffic = Traffic()
+    opened: list[io.BufferedReader] = []
+    http = openai.DefaultAsyncHttpxClient(
+        event_hooks={"request": [traffic.request_async], "response": [traffic.response_async]}
+    )
+    try:
+        async with openai.AsyncOpenAI(**client_options(question), http_client=http) as client:
+            method = getattr(client.videos, question["method"])
+            result = method(**call_options(question, opened))
+            if question["method"] != "list":
+                return traffic.answer(await result)
+            items = []
+            async for item in result:
+                items.append(shown(item))
+                if len(items) == LIST_LIMIT:
+                    break
+            return traffic.answer(items)
+    except Exception as error:
+        return traffic.failure(error)
+    finally:
+        for file in opened:
+            file.close()
+
+
+async def together(question: dict[str, Any]) -> list[dict[str, Any]]:
+    return await asyncio.gather(*(call_async(question) for _ in range(question["times"])))
+
+
+def main() -> None:
+    with ThreadPoolExecutor(16) as pool:
+        for text in sys.stdin:
+            question = json.loads(text)
+            if question["async"]:
+                answers = asyncio.run(together(question))
+            else:
+                answers = list(pool.map(call, [question] * question["times"]))
+            print(json.dumps(answers), flush=True)
+
+
+if __name__ == "__main__":
+    main()

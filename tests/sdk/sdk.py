@@ -1,0 +1,201 @@
+"""One way to call `client.videos` of any SDK, and what came of it: the tests are written once for Python and Node."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tests.e2e.proxy import DEADLINE
+from tests.sdk import node, python_sdk
+from tests.sdk.worker import Worker
+
+Language = Literal["python", "node"]
+BASE = "/v1"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An SDK of a version, and for Python whether its async client."""
+
+    language: Language
+    version: str
+    is_async: bool = False
+
+    @property
+    def name(self) -> str:
+        """As in the name of a test."""
+        return f"{self.language}-{self.version}{'-async' if self.is_async else ''}"
+
+    @property
+    def sends_json(self) -> bool:
+        """Whether a create without a file is JSON, not multipart."""
+        return self.version in (python_sdk.BEFORE_MULTIPART, node.BEFORE_MULTIPART)
+
+    def knows(self, method: str) -> bool:
+        """Whether it has a method: edits, extensions and characters came with multipart."""
+        return not self.sends_json or method in ("remix", "delete")
+
+
+PYTHON = (
+    Variant("python", python_sdk.NEWEST),
+    Variant("python", python_sdk.NEWEST, is_async=True),
+    Variant("python", python_sdk.BEFORE_MULTIPART),
+)
+NODE = (
+    Variant("node", node.NEWEST),
+    Variant("node", node.NEWEST_FOR_NODE_20),
+    Variant("node", node.BEFORE_MULTIPART),
+)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that is handed to an SDK: open, path, bytes, buffer, named (name and bytes) or mime (that and a type)."""
+
+    how: str
+    path: Path
+    mime: str | None = None
+
+
+OMIT = {"$": "omit"}
+"""For an argument that the SDK for Python demands, but cannot send as its own types have it."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The exception that an SDK raised."""
+
+    kind: str
+    message: str
+    status_code: int | None
+    code: str | int | None
+    param: str | None
+    type: str | None
+    request_id: str | None
+    body: Any
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call came to. `sent`: method and URL of each request that the SDK made, in Python redirects included.
+
+    `headers`: those of the last answer.
+    """
+
+    result: Any
+    failure: Failure | None
+    request_id: str | None
+    sent: list[tuple[str, str]]
+    headers: dict[str, str]
+
+    @property
+    def value(self) -> Any:
+        """What was returned; fails if the call raised."""
+        assert self.failure is None, f"the SDK raised {self.failure} after {self.sent}"
+        return self.result
+
+    @property
+    def task_id(self) -> str:
+        """Kling's id of the task of the Video that was returned; that of a create has a prefix."""
+        task_id = self.video["data"]["task_id"]
+        assert isinstance(task_id, str)
+        return task_id.rpartition("-")[2]
+
+    @property
+    def video(self) -> dict[str, Any]:
+        """The Video that was returned, as the keys that were in the answer."""
+        assert isinstance(self.value, dict), self.value
+        return self.value
+
+    @property
+    def content(self) -> bytes:
+        """The file that was returned."""
+        return base64.b64decode(self.value["content"])
+
+    @property
+    def error(self) -> Failure:
+        """What was raised; fails if the call returned."""
+        assert self.failure is not None, f"the SDK returned {self.result} after {self.sent}"
+        return self.failure
+
+
+@dataclass
+class Sdk:
+    """A running SDK in front of a base URL."""
+
+    variant: Variant
+    worker: Worker
+    base_url: str
+    client: dict[str, Any] = field(default_factory=dict)
+
+    def with_client(self, **options: Any) -> Sdk:
+        """The same with options of the client: timeout (in seconds), max_retries, organization, project."""
+        return dataclasses.replace(self, client=self.client | options)
+
+    def call(
+        self,
+        method: str,
+        *,
+        extra: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        **arguments: Any,
+    ) -> Outcome:
+        """Call a method by its Python name. `extra`: fields that the SDK does not know."""
+        (outcome,) = self.together(1, method, extra=extra, headers=headers, **arguments)
+        return outcome
+
+    def together(
+        self,
+        times: int,
+        method: str,
+        *,
+        extra: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        **arguments: Any,
+    ) -> list[Outcome]:
+        """The same call so many times at once."""
+        question = {
+            "method": method,
+            "arguments": {name: _described(value) for name, value in arguments.items()},
+            "extra": extra or {},
+            "headers": headers or {},
+            "client": self.client,
+            "base_url": self.base_url,
+            "async": self.variant.is_async,
+            "times": times,
+        }
+        return [_outcome(answer) for answer in self.worker.ask(question, DEADLINE)]
+
+
+class Sdks:
+    """Starts each SDK at its first use."""
+
+    def __init__(self) -> None:
+        self._workers: dict[tuple[str, str], Worker] = {}
+
+    def sdk(self, variant: Variant, base_url: str) -> Sdk:
+        """That SDK; the sync and the async client of a version share a process."""
+        key = variant.language, variant.version
+        if key not in self._workers or not self._workers[key].alive:
+            self._workers[key] = (python_sdk if variant.language == "python" else node).start(variant.version)
+        return Sdk(variant, self._workers[key], base_url)
+
+    def close(self) -> None:
+        """End them all."""
+        for worker in self._workers.values():
+            worker.close()
+
+
+def _described(value: Any) -> Any:
+    if isinstance(value, File):
+        return {"$": value.how, "path": str(value.path), "mime": value.mime}
+    return value
+
+
+def _outcome(answer: dict[str, Any]) -> Outcome:
+    failure = Failure(**answer["error"]) if "error" in answer else None
+    sent = [(method, url) for method, url in answer["sent"]]
+    return Outcome(answer.get("value"), failure, answer.get("request_id"), sent, answer["headers"])
