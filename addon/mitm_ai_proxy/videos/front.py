@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import quote
 
 import msgspec
 
@@ -32,7 +33,7 @@ from .kinds import (
     kind_of,
     prefix_edits,
 )
-from .paid_once import PaidOnce
+from .paid_once import PREFIX, PaidOnce
 
 HINT: Final = "kling_task_type"
 """Query parameter by which a client says what kind of task a raw id is; it never goes upstream."""
@@ -291,6 +292,8 @@ class Front:
             job.name = self._paid.name(str(exchange.api), document.body(), client.retries, client.idempotency_key)
             document.put("external_task_id", job.name)
             exchange.note(f"external_task_id {job.name}: a repetition finds this task and buys no other")
+        elif isinstance(document.value("external_task_id"), str) and not self._v2:
+            job.name = document.value("external_task_id")
         job.repeated = bool(client.retries or client.idempotency_key)
         exchange.task_kind = job.kind = kind.name
         exchange.upstream_content_type = "application/json"
@@ -362,21 +365,18 @@ class Front:
             self._paid.settle(job.name, answered)
 
     def _refused(self, exchange: Exchange, job: Job, answer: Answer, envelope: tasks.Envelope) -> Answer | None:
-        if job.name and kling_errors.is_duplicate(envelope.code, envelope.message):
-            if job.repeated:
-                self._settle(job, answered=True)
-                path, _ = targets.split_query(exchange.client_path)
-                path = _videos_path(path)
-                video_id = TASK_KINDS[job.kind].prefix + with_memo(job.name, Memo(*job.memo))
-                exchange.note("the first attempt was accepted: the client is sent to that task")
-                return Answer(303, b"", {"location": f"{path}/{video_id}", "content-type": None})
+        duplicate = bool(job.name) and kling_errors.is_duplicate(envelope.code, envelope.message)
+        if duplicate and job.repeated:
+            self._settle(job, answered=True)
+            path = _videos_path(targets.split_query(exchange.client_path)[0])
+            video_id = TASK_KINDS[job.kind].prefix + with_memo(quote(job.name, safe=""), Memo(*job.memo))
+            exchange.note("the first attempt was accepted: the client is sent to that task")
+            return Answer(303, b"", {"location": f"{path}/{video_id}", "content-type": None})
+        if duplicate and job.name.startswith(PREFIX):
             self._paid.taken(job.name)
-            exchange.note(
-                "an equal create was made before this proxy started: the client repeats it under another name"
-            )
-            again = kling_errors.answer(
-                409, None, "An equal create was made before; send it again.", envelope.request_id
-            )
+            exchange.note("an equal create is older than this proxy: the client sends it again, under another name")
+            message = "An equal create was made before; send it again."
+            again = kling_errors.answer(409, None, message, envelope.request_id)
             return Answer(409, again.body, {**again.headers, "x-should-retry": "true", "retry-after-ms": "1"})
         self._settle(job, answered=False)
         if not (job.is_openai or job.what in ("content", "source")):

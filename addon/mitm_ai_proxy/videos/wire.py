@@ -50,15 +50,17 @@ def v2_create(document: Document, base: str | None = None) -> tuple[str, bytes]:
         body["contents"] = ([{"type": "prompt", "text": prompt}] if prompt else []) + contents
     elif prompt is not None:
         body["prompt"] = prompt
-    body["settings"] = _settings(document, model)
+    body["settings"] = _settings(document, model, "" if base else STD)
     options = {field: document.value(field) for field in _OPTIONS if field in document}
     if options:
         body["options"] = options
     return f"/{family}/{quote(model, safe='')}", json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def _settings(document: Document, model: str) -> dict[str, Any]:
-    settings: dict[str, Any] = {"resolution": RESOLUTIONS.get(document.text("mode") or STD, document.text("mode"))}
+def _settings(document: Document, model: str, default_mode: str) -> dict[str, Any]:
+    """`default_mode` is the legacy API's; "" leaves it to Kling."""
+    mode = document.text("mode") or default_mode
+    settings: dict[str, Any] = {"resolution": RESOLUTIONS.get(mode, mode)} if mode else {}
     if "aspect_ratio" in document:
         settings["aspect_ratio"] = document.text("aspect_ratio")
     duration = document.value("duration")
