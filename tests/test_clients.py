@@ -71,7 +71,9 @@ def test_retries_are_what_an_sdk_counts_and_nothing_else(value: str, retries: in
 
 
 def test_the_other_fields_are_read_whatever_the_case_of_their_names() -> None:
-    client = _read("CONTENT-TYPE: Multipart/Form-Data; boundary=AbC", "idempotency-KEY: k", "sec-fetch-SITE: cross-site")
+    client = _read(
+        "CONTENT-TYPE: Multipart/Form-Data; boundary=AbC", "idempotency-KEY: k", "sec-fetch-SITE: cross-site"
+    )
 
     assert client == Client("Multipart/Form-Data; boundary=AbC", False, 0, "k", "cross-site")
 

@@ -13,7 +13,7 @@ _USER_AGENTS: Final = (b"OpenAI/", b"AsyncOpenAI/", b"litellm/")
 class Client(NamedTuple):
     """A client as it shows itself.
 
-    `content_type` is in lower case but for nothing else changed; `retries` is how often an OpenAI SDK says it sent this
+    `content_type` is as it was sent, for it may hold a boundary; `retries` is how often an OpenAI SDK says it sent this
     request before; `fetch_site` is a browser's Sec-Fetch-Site.
     """
 

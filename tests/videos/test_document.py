@@ -55,7 +55,7 @@ def test_a_renamed_member_stands_where_it_stood_and_alone(body: str) -> None:
 
 
 def test_a_document_of_decoded_fields_is_the_same() -> None:
-    fields = {"a": "é\"\\\n", "b": [1, {"c": None}], "d": 0.5}
+    fields = {"a": 'é"\\\n', "b": [1, {"c": None}], "d": 0.5}
 
     assert json.loads(Document.of(fields).body()) == fields
 
@@ -88,7 +88,7 @@ def test_text_is_a_text_or_nothing() -> None:
 
 @pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "[" + "9" * 5000 + "]"])
 def test_a_number_that_python_does_not_read_is_refused_and_never_an_error_of_ours(number: str) -> None:
-    document = _document('{"a":%s}' % number)
+    document = _document(f'{{"a":{number}}}')
 
     with pytest.raises(Refusal) as caught:
         document.value("a")

@@ -76,7 +76,7 @@ def convert(document: Document) -> None:
         if name in FIELDS:
             value = document.value(name)
             new = converted(name, value)
-            if new != value or type(new) is not type(value):
+            if repr(new) != repr(value):
                 document.put(name, new)
 
 
@@ -166,6 +166,7 @@ def _size(
     own = document.text("mode")
     if own is not None:
         return own
+    document.take("mode")
     wanted = max(
         (mode for mode in (size_mode, kling_models.sora_mode(asked_model) if sora else None) if mode),
         key=list(kling_models.RESOLUTIONS).index,
@@ -183,7 +184,9 @@ def _size(
 def _seconds(document: Document, name: str, row: Model | None, sora: bool, notes: list[str]) -> str:
     """Decide duration; returns it ("" where the model's own default holds)."""
     seconds = document.take("seconds")
-    if "duration" in document:
+    if document.value("duration") is None:
+        document.take("duration")
+    else:
         if seconds is not None:
             raise bad_body("seconds and duration say the same; give one.", param="seconds")
         return str(document.value("duration"))
@@ -192,7 +195,7 @@ def _seconds(document: Document, name: str, row: Model | None, sora: bool, notes
             return ""
         seconds = kling_models.SORA_SECONDS
     text = str(seconds).strip() if isinstance(seconds, str | int) and not isinstance(seconds, bool) else ""
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 600):
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 0 < int(text) <= 600):
         raise bad_body("seconds is not a whole number of seconds.", param="seconds")
     asked = int(text)
     length = kling_models.rounded_up(row.durations, asked) if row else asked
@@ -221,6 +224,8 @@ def _refuse_what_it_lacks(
         raise bad_body(f"{name} makes no video from a picture.", param="model")
     if not with_image and not row.text:
         raise bad_body(f"{name} makes no video from text alone.", param="model")
+    if "mode" in document and not row.modes:
+        raise bad_body(f"{name} takes no mode.", param="mode")
     if "mode" in document and mode not in row.modes:
         raise _unknown("mode", mode, row.modes)
     duration = document.value("duration")

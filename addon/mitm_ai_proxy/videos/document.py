@@ -12,6 +12,15 @@ from .. import json_edit
 from ..errors import bad_body
 
 
+def encoded(value: Any) -> bytes:
+    """A value as JSON in UTF-8. Raises ValueError for a number that JSON has no word for."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        # Half a surrogate pair can only be escaped.
+        return json.dumps(value, allow_nan=False).encode()
+
+
 class Document:
     """Members in order: name to the bytes of its value."""
 
@@ -50,7 +59,11 @@ class Document:
         if name in self._repeated:
             raise bad_body(f"{name} stands more than once in the request body.", param=name)
         raw = self._values.get(name)
-        return None if raw is None else json.loads(raw)
+        try:
+            return None if raw is None else json.loads(raw)
+        except (ValueError, RecursionError):
+            # Thousands of digits or of brackets, which are valid JSON.
+            raise bad_body(f"{name[:40]} cannot be read.", param=name[:40]) from None
 
     def text(self, name: str) -> str | None:
         """The value where it is a text; None where there is none or null. Raises Refusal (400) for anything else."""
@@ -61,7 +74,10 @@ class Document:
 
     def put(self, name: str, value: Any) -> None:
         """Set a member, where it stood or at the end."""
-        self._values[name] = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        try:
+            self._values[name] = encoded(value)
+        except (ValueError, RecursionError):
+            raise bad_body(f"{name[:40]} cannot be written as JSON.", param=name[:40]) from None
 
     def take(self, name: str) -> Any:
         """The decoded value, and the member is gone."""

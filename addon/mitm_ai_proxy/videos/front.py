@@ -20,7 +20,7 @@ from ..errors import Refusal, bad_body
 from ..exchange import Answer, Body, Exchange
 from ..request_body import object_members
 from . import create, kling_errors, kling_models, multipart, pages, pictures, tasks, video_object, wire
-from .document import Document
+from .document import Document, encoded
 from .ids import NOTHING, Memo, split_memo, with_memo
 from .kinds import (
     IMAGE2VIDEO,
@@ -233,17 +233,20 @@ class Front:
         seconds = document.take("seconds")
         document.take("video")
         if job.family == EXTEND:
+            if self._v2:
+                raise bad_body("Kling's new design extends no video.", param="video")
             if seconds is not None and str(seconds) not in ("4", "5"):
                 raise bad_body("Kling extends a video by 4 to 5 seconds, not more.", param="seconds")
-            if exchange.client.retries:
+            document.take("model")
+            document.put("video_id", source.link)
+            if exchange.client.retries and self._paid.knows(EXTEND, document.body()):
                 raise Refusal(
                     400,
                     "Kling cannot tell whether an extension was accepted before, so it is not sent again; "
                     "look for it in Kling's own list, GET /v1/videos/video-extend.",
                     code="not_repeated",
                 )
-            document.take("model")
-            document.put("video_id", source.link)
+            job.name = self._paid.name(EXTEND, document.body(), 0, "")
             length = str(int(float(source.seconds)) + 5) if source.seconds else ""
             return self._send(exchange, job, VIDEO_EXTEND, document, Memo("", length, ""), prompt)
         if seconds is not None:
@@ -316,7 +319,7 @@ class Front:
 
     @property
     def _families(self) -> list[str]:
-        return ["tasks"] if self._v2 else list(_FAMILIES)
+        return [pages.ANY] if self._v2 else list(_FAMILIES)
 
     # The way back
 
@@ -325,10 +328,7 @@ class Front:
         job = Job.of(exchange)
         if job is None or not (job.is_openai or job.name or job.what in ("content", "source")):
             return None
-        try:
-            document = msgspec.json.decode(answer.body)
-        except (msgspec.DecodeError, RecursionError):
-            document = None
+        document = _decoded(answer.body)
         envelope = tasks.envelope(document)
         good = 200 <= answer.status < 300 and envelope.code in (0, None) and isinstance(document, dict)
         if not good:
@@ -379,6 +379,8 @@ class Front:
             again = kling_errors.answer(409, None, message, envelope.request_id)
             return Answer(409, again.body, {**again.headers, "x-should-retry": "true", "retry-after-ms": "1"})
         self._settle(job, answered=False)
+        if job.family == EXTEND and job.name and answer.status < 500:
+            self._paid.forget(job.name)
         if not (job.is_openai or job.what in ("content", "source")):
             return None
         message = envelope.message
@@ -391,23 +393,24 @@ class Front:
         memo = Memo(*job.memo)
         video_id = kind.prefix + with_memo(found.task_id, memo)
         video = video_object.video(video_id, found, memo, self._clock(), job.prompt)
-        edits = [_spliced(answer.body, video)]
+        edits = _spliced(answer.body, video)
         if job.what in ("create", "make") and not self._v2:
             edits += prefix_edits(answer.body, kind)
         headers: dict[str, str | None] = {"openai-poll-after-ms": str(video_object.POLL_MILLISECONDS)}
-        if envelope.request_id:
+        if kling_errors.is_header_value(envelope.request_id):
             headers["x-request-id"] = envelope.request_id
         return Answer(answer.status, json_edit.apply(answer.body, edits), headers)
 
     def _page(self, exchange: Exchange, job: Job, answer: Answer, envelope: tasks.Envelope) -> Answer:
         page = pages.Page(job.family, job.place, job.limit)
-        raw = _raw_tasks(answer.body)
         found = tasks.tasks(envelope.data)
+        if found is None:
+            return kling_errors.answer(502, None, "Kling's answer is no list of tasks.", envelope.request_id)
         place = wire.v2_place(envelope.data) if self._v2 else None
         following = (
             (page._replace(place=place) if place else None)
             if self._v2
-            else pages.following(page, len(found), self._families)
+            else pages.following(page, len(envelope.data), self._families)
         )
         if not found and following is not None:
             # An SDK stops at an empty page, though another list may follow.
@@ -419,63 +422,69 @@ class Front:
         now = self._clock()
         videos = [
             json.dumps(video_object.video(prefix + task.task_id, task, NOTHING, now)).encode()[:-1]
-            + b', "data": %s}' % text
-            for text, task in zip(raw, found, strict=True)
+            + b', "data": %s}' % encoded(raw)
+            for raw, task in found
         ]
         ends = {
-            "first_id": prefix + found[0].task_id if found else None,
-            "last_id": following.cursor if following else (prefix + found[-1].task_id if found else None),
+            "first_id": prefix + found[0][1].task_id if found else None,
+            "last_id": following.cursor if following else (prefix + found[-1][1].task_id if found else None),
             "has_more": following is not None,
             "request_id": envelope.request_id,
         }
         body = b'{"object": "list", "data": [%s], %s' % (b", ".join(videos), json.dumps(ends).encode()[1:])
-        headers: dict[str, str | None] = {"x-request-id": envelope.request_id} if envelope.request_id else {}
-        return Answer(200, body, headers)
+        return Answer(200, body)
 
 
+_LENGTH = re.compile(r"([0-9]{1,5}(\.[0-9]{1,6})?)?")
+_VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _BOUNDARY = re.compile(rb"--([A-Za-z0-9'()+_,./:=?-]{1,70})\r\n")
 _FAMILIES: Final = {"t2v": TEXT2VIDEO, "i2v": IMAGE2VIDEO}
 
 
-class _RawList(msgspec.Struct):
-    data: msgspec.Raw
-
-
-class _RawResult(msgspec.Struct):
-    result: list[msgspec.Raw]
-
-
-def _raw_tasks(body: bytes) -> list[bytes]:
-    """The bytes of each task in a list's answer."""
-    data = msgspec.json.decode(body, type=_RawList).data
+def _decoded(body: bytes) -> Any:
+    """A decoded answer; None where it is no JSON."""
     try:
-        items = msgspec.json.decode(data, type=list[msgspec.Raw])
-    except msgspec.ValidationError:
-        items = msgspec.json.decode(data, type=_RawResult).result
-    return [bytes(item) for item in items]
+        return msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        # Takes half a surrogate pair, which a cut text may have.
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
-def _spliced(body: bytes, ours: dict[str, Any]) -> json_edit.Edit:
-    """The edit that puts members of OpenAI's before those of an object, which stay."""
+def _spliced(body: bytes, ours: dict[str, Any]) -> list[json_edit.Edit]:
+    """The edits that put members of OpenAI's before those of an object, which stay."""
+    members = json_edit.members(body)
     place = body.index(b"{") + 1
     text = json.dumps(ours).encode()[1:-1]
-    return json_edit.Edit(place, place, text + (b", " if json_edit.members(body) else b""))
+    return [
+        json_edit.Edit(place, place, text + (b", " if members else b"")),
+        # A gateway's own members of those names must not overrule ours.
+        *(
+            json_edit.Edit(member.key_start, member.key_end, json_edit.string(f"provider_{member.key}"))
+            for member in members
+            if member.key in ours
+        ),
+    ]
 
 
 def _redirect_to_file(task: tasks.Task) -> Answer:
     if task.status in tasks.DONE and pictures.is_web_url(task.url):
         return Answer(302, b"", {"location": task.url, "content-type": None})
     if task.status == tasks.FAILED:
-        return kling_errors.answer(404, 1203, f"The video failed: {task.message or 'Kling gave no reason.'}", "")
-    return kling_errors.answer(404, 1203, "The video is not ready yet.", "")
+        return kling_errors.answer(404, None, f"The video failed: {task.message or 'Kling gave no reason.'}", "")
+    return kling_errors.answer(404, None, "The video is not ready yet.", "")
 
 
 def _redirect_to_make(exchange: Exchange, job: Job, task: tasks.Task) -> Answer:
     link = task.video_id if job.family == EXTEND else task.url
     if task.status not in tasks.DONE or not link:
-        return kling_errors.answer(404, 1203, "The video is not ready, so nothing can be made of it.", "")
+        return kling_errors.answer(404, None, "The video is not ready, so nothing can be made of it.", "")
     path, query = targets.split_query(exchange.client_path)
-    text = base64.urlsafe_b64encode(f"{task.duration}\n{link}".encode()).decode().rstrip("=")
+    seconds = task.duration if _LENGTH.fullmatch(task.duration) else ""
+    text = base64.urlsafe_b64encode(f"{seconds}\n{link}".encode("utf-8", "replace")).decode().rstrip("=")
     query = targets.merge_queries(query, f"{SOURCE}={text}")
     exchange.note("the client is sent on with what Kling calls its video")
     return Answer(307, b"", {"location": f"{path}?{query}", "content-type": None})
@@ -484,11 +493,9 @@ def _redirect_to_make(exchange: Exchange, job: Job, task: tasks.Task) -> Answer:
 def _decoded_source(text: str) -> Source:
     try:
         seconds, _, link = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition("\n")
-        if seconds:
-            float(seconds)
     except ValueError:
         seconds = link = ""
-    if not link or not link.isprintable():
+    if not link or not link.isprintable() or not _LENGTH.fullmatch(seconds):
         raise Refusal(400, f"{SOURCE} is not from a redirect of this proxy.", code="invalid_value", param=SOURCE)
     return Source(link, seconds)
 
@@ -542,7 +549,7 @@ def _element(exchange: Exchange, document: Document) -> bytes:
         "reference_type": "video_refer",
         "element_video_list": {"refer_videos": [{"video_url": video}]},
     }
-    return json.dumps(element, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return encoded(element)
 
 
 def _character(answer: Answer, envelope: tasks.Envelope) -> Answer:
@@ -551,14 +558,14 @@ def _character(answer: Answer, envelope: tasks.Envelope) -> Answer:
     if task is None:
         return kling_errors.answer(404, 1203, "Kling knows no such element.", envelope.request_id)
     character = {"id": task.task_id, "name": task.element_name or None, "created_at": (task.created or 0) // 1000}
-    return Answer(answer.status, json_edit.apply(answer.body, [_spliced(answer.body, character)]))
+    return Answer(answer.status, json_edit.apply(answer.body, _spliced(answer.body, character)))
 
 
 def _video_id(document: Document) -> str:
     video = document.value("video")
     if isinstance(video, dict):
         video = video.get("id")
-    if not isinstance(video, str) or not video:
+    if not isinstance(video, str) or not _VIDEO_ID.fullmatch(video):
         raise bad_body("video names no video: give its id.", param="video")
     return video
 

@@ -30,8 +30,9 @@ NOTHING: Final = Memo()
 
 def with_memo(task_id: str, memo: Memo) -> str:
     """The id with the memo behind it, made of letters, digits and hyphens."""
-    text = "\n".join(memo).encode()
-    if memo == NOTHING or len(text) > MAX_TEXT:
+    text = "\n".join(memo).encode("utf-8", "replace")
+    # What could not be read again is left out.
+    if memo == NOTHING or len(text) > MAX_TEXT or text.decode().split("\n") != list(memo):
         return task_id
     check = zlib.crc32(text).to_bytes(4, "big")[:2]
     return f"{task_id}-o{base64.b32encode(check + text).decode().rstrip('=').lower()}"

@@ -96,7 +96,7 @@ def _usual_task_id(body: bytes) -> tuple[int, str] | None:
         return None
     try:
         task_id = _decode_answer(body).data.task_id
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     place = _TASK_ID.search(body)
     return (place.end(), task_id) if place else None

@@ -64,6 +64,11 @@ def meaning(status: int, code: int | None, message: str) -> Meaning:
     return Meaning(502, "server_error", "bad_gateway")
 
 
+def is_header_value(text: str) -> bool:
+    """Whether a text of the provider's may stand in a header field."""
+    return bool(text) and text.isascii() and text.isprintable()
+
+
 def is_duplicate(code: int | None, message: str) -> bool:
     """Whether Kling refused a create because its `external_task_id` is taken."""
     return code == 1201 and "external_task_id" in message.lower() and DUPLICATE in message.lower()
@@ -80,7 +85,7 @@ def answer(status: int, code: int | None, message: str, request_id: str) -> Answ
         "kling_code": code,
     }
     headers: dict[str, str] = {}
-    if request_id:
+    if is_header_value(request_id):
         headers["x-request-id"] = request_id
     if what.repeat is False:
         headers["x-should-retry"] = "false"

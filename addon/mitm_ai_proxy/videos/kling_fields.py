@@ -5,6 +5,7 @@ Source: Kling API documentation, request parameters.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,13 +16,16 @@ Convert = Callable[[Any], Any]
 
 def _number(value: Any) -> Any:
     if isinstance(value, str):
+        if re.fullmatch(r"-?[0-9]{1,40}", value):
+            # Ids have more digits than a float.
+            return int(value)
         try:
             number = float(value)
         except ValueError:
             raise ValueError("is not a number") from None
         if number != number or number in (float("inf"), float("-inf")):
             raise ValueError("is not a number")
-        return int(number) if number.is_integer() and "." not in value and "e" not in value.lower() else number
+        return number
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("is not a number")
     return value

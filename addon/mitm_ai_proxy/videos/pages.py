@@ -17,7 +17,10 @@ MAX_LIMIT: Final = 100
 MAX_PAGE: Final = 1000
 """Kling's last page number."""
 
-_CURSOR = re.compile(r"page-([a-z0-9]+)-([A-Za-z0-9_]{1,200})")
+ANY: Final = "tasks"
+"""The one list of the new design, whose pages have the provider's own cursors."""
+
+_CURSOR = re.compile(r"page-([a-z0-9]+)-([A-Za-z0-9_]{1,4000})")
 
 
 class Page(NamedTuple):
@@ -37,7 +40,7 @@ def page(query: str, families: Sequence[str]) -> Page:
     """The page that a query asks for. Raises Refusal (400) for what no page can be found by."""
     values = dict(parse_qsl(query, keep_blank_values=True))
     limit = values.get("limit", str(DEFAULT_LIMIT))
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= MAX_LIMIT):
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= 3 and 1 <= int(limit) <= MAX_LIMIT):
         raise _bad("limit", f"limit is not a number from 1 to {MAX_LIMIT}.")
     if values.get("order", "desc") != "desc":
         raise _bad("order", "Kling lists the newest videos first; order can only be desc.")
@@ -45,7 +48,7 @@ def page(query: str, families: Sequence[str]) -> Page:
     if not after:
         return Page(families[0], "1", int(limit))
     match = _CURSOR.fullmatch(after)
-    if not match or match[1] not in families:
+    if not match or match[1] not in families or not (_is_number(match[2]) or match[1] == ANY):
         raise _bad(
             "after", "after is not the last_id of a page of this list; a video's id is no place in Kling's lists."
         )
@@ -58,6 +61,10 @@ def following(current: Page, count: int, families: Sequence[str]) -> Page | None
         return current._replace(place=str(int(current.place) + 1))
     rest = list(families)[list(families).index(current.family) + 1 :]
     return Page(rest[0], "1", current.limit) if rest else None
+
+
+def _is_number(place: str) -> bool:
+    return re.fullmatch(r"[1-9][0-9]{0,3}", place) is not None and int(place) <= MAX_PAGE
 
 
 def _bad(param: str, message: str) -> Refusal:

@@ -17,6 +17,8 @@ from typing import Final
 REMEMBERED: Final = 3600
 """Seconds. OpenAI's SDKs give up a request after 600 s, three times."""
 MAX_REMEMBERED: Final = 10_000
+MAX_ATTEMPTS: Final = 1000
+"""The newest of equal creates that are told apart."""
 
 PREFIX: Final = "ai-proxy-"
 
@@ -34,6 +36,7 @@ class _Equal:
     """Creates that are equal to the byte."""
 
     time: float
+    number: int = 0
     attempts: list[_Attempt] = field(default_factory=list)
     fresh: str | None = None
 
@@ -55,17 +58,29 @@ class PaidOnce:
         scope = _digest("body", api, body)
         equal = self._equal(scope)
         if retries:
-            if equal.fresh is not None:
-                attempt, equal.fresh = _Attempt(equal.fresh), None
-                equal.attempts.append(attempt)
-                return attempt.name
-            again = self._repeated(equal)
+            again = self._repeated(equal, DOUBTFUL)
+            if again is None and equal.fresh is not None:
+                again, equal.fresh = _Attempt(equal.fresh), None
+                equal.attempts.append(again)
+            again = again or self._repeated(equal, PENDING) or self._repeated(equal, ANSWERED)
             if again:
                 return again.name
-        number = len(equal.attempts)
-        attempt = _Attempt(f"{PREFIX}{scope}-{number}")
+        attempt = _Attempt(f"{PREFIX}{scope}-{equal.number}")
+        equal.number += 1
         equal.attempts.append(attempt)
+        del equal.attempts[:-MAX_ATTEMPTS]
         return attempt.name
+
+    def knows(self, api: str, body: bytes) -> bool:
+        """Whether a create like this was sent, and not refused for certain."""
+        equal = self._equals.get(_digest("body", api, body))
+        return equal is not None and bool(equal.attempts)
+
+    def forget(self, name: str) -> None:
+        """Note that a create was refused for certain."""
+        equal = self._equals.get(_scope(name))
+        if equal:
+            equal.attempts = [attempt for attempt in equal.attempts if attempt.name != name]
 
     def settle(self, name: str, answered: bool) -> None:
         """Note that a create was answered with a task, or ended in doubt."""
@@ -79,6 +94,7 @@ class PaidOnce:
         scope = _scope(name)
         equal = self._equal(scope)
         equal.attempts = [attempt for attempt in equal.attempts if attempt.name != name] + [_Attempt(name, ANSWERED)]
+        equal.number = max(equal.number, 1)
         equal.fresh = f"{PREFIX}{scope}-{secrets.token_hex(4)}"
 
     def _equal(self, scope: str) -> _Equal:
@@ -93,13 +109,12 @@ class PaidOnce:
         self._equals[scope] = equal
         return equal
 
-    def _repeated(self, equal: _Equal) -> _Attempt | None:
-        """The attempt that a repetition repeats: one that ended in doubt, else the newest."""
-        for state in (DOUBTFUL, PENDING, ANSWERED):
-            for attempt in reversed(equal.attempts):
-                if attempt.state == state:
-                    attempt.state = PENDING
-                    return attempt
+    def _repeated(self, equal: _Equal, state: str) -> _Attempt | None:
+        """The newest attempt in a state, which is pending from now on."""
+        for attempt in reversed(equal.attempts):
+            if attempt.state == state:
+                attempt.state = PENDING
+                return attempt
         return None
 
 

@@ -59,12 +59,17 @@ def task(data: Any) -> Task | None:
     return _legacy(data) if "task_id" in data else _new(data)
 
 
-def tasks(data: Any) -> list[Task]:
-    """The tasks of a list: the legacy API's bare array, or `result` of the new design."""
+def tasks(data: Any) -> list[tuple[Any, Task]] | None:
+    """The tasks of a list, each with what it was read from; None where there is no list.
+
+    That is the legacy API's bare array, or `result` of the new design.
+    """
     if isinstance(data, dict):
         data = data.get("result")
-    found = [task(item) for item in data] if isinstance(data, list) else []
-    return [item for item in found if item]
+    if not isinstance(data, list):
+        return None
+    found = [(item, task(item)) for item in data if isinstance(item, dict)]
+    return [(item, read) for item, read in found if read]
 
 
 def _legacy(data: dict[str, Any]) -> Task | None:
@@ -122,4 +127,5 @@ def _text(value: Any) -> str:
 
 
 def _milliseconds(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    is_time = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 10**15
+    return int(value) if is_time else None

@@ -55,15 +55,18 @@ def _progress(task: Task, status: str, memo: Memo, now: float) -> int:
     """0 in the queue, 100 when there is a file; between them, the part that has passed of a typical time."""
     if status == "completed":
         return 100
-    if status == "queued" or task.created is None:
+    started = _seconds(task.created)
+    if status == "queued" or started is None:
         return 0
-    until = task.updated / 1000 if status == "failed" and task.updated is not None else now
-    return max(0, min(99, int(100 * (until - task.created / 1000) / _typical_seconds(memo))))
+    ended = _seconds(task.updated) if status == "failed" else None
+    passed = (int(now) if ended is None else ended) - started
+    return max(0, min(99, int(100 * min(passed, LIFETIME) // _typical_seconds(memo)))) if passed > 0 else 0
 
 
 def _typical_seconds(memo: Memo) -> float:
     model = kling_models.MODELS.get(memo.model) or kling_models.MODELS[kling_models.DEFAULT_MODEL]
-    length = float(memo.seconds) if memo.seconds.isdigit() else 5.0
+    seconds = memo.seconds
+    length = float(seconds) if seconds.isascii() and seconds.isdigit() else 5.0
     return model.typical * max(1.0, length / 5)
 
 

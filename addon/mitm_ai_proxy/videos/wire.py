@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from ..errors import bad_body
-from .document import Document
+from ..errors import Refusal, bad_body
+from .document import Document, encoded
 from .kling_models import RESOLUTIONS, STD, V2_MODELS
 from .paid_once import PREFIX
 
@@ -19,6 +20,7 @@ LEGACY, V2 = "legacy", "v2"
 TASKS: Final = "/tasks"
 
 _FRAMES: Final = (("image", "first_frame"), ("image_tail", "last_frame"))
+_OMNI: Final = frozenset({"kling-3.0-omni", "kling-o1"})
 _WITHOUT_SOUND: Final = frozenset({"kling-3.0-turbo", "kling-2.5-turbo"})
 _OPTIONS: Final = ("callback_url", "external_task_id", "watermark_info")
 _SETTINGS: Final = frozenset({"model_name", "prompt", "mode", "aspect_ratio", "duration", "sound", "multi_shot"})
@@ -30,6 +32,8 @@ def v2_create(document: Document, base: str | None = None) -> tuple[str, bytes]:
     Raises Refusal (400) for a field that the new design does not have.
     """
     name = document.text("model_name") or ""
+    if not name.isprintable():
+        raise bad_body("model_name is no name of a model.", param="model_name")
     model = V2_MODELS.get(name, name)
     frames = [(kind, document.text(field)) for field, kind in _FRAMES if field in document]
     contents: list[dict[str, Any]] = [{"type": kind, "url": url} for kind, url in frames]
@@ -40,13 +44,16 @@ def v2_create(document: Document, base: str | None = None) -> tuple[str, bytes]:
     known = {*_SETTINGS, *_OPTIONS, "image", "image_tail", "element_list", "voice_list"}
     for field in document.names:
         if field not in known:
-            raise bad_body(f"Kling's new design has no {field}.", param=field)
+            raise bad_body(f"Kling's new design has no {field[:40]}.", param=field[:40])
 
     body: dict[str, Any] = {}
     prompt = document.text("prompt")
     family = "text-to-video"
-    if contents:
-        family = "omni-video" if base else "image-to-video"
+    if base or model in _OMNI:
+        family = "omni-video"
+    elif contents:
+        family = "image-to-video"
+    if family != "text-to-video":
         body["contents"] = ([{"type": "prompt", "text": prompt}] if prompt else []) + contents
     elif prompt is not None:
         body["prompt"] = prompt
@@ -54,7 +61,7 @@ def v2_create(document: Document, base: str | None = None) -> tuple[str, bytes]:
     options = {field: document.value(field) for field in _OPTIONS if field in document}
     if options:
         body["options"] = options
-    return f"/{family}/{quote(model, safe='')}", json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return f"/{family}/{quote(model, safe='')}", encoded(body)
 
 
 def _settings(document: Document, model: str, default_mode: str) -> dict[str, Any]:
@@ -65,7 +72,7 @@ def _settings(document: Document, model: str, default_mode: str) -> dict[str, An
         settings["aspect_ratio"] = document.text("aspect_ratio")
     duration = document.value("duration")
     if duration is not None:
-        if not str(duration).isdigit():
+        if not re.fullmatch(r"[0-9]{1,4}", str(duration)[:10]):
             raise bad_body("duration is not a whole number of seconds.", param="duration")
         settings["duration"] = int(duration)
     if model not in _WITHOUT_SOUND:
@@ -79,14 +86,20 @@ def _settings(document: Document, model: str, default_mode: str) -> dict[str, An
 def v2_task(task_id: str) -> str:
     """Path and query of a task, by Kling's id or by the name that a create was given here."""
     key = "external_task_ids" if task_id.startswith(PREFIX) else "task_ids"
-    return f"{TASKS}?{key}={task_id}"
+    return f"{TASKS}?{key}={quote(unquote(task_id), safe='')}"
 
 
 def v2_page(limit: int, place: str) -> bytes:
     """The body that asks for a page of all tasks; `place` is "1" for the first one, else what v2_place made."""
     page: dict[str, Any] = {"limit": limit}
     if place != "1":
-        page["cursor"] = base64.b32decode(place.upper() + "=" * (-len(place) % 8)).decode()
+        try:
+            if v2_cursor(cursor := base64.b32decode(place.upper() + "=" * (-len(place) % 8)).decode()) != place:
+                raise ValueError
+        except ValueError:
+            message = "after is not the last_id of a page of this list."
+            raise Refusal(400, message, code="invalid_value", param="after") from None
+        page["cursor"] = cursor
     return json.dumps(page).encode()
 
 
@@ -94,4 +107,9 @@ def v2_place(data: Any) -> str | None:
     """The place of the next page in an answer's `data`, in letters and digits; None behind the last page."""
     if not isinstance(data, dict) or not data.get("has_more") or not isinstance(data.get("next_cursor"), str):
         return None
-    return base64.b32encode(data["next_cursor"].encode()).decode().rstrip("=").lower() or None
+    return v2_cursor(data["next_cursor"]) or None
+
+
+def v2_cursor(cursor: str) -> str:
+    """Kling's cursor in letters and digits."""
+    return base64.b32encode(cursor.encode("utf-8", "replace")).decode().rstrip("=").lower()
