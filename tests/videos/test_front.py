@@ -610,3 +610,13 @@ def test_a_character_is_an_element() -> None:
     task = {**_task(), "task_result": {"elements": [{"element_id": 5, "element_name": "n"}]}}
     got = json.loads(_answer(provider, exchange, _good(task)).body)
     assert (got["id"], got["name"], got["created_at"]) == ("7", "n", NOW - 9)
+
+
+@pytest.mark.parametrize("target", ["//other.test/v1/videos", "///other.test/v1/videos"])
+def test_a_redirect_names_no_other_host(target: str) -> None:
+    provider = _kling()
+    exchange, _ = _send(provider, f"GET {target}?limit=2")
+    location = _answer(provider, exchange, _good([])).headers["location"]
+
+    assert location is not None
+    assert location.startswith("/other.test/v1/videos?")

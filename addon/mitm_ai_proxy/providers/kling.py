@@ -15,7 +15,7 @@ from ..config import CHAT_KEYS, Problem, ProviderConfig
 from ..exchange import Answer, Body, Exchange
 from ..request_body import object_members, replace_text, text_member
 from ..targets import Origin
-from ..videos import front, wire
+from ..videos import forms, front, wire
 from ..videos.front import HINT, Front
 from ..videos.ids import split_memo
 from ..videos.kinds import (
@@ -178,7 +178,7 @@ class Kling(Provider):
             rewritten = self._front.rewrite_request(exchange, body)
             return super().rewrite_request(exchange, body) if rewritten is None else rewritten
         is_openai = self._answers_openai(exchange)
-        if front.is_form(exchange):
+        if forms.is_form(exchange):
             return self._front.create(exchange, body, None, is_openai)
         members = object_members(body)
         if is_openai or exchange.client.is_openai or self._front.is_needed(exchange, body, members):

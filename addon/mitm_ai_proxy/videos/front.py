@@ -5,12 +5,10 @@ Where two steps are needed, the client is sent on by a redirect; what the second
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import msgspec
@@ -18,8 +16,7 @@ import msgspec
 from .. import json_edit, targets
 from ..errors import Refusal, bad_body
 from ..exchange import Answer, Body, Exchange
-from ..request_body import object_members
-from . import create, kling_errors, kling_models, multipart, pages, pictures, tasks, video_object, wire
+from . import create, forms, kling_errors, kling_models, pages, pictures, redirects, tasks, video_object, wire
 from .document import Document, encoded
 from .ids import NOTHING, Memo, split_memo, with_memo
 from .kinds import (
@@ -34,6 +31,7 @@ from .kinds import (
     prefix_edits,
 )
 from .paid_once import PREFIX, PaidOnce
+from .redirects import SOURCE, Source, source_of
 
 HINT: Final = "kling_task_type"
 """Query parameter by which a client says what kind of task a raw id is; it never goes upstream."""
@@ -48,10 +46,6 @@ RETRIEVE_CHARACTER: Final = "openai/v1/retrievevideocharacter"
 
 ELEMENTS: Final = "/v1/general/advanced-custom-elements"
 """Where Kling has what OpenAI calls a character."""
-MAX_ELEMENT_NAME: Final = 20
-
-SOURCE: Final = "kling_source"
-"""Query parameter of a redirect: the link or the id of Kling's that the second step works on."""
 
 WHY_NOT: Final = {
     "openai/v1/deletevideo": "Kling keeps a file for 30 days and deletes none on request.",
@@ -82,13 +76,6 @@ class Job:
     def keep(self, exchange: Exchange) -> None:
         """Write the job into its exchange."""
         exchange.plan = {name: getattr(self, name) for name in self.__slots__}
-
-
-class Source(NamedTuple):
-    """What a remix, an edit or an extension is made of: a link, or Kling's id of a video, and its length."""
-
-    link: str
-    seconds: str = ""
 
 
 class Routes(Protocol):
@@ -170,12 +157,14 @@ class Front:
             return None
         if job.what == "list":
             return wire.v2_page(job.limit, job.place)
-        document = _document(exchange, body)
+        document = forms.document_of(exchange, body)
         if job.what == "character":
-            return _element(exchange, document)
+            exchange.upstream_content_type = "application/json"
+            exchange.note("the character becomes an element of Kling's")
+            return forms.element(document)
         if job.what == "source":
             return self._source(exchange, job, document)
-        return self._make(exchange, job, document, _decoded_source(job.place), _checked_prompt(document))
+        return self._make(exchange, job, document, source_of(job.place), forms.prompt(document))
 
     def is_needed(self, exchange: Exchange, body: bytes, members: list[json_edit.Member]) -> bool:
         """Whether a create in JSON has anything that Kling's own API does not."""
@@ -192,7 +181,7 @@ class Front:
     def create(self, exchange: Exchange, body: bytes, members: list[json_edit.Member] | None, is_openai: bool) -> bytes:
         """The body of a create, from JSON with these members or from a form."""
         job = Job("create", is_openai=is_openai)
-        document = _document(exchange, body) if members is None else Document.of_json(body, members)
+        document = forms.document_of(exchange, body) if members is None else Document.of_json(body, members)
         asked = document.text("model") or document.text("model_name") or ""
         model_name, pattern = self._map_model(asked)
         created = create.translate(document, asked, model_name if pattern is not None else None)
@@ -206,14 +195,14 @@ class Front:
     def _source(self, exchange: Exchange, job: Job, document: Document) -> bytes:
         if job.family == EXTEND and self._v2:
             raise bad_body("Kling's new design extends no video.", param="video")
-        prompt = _checked_prompt(document)
+        prompt = forms.prompt(document)
         video_id = job.place
         if not video_id:
             link = document.value("video")
             if job.family == EDIT and isinstance(link, str) and pictures.is_web_url(link):
                 job.what = "make"
                 return self._make(exchange, job, document, Source(link), prompt)
-            video_id = _video_id(document)
+            video_id = forms.video_id(document)
         kind = kind_of(video_id) or TEXT2VIDEO
         task_id, memo = split_memo(video_id.removeprefix(kind.prefix))
         targets.check_id("video_id", task_id)
@@ -347,9 +336,9 @@ class Front:
                 return kling_errors.answer(502, None, "Kling's answer names no task.", envelope.request_id)
             return kling_errors.answer(404, 1203, "Kling knows no such task.", envelope.request_id)
         if job.what == "content":
-            return _redirect_to_file(found)
+            return redirects.to_file(found)
         if job.what == "source":
-            return _redirect_to_make(exchange, job, found)
+            return redirects.to_second_step(exchange, found, found.video_id if job.family == EXTEND else found.url)
         if job.what in ("create", "make"):
             self._settle(job, answered=True)
         return self._video(job, answer, envelope, found)
@@ -368,10 +357,9 @@ class Front:
         duplicate = bool(job.name) and kling_errors.is_duplicate(envelope.code, envelope.message)
         if duplicate and job.repeated:
             self._settle(job, answered=True)
-            path = _videos_path(targets.split_query(exchange.client_path)[0])
             video_id = TASK_KINDS[job.kind].prefix + with_memo(quote(job.name, safe=""), Memo(*job.memo))
             exchange.note("the first attempt was accepted: the client is sent to that task")
-            return Answer(303, b"", {"location": f"{path}/{video_id}", "content-type": None})
+            return redirects.to_video(exchange, video_id)
         if duplicate and job.name.startswith(PREFIX):
             self._paid.taken(job.name)
             exchange.note("an equal create is older than this proxy: the client sends it again, under another name")
@@ -414,10 +402,7 @@ class Front:
         )
         if not found and following is not None:
             # An SDK stops at an empty page, though another list may follow.
-            path, query = targets.split_query(exchange.client_path)
-            _, query = targets.take_parameter(query, "after")
-            query = targets.merge_queries(query, f"after={following.cursor}")
-            return Answer(302, b"", {"location": f"{path}?{query}", "content-type": None})
+            return redirects.to_page(exchange, following.cursor)
         prefix = "" if self._v2 else _FAMILIES[page.family].prefix
         now = self._clock()
         videos = [
@@ -435,9 +420,6 @@ class Front:
         return Answer(200, body)
 
 
-_LENGTH = re.compile(r"([0-9]{1,5}(\.[0-9]{1,6})?)?")
-_VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
-_BOUNDARY = re.compile(rb"--([A-Za-z0-9'()+_,./:=?-]{1,70})\r\n")
 _FAMILIES: Final = {"t2v": TEXT2VIDEO, "i2v": IMAGE2VIDEO}
 
 
@@ -470,88 +452,6 @@ def _spliced(body: bytes, ours: dict[str, Any]) -> list[json_edit.Edit]:
     ]
 
 
-def _redirect_to_file(task: tasks.Task) -> Answer:
-    if task.status in tasks.DONE and pictures.is_web_url(task.url):
-        return Answer(302, b"", {"location": task.url, "content-type": None})
-    if task.status == tasks.FAILED:
-        return kling_errors.answer(404, None, f"The video failed: {task.message or 'Kling gave no reason.'}", "")
-    return kling_errors.answer(404, None, "The video is not ready yet.", "")
-
-
-def _redirect_to_make(exchange: Exchange, job: Job, task: tasks.Task) -> Answer:
-    link = task.video_id if job.family == EXTEND else task.url
-    if task.status not in tasks.DONE or not link:
-        return kling_errors.answer(404, None, "The video is not ready, so nothing can be made of it.", "")
-    path, query = targets.split_query(exchange.client_path)
-    seconds = task.duration if _LENGTH.fullmatch(task.duration) else ""
-    text = base64.urlsafe_b64encode(f"{seconds}\n{link}".encode("utf-8", "replace")).decode().rstrip("=")
-    query = targets.merge_queries(query, f"{SOURCE}={text}")
-    exchange.note("the client is sent on with what Kling calls its video")
-    return Answer(307, b"", {"location": f"{path}?{query}", "content-type": None})
-
-
-def _decoded_source(text: str) -> Source:
-    try:
-        seconds, _, link = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition("\n")
-    except ValueError:
-        seconds = link = ""
-    if not link or not link.isprintable() or not _LENGTH.fullmatch(seconds):
-        raise Refusal(400, f"{SOURCE} is not from a redirect of this proxy.", code="invalid_value", param=SOURCE)
-    return Source(link, seconds)
-
-
-def _videos_path(path: str) -> str:
-    """The client's path up to /v1/videos."""
-    place = path.rfind("/v1/videos")
-    return path[: place + len("/v1/videos")]
-
-
-def is_form(exchange: Exchange) -> bool:
-    """Whether a request's body is said to be a form with parts."""
-    return exchange.content_type.lower().lstrip().startswith("multipart/")
-
-
-def _document(exchange: Exchange, body: bytes) -> Document:
-    """The members of a body, form or JSON; files are pictures in base64."""
-    if not is_form(exchange):
-        return Document.of_json(body, object_members(body))
-    content_type = exchange.content_type
-    boundary = _BOUNDARY.match(body)
-    if boundary and SOURCE in exchange.client_path:
-        # Node's fetch writes a form anew when it is redirected, and keeps the header with the old boundary.
-        content_type = f'multipart/form-data; boundary="{boundary[1].decode()}"'
-    document = Document()
-    for name, value in multipart.fields(body, content_type).items():
-        if not isinstance(value, multipart.File):
-            document.put(name, value)
-        elif name == "input_reference" or name in ("image", "image_tail", "static_mask"):
-            target = "image" if name == "input_reference" else name
-            if target in document:
-                raise bad_body("There are two first pictures; give one.", param=name)
-            document.put(target, create.picture_of(value, name))
-        else:
-            raise bad_body(f"Kling takes no file as {name}.", param=name)
-    return document
-
-
-def _element(exchange: Exchange, document: Document) -> bytes:
-    """The body that makes an element of a character's video."""
-    name, video = document.text("name"), document.value("video")
-    if not name or len(name) > MAX_ELEMENT_NAME:
-        raise bad_body(f"name has not 1 to {MAX_ELEMENT_NAME} characters, as Kling wants it.", param="name")
-    if not isinstance(video, str) or not pictures.is_web_url(video):
-        raise bad_body("video is no link; Kling makes elements of links, not of files or ids.", param="video")
-    exchange.upstream_content_type = "application/json"
-    exchange.note("the character becomes an element of Kling's")
-    element = {
-        "element_name": name,
-        "element_description": name,
-        "reference_type": "video_refer",
-        "element_video_list": {"refer_videos": [{"video_url": video}]},
-    }
-    return encoded(element)
-
-
 def _character(answer: Answer, envelope: tasks.Envelope) -> Answer:
     """OpenAI's character for an answer about an element, beside Kling's envelope."""
     task = tasks.task(envelope.data)
@@ -559,21 +459,3 @@ def _character(answer: Answer, envelope: tasks.Envelope) -> Answer:
         return kling_errors.answer(404, 1203, "Kling knows no such element.", envelope.request_id)
     character = {"id": task.task_id, "name": task.element_name or None, "created_at": (task.created or 0) // 1000}
     return Answer(answer.status, json_edit.apply(answer.body, _spliced(answer.body, character)))
-
-
-def _video_id(document: Document) -> str:
-    video = document.value("video")
-    if isinstance(video, dict):
-        video = video.get("id")
-    if not isinstance(video, str) or not _VIDEO_ID.fullmatch(video):
-        raise bad_body("video names no video: give its id.", param="video")
-    return video
-
-
-def _checked_prompt(document: Document) -> str:
-    prompt = document.text("prompt")
-    if not prompt or not prompt.strip():
-        raise bad_body("There is no prompt.", param="prompt")
-    if len(prompt) > kling_models.MODELS[kling_models.DEFAULT_MODEL].prompt:
-        raise bad_body(f"The prompt has {len(prompt)} characters; Kling takes 2500.", param="prompt")
-    return prompt
