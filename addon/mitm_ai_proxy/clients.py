@@ -14,7 +14,7 @@ class Client(NamedTuple):
     """A client as it shows itself.
 
     `content_type` is as it was sent, for it may hold a boundary; `retries` is how often an OpenAI SDK says it sent this
-    request before; `fetch_site` is a browser's Sec-Fetch-Site.
+    request before; `fetch_site` is a browser's Sec-Fetch-Site; `content_encoding` is what all such fields say together.
     """
 
     content_type: str = ""
@@ -22,6 +22,7 @@ class Client(NamedTuple):
     retries: int = 0
     idempotency_key: str = ""
     fetch_site: str = ""
+    content_encoding: str = ""
 
 
 ANYBODY: Final = Client()
@@ -29,7 +30,7 @@ ANYBODY: Final = Client()
 
 def read(fields: Fields) -> Client:
     """The client that sent these header fields."""
-    content_type = idempotency_key = fetch_site = ""
+    content_type = idempotency_key = fetch_site = content_encoding = ""
     is_openai, retries = False, 0
     for name, value in fields:
         lower = name.lower()
@@ -45,4 +46,7 @@ def read(fields: Fields) -> Client:
             idempotency_key = value.decode("utf-8", "surrogateescape")
         elif lower == b"sec-fetch-site":
             fetch_site = value.decode("utf-8", "surrogateescape")
-    return Client(content_type, is_openai, retries, idempotency_key, fetch_site)
+        elif lower == b"content-encoding":
+            coding = value.decode("utf-8", "surrogateescape")
+            content_encoding = f"{content_encoding}, {coding}" if content_encoding else coding
+    return Client(content_type, is_openai, retries, idempotency_key, fetch_site, content_encoding)

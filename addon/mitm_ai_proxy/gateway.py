@@ -220,7 +220,7 @@ class Gateway:
         exchange, provider = flight.exchange, flight.provider
         assert provider is not None
         request = flow.request
-        body = _decoded(request, body_limit.LIMIT)
+        body = _decoded(request, exchange.client.content_encoding)
         rewritten = provider.rewrite_request(exchange, body)
         changes = {} if rewritten is request.raw_content else _set_body(request, rewritten)
         if exchange.answer_body is Body.READ:
@@ -233,7 +233,7 @@ class Gateway:
         assert response is not None
         assert flight.provider is not None
         try:
-            body = _decoded(response, body_limit.LIMIT)
+            body = _decoded(response, header_fields.value(response.headers.fields, b"content-encoding"))
         except Refusal:
             # As it came: the provider's own judgement of what it cannot read.
             body = response.raw_content or b""
@@ -358,10 +358,9 @@ def _clear(flow: http.HTTPFlow, flight: Flight, provider: Provider, changes: dic
     flight.ready = True
 
 
-def _decoded(message: http.Message, limit: int) -> bytes:
-    encoding = header_fields.value(message.headers.fields, b"content-encoding")
+def _decoded(message: http.Message, encoding: str) -> bytes:
     try:
-        return content_encoding.decode(message.raw_content or b"", encoding, limit)
+        return content_encoding.decode(message.raw_content or b"", encoding, body_limit.LIMIT)
     except ValueError as error:
         raise errors.bad_body(f"The body {error}.", param="Content-Encoding") from None
 

@@ -183,7 +183,7 @@ class Kling(Provider):
         members = object_members(body)
         if is_openai or exchange.client.is_openai or self._front.is_needed(exchange, body, members):
             return self._front.create(exchange, body, members, is_openai)
-        image_field = next((member.key for member in members if member.key in IMAGE_FIELDS), None)
+        image_field = next(iter([member.key for member in members if member.key in IMAGE_FIELDS]), None)
         kind = IMAGE2VIDEO if image_field else TEXT2VIDEO
         exchange.task_kind = kind.name
         # From the client's own query: that of the text path has no business here.

@@ -170,13 +170,16 @@ class Front:
         """Whether a create in JSON has anything that Kling's own API does not."""
         if self._v2 or exchange.client.idempotency_key:
             return True
-        if any(member.key in create.OPENAI_FIELDS for member in members):
-            return True
-        model = next((member for member in members if member.key == "model"), None)
-        word = json_edit.string_value(body, model) if model else None
-        if word is None or kling_models.sora_mode(word) is None:
+        model = None
+        for member in members:
+            if member.key in create.OPENAI_FIELDS:
+                return True
+            if member.key == "model":
+                model = member
+        if model is None or not body.startswith(b'"sora-', model.start):
             return False
-        return self._map_model(word)[1] is None
+        word = json_edit.string_value(body, model)
+        return word is not None and kling_models.sora_mode(word) is not None and self._map_model(word)[1] is None
 
     def create(self, exchange: Exchange, body: bytes, members: list[json_edit.Member] | None, is_openai: bool) -> bytes:
         """The body of a create, from JSON with these members or from a form."""
