@@ -14,6 +14,11 @@ from .clients import ANYBODY, Client
 from .targets import Origin
 
 
+def plain(text: str) -> str:
+    """The text as UTF-8 can hold it, without halves of surrogate pairs."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 class Body(enum.Enum):
     """What happens to a body on its way."""
 
@@ -66,4 +71,4 @@ class Exchange:
 
     def note(self, text: str) -> None:
         """Add one line that says what was changed and what caused it."""
-        self.notes.append(text)
+        self.notes.append(plain(text))

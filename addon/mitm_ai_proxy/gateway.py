@@ -205,7 +205,7 @@ class Gateway:
             raise errors.not_ready()
         provider.route(exchange)
         if provider.has_credential:
-            _drop_credentials(flow, provider.keeps)
+            _drop_credentials(flow, provider.withheld_headers)
         if exchange.request_body is Body.READ:
             body_limit.hold_request(flow)
             _place(flow, NOWHERE)
@@ -335,14 +335,13 @@ def _clear(flow: http.HTTPFlow, flight: Flight, provider: Provider, changes: dic
     authority = origin.authority.encode()
     if request.data.authority:
         request.data.authority = authority
-    if request.data.http_version.startswith(b"HTTP/1"):
+    is_http1 = request.data.http_version.startswith(b"HTTP/1")
+    if is_http1:
         changes[b"host"] = authority
     else:
         request.host_header = origin.authority
-        if request.raw_content is not None:
-            # HTTP/2 needs no length, but the provider may speak HTTP/1.1.
-            request.headers["Content-Length"] = str(len(request.raw_content))
-    if request.raw_content and exchange.upstream_method == "POST":
+    if request.raw_content and (exchange.upstream_method or not is_http1):
+        # A GET had no length and HTTP/2 needs none, but the provider may speak HTTP/1.1.
         request.headers["Content-Length"] = str(len(request.raw_content))
     authorization = provider.authorization(request.headers)
     if authorization is not None:

@@ -79,6 +79,7 @@ def _refusal(fields: dict[str, Any], model: str | None = None) -> Refusal:
         ({"seconds": "8"}, {**PORTRAIT, "duration": "8"}),
         ({"seconds": 12}, {**PORTRAIT, "duration": "12"}),
         ({"seconds": " 15 "}, {**PORTRAIT, "duration": "15"}),
+        ({"seconds": "1"}, {**PORTRAIT, "duration": "3"}),
         ({"seconds": None}, PORTRAIT),
         ({"model": "kling-v2-6", "seconds": "4"}, {"model_name": "kling-v2-6", "duration": "5"}),
         ({"model": "kling-v2-6", "seconds": "8"}, {"model_name": "kling-v2-6", "duration": "10"}),
@@ -148,7 +149,7 @@ def test_a_sora_model_that_is_mapped_keeps_sora_s_defaults(model: str, sent: dic
             ({"seconds": value}, "seconds")
             for value in _any(
                 *("", "0", "-4", "+4", "4.0", "4s", "٣", "²", "\uff14", "1_0", "601", "9" * 30, "9" * 5000),
-                *("000001" + "9" * 5000, 0, -1, 4.0, True, [], {}, [4], 2, "1", 16, "20"),
+                *("000001" + "9" * 5000, 0, -1, 4.0, True, [], {}, [4], 16, "20"),
             )
         ),
         ({"model": "kling-v2-6", "seconds": "12"}, "seconds"),

@@ -17,6 +17,7 @@ from mitm_ai_proxy.config import ProviderConfig
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Answer, Body, Exchange
 from mitm_ai_proxy.json_edit import JSONError
+from mitm_ai_proxy.models import ModelMapping
 from mitm_ai_proxy.providers.kling import Kling
 from mitm_ai_proxy.videos.ids import Memo, with_memo
 
@@ -269,6 +270,8 @@ def test_a_list_goes_through_both_of_kling_s_lists_and_ends() -> None:
         answer = _answer(provider, exchange, _good([_task(task_id=task) for task in pages[key]]))
         page = json.loads(answer.body)
         assert page["object"] == "list"
+        assert (page["code"], page["message"], page["request_id"]) == (0, "SUCCEED", "r-1")
+        assert answer.headers == {"x-request-id": "r-1"}
         assert all(list(video)[:13] == KEYS for video in page["data"])
         assert page["first_id"] == page["data"][0]["id"]
         seen += [video["id"] for video in page["data"]]
@@ -415,6 +418,58 @@ def test_an_extension_whose_first_step_was_repeated_is_made(first: int) -> None:
     assert _send(provider, f"POST {location}", body, _sdk(first))[0].path == "/v1/videos/video-extend"
 
 
+def _extension(provider: Kling, retries: int) -> Exchange:
+    body = b'{"prompt":"q","video":{"id":"kling-t2v-7"}}'
+    exchange, _ = _send(provider, "POST /v1/videos/extensions", body)
+    location = _answer(provider, exchange, _good(_task(status="succeed"))).headers["location"]
+    return _send(provider, f"POST {location}", body, _sdk(retries))[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "bought"),
+    [
+        (400, {"code": 1201, "message": "no", "request_id": "r"}, False),
+        (200, {"code": 1303, "message": "full", "request_id": "r"}, False),
+        (500, {"code": 5000, "message": "?", "request_id": "r"}, True),
+        (200, {"code": 5000, "message": "?", "request_id": "r"}, True),
+        (200, b"<html>", True),
+        (200, _good(_task()), True),
+    ],
+)
+def test_an_extension_is_repeated_only_where_kling_surely_refused_it(status: int, answer: Any, bought: bool) -> None:
+    provider = _kling()
+    _answer(provider, _extension(provider, 0), answer, status)
+    try:
+        repeated = _extension(provider, 1).path
+    except Refusal:
+        repeated = ""
+
+    assert (repeated == "") == bought
+
+
+@pytest.mark.parametrize(
+    ("mapping", "asked", "model"),
+    [
+        ({}, "", "kling-v3-omni"),
+        ({}, "sora-2", "kling-v3-omni"),
+        ({}, "kling-video-o1", "kling-video-o1"),
+        ({}, "kling-v2-6", "kling-v3-omni"),
+        ({"*": "kling-v2-6"}, "", "kling-v3-omni"),
+        ({"*": "kling-v2-6"}, "sora-2", "kling-v3-omni"),
+        ({"sora-*": "kling-video-o1"}, "sora-2", "kling-video-o1"),
+    ],
+)
+def test_an_edit_is_made_by_a_model_that_edits(mapping: dict[str, str], asked: str, model: str) -> None:
+    provider = _kling(model_mapping=ModelMapping(mapping))
+    body = json.dumps({"prompt": "q", "video": {"id": "7"}, **({"model": asked} if asked else {})}).encode()
+    exchange, _ = _send(provider, "POST /v1/videos/edits", body)
+    location = _answer(provider, exchange, _good(_task(status="succeed"))).headers["location"]
+
+    exchange, sent = _send(provider, f"POST {location}", body)
+    assert json.loads(sent)["model_name"] == model
+    assert any(model in note for note in exchange.notes)
+
+
 @pytest.mark.parametrize("request_line", ["POST /v1/videos/7/remix", "POST /v1/videos/extensions"])
 @pytest.mark.parametrize(("status", "url"), [("processing", URL), ("failed", URL), ("succeed", ""), ("?", URL)])
 def test_nothing_is_made_of_a_video_that_is_not_ready(request_line: str, status: str, url: str) -> None:
@@ -518,6 +573,26 @@ def test_a_create_with_a_name_of_its_own_keeps_it_and_gets_kling_s_400() -> None
 
     assert json.loads(sent)["external_task_id"] == "mine"
     assert _answer(provider, exchange, DUPLICATE, 400).status == 400
+
+
+@pytest.mark.parametrize("name", ["\\ud800", "é", "a\\u0000b", "\\u2028", ""])
+def test_an_odd_name_of_its_own_costs_a_create_no_answer(name: str) -> None:
+    provider = _kling()
+    body = b'{"model":"sora-2","prompt":"p","external_task_id":"%s"}' % name.encode()
+    exchange, _ = _send(provider, "POST /v1/videos", body)
+
+    assert _answer(provider, exchange, DUPLICATE, 400).status == 400
+    exchange, _ = _send(provider, "POST /v1/videos", body)
+    assert json.loads(_answer(provider, exchange, _good(_task())).body)["status"] == "queued"
+
+
+def test_half_a_surrogate_pair_of_a_client_s_does_not_stop_a_flow_from_being_saved() -> None:
+    body = b'{"model":"sora-2\\ud800","prompt":"p\\ud800"}'
+    exchange, _ = _send(_kling(), "POST /v1/videos", body)
+
+    json.dumps([exchange.plan, exchange.notes], ensure_ascii=False).encode()
+    assert exchange.plan is not None
+    assert exchange.plan["prompt"] == "p?"
 
 
 @pytest.mark.parametrize("model", ["\ud800", "a\nb", "é", "x" * 500])

@@ -23,30 +23,30 @@ from mitm_ai_proxy.videos.kling_models import (
     sora_mode,
 )
 
-# model | text | image | modes | last frame | mask | camera | sound | durations | cfg_scale | extends
+# model | text | modes | last frame | mask | camera | sound | durations | cfg_scale | extends
 TABLE = """
-kling-v1         | yes | yes | std pro    | std pro    | yes | yes | -          | 5 10 | yes | yes
-kling-v1-5       | no  | yes | std pro    | pro        | yes | yes | -          | 5 10 | yes | yes
-kling-v1-6       | yes | yes | std pro    | pro        | no  | no  | -          | 5 10 | yes | yes
-kling-v2-master  | yes | yes | -          | -          | no  | no  | -          | 5 10 | no  | no
-kling-v2-1       | no  | yes | std pro    | pro        | no  | no  | -          | 5 10 | no  | no
-kling-v2-1-master| yes | yes | -          | -          | no  | no  | -          | 5 10 | no  | no
-kling-v2-5-turbo | yes | yes | std pro    | pro        | no  | no  | -          | 5 10 | no  | no
-kling-v2-6       | yes | yes | std pro    | pro        | no  | no  | pro        | 5 10 | no  | no
-kling-v3         | yes | yes | std pro 4k | std pro 4k | no  | no  | std pro 4k | 3-15 | no  | no
+kling-v1         | yes | std pro    | std pro    | yes | yes | -          | 5 10 | yes | yes
+kling-v1-5       | no  | std pro    | pro        | yes | yes | -          | 5 10 | yes | yes
+kling-v1-6       | yes | std pro    | pro        | no  | no  | -          | 5 10 | yes | yes
+kling-v2-master  | yes | -          | -          | no  | no  | -          | 5 10 | no  | no
+kling-v2-1       | no  | std pro    | pro        | no  | no  | -          | 5 10 | no  | no
+kling-v2-1-master| yes | -          | -          | no  | no  | -          | 5 10 | no  | no
+kling-v2-5-turbo | yes | std pro    | pro        | no  | no  | -          | 5 10 | no  | no
+kling-v2-6       | yes | std pro    | pro        | no  | no  | pro        | 5 10 | no  | no
+kling-v3         | yes | std pro 4k | std pro 4k | no  | no  | std pro 4k | 3-15 | no  | no
 """
 ROWS = [[cell.strip() for cell in line.split("|")] for line in TABLE.strip().splitlines()]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
 def test_a_model_takes_what_the_documentation_says(row: list[str]) -> None:
-    name, text, image, modes, tail, mask, camera, sound, durations, cfg, extends = row
+    name, text, modes, tail, mask, camera, sound, durations, cfg, extends = row
     model = MODELS[name]
 
     def words(cell: str) -> tuple[str, ...]:
         return () if cell == "-" else tuple(cell.split())
 
-    assert (model.text, model.image) == (text == "yes", image == "yes")
+    assert model.text == (text == "yes")
     assert (model.modes, model.tail, model.sound) == (words(modes), words(tail), words(sound))
     assert model.durations == (FIVE_OR_TEN if durations == "5 10" else tuple(range(3, 16)))
     assert (model.only >= MASKS, model.only >= CAMERA) == (mask == "yes", camera == "yes")

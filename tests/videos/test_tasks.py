@@ -32,7 +32,7 @@ NEW = {
         {"type": "video", "id": "v", "url": "https://a.test/v.mp4", "duration": "5.041"},
     ],
 }
-TASK = Task("7", "succeed", "", 1795212000000, 1795212100000, "v", "https://a.test/v.mp4", "5.041", "mine")
+TASK = Task("7", "succeed", "", 1795212000000, 1795212100000, "v", "https://a.test/v.mp4", "5.041")
 HOSTILE: list[Any] = [None, True, 0, -1, 1.5, 1e308, 10**400, "", "x", "\ud800", [], [None], [[]], [{}], {}, {"a": []}]
 
 

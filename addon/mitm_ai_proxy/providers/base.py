@@ -36,8 +36,8 @@ class Provider(ABC):
     default_capabilities: ClassVar[Mapping[str, str]] = {}
     why_not: ClassVar[Mapping[str, str]] = {}
     """A sentence about an API that the provider does not have and never will."""
-    kept_to_itself: ClassVar[tuple[bytes, ...]] = ()
-    """Beginnings of names (in lower case) of header fields that are no business of the provider's."""
+    withheld_headers: tuple[bytes, ...] = ()
+    """Beginnings of names (in lower case) of header fields that do not go to the provider."""
 
     def __init__(self, config: ProviderConfig, clock: Clock) -> None:
         self.config = config
@@ -45,7 +45,8 @@ class Provider(ABC):
         self.origin = config.provider_domain or self.default_origin(config)
         self.capabilities = {**self.default_capabilities, **config.capabilities}
         self._tokens = BearerTokens(config.api_tokens) if config.api_tokens else None
-        self.keeps = () if config.protocol == "original" else self.kept_to_itself
+        if config.protocol == "original":
+            self.withheld_headers = ()
         self._sent_to = f"sent to {self.origin}"
         # Upstream paths, complete but for ids, and their own queries.
         self._targets: dict[str, tuple[str, str]] = {}

@@ -16,9 +16,10 @@ from ..exchange import Answer, Body, Exchange
 from ..request_body import object_members, replace_text, text_member
 from ..targets import Origin
 from ..videos import forms, front, wire
-from ..videos.front import HINT, Front
+from ..videos.front import Front
 from ..videos.ids import split_memo
 from ..videos.kinds import (
+    HINT,
     IMAGE2VIDEO,
     IMAGE_FIELDS,
     OMNI_VIDEO,
@@ -40,7 +41,6 @@ VIDEO_FAMILIES: Final = frozenset(
 # What follows /v1/images/ in Kling's own paths and in OpenAI's too.
 IMAGE_FAMILIES: Final = frozenset({"generations"})
 
-
 _CREATES: Final = frozenset({TEXT2VIDEO.create, front.REMIX, front.EDIT, front.EXTEND})
 _FRONT_APIS: Final = (
     front.LIST,
@@ -60,7 +60,7 @@ class Kling(Provider):
     keys = frozenset({"klingAccessKey", "klingSecretKey", "klingTokenRefreshAhead", "klingApi", "videoResponse"})
     ignored_keys = Provider.ignored_keys | CHAT_KEYS
     why_not = front.WHY_NOT
-    kept_to_itself = (b"x-stainless-", b"openai-", b"idempotency-key")
+    withheld_headers = (b"x-stainless-", b"openai-", b"idempotency-key")
     default_capabilities: ClassVar[dict[str, str]] = {
         TEXT2VIDEO.create: "/v1/videos/text2video",
         IMAGE2VIDEO.create: "/v1/videos/image2video",
@@ -183,13 +183,13 @@ class Kling(Provider):
         members = object_members(body)
         if is_openai or exchange.client.is_openai or self._front.is_needed(exchange, body, members):
             return self._front.create(exchange, body, members, is_openai)
-        image_field = next(iter([member.key for member in members if member.key in IMAGE_FIELDS]), None)
-        kind = IMAGE2VIDEO if image_field else TEXT2VIDEO
+        image_fields = [member.key for member in members if member.key in IMAGE_FIELDS]
+        kind = IMAGE2VIDEO if image_fields else TEXT2VIDEO
         exchange.task_kind = kind.name
         # From the client's own query: that of the text path has no business here.
         _, query = targets.take_parameter(targets.split_query(exchange.client_path)[1], HINT)
         exchange.path = self.upstream_path(kind.create, {}, query)
-        exchange.note(f"{kind.name}: the body has {image_field or 'no image field'}")
+        exchange.note(f"{kind.name}: the body has {image_fields[0] if image_fields else 'no image field'}")
         return json_edit.apply(body, self._model_edits(exchange, body, members))
 
     def rewrite_answer(self, exchange: Exchange, answer: Answer) -> Answer:

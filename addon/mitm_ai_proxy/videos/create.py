@@ -199,7 +199,7 @@ def _seconds(document: Document, name: str, row: Model | None, sora: bool, notes
         raise bad_body("seconds is not a whole number of seconds.", param="seconds")
     asked = int(text)
     length = kling_models.rounded_up(row.durations, asked) if row else asked
-    if length is None or (row and asked < row.durations[0] and asked < 3):
+    if length is None:
         known = ", ".join(str(duration) for duration in row.durations) if row else ""
         raise bad_body(f"{name} makes no video of {asked} seconds; it makes {known}.", param="seconds")
     document.put("duration", str(length))
@@ -220,8 +220,6 @@ def _prompt(document: Document, name: str, row: Model | None, with_image: bool) 
 def _refuse_what_it_lacks(
     document: Document, name: str, row: Model, mode: str, with_image: bool, notes: list[str]
 ) -> None:
-    if with_image and not row.image:
-        raise bad_body(f"{name} makes no video from a picture.", param="model")
     if not with_image and not row.text:
         raise bad_body(f"{name} makes no video from text alone.", param="model")
     if "mode" in document and not row.modes:

@@ -15,11 +15,12 @@ import msgspec
 
 from .. import json_edit, targets
 from ..errors import Refusal, bad_body
-from ..exchange import Answer, Body, Exchange
+from ..exchange import Answer, Body, Exchange, plain
 from . import create, forms, kling_errors, kling_models, pages, pictures, redirects, tasks, video_object, wire
 from .document import Document, encoded
 from .ids import NOTHING, Memo, split_memo, with_memo
 from .kinds import (
+    HINT,
     IMAGE2VIDEO,
     IMAGE_FIELDS,
     OMNI_VIDEO,
@@ -30,11 +31,9 @@ from .kinds import (
     kind_of,
     prefix_edits,
 )
+from .kling_errors import is_printable
 from .paid_once import PREFIX, PaidOnce
 from .redirects import SOURCE, Source, source_of
-
-HINT: Final = "kling_task_type"
-"""Query parameter by which a client says what kind of task a raw id is; it never goes upstream."""
 
 LIST: Final = "openai/v1/listvideos"
 CONTENT: Final = "openai/v1/retrievevideocontent"
@@ -75,6 +74,9 @@ class Job:
 
     def keep(self, exchange: Exchange) -> None:
         """Write the job into its exchange."""
+        # Half a surrogate pair, which JSON may hold, would break the file that mitmproxy saves a flow in.
+        self.memo = [plain(text) for text in self.memo]
+        self.prompt = None if self.prompt is None else plain(self.prompt)
         exchange.plan = {name: getattr(self, name) for name in self.__slots__}
 
 
@@ -247,8 +249,10 @@ class Front:
         create.convert(document)
         asked = document.text("model") or ""
         document.take("model")
-        model, pattern = self._map_model(asked)
-        name = model if pattern is not None or model.startswith("kling-") else kling_models.OMNI_MODEL
+        # A model for creates, as a modelMapping with "*" names one, edits nothing.
+        model = self._model(asked)
+        name = model if model in kling_models.OMNI_MODELS else kling_models.OMNI_MODELS[0]
+        exchange.note(f"model {asked or '(none)'} became {name}, which edits videos")
         document.put("model_name", name)
         if not self._v2:
             document.put("video_list", [{"video_url": source.link, "refer_type": "base"}])
@@ -256,7 +260,9 @@ class Front:
         return self._send(exchange, job, OMNI_VIDEO, document, memo, prompt, source.link)
 
     def _model(self, asked: str) -> str:
-        """Kling's name for the model that a client asked for."""
+        """Kling's name for the model that a client asked for; "" where it asked for none."""
+        if not asked:
+            return ""
         model, pattern = self._map_model(asked)
         if pattern is None and kling_models.sora_mode(asked) is not None:
             return kling_models.DEFAULT_MODEL
@@ -287,8 +293,8 @@ class Front:
             job.name = self._paid.name(str(exchange.api), document.body(), client.retries, client.idempotency_key)
             document.put("external_task_id", job.name)
             exchange.note(f"external_task_id {job.name}: a repetition finds this task and buys no other")
-        elif isinstance(document.value("external_task_id"), str) and not self._v2:
-            job.name = document.value("external_task_id")
+        elif not self._v2 and is_printable(own := document.text("external_task_id") or ""):
+            job.name = own
         job.repeated = bool(client.retries or client.idempotency_key)
         exchange.task_kind = job.kind = kind.name
         exchange.upstream_content_type = "application/json"
@@ -370,7 +376,11 @@ class Front:
             again = kling_errors.answer(409, None, message, envelope.request_id)
             return Answer(409, again.body, {**again.headers, "x-should-retry": "true", "retry-after-ms": "1"})
         self._settle(job, answered=False)
-        if job.family == EXTEND and job.name and answer.status < 500:
+        if (
+            job.family == EXTEND
+            and job.name
+            and not kling_errors.is_doubtful(answer.status, envelope.code, envelope.message)
+        ):
             self._paid.forget(job.name)
         if not (job.is_openai or job.what in ("content", "source")):
             return None
@@ -387,9 +397,7 @@ class Front:
         edits = _spliced(answer.body, video)
         if job.what in ("create", "make") and not self._v2:
             edits += prefix_edits(answer.body, kind)
-        headers: dict[str, str | None] = {"openai-poll-after-ms": str(video_object.POLL_MILLISECONDS)}
-        if kling_errors.is_header_value(envelope.request_id):
-            headers["x-request-id"] = envelope.request_id
+        headers = {"openai-poll-after-ms": str(video_object.POLL_MILLISECONDS), **_request_id(envelope)}
         return Answer(answer.status, json_edit.apply(answer.body, edits), headers)
 
     def _page(self, exchange: Exchange, job: Job, answer: Answer, envelope: tasks.Envelope) -> Answer:
@@ -397,11 +405,13 @@ class Front:
         found = tasks.tasks(envelope.data)
         if found is None:
             return kling_errors.answer(502, None, "Kling's answer is no list of tasks.", envelope.request_id)
+        # What is no task counts: it filled the page.
+        count = len(envelope.data) if isinstance(envelope.data, list) else len(found)
         place = wire.v2_place(envelope.data) if self._v2 else None
         following = (
             (page._replace(place=place) if place else None)
             if self._v2
-            else pages.following(page, len(envelope.data), self._families)
+            else pages.following(page, count, self._families)
         )
         if not found and following is not None:
             # An SDK stops at an empty page, though another list may follow.
@@ -417,10 +427,12 @@ class Front:
             "first_id": prefix + found[0][1].task_id if found else None,
             "last_id": following.cursor if following else (prefix + found[-1][1].task_id if found else None),
             "has_more": following is not None,
+            "code": envelope.code,
+            "message": envelope.message,
             "request_id": envelope.request_id,
         }
         body = b'{"object": "list", "data": [%s], %s' % (b", ".join(videos), json.dumps(ends).encode()[1:])
-        return Answer(200, body)
+        return Answer(answer.status, body, _request_id(envelope))
 
 
 _FAMILIES: Final = {"t2v": TEXT2VIDEO, "i2v": IMAGE2VIDEO}
@@ -455,10 +467,15 @@ def _spliced(body: bytes, ours: dict[str, Any]) -> list[json_edit.Edit]:
     ]
 
 
+def _request_id(envelope: tasks.Envelope) -> dict[str, str | None]:
+    return {"x-request-id": envelope.request_id} if is_printable(envelope.request_id) else {}
+
+
 def _character(answer: Answer, envelope: tasks.Envelope) -> Answer:
     """OpenAI's character for an answer about an element, beside Kling's envelope."""
     task = tasks.task(envelope.data)
     if task is None:
         return kling_errors.answer(404, 1203, "Kling knows no such element.", envelope.request_id)
     character = {"id": task.task_id, "name": task.element_name or None, "created_at": (task.created or 0) // 1000}
-    return Answer(answer.status, json_edit.apply(answer.body, _spliced(answer.body, character)))
+    edits = _spliced(answer.body, character)
+    return Answer(answer.status, json_edit.apply(answer.body, edits), _request_id(envelope))

@@ -16,6 +16,10 @@ IMAGE_FIELDS: Final = frozenset(
 """A create with any of these, whatever its value, is an image2video task."""
 
 
+HINT: Final = "kling_task_type"
+"""Query parameter by which a client says what kind of task a raw id is; it never goes upstream."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskKind:
     """One family: the prefix of its ids here, the capabilities that make and find its tasks, words for it in a hint."""

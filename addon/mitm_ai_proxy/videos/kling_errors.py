@@ -11,12 +11,12 @@ from ..exchange import Answer
 
 
 class Meaning(NamedTuple):
-    """What a client is told. `retry_after` is in seconds; `repeat` False keeps SDKs from trying again."""
+    """What a client is told. `retry_after` is in seconds; without `repeat`, SDKs are kept from trying again."""
 
     status: int
     type: str
     code: str
-    repeat: bool | None = None
+    repeat: bool = True
     retry_after: int | None = None
 
 
@@ -64,8 +64,13 @@ def meaning(status: int, code: int | None, message: str) -> Meaning:
     return Meaning(502, "server_error", "bad_gateway")
 
 
-def is_header_value(text: str) -> bool:
-    """Whether a text of the provider's may stand in a header field."""
+def is_doubtful(status: int, code: int | None, message: str) -> bool:
+    """Whether a create that was answered so may have been accepted all the same."""
+    return meaning(status, code, message).status >= 500
+
+
+def is_printable(text: str) -> bool:
+    """Whether a text that is not ours may stand in a header field."""
     return bool(text) and text.isascii() and text.isprintable()
 
 
@@ -85,9 +90,9 @@ def answer(status: int, code: int | None, message: str, request_id: str) -> Answ
         "kling_code": code,
     }
     headers: dict[str, str] = {}
-    if is_header_value(request_id):
+    if is_printable(request_id):
         headers["x-request-id"] = request_id
-    if what.repeat is False:
+    if not what.repeat:
         headers["x-should-retry"] = "false"
     elif what.retry_after is not None:
         headers["retry-after"] = str(what.retry_after)

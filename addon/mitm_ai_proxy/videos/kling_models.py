@@ -19,14 +19,14 @@ class Model:
     """One model of text2video and image2video.
 
     `durations` are in seconds; an empty `modes` means that the model takes no mode. `tail` lists the modes with a last
-    frame, `sound` those with sound; `only` names optional fields that most models lack. `typical` is the time in
-    seconds that a task of five seconds takes.
+    frame, `sound` those with sound; `only` names optional fields that most models lack; all make videos of pictures,
+    and those with `text` of text alone. `typical` is the time in seconds that a task of five seconds takes: what others
+    published of V1, V2 and V3 (100 to 320), and a guess for the models between them.
     """
 
     durations: tuple[int, ...] = FIVE_OR_TEN
     modes: tuple[str, ...] = (STD, PRO)
     text: bool = True
-    image: bool = True
     tail: tuple[str, ...] = ()
     sound: tuple[str, ...] = ()
     only: frozenset[str] = frozenset()
@@ -84,8 +84,8 @@ V2_MODELS: Final = {
 RESOLUTIONS: Final = {STD: "720p", PRO: "1080p", UHD: "4k"}
 """The new design's word for a mode."""
 
-OMNI_MODEL: Final = "kling-v3-omni"
-"""The model that edits a video."""
+OMNI_MODELS: Final = ("kling-v3-omni", "kling-video-o1")
+"""The models that edit a video; the first one unless another is asked for."""
 
 SIZES: Final[dict[str, tuple[str, str]]] = {
     "1280x720": ("16:9", STD),

@@ -119,11 +119,6 @@ def base64_of(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def check_base64(text: str) -> None:
-    """The same as check(), for the bare base64 of a picture. Raises ValueError."""
-    check(_decode(text))
-
-
 def is_data_url(text: str) -> bool:
     """Whether the text is a `data:` URL (RFC 2397), good or bad."""
     return text[:5].lower() == "data:"

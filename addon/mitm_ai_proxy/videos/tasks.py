@@ -24,7 +24,6 @@ class Task:
     video_id: str = ""
     url: str = ""
     duration: str = ""
-    external_id: str = ""
     element_name: str = ""
 
 
@@ -54,9 +53,7 @@ def task(data: Any) -> Task | None:
     """The task in a `data` (an object, or the new design's array of one); None where there is none."""
     if isinstance(data, list):
         data = data[0] if data else None
-    if not isinstance(data, dict):
-        return None
-    return _legacy(data) if "task_id" in data else _new(data)
+    return _read(data) if isinstance(data, dict) else None
 
 
 def tasks(data: Any) -> list[tuple[Any, Task]] | None:
@@ -72,43 +69,32 @@ def tasks(data: Any) -> list[tuple[Any, Task]] | None:
     return [(item, read) for item, read in found if read]
 
 
-def _legacy(data: dict[str, Any]) -> Task | None:
-    result = _object(data.get("task_result"))
-    video, element = _first(result.get("videos")), _first(result.get("elements"))
-    task_id = _text(data.get("task_id"))
-    if not task_id:
+# Names of task_id, status, message, created and updated.
+_LEGACY: Final = ("task_id", "task_status", "task_status_msg", "created_at", "updated_at")
+_NEW: Final = ("id", "status", "message", "create_time", "update_time")
+
+
+def _read(data: dict[str, Any]) -> Task | None:
+    if "task_id" in data:
+        names, result = _LEGACY, _object(data.get("task_result"))
+        video, element = _first(result.get("videos")), _first(result.get("elements"))
+    else:
+        outputs = data.get("outputs")
+        found = [item for item in outputs if _object(item).get("type") == "video"] if isinstance(outputs, list) else []
+        names, video, element = _NEW, _first(found), {}
+    task_id, status, message, created, updated = map(data.get, names)
+    if not _text(task_id):
         return None
     return Task(
-        task_id,
-        _text(data.get("task_status")),
-        _text(data.get("task_status_msg")),
-        _milliseconds(data.get("created_at")),
-        _milliseconds(data.get("updated_at")),
+        _text(task_id),
+        _text(status),
+        _text(message),
+        _milliseconds(created),
+        _milliseconds(updated),
         _text(video.get("id")),
         _text(video.get("url")),
         _text(video.get("duration")),
-        _text(_object(data.get("task_info")).get("external_task_id")),
         _text(element.get("element_name")),
-    )
-
-
-def _new(data: dict[str, Any]) -> Task | None:
-    outputs = data.get("outputs")
-    videos = [item for item in outputs if _object(item).get("type") == "video"] if isinstance(outputs, list) else []
-    video = videos[0] if videos else {}
-    task_id = _text(data.get("id"))
-    if not task_id:
-        return None
-    return Task(
-        task_id,
-        _text(data.get("status")),
-        _text(data.get("message")),
-        _milliseconds(data.get("create_time")),
-        _milliseconds(data.get("update_time")),
-        _text(video.get("id")),
-        _text(video.get("url")),
-        _text(video.get("duration")),
-        _text(data.get("external_id")),
     )
 
 

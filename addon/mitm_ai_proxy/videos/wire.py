@@ -16,7 +16,7 @@ from .document import Document, encoded
 from .kling_models import RESOLUTIONS, STD, V2_MODELS
 from .paid_once import PREFIX
 
-LEGACY, V2 = "legacy", "v2"
+V2: Final = "v2"
 TASKS: Final = "/tasks"
 
 _FRAMES: Final = (("image", "first_frame"), ("image_tail", "last_frame"))
