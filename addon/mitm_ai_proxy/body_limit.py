@@ -16,6 +16,7 @@ from mitmproxy.utils import human
 
 LIMIT: Final = 100 * 1024 * 1024
 """Bytes of a body that is held; the limit of the Higress ai-proxy plugin."""
+_HTTP1: Final = frozenset((b"HTTP/1.0", b"HTTP/1.1"))
 CLOSE_DELAY: Final = 1.0
 """Seconds that an answer has to leave before its connection is closed."""
 
@@ -31,9 +32,10 @@ class _Overlay:
         return self._changes[name] if name in self._changes else getattr(self._options, name)
 
 
-def hold_request(flow: http.HTTPFlow) -> None:
+def hold_request(flow: http.HTTPFlow, streams: bool = True) -> None:
     """Buffer this request's body, whatever `stream_large_bodies` says, up to LIMIT or mitmproxy's `body_size_limit`.
 
+    `streams`: whether `stream_large_bodies` may be set, which takes mitmproxy time to tell.
     A longer one is answered with 413, at once when its Content-Length says so. Where mitmproxy's layers are not as
     expected, the connection of a request that could be too long is closed instead.
     """
@@ -45,14 +47,14 @@ def hold_request(flow: http.HTTPFlow) -> None:
     if too_long:
         # After a "100 Continue" mitmproxy does not answer with 413 any more; a client that waits for one sends anyway.
         flow.request.headers.pop("Expect", None)
-    if not _hold(flow, length) and flow.killable and (too_long or "Transfer-Encoding" in flow.request.headers):
+    if not _hold(flow, length, streams) and flow.killable and (too_long or "Transfer-Encoding" in flow.request.headers):
         flow.kill()
 
 
-def hold_answer(flow: http.HTTPFlow, response: http.Response) -> None:
+def hold_answer(flow: http.HTTPFlow, response: http.Response, streams: bool = True) -> None:
     """The same for the answer, in the responseheaders hook; a longer one becomes a 502."""
     response.stream = False
-    _hold(flow, _length(response))
+    _hold(flow, _length(response), streams)
 
 
 def stream_long_request(flow: http.HTTPFlow, size: int) -> None:
@@ -88,7 +90,7 @@ def close_if_too_long(flow: http.HTTPFlow) -> None:
 
 def _length(message: http.Message) -> int | None:
     """The length that an HTTP/1 message declares; None where only its end will tell."""
-    if not (message.is_http11 or message.is_http10):
+    if message.data.http_version not in _HTTP1:
         return None
     length = b"0" if isinstance(message, http.Request) else b""
     for name, value in message.headers.fields:
@@ -100,12 +102,11 @@ def _length(message: http.Message) -> int | None:
     return int(length) if length.isdigit() else None
 
 
-def _hold(flow: http.HTTPFlow, length: int | None) -> bool:
+def _hold(flow: http.HTTPFlow, length: int | None, streams: bool) -> bool:
     """Whether the limit holds for a body of this length, for which mitmproxy's options are laid over if need be."""
-    options = ctx.options
-    if length is not None and length <= LIMIT and not options.stream_large_bodies:
+    if length is not None and length <= LIMIT and not streams:
         return True
-    own_limit = human.parse_size(options.body_size_limit)
+    own_limit = human.parse_size(ctx.options.body_size_limit)
     limit = LIMIT if own_limit is None else min(own_limit, LIMIT)
     # A length that is known to be too much need not come in up to the limit.
     limit = limit if length is None or length <= limit else 0

@@ -8,6 +8,7 @@ from .header_fields import Fields
 
 # Beginnings of the user agents of OpenAI's SDKs, and of LiteLLM, which speaks the same dialect without an SDK.
 _USER_AGENTS: Final = (b"OpenAI/", b"AsyncOpenAI/", b"litellm/")
+_READ: Final = frozenset(b"content-type user-agent idempotency-key sec-fetch-site content-encoding".split())
 
 
 class Client(NamedTuple):
@@ -34,6 +35,8 @@ def read(fields: Fields) -> Client:
     is_openai, retries = False, 0
     for name, value in fields:
         lower = name.lower()
+        if lower not in _READ and not lower.startswith(b"x-stainless-"):
+            continue
         if lower == b"content-type":
             content_type = value.decode("utf-8", "surrogateescape")
         elif lower == b"user-agent":

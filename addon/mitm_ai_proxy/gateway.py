@@ -59,6 +59,7 @@ class Gateway:
         self.settings: Settings | None = None
         self._path = Path()
         self._signature: tuple[int, ...] | None = None
+        self._streams = True
         self._guard = Guard(self.takes)
         self._watcher: asyncio.Task[None] | None = None
 
@@ -88,6 +89,8 @@ class Gateway:
                     raise exceptions.OptionsError(str(error)) from None
                 # Logged and not raised: before start-up is complete it ends the process, and without a traceback.
                 logger.error("ai-proxy: %s", error)
+        if "stream_large_bodies" in updated:
+            self._streams = bool(ctx.options.stream_large_bodies)
         if {"mode", "connection_strategy"} & updated:
             _connect_late()
 
@@ -154,7 +157,7 @@ class Gateway:
         guard.redact(flow)
         handling = flight.exchange.answer_body
         if handling is Body.READ:
-            body_limit.hold_answer(flow, flow.response)
+            body_limit.hold_answer(flow, flow.response, self._streams)
         elif handling is Body.STREAM or _is_streamed_type(flow.response):
             flow.response.stream = True
         else:
@@ -207,7 +210,7 @@ class Gateway:
         if provider.has_credential:
             _drop_credentials(flow, provider.withheld_headers)
         if exchange.request_body is Body.READ:
-            body_limit.hold_request(flow)
+            body_limit.hold_request(flow, self._streams)
             _place(flow, NOWHERE)
             return
         if exchange.request_body is Body.STREAM:

@@ -42,17 +42,6 @@ class Flight:
     failed: bool = False
 
 
-class _End:
-    """The guard and an addon that has no business with requests as one entry of the chain, for each entry takes time.
-
-    The guard comes first, so that nothing the other does can keep it from its work.
-    """
-
-    def __init__(self, guard: Guard, behind_guard: object) -> None:
-        self.addons = [guard, behind_guard]
-        self.behind_guard = behind_guard
-
-
 class Guard:
     """An addon of its own. `takes` says which flows are the gateway's; the gateway replaces it."""
 
@@ -61,6 +50,9 @@ class Guard:
     def __init__(self, takes: Callable[[http.HTTPFlow], bool]) -> None:
         self.takes = takes
         self.flights: WeakKeyDictionary[http.HTTPFlow, Flight] = WeakKeyDictionary()
+        self.addons: list[object] = []
+        """An addon without business with requests that shares the guard's place, for each place in the chain takes
+        time. mitmproxy asks the guard first, so that nothing the other does can keep it from its work."""
 
     @classmethod
     def install(cls, takes: Callable[[http.HTTPFlow], bool]) -> Guard:
@@ -72,13 +64,14 @@ class Guard:
             guard.flights = before.flights
             # Until there is a configuration, what was taken before stays taken.
             guard.takes = before.takes
+            behind, before.addons = before.addons, []
             addons.remove(before)
-            addons.chain[:] = [getattr(entry, "behind_guard", entry) for entry in addons.chain]
-        last = addons.chain[-1] if addons.chain else None
-        if last is None or any(hasattr(last, name) for name in ("addons", "requestheaders", "request")):
-            addons.add(guard)
-        else:
-            addons.chain[-1] = _End(addons.register(guard), last)
+            addons.chain += behind
+        addons.add(guard)
+        last = addons.chain[-2] if len(addons.chain) > 1 else guard
+        if not any(hasattr(last, name) for name in ("addons", "requestheaders", "request")):
+            addons.chain.remove(last)
+            guard.addons.append(last)
         return guard
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
@@ -161,10 +154,10 @@ def fail_closed(hook: _Hook) -> _Hook:
 
 def _is_on_course(flow: http.HTTPFlow, flight: Flight) -> bool:
     """Whether a flow goes where its credential belongs."""
-    origin = flight.exchange.origin
-    request = flow.request
-    return origin is not None and (request.scheme, request.host, request.port) == (
-        origin.scheme,
-        origin.host,
-        origin.port,
+    origin, data = flight.exchange.origin, flow.request.data
+    return (
+        origin is not None
+        and data.port == origin.port
+        and data.host == origin.host
+        and data.scheme == origin.scheme.encode()
     )

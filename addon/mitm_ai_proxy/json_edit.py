@@ -65,7 +65,7 @@ def members(document: bytes) -> list[Member]:
     its first LONG bytes is left to the provider: to read it takes longer than all else that is done to a picture.
     """
     cuts = _cuts(document) if len(document) > LONG else []
-    short = apply(document, cuts)
+    short = apply(document, cuts) if cuts else document
     if not (cuts and _is_valid(short)):
         _check(document)
         short, cuts = document, []
