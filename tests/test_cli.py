@@ -79,7 +79,7 @@ def test_check_takes_another_configuration(
     assert capsys.readouterr().out == "other.yaml: provider openai at https://api.openai.com\n"
 
 
-@pytest.mark.parametrize("command", [["check"], ["start"], ["web"], ["console"], []])
+@pytest.mark.parametrize("command", [["check"], ["start", "--set", "ai_simulate=false"]])
 def test_a_missing_credential_is_one_line_and_nothing_is_started(
     command: list[str], folder: Path, executed: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,6 +92,58 @@ def test_a_missing_credential_is_one_line_and_nothing_is_started(
         "ai-proxy: config.yaml: provider.klingAccessKey: no credential: give klingAccessKey and klingSecretKey,"
         " or apiTokens (in the environment: NO_SUCH_KEY)\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "rest"),
+    [
+        (["start"], ["--set", "ai_simulate=true"]),
+        (["web", "-p", "9000"], ["--set", "ai_simulate=true", "-p", "9000"]),
+        (["--set", "ai_simulate=true"], ["--set", "ai_simulate=true"]),
+        (["--set=ai_simulate=true"], ["--set=ai_simulate=true"]),
+    ],
+)
+def test_without_a_credential_the_tool_simulates(
+    command: list[str], rest: list[str], folder: Path, executed: list[list[str]]
+) -> None:
+    (folder / HERE).write_text("provider: {type: kling, apiTokens: ['${NO_SUCH_KEY:-}']}")
+
+    cli.main(command)
+    assert executed[0][-len(rest) :] == rest
+    assert sum("ai_simulate" in word for word in executed[0]) == 1
+
+
+def test_with_a_credential_nothing_is_simulated(folder: Path, executed: list[list[str]]) -> None:
+    (folder / HERE).write_text("provider: {type: kling, apiTokens: [t]}")
+
+    cli.main(["start"])
+    assert not any("simulate" in word for word in executed[0])
+
+
+@pytest.mark.parametrize(
+    "wrong", ["klingAccessKey: a", "klingApi: v3", "klingAccessKey: '${NO_SUCH_KEY}'", "type: openai"]
+)
+def test_a_configuration_that_is_wrong_besides_is_not_simulated(
+    wrong: str, folder: Path, executed: list[list[str]]
+) -> None:
+    (folder / HERE).write_text(f"provider: {{type: kling, {wrong}}}")
+
+    assert cli.main(["start"]) == 1
+    assert executed == []
+
+
+def test_a_wrong_setting_of_the_simulator_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / HERE).write_text("provider: {type: kling}\nsimulator: {speed: quick, fault: odd, concurency: 3}")
+
+    for command in ("check", "start", "simulate"):
+        assert cli.main([command]) == 1
+        assert capsys.readouterr().err == (
+            "ai-proxy: config.yaml:\n"
+            "  simulator.concurency: unknown key; did you mean concurrency?\n"
+            "  simulator.speed: expected instant, real, or how many times faster (0.01 to 1000000)\n"
+            "  simulator.fault: unknown fault (known: CODE, accepted=CODE, failed, picture, slow, stuck, lost,"
+            " truncated, garbage, gone)\n"
+        )
 
 
 def test_several_mistakes_are_lines_below_the_name_of_the_file(
@@ -259,7 +311,7 @@ def test_a_slip_in_the_command_ends_with_its_name_and_the_usage(
     assert caught.value.code == 2
     assert executed == []
     error = capsys.readouterr().err
-    assert error.startswith("usage: ai-proxy [start|web|console|check|script]")
+    assert error.startswith("usage: ai-proxy [start|web|console|")
     assert error.endswith(f"ai-proxy: error: {says}\n")
 
 

@@ -6,8 +6,11 @@ What to do on requests is not decided here.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +18,13 @@ from typing import Final, NoReturn
 
 from . import providers
 from .config import ConfigurationError, nearest
+from .simulator import settings as simulator_settings
 
 TOOLS: Final = {"start": "mitmdump", "web": "mitmweb", "console": "mitmproxy"}
-COMMANDS: Final = (*TOOLS, "check", "script")
+COMMANDS: Final = (*TOOLS, "simulate", "demo", "check", "script")
 LISTEN: Final = ("127.0.0.1", "8080")
+SIMULATOR_PORT: Final = 8090
+SIMULATE: Final = "ai_simulate"
 HOME: Final = "AI_PROXY_HOME"
 """Environment variable: where config.yaml is looked for when the current folder has none."""
 
@@ -26,6 +32,8 @@ _DESCRIPTION = """\
 start    mitmdump with the addon, as a reverse proxy on 127.0.0.1:8080 (the default)
 web      the same with mitmweb
 console  the same with mitmproxy
+simulate a Kling of our own as a plain HTTP server (--port N, --host ADDRESS)
+demo     make two simulated videos and show what is rewritten, into a folder (default: demo)
 check    read the configuration and say what is wrong with it
 script   print the path of the addon's script, for mitmdump -s
 
@@ -39,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
         prog="ai-proxy",
-        usage="ai-proxy [start|web|console|check|script] [--config PATH] [arguments of mitmproxy's tool]",
+        usage="ai-proxy [start|web|console|simulate|demo|check|script] [--config PATH] [arguments of mitmproxy's tool]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=_DESCRIPTION,
         allow_abbrev=False,
@@ -49,20 +57,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         parser.error(f"unknown command {command}{nearest(command, COMMANDS)}")
     chosen, rest = parser.parse_known_args(words)
-    if rest and command not in TOOLS:
+    if rest and command not in TOOLS and command not in ("simulate", "demo"):
         parser.error(f"{command} does not take {' '.join(rest)}")
+    if command == "demo":
+        return _demo(parser, rest)
     if command == "script":
         print(script())
         return 0
     path = chosen.config or default_config()
     try:
-        settings = providers.load(path)
+        if command == "simulate":
+            return _simulate(parser, path, bool(chosen.config), rest)
+        settings, is_simulated = _settings(path, command in TOOLS and _value(rest, SIMULATE) != "false")
     except ConfigurationError as error:
         print(f"ai-proxy: {error}", file=sys.stderr)
         return 1
     if command == "check":
         print(f"{path}: provider {settings.provider.type} at {settings.provider.origin}")
         return 0
+    if is_simulated and _value(rest, SIMULATE) is None:
+        rest = ["--set", f"{SIMULATE}=true", *rest]
     return _start(TOOLS[command], tool_arguments(path, str(settings.provider.origin), rest))
 
 
@@ -91,6 +105,64 @@ def tool_arguments(config: Path, origin: str, rest: Sequence[str]) -> list[str]:
     if not _gives(rest, "listen_port", "-p", "--listen-port"):
         arguments += ["--listen-port", port]
     return [*arguments, *rest]
+
+
+def _settings(path: Path, may_simulate: bool) -> tuple[providers.Settings, bool]:
+    """The configuration, and whether it can be simulated only, for it lacks a credential. Raises ConfigurationError."""
+    simulator = simulator_settings.load(path)
+    try:
+        return providers.load(path), False
+    except ConfigurationError:
+        if may_simulate:
+            with contextlib.suppress(ConfigurationError):
+                return providers.load(path, simulated=simulator), True
+        raise
+
+
+def _simulate(parser: argparse.ArgumentParser, path: Path, is_chosen: bool, rest: Sequence[str]) -> int:
+    """Serve the simulator until the process is told to end."""
+    own = argparse.ArgumentParser(prog=f"{parser.prog} simulate", allow_abbrev=False)
+    own.add_argument("--port", type=int, default=SIMULATOR_PORT, help="0 for any free one (default: %(default)s)")
+    own.add_argument("--host", default=LISTEN[0], help="the address to listen on (default: %(default)s)")
+    chosen = own.parse_args(rest)
+    settings = simulator_settings.load(path) if is_chosen or path.exists() else simulator_settings.Settings()
+    # Flask takes a while to import, which only this command has to wait for.
+    from .simulator.app import Simulator
+    from .simulator.server import make
+
+    try:
+        server = make(Simulator(settings), chosen.host, chosen.port)
+    except (OSError, OverflowError) as error:
+        print(f"ai-proxy: cannot listen on {chosen.host} port {chosen.port}: {error}", file=sys.stderr)
+        return 1
+    host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
+    print(f"SIMULATED: a Kling at http://{host}:{server.port}, nothing is paid", flush=True)
+    if settings.access_key == simulator_settings.ACCESS_KEY:
+        print(f"  KLING_ACCESS_KEY={simulator_settings.ACCESS_KEY} KLING_SECRET_KEY={simulator_settings.SECRET_KEY}")
+        print(f"  or KLING_API_KEY={simulator_settings.API_KEY}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with contextlib.suppress(KeyboardInterrupt), server:
+        server.serve_forever()
+    return 0
+
+
+def _demo(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
+    """Show what the addon does."""
+    own = argparse.ArgumentParser(prog=f"{parser.prog} demo", allow_abbrev=False)
+    own.add_argument("folder", type=Path, nargs="?", default=Path("demo"), help="for the videos (default: %(default)s)")
+    chosen = own.parse_args(rest)
+    # mitmproxy takes a while to import, which the other commands leave to its tools.
+    from . import demo
+
+    return demo.run(chosen.folder, sys.stdout)
+
+
+def _value(rest: Sequence[str], option: str) -> str | None:
+    """What the arguments set one of mitmproxy's options to with `--set`, at last; None where they do not."""
+    values = [word.removeprefix("--set=") for word in rest if word.startswith("--set=")]
+    values += [value for word, value in itertools.pairwise(rest) if word == "--set"]
+    found = [value.partition("=")[2] for value in values if value.partition("=")[0] == option]
+    return found[-1].strip().lower() if found else None
 
 
 def _gives(rest: Sequence[str], option: str, *flags: str) -> bool:

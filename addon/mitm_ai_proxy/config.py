@@ -75,7 +75,8 @@ class ConfigurationError(Exception):
 class ProviderConfig:
     """A `provider:` block, checked. Field names are the file's keys in snake_case.
 
-    `variables` tells which environment variables the value of a key was written with.
+    `variables` tells which environment variables the value of a key was written with. `simulated`: nothing is sent,
+    and the provider is `speed` times faster than the real one.
     """
 
     type: str
@@ -95,6 +96,8 @@ class ProviderConfig:
     video_response: str = "auto"
     generic_host: Origin | None = None
     variables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    simulated: bool = False
+    speed: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +131,32 @@ class ProviderType(Protocol):
         """What is wrong between keys that are each right; keys are given without the block's name in front."""
 
 
-def read(path: Path, environment: Mapping[str, str], types: Mapping[str, type[ProviderType]]) -> Config:
+def read(
+    path: Path, environment: Mapping[str, str], types: Mapping[str, type[ProviderType]], *, simulated: bool = False
+) -> Config:
     """The configuration in a file; `${NAME}` comes from `environment`. Raises ConfigurationError."""
-    try:
-        text = path.read_bytes().decode()
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(str(path), [Problem("", f"is not UTF-8 (byte {error.start})")]) from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ConfigurationError(str(path), [Problem("", f"cannot be read: {reason}")]) from None
-    return parse(text, environment, types, source=str(path))
+    return parse(_text_of(path), environment, types, source=str(path), simulated=simulated)
+
+
+def read_section(
+    path: Path, environment: Mapping[str, str], name: str, converters: Mapping[str, Callable[[Any], Any]]
+) -> dict[str, Any]:
+    """The values of a top-level block that is no provider's, converted, by key; absent ones are left out.
+
+    Raises ConfigurationError.
+    """
+    source, problems = str(path), list[Problem]()
+    values = _document(_text_of(path), source).get(name)
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigurationError(source, [Problem(name, "expected a mapping of keys to values")])
+    block = _Block(name, values, environment, problems)
+    block.refuse_unknown(converters)
+    found = {key: block.take(key, convert, None) for key, convert in converters.items()}
+    if problems:
+        raise ConfigurationError(source, problems)
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def parse(
@@ -146,9 +165,38 @@ def parse(
     types: Mapping[str, type[ProviderType]],
     *,
     source: str = "config.yaml",
+    simulated: bool = False,
 ) -> Config:
-    """The configuration in a text of YAML. Raises ConfigurationError, which names `source`."""
+    """The configuration in a text of YAML. Raises ConfigurationError, which names `source`.
+
+    `simulated`: nothing will be sent, so that a credential may be missing.
+    """
     problems: list[Problem] = []
+    document = _document(text, source)
+    top = _Block("", document, environment, problems)
+    try:
+        top.refuse_unknown(("provider", "providers", "activeProviderId", "hosts", "simulator"))
+        hosts = top.take("hosts", to_host_patterns, None)
+        block = _active_provider(top)
+        provider = _provider(block, types, simulated) if block else None
+    except RecursionError:
+        raise ConfigurationError(source, [Problem("", "holds a value that contains itself")]) from None
+    if problems or not provider:
+        raise ConfigurationError(source, problems)
+    return Config(provider, hosts)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(str(path), [Problem("", f"is not UTF-8 (byte {error.start})")]) from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigurationError(str(path), [Problem("", f"cannot be read: {reason}")]) from None
+
+
+def _document(text: str, source: str) -> dict[Any, Any]:
     try:
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
     except yaml.MarkedYAMLError as error:
@@ -162,18 +210,7 @@ def parse(
         raise ConfigurationError(source, [Problem("", "holds a value that YAML cannot build")]) from None
     if not isinstance(document, dict):
         raise ConfigurationError(source, [Problem("", "needs a provider: block")])
-
-    top = _Block("", document, environment, problems)
-    try:
-        top.refuse_unknown(("provider", "providers", "activeProviderId", "hosts"))
-        hosts = top.take("hosts", _hosts, None)
-        block = _active_provider(top)
-        provider = _provider(block, types) if block else None
-    except RecursionError:
-        raise ConfigurationError(source, [Problem("", "holds a value that contains itself")]) from None
-    if problems or not provider:
-        raise ConfigurationError(source, problems)
-    return Config(provider, hosts)
+    return document
 
 
 class _Loader(yaml.SafeLoader):
@@ -321,8 +358,8 @@ def _chosen_provider(top: _Block, several: Any) -> _Block | None:
         top.refuse("providers", "expected a list of provider blocks")
         return None
     blocks = [_Block(f"providers[{i}]", item, top.environment, top.problems) for i, item in enumerate(several)]
-    identities = [block.take("id", _text, "") for block in blocks]
-    chosen = top.take("activeProviderId", _text, "")
+    identities = [block.take("id", to_text, "") for block in blocks]
+    chosen = top.take("activeProviderId", to_text, "")
     found = [block for block, identity in zip(blocks, identities, strict=True) if chosen and identity == chosen]
     if len(found) == 1:
         return found[0]
@@ -336,8 +373,8 @@ def _chosen_provider(top: _Block, several: Any) -> _Block | None:
     return None
 
 
-def _provider(block: _Block, types: Mapping[str, type[ProviderType]]) -> ProviderConfig | None:
-    name = block.take("type", _text, "")
+def _provider(block: _Block, types: Mapping[str, type[ProviderType]], simulated: bool) -> ProviderConfig | None:
+    name = block.take("type", to_text, "")
     if name not in types:
         known = sorted(types)
         if name:
@@ -357,15 +394,16 @@ def _provider(block: _Block, types: Mapping[str, type[ProviderType]]) -> Provide
     for key, convert in own.items():
         value = block.take(key, convert, None)
         if value is not None:
-            fields[_snake_case(key)] = value
-    config = ProviderConfig(**fields, variables=block.variables)
+            fields[snake_case(key)] = value
+    config = ProviderConfig(**fields, variables=block.variables, simulated=simulated)
     for problem in provider_type.problems(config):
         if not block.complains(problem.key, *problem.follows):
             block.refuse(problem.key, problem.message)
     return config
 
 
-def _snake_case(key: str) -> str:
+def snake_case(key: str) -> str:
+    """A key of the file as the name of a field."""
     return re.sub(r"[A-Z]", lambda match: f"_{match[0].lower()}", key)
 
 
@@ -375,13 +413,14 @@ def _is_off(value: Any) -> bool:
     return not value or value == "false"
 
 
-def _text(value: Any) -> str:
+def to_text(value: Any) -> str:
+    """Text, also where YAML took it for a number. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("expected text")
     return str(value).strip()
 
 
-def _credential(value: Any) -> str:
+def to_credential(value: Any) -> str:
     """Text that may stand in a header: visible ASCII. Blanks around it are cut off, line breaks are not."""
     if not isinstance(value, str):
         raise ValueError("expected text (in quotes, if it is made of digits)")
@@ -394,7 +433,7 @@ def _credential(value: Any) -> str:
 
 
 def _key_of_pair(value: Any) -> str:
-    return _credential(value.strip() if isinstance(value, str) else value)
+    return to_credential(value.strip() if isinstance(value, str) else value)
 
 
 def _each(items: Iterable[tuple[str, Any]], convert: Callable[[Any], _T]) -> list[_T]:
@@ -415,12 +454,12 @@ def _list(value: Any) -> list[tuple[str, Any]]:
 
 
 def _tokens(value: Any) -> tuple[Secret, ...]:
-    return tuple(Secret(text) for text in _each(_list(value), _credential) if text)
+    return tuple(Secret(text) for text in _each(_list(value), to_credential) if text)
 
 
 def _one_of(*words: str) -> Callable[[Any], str]:
     def convert(value: Any) -> str:
-        text = _text(value)
+        text = to_text(value)
         if text not in words:
             raise _Unknown(text, words)
         return text
@@ -430,7 +469,7 @@ def _one_of(*words: str) -> Callable[[Any], str]:
 
 def _seconds(below: int) -> Callable[[Any], int]:
     def convert(value: Any) -> int:
-        text = _text(value)
+        text = to_text(value)
         if not (text.isascii() and text.isdigit() and int(text) < below):
             raise ValueError(f"expected a whole number of seconds from 0 to {below - 1}")
         return int(text)
@@ -444,7 +483,7 @@ def _texts(value: Any) -> dict[str, str]:
 
     def pair(item: tuple[Any, Any]) -> tuple[str, str]:
         # A null is what `name:` without a value means in YAML, and "" is what was meant.
-        return _text(item[0]), "" if item[1] is None else _text(item[1])
+        return to_text(item[0]), "" if item[1] is None else to_text(item[1])
 
     return dict(_each([(f".{item[0]}", item) for item in value.items()], pair))
 
@@ -459,7 +498,7 @@ def _is_path(text: str) -> bool:
 
 def _path(value: Any) -> str:
     """A path prefix: with a slash in front, none at its end, no query."""
-    text = _text(value)
+    text = to_text(value)
     if not _is_path(text) or any(segment in (".", "..") for segment in text.split("/")):
         raise ValueError("expected a path without a query")
     text = text.rstrip("/")
@@ -476,25 +515,28 @@ def _capabilities(value: Any) -> dict[str, str]:
     return paths
 
 
-def _hosts(value: Any) -> tuple[HostPattern, ...]:
+def to_host_patterns(value: Any) -> tuple[HostPattern, ...]:
+    """Hosts, each with or without a port. Raises ValueError."""
+
     def pattern(item: Any) -> HostPattern:
         try:
-            return HostPattern(*split_host_port(_text(item)))
+            return HostPattern(*split_host_port(to_text(item)))
         except ValueError as error:
             raise ValueError(f"{error}: expected host or host:port") from None
 
     return tuple(_each(_list(value), pattern))
 
 
-def _origin(value: Any) -> Origin | None:
-    text = _text(value)
+def to_origin(value: Any) -> Origin | None:
+    """An origin; None for an empty text. Raises ValueError."""
+    text = to_text(value)
     return Origin.parse(text) if text else None
 
 
 _MAPPINGS: Final = frozenset({"capabilities", "modelMapping"})
 _CONVERTERS: Final[dict[str, Callable[[Any], Any]]] = {
-    "type": _text,
-    "id": _text,
+    "type": to_text,
+    "id": to_text,
     "protocol": _one_of(*PROTOCOLS),
     "apiTokens": _tokens,
     "modelMapping": _model_mapping,
@@ -502,14 +544,14 @@ _CONVERTERS: Final[dict[str, Callable[[Any], Any]]] = {
     "basePath": _path,
     "basePathHandling": _one_of(*BASE_PATH_HANDLINGS),
     "providerBasePath": _path,
-    "providerDomain": _origin,
+    "providerDomain": to_origin,
     "klingAccessKey": _key_of_pair,
     "klingSecretKey": lambda value: Secret(_key_of_pair(value)),
     # From 1800 s on, the life of a token, each request would sign anew.
     "klingTokenRefreshAhead": _seconds(1800),
     "klingApi": _one_of(*KLING_APIS),
     "videoResponse": _one_of(*VIDEO_RESPONSES),
-    "genericHost": _origin,
+    "genericHost": to_origin,
 }
 # Keys of one type each that the plugin does not have.
 _OWN_KEYS: Final = frozenset({"klingApi", "videoResponse"})

@@ -10,7 +10,7 @@ import functools
 import ipaddress
 import logging
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mitmproxy import ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
@@ -18,7 +18,7 @@ from mitmproxy.net.http import status_codes
 from mitmproxy.proxy import mode_specs
 
 from . import body_limit, clients, content_encoding, errors, guard, header_fields, providers
-from .clients import Client
+from .clients import ANYBODY, Client
 from .config import ConfigurationError
 from .errors import Refusal
 from .exchange import Answer, Body, Exchange
@@ -26,11 +26,18 @@ from .guard import Flight, Guard, fail_closed
 from .json_edit import JSONError
 from .providers import Settings
 from .providers.base import Provider
+from .simulator import settings as simulator_settings
+from .simulator.links import FOLDER
 from .targets import Origin
+
+if TYPE_CHECKING:
+    from .simulation import Simulation
 
 logger = logging.getLogger(__name__)
 
 OPTION: Final = "ai_config"
+SIMULATE: Final = "ai_simulate"
+OPTIONS: Final = (OPTION, SIMULATE)
 SHOWN_BODY: Final = 1024 * 1024
 """Bytes up to which a body that only passes is kept, so that mitmproxy can show it; longer ones are streamed."""
 WATCH_INTERVAL: Final = 0.5
@@ -46,6 +53,8 @@ CLIENT_CREDENTIALS: Final = frozenset(
 )
 # What describes a body that is not sent.
 _BODY_FIELDS: Final = (b"content-length", b"content-type", b"transfer-encoding", b"expect")
+RESULTS: Final = f"/{FOLDER}/"
+"""Where the paths of simulated results begin."""
 # Content types that are read as they arrive, or that nobody reads in a proxy.
 STREAMED_TYPES: Final = ("video/", "audio/", "image/", "text/event-stream", "application/x-ndjson", "application/octet")
 
@@ -59,6 +68,8 @@ class Gateway:
         self.settings: Settings | None = None
         self._path = Path()
         self._signature: tuple[int, ...] | None = None
+        self.simulation: Simulation | None = None
+        self.addons: list[object] = []
         self._streams = True
         self._guard = Guard(self.takes)
         self._watcher: asyncio.Task[None] | None = None
@@ -70,14 +81,18 @@ class Gateway:
         self._guard = Guard.install(self.takes)
         # mitmproxy drops a script without a word when a value of its option does not fit, and ignores unknown names.
         for name, value in ctx.options.deferred.items():
-            if name.startswith("ai_") and name != OPTION:
-                logger.error("ai-proxy: unknown option %s; the one option is %s.", name, OPTION)
-            elif name == OPTION and len(getattr(value, "val", [value])) != 1:
-                logger.error("ai-proxy: %s takes one path.", OPTION)
+            if name.startswith("ai_") and name not in OPTIONS:
+                logger.error("ai-proxy: unknown option %s; there are %s.", name, " and ".join(OPTIONS))
+            elif name in OPTIONS and len(getattr(value, "val", [value])) != 1:
+                logger.error("ai-proxy: %s takes one value: --set %s=…", name, name)
         loader.add_option(OPTION, str, "config.yaml", "Configuration of ai-proxy: which provider, which credential.")
+        # No bool: mitmproxy would drop the script without a word for any other value.
+        loader.add_option(SIMULATE, str, "false", "true: answer from a Kling of our own; nothing is sent.")
 
     def configure(self, updated: set[str]) -> None:
         """Read the configuration when its path is set, and keep reverse mode from connecting ahead of time."""
+        if SIMULATE in updated:
+            self._configure_simulation(str(getattr(ctx.options, SIMULATE)).strip().lower())
         if OPTION in updated:
             path = Path(getattr(ctx.options, OPTION)).expanduser()
             if self.settings is None:
@@ -94,9 +109,24 @@ class Gateway:
         if {"mode", "connection_strategy"} & updated:
             _connect_late()
 
+    def _configure_simulation(self, value: str) -> None:
+        if self.settings is not None and value != str(self.simulation is not None).lower():
+            raise exceptions.OptionsError(f"ai-proxy: {SIMULATE} can only be set at the start.")
+        if value not in ("true", "false"):
+            logger.error("ai-proxy: %s takes true or false.", SIMULATE)
+        elif value == "true" and self.simulation is None:
+            # Flask takes a while to import, which only a simulation has to wait for.
+            from .simulation import Simulation
+            from .simulator.app import Simulator
+
+            self.simulation = Simulation(Simulator(simulator_settings.Settings()), self._guard)
+            self.addons = [ctx.master.addons.register(self.simulation)]
+
     def running(self) -> None:
-        """Begin to watch the configuration file."""
+        """Begin to watch the configuration file, and say what is simulated."""
         self._watcher = asyncio.get_running_loop().create_task(self._watch())
+        if self.simulation:
+            logger.info("%s", self._banner())
         if ctx.options.connection_strategy != "lazy":
             logger.info(
                 "ai-proxy: mitmproxy connects to the host that a client names before a request is rewritten; "
@@ -130,8 +160,7 @@ class Gateway:
         if flow.is_replay == "request" and MARK in flow.metadata:
             self._replay(flow)
         elif self.takes(flow):
-            flight = Flight(_exchange(flow), self.settings.provider if self.settings else None)
-            self._guard.flights[flow] = flight
+            flight = self._flight(flow)
             try:
                 self._route(flow, flight)
             except Refusal as refusal:
@@ -158,6 +187,8 @@ class Gateway:
         handling = flight.exchange.answer_body
         if handling is Body.READ:
             body_limit.hold_answer(flow, flow.response, self._streams)
+        elif flight.is_simulated:
+            return  # it is here already
         elif handling is Body.STREAM or _is_streamed_type(flow.response):
             flow.response.stream = True
         else:
@@ -201,23 +232,37 @@ class Gateway:
         if flight is not None:
             flight.refused = True
 
+    def _flight(self, flow: http.HTTPFlow) -> Flight:
+        request = flow.request
+        client = clients.read(request.headers.fields)
+        exchange = Exchange(request.method, request.path, client.content_type, client)
+        flight = Flight(exchange, self.settings.provider if self.settings else None)
+        self._guard.flights[flow] = flight
+        if self.simulation:
+            flight.client_origin = self.simulation.client_origin(flow)
+        return flight
+
     def _route(self, flow: http.HTTPFlow, flight: Flight) -> None:
         exchange, provider = flight.exchange, flight.provider
-        _refuse_strangers(flow, exchange.client)
+        # A web page may show a simulated result, as it may show one of the provider's.
+        is_result = flight.is_simulated and exchange.client_path.startswith(RESULTS)
+        _refuse_strangers(flow, ANYBODY if is_result else exchange.client)
         if provider is None:
             raise errors.not_ready()
         provider.route(exchange)
         if provider.has_credential:
             _drop_credentials(flow, provider.withheld_headers)
-        if exchange.request_body is Body.READ:
+        is_read = exchange.request_body is Body.READ
+        if is_read or flight.is_simulated:
             body_limit.hold_request(flow, self._streams)
-            _place(flow, NOWHERE)
-            return
-        if exchange.request_body is Body.STREAM:
+        elif exchange.request_body is Body.STREAM:
             flow.request.stream = True
         else:
             body_limit.stream_long_request(flow, SHOWN_BODY)
-        _clear(flow, flight, provider, {})
+        if is_read:
+            _place(flow, NOWHERE)
+        else:
+            _clear(flow, flight, provider, {})
 
     def _rewrite_request(self, flow: http.HTTPFlow, flight: Flight) -> None:
         exchange, provider = flight.exchange, flight.provider
@@ -252,9 +297,8 @@ class Gateway:
 
     def _replay(self, flow: http.HTTPFlow) -> None:
         """A flow that was rewritten before is sent again: it only needs its credential anew."""
-        provider = self.settings.provider if self.settings else None
-        exchange = _exchange(flow)
-        flight = self._guard.flights[flow] = Flight(exchange, provider)
+        flight = self._flight(flow)
+        exchange, provider = flight.exchange, flight.provider
         request = flow.request
         origin = Origin(request.scheme, request.host, request.port)
         if provider is None or origin != provider.origin:
@@ -285,10 +329,31 @@ class Gateway:
     def _use(self, path: Path) -> None:
         """Put the file's configuration to use; on a ConfigurationError the old one stays."""
         self._signature = _signature(path)
-        settings = providers.load(path)
+        simulator = simulator_settings.load(path)
+        settings = providers.load(path, simulated=simulator if self.simulation else None)
+        if self.simulation:
+            self.simulation.simulator.use(simulator)
         self._path, self.settings = path, settings
         self._guard.takes = self.takes
         logger.info("ai-proxy: %s: provider %s at %s", path, settings.provider.type, settings.provider.origin)
+
+    def _banner(self) -> str:
+        """What a person has to know of a simulation, with a line to paste."""
+        try:
+            providers.load(self._path)
+        except ConfigurationError:
+            reason = "no credential found"
+        else:
+            reason = f"{SIMULATE} is set"
+        proxyserver: Any = ctx.master.addons.get("proxyserver")
+        addresses = proxyserver.listen_addrs() if proxyserver else []
+        host, port = addresses[0][:2] if addresses else ("127.0.0.1", ctx.options.listen_port or 8080)
+        where = Origin("http", "127.0.0.1" if host in ("", "0.0.0.0", "::") else host, port)  # noqa: S104 - compared only
+        return (
+            f"SIMULATED: {reason}, nothing is sent, nothing is paid\n"
+            f"  curl {where}/v1/videos -H 'Content-Type: application/json' -d "
+            '\'{"model": "kling-v3", "prompt": "a cat on a skateboard", "duration": "5"}\''
+        )
 
     async def _watch(self) -> None:
         """Take a changed file up, without touching flows under way; report a bad one and keep the old."""
@@ -305,12 +370,6 @@ class Gateway:
                 logger.error("ai-proxy: %s\n  (%s)", error, kept)
             except Exception as error:
                 logger.error("ai-proxy: %s while reading %s", type(error).__name__, self._path)
-
-
-def _exchange(flow: http.HTTPFlow) -> Exchange:
-    request = flow.request
-    client = clients.read(request.headers.fields)
-    return Exchange(request.method, request.path, client.content_type, client)
 
 
 def _drop_credentials(flow: http.HTTPFlow, besides: tuple[bytes, ...] = ()) -> None:

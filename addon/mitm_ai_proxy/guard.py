@@ -32,7 +32,8 @@ class Flight:
     """A flow that the gateway took: its exchange and provider, and how far it is.
 
     `ready`: everything has been rewritten, it may go out. `refused`: answered here. `failed`: our code raised on the
-    way back. All of them survive a reload of the script.
+    way back. All of them survive a reload of the script. `client_origin` is how the client reached us, for links in
+    simulated answers.
     """
 
     exchange: Exchange
@@ -40,6 +41,12 @@ class Flight:
     ready: bool = False
     refused: bool = False
     failed: bool = False
+    client_origin: str = ""
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether this flow must not go out at all."""
+        return self.provider is not None and self.provider.config.simulated
 
 
 class Guard:
@@ -84,6 +91,9 @@ class Guard:
                 self._refuse(flow)
         elif flight.ready and not _is_on_course(flow, flight):
             self._refuse(flow)
+        elif flight.is_simulated:
+            # Held until it is answered here, whoever wanted to stream it.
+            flow.request.stream = False
 
     def request(self, flow: http.HTTPFlow) -> None:
         """Refuse what the gateway did not finish, or what another addon sent elsewhere."""
@@ -93,7 +103,7 @@ class Guard:
         if flight is None:
             if self.takes(flow):
                 self._refuse(flow)
-        elif not (flight.ready and _is_on_course(flow, flight)):
+        elif flight.is_simulated or not (flight.ready and _is_on_course(flow, flight)):
             self._refuse(flow)
 
     def _refuse(self, flow: http.HTTPFlow) -> None:

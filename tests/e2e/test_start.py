@@ -85,7 +85,9 @@ def test_a_missing_configuration_ends_the_start(start_proxy: StartProxy) -> None
     [
         ("ai_confg=x", "unknown option ai_confg"),
         ("ai_record", "unknown option ai_record"),
-        ("ai_config", "ai_config takes one path"),
+        ("ai_config", "ai_config takes one value: --set ai_config="),
+        ("ai_simulate", "ai_simulate takes one value: --set ai_simulate="),
+        ("ai_simulate=yes", "ai_simulate takes true or false"),
     ],
 )
 def test_an_option_that_mitmproxy_would_drop_in_silence_ends_the_start(
@@ -101,4 +103,4 @@ def test_an_option_given_twice_ends_the_start(kling: str, start_proxy: StartProx
     proxy = start_proxy(kling, "--set", "ai_config=a", "--set", "ai_config=b", wait=False)
 
     assert proxy.ended() != 0
-    assert "ai_config takes one path" in proxy.log
+    assert "ai_config takes one value" in proxy.log

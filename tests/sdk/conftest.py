@@ -69,7 +69,8 @@ def sdks() -> Iterator[Sdks]:
     running.close()
 
 
-def _marked(variants: tuple[Variant, ...]) -> list[object]:
+def sdks_of(variants: tuple[Variant, ...]) -> list[object]:
+    """Parameters for a test with each of these SDKs; those for Node are skipped where there is none."""
     return [pytest.param(variant, id=variant.name, marks=_skipped(variant)) for variant in variants]
 
 
@@ -93,19 +94,19 @@ def _started(request: pytest.FixtureRequest, sdks: Sdks, proxy: Proxy) -> Sdk:
     return sdks.sdk(request.param, f"http://127.0.0.1:{proxy.port}{BASE}")
 
 
-@pytest.fixture(params=_marked(PYTHON + NODE))
+@pytest.fixture(params=sdks_of(PYTHON + NODE))
 def sdk(request: pytest.FixtureRequest, sdks: Sdks, proxy: Proxy, kling: Kling) -> Sdk:
     """Each SDK in turn, with the proxy as its base URL."""
     return _started(request, sdks, proxy)
 
 
-@pytest.fixture(params=_marked(PYTHON))
+@pytest.fixture(params=sdks_of(PYTHON))
 def python_sdk(request: pytest.FixtureRequest, sdks: Sdks, proxy: Proxy, kling: Kling) -> Sdk:
     """Each of those for Python."""
     return _started(request, sdks, proxy)
 
 
-@pytest.fixture(params=_marked(NODE))
+@pytest.fixture(params=sdks_of(NODE))
 def node_sdk(request: pytest.FixtureRequest, sdks: Sdks, proxy: Proxy, kling: Kling) -> Sdk:
     """Each of those for Node."""
     return _started(request, sdks, proxy)

@@ -9,7 +9,7 @@ import pytest
 
 from mitm_ai_proxy.videos.ids import NOTHING, Memo
 from mitm_ai_proxy.videos.tasks import Task
-from mitm_ai_proxy.videos.video_object import LIFETIME, video
+from mitm_ai_proxy.videos.video_object import LIFETIME, poll_after, video
 
 NOW = 1795212100.9
 MADE, ENDED = 1795212000999, 1795212090001
@@ -101,6 +101,18 @@ def test_progress_is_the_time_that_has_passed_and_99_at_most(
     found = video("7", Task("7", word, created=int((NOW - passed) * 1000)), memo, NOW)
 
     assert (found["progress"], type(found["progress"])) == (progress, int)
+
+
+def test_the_progress_of_a_faster_provider_is_faster() -> None:
+    task = Task("7", "processing", created=int((NOW - 2.5) * 1000))
+    model = Memo("kling-v3", "5", "")
+
+    assert [video("7", task, model, NOW, speed=speed)["progress"] for speed in (1, 20, 40, 1e6)] == [1, 29, 58, 99]
+
+
+@pytest.mark.parametrize(("speed", "milliseconds"), [(1, "5000"), (20, "250"), (1e9, "50"), (float("inf"), "50")])
+def test_a_faster_provider_is_asked_more_often(speed: float, milliseconds: str) -> None:
+    assert poll_after(speed) == {"openai-poll-after-ms": milliseconds}
 
 
 def test_the_progress_of_a_failed_video_stands_still() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from .. import config
-from ..config import HostPattern
+from ..auth.secret import Secret
+from ..config import ConfigurationError, HostPattern, Problem, ProviderConfig
 from ..targets import DEFAULT_PORTS
+from ..videos.wire import V2
 from .base import Clock, Provider
 from .kling import Kling
 from .openai_compatible import Generic, OpenAI
@@ -20,6 +22,26 @@ TYPES: Final[Mapping[str, type[Provider]]] = {provider.type: provider for provid
 
 DEFAULT_HOSTS: Final = (HostPattern("api.openai.com"),)
 """Hosts that are rewritten in regular mode besides the provider's own, where `hosts` is not set."""
+
+
+class Simulated(Protocol):
+    """A simulator: the credentials that it takes, and its speed."""
+
+    @property
+    def access_key(self) -> str:
+        """The access key of the pair."""
+
+    @property
+    def secret_key(self) -> Secret:
+        """Its secret."""
+
+    @property
+    def api_key(self) -> Secret:
+        """The single key."""
+
+    @property
+    def speed(self) -> float:
+        """How much faster than the real provider it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +56,29 @@ class Settings:
         return any(pattern.matches(host, port) for pattern in self.hosts)
 
 
-def load(path: Path, environment: Mapping[str, str] = os.environ, clock: Clock = time.time) -> Settings:
-    """Read a configuration file. Raises config.ConfigurationError."""
-    return use(config.read(path, environment, TYPES), clock)
+def load(
+    path: Path,
+    environment: Mapping[str, str] = os.environ,
+    clock: Clock = time.time,
+    simulated: Simulated | None = None,
+) -> Settings:
+    """Read a configuration file. Raises config.ConfigurationError.
+
+    With `simulated`, nothing is going to be sent: its credentials stand in for those of the file, or for none.
+    """
+    read = config.read(path, environment, TYPES, simulated=simulated is not None)
+    if simulated:
+        if read.provider.type != Kling.type:
+            raise ConfigurationError(str(path), [Problem("ai_simulate", f"only {Kling.type} can be simulated")])
+        read = replace(read, provider=_with_credential(read.provider, simulated))
+    return use(read, clock)
+
+
+def _with_credential(provider: ProviderConfig, simulated: Simulated) -> ProviderConfig:
+    nobody = replace(provider, kling_access_key="", kling_secret_key=Secret(""), api_tokens=(), speed=simulated.speed)
+    if provider.kling_api == V2 or (provider.api_tokens and not provider.kling_access_key):
+        return replace(nobody, api_tokens=(simulated.api_key,))
+    return replace(nobody, kling_access_key=simulated.access_key, kling_secret_key=simulated.secret_key)
 
 
 def use(configuration: config.Config, clock: Clock = time.time) -> Settings:

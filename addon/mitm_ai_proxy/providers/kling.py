@@ -82,7 +82,7 @@ class Kling(Provider):
         if config.kling_api == wire.V2:
             # The new design takes API keys only.
             self._token = None
-        self._front = Front(self, config.model_mapping.map, config.kling_api, clock)
+        self._front = Front(self, config.model_mapping.map, config.kling_api, clock, config.speed)
 
     @classmethod
     def default_origin(cls, config: ProviderConfig) -> Origin:
@@ -97,6 +97,9 @@ class Kling(Provider):
         if access != secret:
             given, missing = ("klingAccessKey", "klingSecretKey") if access else ("klingSecretKey", "klingAccessKey")
             yield Problem(missing, f"is missing beside {given}{_set(config, missing)}", (given,))
+        elif config.simulated:
+            # Nothing is sent.
+            return
         elif config.kling_api == wire.V2 and not config.api_tokens:
             yield Problem("apiTokens", "is missing: Kling's new design (klingApi: v2) takes an API key, no key pair")
         elif not access and not config.api_tokens:

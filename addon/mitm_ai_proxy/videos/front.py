@@ -94,13 +94,14 @@ MapModel = Callable[[str], "tuple[str, str | None]"]
 
 
 class Front:
-    """The front of one configured Kling. `clock` gives Unix time in seconds."""
+    """The front of one configured Kling. `clock` gives Unix time in seconds; `speed`: how much faster than Kling."""
 
-    def __init__(self, routes: Routes, map_model: MapModel, api: str, clock: Callable[[], float]) -> None:
+    def __init__(self, routes: Routes, map_model: MapModel, api: str, clock: Callable[[], float], speed: float) -> None:
         self._routes = routes
         self._map_model = map_model
         self._v2 = api == wire.V2
         self._clock = clock
+        self._speed = speed
         self._paid = PaidOnce(clock)
 
     # The way there
@@ -393,11 +394,11 @@ class Front:
         kind = TASK_KINDS[job.kind]
         memo = Memo(*job.memo)
         video_id = kind.prefix + with_memo(found.task_id, memo)
-        video = video_object.video(video_id, found, memo, self._clock(), job.prompt)
+        video = video_object.video(video_id, found, memo, self._clock(), job.prompt, self._speed)
         edits = _spliced(answer.body, video)
         if job.what in ("create", "make") and not self._v2:
             edits += prefix_edits(answer.body, kind)
-        headers = {"openai-poll-after-ms": str(video_object.POLL_MILLISECONDS), **_request_id(envelope)}
+        headers = {**video_object.poll_after(self._speed), **_request_id(envelope)}
         return Answer(answer.status, json_edit.apply(answer.body, edits), headers)
 
     def _page(self, exchange: Exchange, job: Job, answer: Answer, envelope: tasks.Envelope) -> Answer:
@@ -419,7 +420,7 @@ class Front:
         prefix = "" if self._v2 else _FAMILIES[page.family].prefix
         now = self._clock()
         videos = [
-            json.dumps(video_object.video(prefix + task.task_id, task, NOTHING, now)).encode()[:-1]
+            json.dumps(video_object.video(prefix + task.task_id, task, NOTHING, now, speed=self._speed)).encode()[:-1]
             + b', "data": %s}' % encoded(raw)
             for raw, task in found
         ]

@@ -11,8 +11,8 @@ from . import kling_models
 from .ids import Memo
 from .tasks import DONE, FAILED, Task
 
-POLL_MILLISECONDS: Final = 5000
-"""How often an SDK asks for a task, where its user does not say."""
+_POLL_MILLISECONDS: Final = 5000
+_LEAST_POLL_MILLISECONDS: Final = 50
 LIFETIME: Final = 30 * 24 * 3600
 """Seconds that Kling keeps a file."""
 UNKNOWN_MODEL: Final = "kling"
@@ -22,8 +22,15 @@ _STATUSES: Final = {"submitted": "queued", "processing": "in_progress", FAILED: 
 _MODERATION: Final = ("risk control", "moderation", "policy", "sensitive", "content security")
 
 
-def video(video_id: str, task: Task, memo: Memo, now: float, prompt: str | None = None) -> dict[str, Any]:
-    """The Video object of a task. `now` is Unix time in seconds."""
+def poll_after(speed: float) -> dict[str, str | None]:
+    """The header field by which an SDK knows how often to ask for a task, where its user does not say."""
+    return {"openai-poll-after-ms": str(max(_LEAST_POLL_MILLISECONDS, int(_POLL_MILLISECONDS / speed)))}
+
+
+def video(
+    video_id: str, task: Task, memo: Memo, now: float, prompt: str | None = None, speed: float = 1.0
+) -> dict[str, Any]:
+    """The Video object of a task. `now` is Unix time in seconds, `speed` how much faster than Kling the provider is."""
     status = _status(task)
     finished = status in ("completed", "failed")
     ended = _seconds(task.updated) if finished else None
@@ -32,7 +39,7 @@ def video(video_id: str, task: Task, memo: Memo, now: float, prompt: str | None 
         "object": "video",
         "model": memo.model or UNKNOWN_MODEL,
         "status": status,
-        "progress": _progress(task, status, memo, now),
+        "progress": _progress(task, status, memo, now, speed),
         "created_at": _seconds(task.created) or int(now),
         "completed_at": ended,
         "expires_at": ended + LIFETIME if ended is not None and status == "completed" else None,
@@ -51,16 +58,18 @@ def _status(task: Task) -> str:
     return _STATUSES.get(task.status, "in_progress")
 
 
-def _progress(task: Task, status: str, memo: Memo, now: float) -> int:
+def _progress(task: Task, status: str, memo: Memo, now: float, speed: float) -> int:
     """0 in the queue, 100 when there is a file; between them, the part that has passed of a typical time."""
     if status == "completed":
         return 100
-    started = _seconds(task.created)
-    if status == "queued" or started is None:
+    if status == "queued" or task.created is None:
         return 0
-    ended = _seconds(task.updated) if status == "failed" else None
-    passed = (int(now) if ended is None else ended) - started
-    return max(0, min(99, int(100 * min(passed, LIFETIME) // _typical_seconds(memo)))) if passed > 0 else 0
+    ended = task.updated if status == "failed" else None
+    passed = (int(now * 1000) if ended is None else ended) - task.created
+    if passed <= 0:
+        return 0
+    seconds = min(passed, LIFETIME * 1000) / 1000 * speed
+    return min(99, int(100 * min(seconds, LIFETIME) // _typical_seconds(memo)))
 
 
 def _typical_seconds(memo: Memo) -> float:

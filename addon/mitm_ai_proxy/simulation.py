@@ -1,0 +1,82 @@
+"""The simulator inside mitmproxy: it answers in the provider's place, so that nothing is sent. Knows mitmproxy.
+
+What is answered is the simulator's business; that nothing gets past it is the guard's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+from urllib.parse import unquote
+
+from mitmproxy import http
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+from .guard import Guard, concerns, describe
+from .simulator.app import CUT, ORIGIN, Simulator
+from .targets import Origin
+
+logger = logging.getLogger(__name__)
+
+
+class Simulation:
+    """An addon behind the gateway, which answers what the gateway rewrote."""
+
+    name = "ai_proxy_simulation"
+
+    def __init__(self, simulator: Simulator, guard: Guard) -> None:
+        self.simulator = simulator
+        self.guard = guard
+
+    async def request(self, flow: http.HTTPFlow) -> None:
+        """Answer a flow that is ready to go out. One that is not answered here, the guard refuses."""
+        flight = self.guard.flights.get(flow)
+        if flight is None or not flight.ready or not flight.is_simulated or not concerns(flow):
+            return
+        assert flight.provider is not None
+        environ = _environ(flow, flight.provider.config.provider_base_path)
+        cuts: list[str] = []
+        environ |= {ORIGIN: flight.client_origin, CUT: cuts}
+        try:
+            body, status, headers = await asyncio.to_thread(run_wsgi_app, self.simulator, environ, True)
+        except Exception as error:
+            logger.warning("ai-proxy: %s in the simulator; %s was stopped.", type(error).__name__, describe(flow))
+            return
+        if cuts:
+            flow.kill()
+            return
+        response = http.Response.make(int(status.split()[0]), b"".join(body))
+        # As they are: the length in the answer to a HEAD is not that of what is sent.
+        fields = tuple((name.encode(), value.encode("latin-1")) for name, value in headers.items())
+        response.headers.fields = fields
+        flow.response = response
+
+    @staticmethod
+    def client_origin(flow: http.HTTPFlow) -> str:
+        """The origin under which the client reached this proxy, or thinks to have reached the provider."""
+        client = flow.client_conn
+        scheme = "https" if client.tls_established else "http"
+        if client.proxy_mode.type_name != "reverse":
+            return str(Origin(scheme, flow.request.pretty_host, flow.request.port))
+        # In reverse mode mitmproxy puts its target in the place of the Host header.
+        host, port = client.sockname[:2] if client.sockname else ("127.0.0.1", 8080)
+        return str(Origin(scheme, host.partition("%")[0], port))
+
+
+def _environ(flow: http.HTTPFlow, base_path: str) -> dict[str, Any]:
+    request = flow.request
+    path, _, query = request.path.partition("?")
+    path = path.removeprefix(base_path) if path.startswith(base_path + "/") else path
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.fields]
+    builder = EnvironBuilder(
+        path=unquote(path),
+        query_string=query,
+        method=request.method,
+        headers=[pair for pair in headers if pair[0].lower() not in ("transfer-encoding", "content-length")],
+        data=request.raw_content or b"",
+    )
+    try:
+        return dict(builder.get_environ())
+    finally:
+        builder.close()

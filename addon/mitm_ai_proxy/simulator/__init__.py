@@ -1,0 +1,1 @@
+"""A Kling of our own, made from public facts; it imports nothing from providers or videos."""

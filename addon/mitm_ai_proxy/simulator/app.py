@@ -1,0 +1,499 @@
+"""Kling's API as a WSGI application: who asks, which endpoint, which answer, which fault. It is hosted elsewhere.
+
+What a request has to be is in rules.py and new_design.py, what becomes of it in tasks.py.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import logging
+import math
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from flask import Flask, Request, Response, g, request, send_file
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestedRangeNotSatisfiable, RequestEntityTooLarge
+
+from . import authentication, faults, new_design, objects, prices
+from .callbacks import Callbacks
+from .endpoints import ENDPOINTS, Endpoint
+from .errors import KlingError, wrong
+from .faults import NONE, Fault
+from .fields import each, link, picture, text, word
+from .links import FOLDER, Links
+from .media import audio, png, video
+from .settings import Settings
+from .tasks import SUCCEED, Clock, Store, Task
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+logger = logging.getLogger(__name__)
+
+ORIGIN: Final = "simulator.origin"
+"""In the WSGI environment: the origin that links to results are to have, where the Host header does not say it."""
+CUT: Final = "simulator.cut"
+"""In the WSGI environment: a list of the host's. LOST or TRUNCATED in it asks the host to cut the connection."""
+LOST, TRUNCATED = "lost", "truncated"
+MAX_BODY: Final = 100 * 1024 * 1024
+COSTS_INTERVAL: Final = 1.0
+"""Seconds between two calls of /account/costs."""
+_MAX_COUNTED: Final = 10_000
+_DELETES: Final = {
+    "/v1/general/delete-advanced-elements": "element_id",
+    "/v1/general/delete-elements": "element_id",
+    "/v1/general/delete-voices": "voice_id",
+}
+_PRESETS: Final = ("advanced-presets-elements", "presets-elements", "presets-voices")
+_SELECTIONS: Final = ("add-selection", "delete-selection", "clear-selection", "preview-selection")
+
+
+class Simulator:
+    """One account of a Kling. An instance is the WSGI application; it may be called from several threads."""
+
+    def __init__(self, settings: Settings, clock: Clock = time.time) -> None:
+        self.settings = settings
+        self.store = Store(settings, clock)
+        self._links = Links()
+        self._callbacks = Callbacks(settings, clock)
+        self._counts: dict[bytes, int] = {}
+        self._costs_asked = -COSTS_INTERVAL
+        self._lock = threading.Lock()
+        self._app = self._routes()
+
+    def use(self, settings: Settings) -> None:
+        """Take other settings; tasks stay."""
+        self.settings = self.store.settings = self._callbacks.settings = settings
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """The WSGI application."""
+        return self._app(environ, start_response)
+
+    def _routes(self) -> Flask:
+        app = Flask("simulator", static_folder=None)
+        app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+        app.register_error_handler(KlingError, self._refused)
+        app.register_error_handler(HTTPException, self._unknown)
+        app.register_error_handler(Exception, self._broken)
+        for endpoint in ENDPOINTS.values():
+            name = endpoint.path
+            self._add(app, name, f"create {name}", functools.partial(self._create, endpoint), "POST", creates=True)
+            self._add(app, name, f"list {name}", functools.partial(self._list, endpoint), "GET")
+            self._add(app, f"{name}/<wanted>", f"get {name}", functools.partial(self._retrieve, endpoint), "GET")
+        for kind in new_design.MODELS:
+            view = functools.partial(self._create_new, kind)
+            self._add(app, f"/{kind}/<model>", f"create {kind}", view, "POST", takes_pair=False, creates=True)
+        self._add(app, "/tasks", "tasks", self._tasks, "GET", takes_pair=False)
+        self._add(app, "/tasks", "list tasks", self._list_tasks, "POST", takes_pair=False)
+        self._add(app, "/account/costs", "costs", self._costs, "GET")
+        for name in ("balance", "package"):
+            self._add(app, f"/account/billing/{name}", name, self._billing, "POST")
+        self._add(app, "/v1/audio/tts", "tts", self._speech, "POST")
+        self._add(app, "/v1/videos/identify-face", "faces", self._faces, "POST")
+        self._add(app, "/v1/videos/image-recognize", "recognize", self._recognize, "POST")
+        self._add(app, "/v1/videos/multi-elements/init-selection", "init", self._selection, "POST")
+        for name in _SELECTIONS:
+            self._add(app, f"/v1/videos/multi-elements/{name}", name, self._selected, "POST")
+        for name in _PRESETS:
+            self._add(app, f"/v1/general/{name}", name, lambda: self._ok([]), "GET")
+        for path, key in _DELETES.items():
+            self._add(app, path, path, functools.partial(self._delete, key), "POST")
+        app.add_url_rule(f"/{FOLDER}/<task_id>/<name>", "file", self._file, methods=["GET"])
+        return app
+
+    def _add(
+        self,
+        app: Flask,
+        path: str,
+        name: str,
+        view: Callable[..., Response],
+        method: str,
+        *,
+        takes_pair: bool = True,
+        creates: bool = False,
+    ) -> None:
+        def guarded(**ids: str) -> Response:
+            authorization = request.headers.get("Authorization")
+            authentication.check(authorization, self.settings, self.store.now(), takes_pair=takes_pair)
+            g.fault = fault = self._fault(creates)
+            if fault.name == "CODE":
+                raise KlingError(fault.code)
+            answer = view(**ids)
+            if fault.name == "accepted":
+                raise KlingError(fault.code)
+            if fault.name == "garbage":
+                return Response("<html><body><h1>Bad gateway</h1></body></html>", mimetype="text/html")
+            if fault.name in (LOST, TRUNCATED):
+                request.environ.get(CUT, []).append(fault.name)
+            return answer
+
+        app.add_url_rule(path, name, guarded, methods=[method])
+
+    # Creates
+
+    def _create(self, endpoint: Endpoint) -> Response:
+        body = _body(request)
+        order = endpoint.rule(body)
+        if order.retired and not self.settings.serve_retired:
+            raise KlingError(1203, f"The model {order.model} has been discontinued and is no longer available")
+        parent = self._parent(endpoint, body)
+        task = self.store.create(endpoint.path, order, body, g.fault)
+        if parent:
+            made = objects.result(parent, self._link_of(parent))["videos"][0]
+            task.extra["parent_video"] = {name: made[name] for name in ("id", "url", "duration")}
+        return self._accepted(task)
+
+    def _create_new(self, kind: str, model: str) -> Response:
+        body = _body(request)
+        order = new_design.order(kind, model, body)
+        return self._accepted(self.store.create(f"/{kind}", order, body, g.fault, is_new_design=True))
+
+    def _accepted(self, task: Task) -> Response:
+        options = task.body.get("options")
+        url = (options if isinstance(options, dict) else task.body).get("callback_url")
+        if isinstance(url, str):
+            origin = self._origin()
+            times = sorted({task.created, task.begins, task.ends}) if task.ends > task.created else [task.ends] * 3
+            self._callbacks.plan(url, times, lambda: self._shown(task, origin))
+        return self._ok(objects.created(task))
+
+    def _shown(self, task: Task, origin: str) -> bytes:
+        show = objects.new_design if task.is_new_design else objects.legacy
+        return _json(show(task, self.store.now(), self._link_of(task, origin)))
+
+    def _parent(self, endpoint: Endpoint, body: Mapping[str, Any]) -> Task | None:
+        """The task whose video a create works on. Raises KlingError where there is none."""
+        inner = body.get("input")
+        wanted = (inner if isinstance(inner, dict) else body).get("video_id")
+        if not isinstance(wanted, str):
+            return None
+        task = self._of_video(wanted)
+        if endpoint.path.endswith("/video-extend") and task.order.model not in ("kling-v1", "kling-v1-5", "kling-v1-6"):
+            raise wrong("video-extend is not supported by the model of the video")
+        return task
+
+    def _of_video(self, wanted: str) -> Task:
+        task = self.store.find(objects.task_id_of_video(wanted))
+        if task is None or task.status(self.store.now()) != SUCCEED or task.order.pack != "video":
+            raise wrong(f"From video not found by id: {wanted[:100]}")
+        return task
+
+    # Reads
+
+    def _retrieve(self, endpoint: Endpoint, wanted: str) -> Response:
+        task = self.store.find(wanted, endpoint.path)
+        if task is None or (endpoint.by_id_only and task.task_id != wanted):
+            raise wrong(f"Task not found by id/external id: {wanted[:200]}")
+        return self._ok(objects.legacy(task, self.store.now(), self._link_of(task)))
+
+    def _list(self, endpoint: Endpoint) -> Response:
+        page, size = _page("pageNum", 1, 1000), _page("pageSize", 30, 500)
+        now = self.store.now()
+        found = self.store.listed(endpoint.path)[(page - 1) * size : page * size]
+        return self._ok([objects.legacy(task, now, self._link_of(task)) for task in found])
+
+    def _tasks(self) -> Response:
+        wanted = request.args.get("task_ids") or request.args.get("external_task_ids")
+        if not wanted:
+            raise wrong("task_ids or external_task_ids is required")
+        ids = [item for item in wanted.split(",") if item]
+        if len(ids) > 20:
+            raise wrong("task_ids cannot exceed 20 in total")
+        now = self.store.now()
+        found = [task for task in map(self.store.find, ids) if task]
+        return self._ok([objects.new_design(task, now, self._link_of(task)) for task in found])
+
+    def _list_tasks(self) -> Response:
+        body = _body(request)
+        limit, cursor = body.get("limit", 100), body.get("cursor") or "0"
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= 500:
+            raise wrong(f"limit value '{str(limit)[:100]}' is invalid")
+        if not (isinstance(cursor, str) and cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
+            raise wrong("cursor is invalid")
+        now, start = self.store.now(), int(cursor)
+        earliest = _time(body, "start_time", (now - 30 * 86400) * 1000)
+        latest = _time(body, "end_time", now * 1000 + 1)
+        shown = [
+            objects.new_design(task, now, self._link_of(task))
+            for task in self.store.listed()
+            if earliest <= task.created * 1000 <= latest
+        ]
+        for item in body.get("filters") or []:
+            if isinstance(item, dict) and item.get("key") == "status":
+                shown = [task for task in shown if task["status"] in (item.get("values") or [])]
+        following = start + limit
+        return self._ok(
+            {
+                "result": shown[start:following],
+                "count": len(shown[start:following]),
+                "next_cursor": str(following) if following < len(shown) else "",
+                "has_more": following < len(shown),
+            }
+        )
+
+    def _file(self, task_id: str, name: str) -> Response:
+        task = self.store.find(task_id)
+        reason = self._links.judge(
+            f"{task_id}/{name}", request.args.get("expires", ""), request.args.get("sign", ""), self.store.now()
+        )
+        if reason or task is None or task.gone:
+            shown = reason or "the file is gone"
+            return Response(
+                f"<Error><Code>AccessDenied</Code><Message>{shown}</Message></Error>", 403, mimetype="text/xml"
+            )
+        data, kind = _media(task, name)
+        return send_file(io.BytesIO(data), kind, conditional=True, etag=hashlib.sha256(data).hexdigest()[:32])
+
+    # Synchronous calls
+
+    def _speech(self) -> Response:
+        body = _body(request)
+        known = {"text": text(1000, 1), "voice_id": text(200), "voice_language": word("zh", "en")}
+        for name in ("text", "voice_id"):
+            if not body.get(name):
+                raise wrong(f"{name} can not be null")
+        each("", known)("body", body)
+        self.store.pay("video", prices.FIXED["/v1/audio/tts"])
+        seconds = max(1.0, len(body["text"]) / 15)
+        task = self.store.instant("/v1/audio/tts", {"duration": seconds})
+        made = {"id": task.task_id, "url": self._link_of(task)(f"{task.task_id}/0.mp3"), "duration": f"{seconds:g}"}
+        shown = {"task_id": task.task_id, "task_status": SUCCEED, "task_result": {"audios": [made]}}
+        return self._ok({**shown, "final_unit_deduction": "0.05"})
+
+    def _faces(self) -> Response:
+        body = _body(request)
+        seconds = self._given_video(body)
+        self.store.pay("video", prices.FIXED["/v1/videos/identify-face"])
+        task = self.store.instant("/v1/videos/identify-face", {})
+        face = {
+            "face_id": "0",
+            "face_image": self._link_of(task)(f"{task.task_id}/0.png"),
+            "start_time": 0,
+            "end_time": int(seconds * 1000),
+        }
+        return self._ok({"session_id": task.task_id, "face_data": [face], "final_unit_deduction": "0.05"})
+
+    def _recognize(self) -> Response:
+        body = _body(request)
+        if not body.get("image"):
+            raise wrong("image can not be null")
+        each("", {"image": picture})("body", body)
+        self.store.pay("video", prices.FIXED["/v1/videos/image-recognize"])
+        task = self.store.instant("/v1/videos/image-recognize", {})
+        link_to = self._link_of(task)
+        kinds = ("object_seg", "head_seg", "face_seg", "cloth_seg")
+        images = [
+            {"type": kind, "is_contain": index == 0, "url": link_to(f"{task.task_id}/{index}.png")}
+            for index, kind in enumerate(kinds)
+        ]
+        return self._ok({"task_result": {"images": images}, "final_unit_deduction": "0.1"})
+
+    def _selection(self) -> Response:
+        seconds = self._given_video(_body(request))
+        task = self.store.instant("/v1/videos/multi-elements/init-selection", {})
+        return self._ok(
+            {
+                "status": 0,
+                "session_id": task.task_id,
+                "fps": 24,
+                "original_duration": int(seconds * 1000),
+                "width": 1280,
+                "height": 720,
+                "total_frame": video.frames(seconds),
+                "normalized_video": self._link_of(task)(f"{task.task_id}/0.mp4"),
+                "final_unit_deduction": "0",
+            }
+        )
+
+    def _selected(self) -> Response:
+        session = _body(request).get("session_id")
+        if not isinstance(session, str) or self.store.find(session) is None:
+            raise wrong("session_id is invalid")
+        return self._ok({"status": 0, "session_id": session, "res": {}})
+
+    def _given_video(self, body: Mapping[str, Any]) -> float:
+        """The length in seconds of the video that a body names by `video_id` or `video_url`."""
+        if (body.get("video_id") in (None, "")) == (body.get("video_url") in (None, "")):
+            raise wrong("One of video_id and video_url is required")
+        if body.get("video_url"):
+            link("video_url", body["video_url"])
+            return 5.0
+        return self._of_video(str(body["video_id"])).order.seconds
+
+    def _delete(self, key: str) -> Response:
+        wanted = str(_body(request).get(key) or "")
+        if not wanted:
+            raise wrong(f"{key} can not be null")
+        task = self.store.find(wanted)
+        if task is None:
+            raise wrong(f"{key} {wanted[:100]} may already be deleted")
+        self.store.delete(task)
+        return self._ok({"task_id": task.task_id, "task_status": SUCCEED})
+
+    # The account
+
+    def _costs(self) -> Response:
+        for name in ("start_time", "end_time"):
+            value = request.args.get(name, "")
+            if not value:
+                raise KlingError(1200)
+            if not (value.isascii() and value.isdigit()):
+                raise wrong(f"{name} value '{value[:100]}' is invalid")
+        now = self.store.now()
+        with self._lock:
+            if abs(now - self._costs_asked) < COSTS_INTERVAL:
+                raise KlingError(1302)
+            self._costs_asked = now
+        packs = (("Video", "video", self.settings.units), ("Image", "image", self.settings.image_units))
+        rows = [
+            {
+                "resource_pack_name": f"Simulated-{shown}-{total:g}Units-{self.settings.concurrency}Con",
+                "resource_pack_id": f"simulated-{pack}",
+                "resource_pack_type": "decreasing_total",
+                "total_quantity": total,
+                "remaining_quantity": self.store.remaining(pack),
+                "purchase_time": 0,
+                "effective_time": 0,
+                "invalid_time": int(now * 1000) + 30 * 86400 * 1000,
+                "status": "online" if self.store.remaining(pack) > 0 else "runOut",
+            }
+            for shown, pack, total in packs
+        ]
+        return self._ok({"code": 0, "msg": "SUCCEED", "resource_pack_subscribe_infos": rows})
+
+    def _billing(self) -> Response:
+        _body(request)
+        now = self.store.now()
+        rows = [
+            {
+                "task_id": task.task_id,
+                "product_function": task.family,
+                "model_name": task.order.model,
+                "resolution": task.order.mode,
+                "duration": video.duration(task.order.seconds),
+                "deduction_time": int(task.ends * 1000),
+                "amount": f"{task.units:g}",
+            }
+            for task in self.store.listed()
+            if task.status(now) == SUCCEED
+        ]
+        return self._ok({"result": rows, "next_cursor": "", "has_more": False})
+
+    # Answers
+
+    def _ok(self, data: Any) -> Response:
+        shown = {"code": 0, "message": "SUCCEED", "request_id": str(uuid.uuid4()), "data": data}
+        return Response(_json(shown), mimetype="application/json")
+
+    def _refused(self, error: KlingError) -> Response:
+        shown = {"code": error.code, "message": error.message, "request_id": str(uuid.uuid4())}
+        return Response(_json(shown), error.status, mimetype="application/json")
+
+    def _unknown(self, error: HTTPException) -> Any:
+        if isinstance(error, RequestedRangeNotSatisfiable):
+            return error
+        if isinstance(error, MethodNotAllowed):
+            return self._refused(KlingError(1202))
+        if isinstance(error, RequestEntityTooLarge):
+            return self._refused(wrong("The request body is too large"))
+        return self._refused(KlingError(1203))
+
+    def _broken(self, error: Exception) -> Response:
+        # No traceback and no text, which may quote a request.
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        logger.warning("simulator: %s in %s:%s", type(error).__name__, Path(frame.filename).name, frame.lineno)
+        return self._refused(KlingError(5000))
+
+    def _fault(self, creates: bool) -> Fault:
+        """The fault to carry out, counted where it is asked for a number of times only."""
+        header = request.headers.get(faults.HEADER)
+        prompt, configured = (_prompt(request), self.settings.fault) if creates else ("", "")
+        try:
+            fault = faults.asked_for(header, prompt, configured)
+        except ValueError as error:
+            raise wrong(f"{faults.HEADER if header else 'prompt'}: {error}") from None
+        if not fault.times:
+            return fault
+        content = f"{request.method} {request.path} {header}\n".encode() + request.get_data()
+        key = hashlib.sha256(content).digest()
+        with self._lock:
+            count = self._counts[key] = self._counts.get(key, 0) + 1
+            while len(self._counts) > _MAX_COUNTED:
+                del self._counts[next(iter(self._counts))]
+        return fault if count <= fault.times else NONE
+
+    def _origin(self) -> str:
+        given = self.settings.public_url or request.environ.get(ORIGIN)
+        return str(given) if given else f"{request.scheme}://{request.host}"
+
+    def _link_of(self, task: Task, origin: str = "") -> objects.Link:
+        origin = origin or self._origin()
+        expires = task.ends + self.settings.link_lifetime
+        return lambda name: self._links.make(origin, name, expires)
+
+
+def _body(asked: Request) -> dict[str, Any]:
+    """The body of a request, which has to be a JSON object."""
+    if asked.mimetype != "application/json":
+        raise KlingError(1200, "Content-Type must be application/json")
+    try:
+        body = json.loads(asked.get_data())
+    except (ValueError, RecursionError):
+        raise KlingError(1200, "The request body is not valid JSON") from None
+    if not isinstance(body, dict):
+        raise KlingError(1200, "The request body is not a JSON object")
+    return body
+
+
+def _prompt(asked: Request) -> str:
+    """The prompt of a create of either generation, as far as it can be found."""
+    try:
+        body = _body(asked)
+    except KlingError:
+        return ""
+    contents = body.get("contents")
+    texts = [item.get("text") for item in contents if isinstance(item, dict)] if isinstance(contents, list) else []
+    return "\n".join(text for text in [body.get("prompt"), *texts] if isinstance(text, str))
+
+
+def _page(name: str, default: int, at_most: int) -> int:
+    value = request.args.get(name, str(default))
+    if not (value.isascii() and value.isdigit() and len(value) < 6 and 1 <= int(value) <= at_most):
+        raise wrong(f"{name} value '{value[:100]}' is invalid")
+    return int(value)
+
+
+def _time(body: Mapping[str, Any], name: str, default: float) -> float:
+    value = body.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise wrong(f"{name} value '{str(value)[:100]}' is invalid")
+    return value
+
+
+def _media(task: Task, name: str) -> tuple[bytes, str]:
+    """A file of a task's result, and its media type."""
+    end = name.rpartition(".")[2]
+    words = ("SIMULATED", task.family.rpartition("/")[2].upper(), f"{task.order.seconds:g} S")
+    if end == "mp4":
+        return _video(*task.order.size, task.order.seconds or 5.0, words, task.task_id), "video/mp4"
+    if end == "png":
+        return _png(*task.order.size, words[:2], f"{task.task_id}/{name}"), "image/png"
+    seconds = objects.sound_seconds(task)
+    return (audio.wav(seconds), "audio/wav") if end == "wav" else (audio.mp3(seconds), "audio/mpeg")
+
+
+# A player asks for the same file several times.
+_video = functools.lru_cache(maxsize=16)(video.make)
+_png = functools.lru_cache(maxsize=16)(png.make)
+
+
+def _json(shown: Any) -> bytes:
+    return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -1,0 +1,70 @@
+"""Who a request is from, as Kling decides it: a JWT of a key pair, or one API key. Nothing is signed here.
+
+Source: Kling API documentation, authentication and error codes; texts of live answers where known.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import jwt
+
+from .errors import KlingError
+from .settings import Settings
+
+_NO_PAIR: Final = (
+    "The current API does not support AccessKey and SecretKey. Create an API key: https://kling.ai/dev/api-key"
+)
+
+
+def check(authorization: str | None, settings: Settings, now: float, *, takes_pair: bool) -> None:
+    """Refuse an Authorization header that is not the account's. `now` is Kling's time in seconds.
+
+    `takes_pair`: whether the API takes a JWT, as all but those of the new design do. Raises KlingError.
+    """
+    if not authorization:
+        raise KlingError(1001)
+    scheme, _, token = authorization.partition(" ")
+    if scheme != "Bearer" or not token or token != token.strip():
+        raise KlingError(1002)
+    if token.startswith("api-key-kling-") or token == settings.api_key.reveal():
+        if token != settings.api_key.reveal():
+            raise KlingError(1002, "api key not found")
+    elif takes_pair:
+        _check_jwt(token, settings, now)
+    else:
+        raise KlingError(1002, _NO_PAIR)
+
+
+def _check_jwt(token: str, settings: Settings, now: float) -> None:
+    parts = token.count(".") + 1
+    if parts != 3:
+        counted = {1: "0", 2: "2"}.get(parts, "> 3")
+        raise KlingError(1002, f"The token was expected to have 3 parts, but got {counted}")
+    try:
+        claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    except jwt.InvalidTokenError:
+        raise KlingError(1002) from None
+    if claims.get("iss") != settings.access_key:
+        raise KlingError(1002, "access key not found")
+    try:
+        # exp and nbf are compared with Kling's time, which PyJWT does not know.
+        jwt.decode(
+            token,
+            settings.secret_key.reveal(),
+            algorithms=["HS256"],
+            options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
+        )
+    except jwt.InvalidTokenError:
+        raise KlingError(1000) from None
+    not_before, expires = _time(claims.get("nbf", 0)), _time(claims.get("exp"))
+    if not_before > now:
+        raise KlingError(1003)
+    if expires <= now:
+        raise KlingError(1004)
+
+
+def _time(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise KlingError(1002)
+    return value

@@ -1,0 +1,123 @@
+"""Callbacks: the task object, posted to the client's `callback_url` at each change of status, and signed.
+
+Source: Kling API documentation, callbacks. To which hosts they may go is a setting; loopback always may.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import heapq
+import hmac
+import http.client
+import ipaddress
+import itertools
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from .settings import Settings
+from .tasks import Clock
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT: Final = 5.0
+MAX_WAITING: Final = 10_000
+"""Callbacks that wait for their time; further ones are dropped."""
+# Between two looks at a clock that may be set.
+_NAP: Final = 0.05
+
+
+class _Due(NamedTuple):
+    at: float
+    number: int
+    url: str
+    body: Callable[[], bytes]
+
+
+class Callbacks:
+    """Sends what is due, in a thread of its own that lives as long as something waits. Each is tried once."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.settings = settings
+        self._clock = clock
+        self._waiting: list[_Due] = []
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._woken = threading.Event()
+
+    def plan(self, url: str, times: Iterable[float], body: Callable[[], bytes]) -> None:
+        """Post `body()` to `url` at each of these times (Kling's)."""
+        if not self._may_go_to(url):
+            logger.warning(
+                "simulator: no callback to %s: loopback only, unless simulator.callbackHosts names the host.",
+                urlsplit(url).hostname,
+            )
+            return
+        with self._lock:
+            for at in times:
+                if len(self._waiting) < MAX_WAITING:
+                    heapq.heappush(self._waiting, _Due(at, next(self._numbers), url, body))
+            if self._waiting and self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="simulator callbacks", daemon=True)
+                self._thread.start()
+        self._woken.set()
+
+    def _work(self) -> None:
+        while True:
+            self._woken.clear()
+            with self._lock:
+                if not self._waiting:
+                    self._thread = None
+                    return
+                now = self._clock() + self.settings.clock_skew
+                due = heapq.heappop(self._waiting) if self._waiting[0].at <= now else None
+            if due is None:
+                self._woken.wait(_NAP)
+                continue
+            try:
+                _post(due.url, due.body(), self.settings, self._clock() + self.settings.clock_skew)
+            except (OSError, http.client.HTTPException) as error:
+                logger.warning("simulator: callback to %s failed: %s", urlsplit(due.url).netloc, type(error).__name__)
+
+    def _may_go_to(self, url: str) -> bool:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+        port = parts.port or {"https": 443}.get(parts.scheme, 80)
+        if host == "localhost" or any(pattern.matches(host, port) for pattern in self.settings.callback_hosts):
+            return True
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+
+def signature(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
+    """The value of `webhook-signature`: HMAC-SHA256 over id, time and body with what the secret (`whsec_…`) encodes."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signed = b".".join([message_id.encode(), timestamp.encode(), body])
+    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+
+
+def _post(url: str, body: bytes, settings: Settings, now: float) -> None:
+    parts = urlsplit(url)
+    headers = {"Content-Type": "application/json"}
+    if settings.webhook_secret:
+        message_id, timestamp = uuid.uuid4().hex, str(int(now))
+        headers |= {
+            "webhook-id": message_id,
+            "webhook-timestamp": timestamp,
+            "webhook-signature": signature(settings.webhook_secret.reveal(), message_id, timestamp, body),
+        }
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    # No proxy of the environment, no redirects: it goes where it is allowed to go.
+    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT)
+    try:
+        connection.request("POST", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), body, headers)
+        connection.getresponse().read(65536)
+    finally:
+        connection.close()

@@ -1,0 +1,153 @@
+"""The kinds of value that fields of a request have, each with Kling's complaint. Which field is which: rules.py."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import imagesize
+
+from .errors import wrong
+
+Check = Callable[[str, Any], None]
+"""Refuses a value that is there, by its name; raises KlingError."""
+
+MAX_PICTURE: Final = 10 * 1024 * 1024
+NO_BASE64: Final = "File is not in a valid base64 format"
+
+
+def invalid(name: str, value: Any) -> Exception:
+    """Kling's complaint about a value that is none of those it knows."""
+    return wrong(f"{name} value '{str(value)[:100]}' is invalid")
+
+
+def text(at_most: int, at_least: int = 0) -> Check:
+    """Text of so many characters."""
+
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, str):
+            raise invalid(name, value)
+        if not at_least <= len(value) <= at_most:
+            raise wrong(f"{name}: size must be between {at_least} and {at_most}")
+
+    return check
+
+
+def word(*known: str) -> Check:
+    """One of a few words; a number stands for its digits."""
+
+    def check(name: str, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, str | int) or str(value) not in known:
+            raise invalid(name, value)
+
+    return check
+
+
+def number(at_least: float, at_most: float) -> Check:
+    """A number in a range."""
+
+    def check(name: str, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not at_least <= value <= at_most:
+            raise invalid(name, value)
+
+    return check
+
+
+def flag(name: str, value: Any) -> None:
+    """true or false."""
+    if not isinstance(value, bool):
+        raise invalid(name, value)
+
+
+def link(name: str, value: Any) -> None:
+    """An http or https URL."""
+    try:
+        good = isinstance(value, str) and urlsplit(value).scheme in ("http", "https") and bool(urlsplit(value).hostname)
+    except ValueError:
+        good = False
+    if not good:
+        raise invalid(name, value)
+
+
+def items(at_least: int, at_most: int, fields: Mapping[str, Check] | None = None, needed: str = "") -> Check:
+    """A list of objects, each with these fields, one of them `needed`."""
+
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, list) or not at_least <= len(value) <= at_most:
+            raise wrong(f"{name}: size must be between {at_least} and {at_most}")
+        for index, item in enumerate(value):
+            each(f"{name}[{index}]", fields or {}, needed)(name, item)
+
+    return check
+
+
+def each(where: str, fields: Mapping[str, Check], needed: str = "") -> Check:
+    """An object with these fields, one of them `needed`; others are ignored, as Kling does."""
+
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, dict):
+            raise invalid(where or name, value)
+        if needed and value.get(needed) in (None, ""):
+            raise wrong(f"{where or name}.{needed} can not be null")
+        for key, field in fields.items():
+            if value.get(key) is not None:
+                field(f"{where or name}.{key}", value[key])
+
+    return check
+
+
+def media(_: str, value: Any) -> None:
+    """A file, by its URL or in base64; a `data:` URL is refused."""
+    content(value)
+
+
+def whole(at_least: int, at_most: int) -> Check:
+    """A whole number in a range."""
+
+    def check(name: str, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or not at_least <= value <= at_most:
+            raise invalid(name, value)
+
+    return check
+
+
+def content(value: Any) -> bytes | None:
+    """The bytes of a file in base64; None for a URL, which is not fetched. Raises KlingError."""
+    if not isinstance(value, str) or not value:
+        raise wrong(NO_BASE64)
+    if value[:8].lower().startswith(("http://", "https://")):
+        link("url", value)
+        return None
+    try:
+        data = base64.b64decode(value, validate=True)
+    except ValueError:
+        raise wrong(NO_BASE64) from None
+    if not data:
+        raise wrong(NO_BASE64)
+    return data
+
+
+def picture_size(value: Any) -> tuple[int, int] | None:
+    """Width and height of a picture in base64; None for a URL. Raises KlingError for what is no JPEG or PNG."""
+    data = content(value)
+    if data is None:
+        return None
+    if len(data) > MAX_PICTURE:
+        raise wrong("Image size exceeds 10MB")
+    if not data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
+        raise wrong("Image format is invalid")
+    try:
+        width, height = imagesize.get(io.BytesIO(data))
+    except (ValueError, OSError, TypeError):
+        width = height = -1
+    if width <= 0 or height <= 0:
+        raise wrong("Image format is invalid")
+    return int(width), int(height)
+
+
+def picture(_: str, value: Any) -> None:
+    """A JPEG or PNG of up to 10 MB, by its URL or in base64."""
+    picture_size(value)

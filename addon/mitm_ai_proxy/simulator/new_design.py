@@ -1,0 +1,163 @@
+"""The creates of Kling's new design, which name the model in the path: what they demand, and what they ask for.
+
+Source: Kling API documentation, new design; texts of live answers where known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from . import fields, prices
+from .errors import KlingError, wrong
+from .fields import Check, each, flag, link, text, whole, word
+from .models import PRO, STD, UHD, size
+from .rules import RATIOS, Order, of_picture
+
+_MODES: Final = {"720p": STD, "1080p": PRO, "4k": UHD}
+_THREE_TO_FIFTEEN: Final = tuple(range(3, 16))
+
+
+class NewModel(NamedTuple):
+    """A model of the new design: its legacy name, and what its settings may say."""
+
+    legacy: str
+    resolutions: tuple[str, ...] = ("720p", "1080p")
+    durations: tuple[int, ...] = _THREE_TO_FIFTEEN
+    audio: tuple[str, ...] = ("native", "off")
+    prompt: int = 2500
+    last_frame: tuple[str, ...] = ()
+    """Resolutions with a last frame."""
+    native: tuple[str, ...] = ()
+    """Resolutions with native audio."""
+
+
+_THREE: Final = NewModel(
+    "kling-v3",
+    ("720p", "1080p", "4k"),
+    prompt=3072,
+    last_frame=("720p", "1080p", "4k"),
+    native=("720p", "1080p", "4k"),
+)
+_TURBO: Final = NewModel("kling-3.0-turbo", audio=(), prompt=3072)
+_TWO_SIX: Final = NewModel("kling-v2-6", durations=(5, 10), last_frame=("1080p",), native=("1080p",))
+_TWO_FIVE: Final = NewModel("kling-v2-5-turbo", durations=(5, 10), audio=("off",), last_frame=("1080p",))
+_VIDEO: Final = {
+    "kling-3.0": _THREE,
+    "kling-3.0-turbo": _TURBO,
+    "kling-2.6": _TWO_SIX,
+    "kling-2.5-turbo": _TWO_FIVE,
+}
+MODELS: Final[Mapping[str, Mapping[str, NewModel]]] = {
+    "text-to-video": _VIDEO,
+    "image-to-video": _VIDEO,
+    "omni-video": {
+        "kling-3.0-omni": _THREE._replace(legacy="kling-v3-omni", audio=("native", "original", "off")),
+        "kling-o1": NewModel("kling-video-o1", durations=tuple(range(3, 11)), audio=("original", "off")),
+    },
+    "motion-control": {
+        "kling-3.0": _THREE._replace(resolutions=("720p", "1080p"), audio=("original", "off")),
+        "kling-2.6": _TWO_SIX._replace(durations=_THREE_TO_FIFTEEN, audio=("original", "off")),
+    },
+}
+"""By the first segment of the path, then by the second."""
+
+# The types that an item of `contents` may have.
+_TYPES: Final = "prompt first_frame last_frame refer_image image feature_video base_video video element voice".split()
+_PICTURES: Final = frozenset({"first_frame", "last_frame", "refer_image", "image"})
+_VIDEOS: Final = frozenset({"feature_video", "base_video", "video"})
+_OPTIONS: Final[Mapping[str, Check]] = {
+    "callback_url": link,
+    "external_task_id": text(512),
+    "watermark_info": each("options.watermark_info", {"enabled": flag}),
+}
+
+
+def order(kind: str, name: str, body: Mapping[str, Any]) -> Order:
+    """What a create at `/{kind}/{name}` asks for. Raises KlingError."""
+    model = MODELS[kind].get(name)
+    if model is None:
+        raise KlingError(1203, f"The model {name} does not exist")
+    settings = body.get("settings") or {}
+    known: dict[str, Check] = {
+        "resolution": word(*model.resolutions),
+        "aspect_ratio": word("16:9", "9:16", "1:1"),
+        "duration": whole(1, 60),
+        "multi_shot": flag,
+        "character_orientation": word("image", "video"),
+    }
+    if model.audio:
+        known["audio"] = word(*model.audio)
+    each("settings", known)("settings", settings)
+    each("options", _OPTIONS)("options", body.get("options") or {})
+    resolution, seconds = settings.get("resolution", "720p"), settings.get("duration", 5)
+    if seconds not in model.durations:
+        raise fields.invalid("settings.duration", seconds)
+    sound = settings.get("audio") == "native"
+    if sound and resolution not in model.native:
+        raise wrong(f"settings.audio value 'native' is not supported with settings.resolution {resolution}")
+    found = {} if kind == "text-to-video" else _contents(body, model)
+    if kind == "text-to-video":
+        text(model.prompt, 1)("prompt", body.get("prompt") or "")
+    _check_contents(kind, model, found, resolution, sound)
+    mode = _MODES[resolution]
+    ratio = RATIOS[settings.get("aspect_ratio", "16:9")]
+    units = (
+        prices.motion(model.legacy, mode, seconds)
+        if kind == "motion-control"
+        else prices.video(
+            model.legacy, mode, seconds, sound=sound, more=bool(_VIDEOS & found.keys()) or "voice" in found
+        )
+    )
+    asked = Order(model.legacy, mode, seconds, size(model.legacy, mode, ratio), units)
+    leading = found.get("first_frame") or (found.get("image") if kind == "motion-control" else None)
+    return of_picture(leading[0], asked) if leading else asked
+
+
+def _contents(body: Mapping[str, Any], model: NewModel) -> dict[str, list[Any]]:
+    """The values in `contents` by their type."""
+    contents = body.get("contents")
+    if not isinstance(contents, list) or not contents:
+        raise wrong("contents cannot be empty")
+    found: dict[str, list[Any]] = {}
+    for index, item in enumerate(contents):
+        where = f"contents[{index}]"
+        if not isinstance(item, dict):
+            raise fields.invalid(where, item)
+        word(*_TYPES)(f"{where}.type", item.get("type"))
+        kind = item["type"]
+        if kind == "prompt":
+            text(model.prompt)(f"{where}.text", item.get("text"))
+            value = item["text"]
+        elif kind in _PICTURES:
+            fields.picture(f"{where}.url", item.get("url"))
+            value = item["url"]
+        elif kind in _VIDEOS:
+            link(f"{where}.url", item.get("url"))
+            value = item["url"]
+        else:
+            name = f"{kind}_id"
+            if item.get(name) in (None, ""):
+                raise wrong(f"{where}.{name} can not be null")
+            value = item[name]
+        found.setdefault(kind, []).append(value)
+    return found
+
+
+def _check_contents(kind: str, model: NewModel, found: Mapping[str, list[Any]], resolution: str, sound: bool) -> None:
+    if kind == "image-to-video":
+        if "first_frame" not in found:
+            raise wrong("contents must hold a first_frame")
+        if "last_frame" in found and resolution not in model.last_frame:
+            raise wrong(f"last_frame is not supported with {model.legacy} and settings.resolution {resolution}")
+    elif kind == "motion-control" and not ({"image", "video"} <= found.keys()):
+        raise wrong("contents must hold an image and a video")
+    elif kind == "omni-video":
+        if "base_video" in found and (sound or {"first_frame", "last_frame"} & found.keys()):
+            raise wrong("base_video can not be used with frames or native audio")
+        if "feature_video" in found and sound:
+            raise wrong("feature_video is only supported with settings.audio off")
+    if len(found.get("voice", ())) > 2:
+        raise wrong("contents: at most 2 voices are supported")
+    if len(found.get("element", ())) > (1 if kind == "motion-control" else 3):
+        raise wrong("contents: too many elements")

@@ -1,0 +1,103 @@
+"""A request as lines for a person: what is long is shortened, and no credential is shown whole.
+
+Where the lines go is the page's business.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jwt
+
+from ..errors import Refusal
+from ..videos import multipart
+
+_LONG: Final = 200
+"""Characters from which a value is a file rather than text."""
+_BEGINNING: Final = 9
+_NOTED_ID: Final = re.compile(r"\b(kling-\w+-\d+)-o[a-z2-7]+")
+"""A video's id with what was asked for behind it."""
+
+
+@dataclass
+class Message:
+    """A request at one place of its way: its target, its header fields by their names in lower case, its body."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes = b""
+
+    def lines(self, fields: Sequence[str]) -> list[str]:
+        """The request with these header fields; one that it does not have is an empty line."""
+        first = f"{self.method} {brief(self.path)}"
+        head = [self._field(name) for name in fields]
+        body = self._body()
+        return [first, *head, *([""] if body else []), *body]
+
+    def _field(self, name: str) -> str:
+        value = self.headers.get(name.lower(), "")
+        short = credential(value) if name == "Authorization" else value.partition(";")[0]
+        return f"{name}: {short}" if value else ""
+
+    def _body(self) -> list[str]:
+        content_type = self.headers.get("content-type", "")
+        if not self.body:
+            return []
+        if content_type.startswith("multipart/"):
+            return self._form(content_type)
+        try:
+            document = json.loads(self.body)
+        except ValueError:
+            return [amount(len(self.body))]
+        return json.dumps(_with_short_values(document), indent=2, ensure_ascii=False).splitlines()
+
+    def _form(self, content_type: str) -> list[str]:
+        try:
+            parts = multipart.fields(self.body, content_type)
+        except Refusal as refusal:
+            return [refusal.message]
+        return [f"a form of {len(parts)} parts:", *(f"  {name} = {_part(value)}" for name, value in parts.items())]
+
+
+def credential(value: str) -> str:
+    """What kind of credential it is."""
+    token = value.removeprefix("Bearer ")
+    if token.startswith("sk-"):
+        return "Bearer sk-…"
+    try:
+        algorithm = jwt.get_unverified_header(token)["alg"]
+        claims = jwt.decode(token, options={"verify_signature": False})
+        return f"Bearer <JWT, {algorithm}, {(claims['exp'] - claims['nbf']) // 60} min>"
+    except (jwt.InvalidTokenError, KeyError):
+        return "…"
+
+
+def brief(text: str) -> str:
+    """The text with ids of videos as far as they are Kling's."""
+    return _NOTED_ID.sub(r"\1…", text)
+
+
+def amount(count: int) -> str:
+    """A number of bytes."""
+    return f"{count} bytes" if count < 1024 else f"{count / 1024:.1f} KB"
+
+
+def _part(value: Any) -> str:
+    if isinstance(value, multipart.File):
+        return f"{value.filename} ({value.content_type}, {amount(len(value.data))})"
+    return str(_with_short_values(value))
+
+
+def _with_short_values(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_short_values(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_with_short_values(member) for member in value]
+    if isinstance(value, str) and len(value) > _LONG:
+        return f"{value[:_BEGINNING]}… ({amount(len(value))})"
+    return value

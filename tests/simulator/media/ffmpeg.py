@@ -1,0 +1,46 @@
+"""What ffmpeg and ffprobe say about a file; a test that asks is skipped where they are not installed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def probe(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The only stream and the format."""
+    found = json.loads(_run("ffprobe", "-v", "error", "-show_streams", "-show_format", "-of", "json", str(file)))
+    (stream,) = found["streams"]
+    return stream, found["format"]
+
+
+def digests(file: Path) -> list[str]:
+    """One of each frame of a video, all of which are decoded without a complaint."""
+    lines = _run("ffmpeg", "-v", "warning", "-i", str(file), "-f", "framemd5", "-").decode().splitlines()
+    return [line.rpartition(",")[2].strip() for line in lines if not line.startswith("#")]
+
+
+def pictures(file: Path, frames: Sequence[int], pixels: str) -> bytes:
+    """The samples of these frames, one behind the other."""
+    chosen = "+".join(f"eq(n,{frame})" for frame in frames)
+    options = ("-vf", f"select='{chosen}'", "-vsync", "0", "-f", "rawvideo", "-pix_fmt", pixels)
+    return _run("ffmpeg", "-v", "error", "-i", str(file), *options, "-")
+
+
+def samples(file: Path) -> bytes:
+    """The sound, as numbers of sixteen bits."""
+    return _run("ffmpeg", "-v", "error", "-i", str(file), "-f", "s16le", "-")
+
+
+def _run(tool: str, *arguments: str) -> bytes:
+    if not shutil.which(tool):
+        pytest.skip(f"{tool} is not installed")
+    done = subprocess.run((tool, *arguments), capture_output=True, check=False)
+    assert done.stderr.decode() == ""
+    assert done.returncode == 0
+    return done.stdout
