@@ -136,11 +136,14 @@ def _simulate(parser: argparse.ArgumentParser, path: Path, is_chosen: bool, rest
         print(f"ai-proxy: cannot listen on {chosen.host} port {chosen.port}: {error}", file=sys.stderr)
         return 1
     host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
-    print(f"SIMULATED: a Kling at http://{host}:{server.port}, nothing is paid", flush=True)
-    if settings.access_key == simulator_settings.ACCESS_KEY:
-        print(f"  KLING_ACCESS_KEY={simulator_settings.ACCESS_KEY} KLING_SECRET_KEY={simulator_settings.SECRET_KEY}")
-        print(f"  or KLING_API_KEY={simulator_settings.API_KEY}", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    print(f"SIMULATED: a Kling at http://{host}:{server.port}, nothing is paid", flush=True)
+    # Those that are printed here, and no others, are anybody's.
+    access, secret, key = simulator_settings.ACCESS_KEY, simulator_settings.SECRET_KEY, simulator_settings.API_KEY
+    if (settings.access_key, settings.secret_key.reveal()) == (access, secret):
+        print(f"  KLING_ACCESS_KEY={access} KLING_SECRET_KEY={secret}", flush=True)
+    if settings.api_key.reveal() == key:
+        print(f"  or KLING_API_KEY={key}", flush=True)
     with contextlib.suppress(KeyboardInterrupt), server:
         server.serve_forever()
     return 0

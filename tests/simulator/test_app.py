@@ -67,6 +67,9 @@ def kling() -> Kling:
     return Kling()
 
 
+TIMES = {"sound_start_time": 0, "sound_end_time": 900, "sound_insert_time": 0}
+FACE = {"face_id": "0", "audio_id": "1", **TIMES}
+VOICE = {"voice_id": "AOT", "voice_language": "en"}
 # A body that each endpoint takes, and where its result has a link.
 CREATES: dict[str, dict[str, Any]] = {
     "/v1/videos/text2video": TEXT,
@@ -81,8 +84,8 @@ CREATES: dict[str, dict[str, Any]] = {
     "/v1/videos/multi-image2video": {"prompt": "a", "image_list": [{"image": PICTURE}]},
     "/v1/videos/multi-elements": {"prompt": "a", "session_id": "1", "edit_mode": "removal"},
     "/v1/videos/video-extend": {},
-    "/v1/videos/lip-sync": {"input": {"mode": "text2video", "video_url": LINK, "text": "a", "voice_id": "AOT"}},
-    "/v1/videos/advanced-lip-sync": {"session_id": "1", "face_choose": [{"face_id": "0", "audio_id": "1"}]},
+    "/v1/videos/lip-sync": {"input": {"mode": "text2video", "video_url": LINK, "text": "a", **VOICE}},
+    "/v1/videos/advanced-lip-sync": {"session_id": "1", "face_choose": [FACE]},
     "/v1/videos/avatar/image2video": {"image": PICTURE, "audio_id": "1"},
     "/v1/videos/effects": {"effect_scene": "pet_skateboard", "input": {"images": [PICTURE, PICTURE]}},
     "/v1/images/generations": {"prompt": "a", "n": 2},
@@ -276,6 +279,9 @@ def test_the_new_list_has_a_cursor_and_filters() -> None:
     assert [task["id"] for task in first["result"] + second["result"]] == ids
     assert (first["count"], first["has_more"], second["count"], second["has_more"]) == (3, True, 2, False)
     assert (done["result"], kling.data("POST", "/tasks", {"end_time": 5}, single=True)["result"]) == ([], [])
+    odd: list[Any] = [5, [5], [{}], [{"key": "status", "values": 5}], [{"key": "other", "values": []}]]
+    for ignored in odd:
+        assert kling.data("POST", "/tasks", {"filters": ignored}, single=True)["count"] == 5
     for body in ({"limit": 0}, {"limit": "x"}, {"cursor": "x"}, {"start_time": "x"}):
         assert kling.error("POST", "/tasks", body, single=True)[:2] == (400, 1201)
 
@@ -303,6 +309,62 @@ def test_a_video_must_be_there_before_something_is_made_of_it(kling: Kling) -> N
     kling.time += 1000
     status, code, message = kling.error("POST", "/v1/videos/video-extend", {"video_id": str(int(task_id) + 4)})
     assert (status, code, message) == (400, 1201, "video-extend is not supported by the model of the video")
+
+
+LIP_SYNC = {"mode": "text2video", "video_url": LINK, "text": "a", **VOICE}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        ("lip-sync", {"input": {**LIP_SYNC, "voice_id": None}}, "Voice language not found"),
+        ("lip-sync", {"input": {**LIP_SYNC, "voice_language": None}}, "Voice language not found"),
+        ("lip-sync", {"input": {**LIP_SYNC, "text": ""}}, "input.text can not be null"),
+        ("lip-sync", {"input": {**LIP_SYNC, "video_url": None}}, "input.video_id or input.video_url can not be null"),
+        (
+            "lip-sync",
+            {"input": {**LIP_SYNC, "video_id": "1"}},
+            "Only one of input.video_id and input.video_url can be used",
+        ),
+        (
+            "lip-sync",
+            {"input": {"mode": "audio2video", "video_url": LINK}},
+            "input.audio_file or input.audio_url can not be null",
+        ),
+        (
+            "advanced-lip-sync",
+            {"session_id": "1", "face_choose": [{**FACE, "sound_end_time": None}]},
+            "face_choose[0].sound_end_time can not be null",
+        ),
+        (
+            "advanced-lip-sync",
+            {"session_id": "1", "face_choose": [{**FACE, "audio_id": None}]},
+            "face_choose[0].audio_id or face_choose[0].sound_file can not be null",
+        ),
+        ("lip-sync", {"input": {**LIP_SYNC, "video_url": None, "video_id": "1"}}, "From video not found by id: 1"),
+    ],
+)
+def test_a_lip_sync_needs_a_video_a_voice_and_its_times(
+    kling: Kling, path: str, body: dict[str, Any], message: str
+) -> None:
+    assert kling.error("POST", f"/v1/videos/{path}", body) == (400, 1201, message)
+
+
+@pytest.mark.parametrize(
+    ("model", "mode", "units"), [("kling-v1", "std", "1"), ("kling-v1", "pro", "3.5"), ("kling-v1-6", "std", "2")]
+)
+def test_an_extension_costs_what_the_model_of_its_video_does(model: str, mode: str, units: str) -> None:
+    kling = Kling(serve_retired=True)
+    body = {"model_name": model, "mode": mode, "prompt": "a"}
+    source = kling.data("POST", "/v1/videos/text2video", body)["task_id"]
+    kling.time += 1000
+    video = kling.data("GET", f"/v1/videos/text2video/{source}")["task_result"]["videos"][0]
+    extended = kling.data("POST", "/v1/videos/video-extend", {"video_id": video["id"]})
+    kling.time += 1000
+
+    assert extended["task_info"]["parent_video"] == video
+    found = kling.data("GET", f"/v1/videos/video-extend/{extended['task_id']}")
+    assert found["final_unit_deduction"] == units
 
 
 @pytest.mark.parametrize(
@@ -358,6 +420,20 @@ def test_a_create_can_be_carried_out_and_answered_with_an_error(kling: Kling) ->
 
     assert kling.error("POST", "/v1/videos/text2video", body)[:2] == (504, 5002)
     assert kling.data("GET", "/v1/videos/text2video/mine")["task_status"] == "submitted"
+
+
+def test_several_pictures_are_several_results_and_slots() -> None:
+    kling = Kling(concurrency=3)
+    path = "/v1/images/editing/expand"
+    task_id = kling.data("POST", path, {"image": PICTURE, "n": 3})["task_id"]
+    assert kling.error("POST", path, {"image": PICTURE})[1] == 1303
+    kling.time += 1000
+    task = kling.data("GET", f"{path}/{task_id}")
+
+    assert ([image["index"] for image in task["task_result"]["images"]], task["final_unit_deduction"]) == (
+        [0, 1, 2],
+        "24",
+    )
 
 
 def test_a_fault_can_hold_for_the_first_requests_only(kling: Kling) -> None:

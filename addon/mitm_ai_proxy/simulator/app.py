@@ -16,6 +16,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -145,6 +146,10 @@ class Simulator:
         if order.retired and not self.settings.serve_retired:
             raise KlingError(1203, f"The model {order.model} has been discontinued and is no longer available")
         parent = self._parent(endpoint, body)
+        if parent and endpoint.path.endswith("/video-extend"):
+            order = replace(
+                order, units=prices.extension(parent.order.model, parent.order.mode), size=parent.order.size
+            )
         task = self.store.create(endpoint.path, order, body, g.fault)
         if parent:
             made = objects.result(parent, self._link_of(parent))["videos"][0]
@@ -161,13 +166,20 @@ class Simulator:
         url = (options if isinstance(options, dict) else task.body).get("callback_url")
         if isinstance(url, str):
             origin = self._origin()
-            times = sorted({task.created, task.begins, task.ends}) if task.ends > task.created else [task.ends] * 3
-            self._callbacks.plan(url, times, lambda: self._shown(task, origin))
+            # Each as the task was at its time, whenever it is sent.
+            stages = [
+                (task.created, replace(task, begins=math.inf, ends=math.inf)),
+                (task.begins, replace(task, ends=math.inf)),
+                (task.ends, task),
+            ]
+            if task.created < task.begins == task.ends:
+                del stages[1]
+            self._callbacks.plan(url, [(at, functools.partial(self._shown, stage, origin, at)) for at, stage in stages])
         return self._ok(objects.created(task))
 
-    def _shown(self, task: Task, origin: str) -> bytes:
+    def _shown(self, task: Task, origin: str, now: float) -> bytes:
         show = objects.new_design if task.is_new_design else objects.legacy
-        return _json(show(task, self.store.now(), self._link_of(task, origin)))
+        return _json(show(task, now, self._link_of(task, origin)))
 
     def _parent(self, endpoint: Endpoint, body: Mapping[str, Any]) -> Task | None:
         """The task whose video a create works on. Raises KlingError where there is none."""
@@ -226,9 +238,11 @@ class Simulator:
             for task in self.store.listed()
             if earliest <= task.created * 1000 <= latest
         ]
-        for item in body.get("filters") or []:
-            if isinstance(item, dict) and item.get("key") == "status":
-                shown = [task for task in shown if task["status"] in (item.get("values") or [])]
+        filters = body.get("filters")
+        for item in filters if isinstance(filters, list) else []:
+            values = item.get("values") if isinstance(item, dict) and item.get("key") == "status" else None
+            if isinstance(values, list):
+                shown = [task for task in shown if task["status"] in values]
         following = start + limit
         return self._ok(
             {

@@ -50,8 +50,8 @@ class Callbacks:
         self._thread: threading.Thread | None = None
         self._woken = threading.Event()
 
-    def plan(self, url: str, times: Iterable[float], body: Callable[[], bytes]) -> None:
-        """Post `body()` to `url` at each of these times (Kling's)."""
+    def plan(self, url: str, bodies: Iterable[tuple[float, Callable[[], bytes]]]) -> None:
+        """Post to `url` what each of these makes, at its time (Kling's)."""
         if not self._may_go_to(url):
             logger.warning(
                 "simulator: no callback to %s: loopback only, unless simulator.callbackHosts names the host.",
@@ -59,7 +59,7 @@ class Callbacks:
             )
             return
         with self._lock:
-            for at in times:
+            for at, body in bodies:
                 if len(self._waiting) < MAX_WAITING:
                     heapq.heappush(self._waiting, _Due(at, next(self._numbers), url, body))
             if self._waiting and self._thread is None:
@@ -81,8 +81,8 @@ class Callbacks:
                 continue
             try:
                 _post(due.url, due.body(), self.settings, self._clock() + self.settings.clock_skew)
-            except (OSError, http.client.HTTPException) as error:
-                logger.warning("simulator: callback to %s failed: %s", urlsplit(due.url).netloc, type(error).__name__)
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                logger.warning("simulator: callback to %s failed: %s", urlsplit(due.url).hostname, type(error).__name__)
 
     def _may_go_to(self, url: str) -> bool:
         parts = urlsplit(url)

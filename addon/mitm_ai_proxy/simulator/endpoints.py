@@ -42,18 +42,7 @@ _FACE: Final = {
     "sound_volume": number(0, 2),
     "original_audio_volume": number(0, 2),
 }
-_LIP_SYNC: Final = {
-    "mode": word("text2video", "audio2video"),
-    "video_id": text(200),
-    "video_url": link,
-    "text": text(120),
-    "voice_id": text(200),
-    "voice_language": word("zh", "en"),
-    "voice_speed": number(0.8, 2.0),
-    "audio_type": word("file", "url"),
-    "audio_file": media,
-    "audio_url": link,
-}
+_FACE_NEEDED: Final = "face_id audio_id|sound_file sound_start_time sound_end_time sound_insert_time"
 _IMAGE_RATIOS: Final = word("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9")
 _VOICE_FILE: Final = {"voice_name": text(20, 1), "voice_url": link, "video_id": text(200)}
 _ELEMENT: Final = {
@@ -78,7 +67,7 @@ ENDPOINTS: Final = {
         Endpoint("/v1/videos/omni-video", rules.omni_video, VIDEO),
         Endpoint("/v1/videos/motion-control", rules.motion_control, VIDEO),
         Endpoint("/v1/videos/multi-image2video", rules.multi_image2video, VIDEO),
-        Endpoint("/v1/videos/multi-elements", rules.multi_image2video, VIDEO),
+        Endpoint("/v1/videos/multi-elements", rules.multi_elements, VIDEO),
         Endpoint(
             "/v1/videos/video-extend",
             rules.fixed(
@@ -88,16 +77,12 @@ ENDPOINTS: Final = {
             ),
             VIDEO,
         ),
-        Endpoint(
-            "/v1/videos/lip-sync",
-            rules.fixed("/v1/videos/lip-sync", {"input": each("input", _LIP_SYNC, "mode")}, "input"),
-            VIDEO,
-        ),
+        Endpoint("/v1/videos/lip-sync", rules.lip_sync, VIDEO),
         Endpoint(
             "/v1/videos/advanced-lip-sync",
             rules.fixed(
                 "/v1/videos/advanced-lip-sync",
-                {"session_id": text(200), "face_choose": items(1, 1, _FACE, "face_id")},
+                {"session_id": text(200), "face_choose": items(1, 1, _FACE, _FACE_NEEDED)},
                 "session_id",
                 "face_choose",
             ),

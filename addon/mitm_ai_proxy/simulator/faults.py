@@ -10,6 +10,7 @@ from .errors import CODES
 
 HEADER: Final = "x-simulate"
 _IN_PROMPT = re.compile(r"\[simulate: *([^\[\]]{1,200})\]")
+_CODES: Final = frozenset(map(str, CODES))
 _TIMES = re.compile(r"(.*?)(?:\*([1-9][0-9]{0,2}))?", re.DOTALL)
 
 FAULTS: Final[Mapping[str, str]] = {
@@ -52,9 +53,9 @@ def parse(text: str) -> Fault:
     matched = _TIMES.fullmatch(text.strip())
     body, times = (matched[1].strip(), int(matched[2] or 0)) if matched else ("", 0)
     name, _, value = body.partition("=")
-    if name.isdecimal() and name.isascii() and not value and int(name[:9]) in CODES:
+    if name in _CODES and not value:
         return Fault("CODE", name, times)
-    if name == "accepted" and value.isdecimal() and value.isascii() and int(value[:9]) in CODES:
+    if name == "accepted" and value in _CODES:
         return Fault("accepted", value, times)
     if name not in _PLAIN or (value and name not in ("failed", "slow")):
         raise ValueError(f"unknown fault (known: {', '.join(FAULTS)})")

@@ -65,7 +65,8 @@ def flag(name: str, value: Any) -> None:
 def link(name: str, value: Any) -> None:
     """An http or https URL."""
     try:
-        good = isinstance(value, str) and urlsplit(value).scheme in ("http", "https") and bool(urlsplit(value).hostname)
+        parts = urlsplit(value) if isinstance(value, str) else urlsplit("")
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
     if not good:
@@ -73,7 +74,7 @@ def link(name: str, value: Any) -> None:
 
 
 def items(at_least: int, at_most: int, fields: Mapping[str, Check] | None = None, needed: str = "") -> Check:
-    """A list of objects, each with these fields, one of them `needed`."""
+    """A list of objects, each with these fields, of which those in `needed` must be there (see each())."""
 
     def check(name: str, value: Any) -> None:
         if not isinstance(value, list) or not at_least <= len(value) <= at_most:
@@ -85,18 +86,32 @@ def items(at_least: int, at_most: int, fields: Mapping[str, Check] | None = None
 
 
 def each(where: str, fields: Mapping[str, Check], needed: str = "") -> Check:
-    """An object with these fields, one of them `needed`; others are ignored, as Kling does."""
+    """An object with these fields; others are ignored, as Kling does.
+
+    `needed` names those that must be there, with blanks between them, or as `a|b` where exactly one must be.
+    """
 
     def check(name: str, value: Any) -> None:
+        place = where or name
         if not isinstance(value, dict):
-            raise invalid(where or name, value)
-        if needed and value.get(needed) in (None, ""):
-            raise wrong(f"{where or name}.{needed} can not be null")
+            raise invalid(place, value)
+        demand(value, *needed.split(), where=f"{place}.")
         for key, field in fields.items():
             if value.get(key) is not None:
-                field(f"{where or name}.{key}", value[key])
+                field(f"{place}.{key}", value[key])
 
     return check
+
+
+def demand(body: Mapping[str, Any], *needed: str, where: str = "") -> None:
+    """Refuse an object that lacks a field, or has two where one is to be chosen: `a|b`. Raises KlingError."""
+    for names in needed:
+        choice = names.split("|")
+        given = [name for name in choice if body.get(name) not in (None, "")]
+        if not given:
+            raise wrong(f"{' or '.join(where + name for name in choice)} can not be null")
+        if len(given) > 1:
+            raise wrong(f"Only one of {' and '.join(where + name for name in choice)} can be used")
 
 
 def media(_: str, value: Any) -> None:
@@ -130,13 +145,13 @@ def content(value: Any) -> bytes | None:
     return data
 
 
-def picture_size(value: Any) -> tuple[int, int] | None:
+def picture_size(value: Any, at_most: int = MAX_PICTURE) -> tuple[int, int] | None:
     """Width and height of a picture in base64; None for a URL. Raises KlingError for what is no JPEG or PNG."""
     data = content(value)
     if data is None:
         return None
-    if len(data) > MAX_PICTURE:
-        raise wrong("Image size exceeds 10MB")
+    if len(data) > at_most:
+        raise wrong(f"Image size exceeds {at_most // 2**20}MB")
     if not data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
         raise wrong("Image format is invalid")
     try:

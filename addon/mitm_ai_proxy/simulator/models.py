@@ -31,7 +31,6 @@ class VideoModel(NamedTuple):
     voices: tuple[str, ...] = ()
     silent_tail: bool = False
     durations: tuple[str, ...] = _FIVE_OR_TEN
-    cfg_scale: bool = False
     shots: bool = False
     elements: bool = False
     extends: bool = False
@@ -40,13 +39,11 @@ class VideoModel(NamedTuple):
 
 _BOTH: Final = (STD, PRO)
 VIDEO_MODELS: Final = {
-    "kling-v1": VideoModel(
-        text=_BOTH, image=_BOTH, tail=_BOTH, masks=_BOTH, camera_text=(STD,), cfg_scale=True, extends=True
-    ),
+    "kling-v1": VideoModel(text=_BOTH, image=_BOTH, tail=_BOTH, masks=_BOTH, camera_text=(STD,), extends=True),
     "kling-v1-5": VideoModel(
-        image=_BOTH, tail=(PRO,), tail_only=(PRO,), masks=(PRO,), camera_image=(PRO,), cfg_scale=True, extends=True
+        image=_BOTH, tail=(PRO,), tail_only=(PRO,), masks=(PRO,), camera_image=(PRO,), extends=True
     ),
-    "kling-v1-6": VideoModel(text=_BOTH, image=_BOTH, tail=(PRO,), tail_only=(PRO,), cfg_scale=True, extends=True),
+    "kling-v1-6": VideoModel(text=_BOTH, image=_BOTH, tail=(PRO,), tail_only=(PRO,), extends=True),
     "kling-v2-master": VideoModel(text=NO_MODE, image=NO_MODE),
     "kling-v2-1": VideoModel(image=_BOTH, tail=(PRO,)),
     "kling-v2-1-master": VideoModel(text=NO_MODE, image=NO_MODE),

@@ -15,6 +15,7 @@ from .models import PRO, STD, UHD, size
 from .rules import RATIOS, Order, of_picture
 
 _MODES: Final = {"720p": STD, "1080p": PRO, "4k": UHD}
+_MAX_PICTURE: Final = 50 * 1024 * 1024
 _THREE_TO_FIFTEEN: Final = tuple(range(3, 16))
 
 
@@ -78,7 +79,6 @@ def order(kind: str, name: str, body: Mapping[str, Any]) -> Order:
     model = MODELS[kind].get(name)
     if model is None:
         raise KlingError(1203, f"The model {name} does not exist")
-    settings = body.get("settings") or {}
     known: dict[str, Check] = {
         "resolution": word(*model.resolutions),
         "aspect_ratio": word("16:9", "9:16", "1:1"),
@@ -88,18 +88,20 @@ def order(kind: str, name: str, body: Mapping[str, Any]) -> Order:
     }
     if model.audio:
         known["audio"] = word(*model.audio)
-    each("settings", known)("settings", settings)
+    given = body.get("settings") or {}
+    each("settings", known)("settings", given)
+    settings = {name: value for name, value in given.items() if value is not None}
     each("options", _OPTIONS)("options", body.get("options") or {})
     resolution, seconds = settings.get("resolution", "720p"), settings.get("duration", 5)
     if seconds not in model.durations:
         raise fields.invalid("settings.duration", seconds)
-    sound = settings.get("audio") == "native"
+    sound = bool(model.audio) and settings.get("audio") == "native"
     if sound and resolution not in model.native:
         raise wrong(f"settings.audio value 'native' is not supported with settings.resolution {resolution}")
     found = {} if kind == "text-to-video" else _contents(body, model)
     if kind == "text-to-video":
         text(model.prompt, 1)("prompt", body.get("prompt") or "")
-    _check_contents(kind, model, found, resolution, sound)
+    _check_contents(kind, model, found, resolution, settings.get("audio") or "off")
     mode = _MODES[resolution]
     ratio = RATIOS[settings.get("aspect_ratio", "16:9")]
     units = (
@@ -111,7 +113,7 @@ def order(kind: str, name: str, body: Mapping[str, Any]) -> Order:
     )
     asked = Order(model.legacy, mode, seconds, size(model.legacy, mode, ratio), units)
     leading = found.get("first_frame") or (found.get("image") if kind == "motion-control" else None)
-    return of_picture(leading[0], asked) if leading else asked
+    return of_picture(leading[0], asked, at_most=_MAX_PICTURE) if leading else asked
 
 
 def _contents(body: Mapping[str, Any], model: NewModel) -> dict[str, list[Any]]:
@@ -130,7 +132,7 @@ def _contents(body: Mapping[str, Any], model: NewModel) -> dict[str, list[Any]]:
             text(model.prompt)(f"{where}.text", item.get("text"))
             value = item["text"]
         elif kind in _PICTURES:
-            fields.picture(f"{where}.url", item.get("url"))
+            fields.picture_size(item.get("url"), _MAX_PICTURE)
             value = item["url"]
         elif kind in _VIDEOS:
             link(f"{where}.url", item.get("url"))
@@ -144,7 +146,7 @@ def _contents(body: Mapping[str, Any], model: NewModel) -> dict[str, list[Any]]:
     return found
 
 
-def _check_contents(kind: str, model: NewModel, found: Mapping[str, list[Any]], resolution: str, sound: bool) -> None:
+def _check_contents(kind: str, model: NewModel, found: Mapping[str, list[Any]], resolution: str, audio: str) -> None:
     if kind == "image-to-video":
         if "first_frame" not in found:
             raise wrong("contents must hold a first_frame")
@@ -153,11 +155,13 @@ def _check_contents(kind: str, model: NewModel, found: Mapping[str, list[Any]], 
     elif kind == "motion-control" and not ({"image", "video"} <= found.keys()):
         raise wrong("contents must hold an image and a video")
     elif kind == "omni-video":
-        if "base_video" in found and (sound or {"first_frame", "last_frame"} & found.keys()):
+        if "base_video" in found and (audio == "native" or {"first_frame", "last_frame"} & found.keys()):
             raise wrong("base_video can not be used with frames or native audio")
-        if "feature_video" in found and sound:
+        if "feature_video" in found and audio != "off":
             raise wrong("feature_video is only supported with settings.audio off")
     if len(found.get("voice", ())) > 2:
         raise wrong("contents: at most 2 voices are supported")
+    if "voice" in found and audio == "off":
+        raise wrong("contents: voice is not supported with settings.audio off")
     if len(found.get("element", ())) > (1 if kind == "motion-control" else 3):
         raise wrong("contents: too many elements")

@@ -52,7 +52,6 @@ FIXED: Final = {
     "/v1/videos/lip-sync": 0.5,
     "/v1/videos/advanced-lip-sync": 0.5,
     "/v1/videos/identify-face": 0.05,
-    "/v1/videos/video-extend": 2.0,
     "/v1/videos/effects": 2.0,
     "/v1/videos/image-recognize": 0.1,
     "/v1/audio/text-to-audio": 0.25,
@@ -75,14 +74,24 @@ def video(model: str, mode: str, seconds: float, *, sound: bool = False, more: b
     return _PER_CLIP.get((model, mode), 2.0) * max(1, round(seconds / 5))
 
 
+def elements(mode: str, seconds: float) -> float:
+    """Units of a video in which elements are edited."""
+    return (5.0 if mode == PRO else 3.0) * max(1, round(seconds / 5))
+
+
+def extension(model: str, mode: str) -> float:
+    """Units of an extension of a video that this model made."""
+    return 3.5 if mode == PRO else 1.0 if model == "kling-v1" else 2.0
+
+
 def motion(model: str, mode: str, seconds: float) -> float:
     """Units of a video that follows another one's motion."""
     return round(seconds * _MOTION_PER_SECOND[model, mode], 4)
 
 
-def image(model: str, resolution: str, count: int, *, from_image: bool = False) -> float:
-    """Image units of `count` pictures."""
+def image(model: str, resolution: str, count: int, *, inputs: int = 0) -> float:
+    """Image units of `count` pictures, made from none, one or several (2) others."""
     each = _IMAGES.get(model)
     if each is None:
         return (16.0 if resolution == "4k" else 8.0) * count
-    return each * (2 if from_image and each > 1 else 1) * count
+    return each * (2**inputs if each > 1 else 1) * count

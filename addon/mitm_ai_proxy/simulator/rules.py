@@ -12,7 +12,7 @@ from typing import Any, Final
 from . import fields, prices
 from .errors import wrong
 from .faults import PIXELS
-from .fields import Check, each, flag, items, link, media, number, picture, text, whole, word
+from .fields import Check, demand, each, flag, items, link, media, number, picture, text, whole, word
 from .models import DEFAULT_MODEL, NO_MODE, PRO, STD, UHD, VIDEO_MODELS, VideoModel, size
 
 BAD_SHAPE: Final = "The resolution or the aspect ratio of the input image is invalid"
@@ -61,7 +61,7 @@ _VIDEO: Final[Mapping[str, Check]] = {
     "negative_prompt": text(2500),
     "multi_shot": flag,
     "shot_type": word("customize", "intelligence"),
-    "multi_prompt": items(1, 6, _SHOT, "prompt"),
+    "multi_prompt": items(1, 6, _SHOT, "prompt duration"),
     "sound": word("on", "off"),
     "voice_list": items(0, 2, {"voice_id": text(200)}, "voice_id"),
     "cfg_scale": number(0, 1),
@@ -142,7 +142,7 @@ def omni_video(body: Mapping[str, Any]) -> Order:
     if len(images) + len(body.get("element_list") or []) > (4 if videos else 7):
         raise wrong("The number of images and elements exceeds the limit")
     edits = any(item.get("refer_type", "base") == "base" for item in videos)
-    seconds = str(body.get("duration") or "5")
+    seconds = "5" if edits else str(body.get("duration") or "5")
     if not edits:
         if seconds not in [str(length) for length in range(3, 11 if is_o1 else 16)]:
             raise fields.invalid("duration", seconds)
@@ -184,7 +184,17 @@ def motion_control(body: Mapping[str, Any]) -> Order:
 
 
 def multi_image2video(body: Mapping[str, Any]) -> Order:
-    """POST /v1/videos/multi-image2video and POST /v1/videos/multi-elements, which only kling-v1-6 has."""
+    """POST /v1/videos/multi-image2video, which only kling-v1-6 has."""
+    return _multi(body, "prompt", "image_list")
+
+
+def multi_elements(body: Mapping[str, Any]) -> Order:
+    """POST /v1/videos/multi-elements, which only kling-v1-6 has."""
+    order = _multi(body, "prompt", "session_id", "edit_mode")
+    return replace(order, units=prices.elements(order.mode, order.seconds))
+
+
+def _multi(body: Mapping[str, Any], *needed: str) -> Order:
     known: dict[str, Check] = {
         **COMMON,
         "prompt": text(2500),
@@ -196,8 +206,7 @@ def multi_image2video(body: Mapping[str, Any]) -> Order:
         "session_id": text(200),
         "edit_mode": word("addition", "swap", "removal"),
     }
-    needed = ("session_id", "edit_mode") if "session_id" in body else ("image_list",)
-    _check(body, known, "prompt", *needed)
+    _check(body, known, *needed)
     name = body.get("model_name") or "kling-v1-6"
     if name != "kling-v1-6":
         raise wrong("model is not supported")
@@ -213,7 +222,10 @@ def fixed(
 
     def rule(body: Mapping[str, Any]) -> Order:
         _check(body, {**COMMON, **known}, *needed)
-        return Order(model or path.rpartition("/")[2], STD, seconds, units=prices.FIXED.get(path, 0.0), pack=pack)
+        count = body.get("n") or 1 if "n" in known else 1
+        units = prices.FIXED.get(path, 0.0) * count
+        name = model or path.rpartition("/")[2]
+        return Order(name, STD, seconds, units=units, pack=pack, slots=count, count=count)
 
     return rule
 
@@ -225,6 +237,31 @@ def avatar(body: Mapping[str, Any]) -> Order:
     mode = body.get("mode") or STD
     order = Order("avatar", mode, 5, size("avatar", mode, (16, 9)), prices.video("avatar", mode, 5))
     return of_picture(body["image"], order)
+
+
+def lip_sync(body: Mapping[str, Any]) -> Order:
+    """POST /v1/videos/lip-sync."""
+    known: dict[str, Check] = {
+        "mode": word("text2video", "audio2video"),
+        "video_id": text(200),
+        "video_url": link,
+        "text": text(120),
+        "voice_id": text(200),
+        "voice_language": word("zh", "en"),
+        "voice_speed": number(0.8, 2.0),
+        "audio_type": word("file", "url"),
+        "audio_file": media,
+        "audio_url": link,
+    }
+    _check(body, {**COMMON, "input": each("input", known, "mode video_id|video_url")}, "input")
+    asked = body["input"]
+    if asked["mode"] == "audio2video":
+        demand(asked, "audio_file|audio_url", where="input.")
+    else:
+        demand(asked, "text", where="input.")
+        if not asked.get("voice_id") or not asked.get("voice_language"):
+            raise wrong("Voice language not found")
+    return Order("lip-sync", STD, 5, units=prices.FIXED["/v1/videos/lip-sync"])
 
 
 def effects(body: Mapping[str, Any]) -> Order:
@@ -244,11 +281,13 @@ def image(*names: str, default: str, known: Mapping[str, Check], needed: tuple[s
         name = body.get("model_name") or default
         if name not in names:
             raise wrong("model is not supported")
-        count, resolution = body.get("n") or 1, str(body.get("resolution") or "1k")
+        count = body.get("n") or 1
+        resolution = str(body.get("resolution") or "1k") if "resolution" in known else "1k"
         short = {"1k": 1024, "2k": 2048, "4k": 4096}[resolution]
         wide, high = RATIOS.get(body.get("aspect_ratio") or "16:9", (1, 1))
         scale = short / max(wide, high)
-        units = prices.image(name, resolution, count, from_image="image" in body)
+        inputs = 2 if "subject_image_list" in known else 1 if body.get("image") is not None else 0
+        units = prices.image(name, resolution, count, inputs=inputs)
         shape, is_retired = (round(wide * scale), round(high * scale)), name in _RETIRED_IMAGE_MODELS
         order = Order(name, "", 0, shape, units, "image", count, count, retired=is_retired)
         return order if body.get("image") is None else of_picture(body["image"], order, keep_size=True)
@@ -257,13 +296,7 @@ def image(*names: str, default: str, known: Mapping[str, Check], needed: tuple[s
 
 
 def _check(body: Mapping[str, Any], known: Mapping[str, Check], *needed: str) -> None:
-    for names in needed:
-        choice = names.split("|")
-        given = [name for name in choice if body.get(name) not in (None, "")]
-        if not given:
-            raise wrong(f"{' or '.join(choice)} can not be null")
-        if len(given) > 1:
-            raise wrong(f"Only one of {' and '.join(choice)} can be used")
+    demand(body, *needed)
     for name, check in known.items():
         if body.get(name) is not None:
             check(name, body[name])
@@ -325,8 +358,6 @@ def _features(body: Mapping[str, Any], name: str, model: VideoModel, mode: str, 
             raise wrong("voice_list and element_list can not be used together")
     if body.get("element_list") and not model.elements:
         raise wrong("element_list is not supported by the current model")
-    if body.get("cfg_scale") is not None and not model.cfg_scale:
-        raise wrong("cfg_scale is not supported by the current model")
 
 
 def _camera(body: Mapping[str, Any]) -> None:
@@ -351,9 +382,9 @@ def _video(body: Mapping[str, Any], name: str, mode: str, seconds: str, ratio: t
     return Order(name, mode, length, size(name, mode, ratio), units, retired=VIDEO_MODELS[name].retired)
 
 
-def of_picture(value: Any, order: Order, *, keep_size: bool = False) -> Order:
+def of_picture(value: Any, order: Order, *, keep_size: bool = False, at_most: int = fields.MAX_PICTURE) -> Order:
     """The order with the shape of its picture, or doomed where Kling finds out later that it will not do."""
-    found = fields.picture_size(value)
+    found = fields.picture_size(value, at_most)
     if found is None:
         return order
     doomed = ""

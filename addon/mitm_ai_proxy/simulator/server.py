@@ -15,12 +15,10 @@ if TYPE_CHECKING:
 
 
 class _Quiet(WSGIRequestHandler):
-    """Keeps connections open, as Kling's servers do, and logs nothing."""
-
-    protocol_version = "HTTP/1.1"
+    """Logs nothing."""
 
     def log(self, type: str, message: str, *args: object) -> None:
-        """Nothing: a request holds a credential, and a link is one."""
+        """A request holds a credential, and a link is one."""
 
 
 class _Cutting:
@@ -47,15 +45,14 @@ class _Cutting:
 
 def make(simulator: Simulator, host: str, port: int) -> BaseWSGIServer:
     """A server that listens already; serve_forever() answers, each connection in a thread. Raises OSError."""
-    listener = socket.create_server(
-        (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
-    )
-    # With a socket of its own, werkzeug does not end the process where the port is taken.
-    return make_server(
-        host,
-        listener.getsockname()[1],
-        _Cutting(simulator),
-        threaded=True,
-        request_handler=_Quiet,
-        fd=listener.detach(),
-    )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With a socket of its own, which it copies, werkzeug does not end the process where the port is taken.
+    with socket.create_server((host, port), family=family, backlog=128) as listener:
+        return make_server(
+            host,
+            listener.getsockname()[1],
+            _Cutting(simulator),
+            threaded=True,
+            request_handler=_Quiet,
+            fd=listener.fileno(),
+        )
