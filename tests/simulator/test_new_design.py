@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
 import math
-import struct
-import zlib
 from collections.abc import Container, Iterator
 from typing import Any
 
@@ -16,10 +13,8 @@ import pytest
 from mitm_ai_proxy.simulator import new_design
 from mitm_ai_proxy.simulator.errors import KlingError
 from mitm_ai_proxy.simulator.rules import Order
+from tests.simulator.creates import MEGABYTE, URL, VIDEO_URL, bare, png, refusal, some
 
-URL = "https://a.test/a.png"
-VIDEO_URL = "https://a.test/a.mp4"
-MEGABYTE = 1024 * 1024
 TEXT, IMAGE, OMNI, MOTION = "text-to-video", "image-to-video", "omni-video", "motion-control"
 PROMPT = {"type": "prompt", "text": "a"}
 FIRST = {"type": "first_frame", "url": URL}
@@ -31,31 +26,13 @@ FEATURE = {"type": "feature_video", "url": VIDEO_URL}
 MOVE = [{"type": "image", "url": URL}, {"type": "video", "url": VIDEO_URL}]
 
 
-def _any(*values: Any) -> tuple[Any, ...]:
-    """Values of all types, for a table."""
-    return values
-
-
-def _png(width: int, height: int) -> bytes:
-    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
 def _order(path: str, body: Any) -> Order:
     kind, _, name = path.partition("/")
     return new_design.order(kind, name, body)
 
 
 def _refusal(path: str, body: Any) -> str:
-    """The message of a create that has to be refused with 1201."""
-    with pytest.raises(KlingError) as caught:
-        _order(path, body)
-    assert (caught.value.code, caught.value.status) == (1201, 400)
-    return caught.value.message
+    return refusal(_order, path, body)
 
 
 # path | legacy name | resolutions | durations | native audio at | both frames at
@@ -87,9 +64,9 @@ def test_a_model_takes_what_the_table_says_and_nothing_else(path: str) -> None:
     kind = path.partition("/")[0]
     frames = {TEXT: ["first"], MOTION: ["first"]}.get(kind, [*FRAMES])
     # How long a motion control may be, and what an audio does where there is no such field, is not documented.
-    lengths = _any(None, 5, 10) if kind == MOTION else _any(None, 1, 2, 3, 5, 7, 10, 11, 15, 16, 99, "5", 5.5, True)
-    sounds = _any(None, "off", "original") if kind == MOTION else _any(None, "off", "native", "bogus")
-    sounds = _any(None, "off") if native == "no field" else sounds
+    lengths = some(None, 5, 10) if kind == MOTION else some(None, 1, 2, 3, 5, 7, 10, 11, 15, 16, 99, "5", 5.5, True)
+    sounds = some(None, "off", "original") if kind == MOTION else some(None, "off", "native", "bogus")
+    sounds = some(None, "off") if native == "no field" else sounds
     wrong = []
     for resolution, length, sound, frame in itertools.product(
         (None, "720p", "1080p", "4k", "9000p", "std", 720), lengths, sounds, frames
@@ -346,7 +323,7 @@ def test_a_size_follows_from_the_resolution_and_the_aspect_ratio(
 def test_the_first_frame_gives_the_shape_or_dooms_the_task(
     picture: tuple[int, int], size: tuple[int, int], doomed: str
 ) -> None:
-    frame = {"type": "first_frame", "url": _base64(_png(*picture))}
+    frame = {"type": "first_frame", "url": bare(png(*picture))}
     for path in ("image-to-video/kling-3.0", "omni-video/kling-3.0-omni", "image-to-video/kling-3.0-turbo"):
         order = _order(path, {"contents": [PROMPT, frame]})
         assert (order.size, order.doomed) == (size, doomed)
@@ -358,7 +335,7 @@ def test_the_first_frame_gives_the_shape_or_dooms_the_task(
     ("size", "is_taken"), [(11 * MEGABYTE, True), (50 * MEGABYTE, True), (50 * MEGABYTE + 1, False)]
 )
 def test_a_picture_has_fifty_megabytes_at_most(size: int, is_taken: bool) -> None:
-    body = {"contents": [{"type": "first_frame", "url": _base64(_png(300, 300).ljust(size, b"\0"))}]}
+    body = {"contents": [{"type": "first_frame", "url": bare(png(300, 300).ljust(size, b"\0"))}]}
 
     if is_taken:
         assert _order("image-to-video/kling-3.0", body).doomed == ""
@@ -368,7 +345,7 @@ def test_a_picture_has_fifty_megabytes_at_most(size: int, is_taken: bool) -> Non
 
 # Hostile values
 
-HOSTILE = _any(
+HOSTILE = some(
     *(None, True, False, 0, -1, 1.5, 10**400, -(10**400), math.nan, math.inf, -math.inf),
     *("", "x", "\ud800", "\0", "http://[", "http://\ud800", "https://a.test:x/", "AAAA", "x" * 20_000, "٣"),
     *([], [None], [[]], [{}], ["x"] * 3, {}, {"a": []}, {"type": []}, {"mode": {}}),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
 import math
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,23 +14,11 @@ import pytest
 from mitm_ai_proxy.simulator.endpoints import ENDPOINTS
 from mitm_ai_proxy.simulator.errors import KlingError
 from mitm_ai_proxy.simulator.rules import Order
+from tests.simulator.creates import MEGABYTE, URL, VIDEO_URL, bare, png, refusal, some
 
 TEXT, IMAGE = "/v1/videos/text2video", "/v1/videos/image2video"
 OMNI, MOTION = "/v1/videos/omni-video", "/v1/videos/motion-control"
 MULTI_IMAGE, MULTI_ELEMENTS = "/v1/videos/multi-image2video", "/v1/videos/multi-elements"
-URL = "https://a.test/a.png"
-VIDEO_URL = "https://a.test/a.mp4"
-MEGABYTE = 1024 * 1024
-
-
-def _any(*values: Any) -> tuple[Any, ...]:
-    """Values of all types, for a table."""
-    return values
-
-
-def _png(width: int, height: int) -> bytes:
-    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
 
 
 def _jpeg(width: int, height: int) -> bytes:
@@ -40,20 +26,12 @@ def _jpeg(width: int, height: int) -> bytes:
     return b"\xff\xd8\xff\xc0" + frame + b"\xff\xd9"
 
 
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
 def _order(path: str, body: Any) -> Order:
     return ENDPOINTS[path].rule(body)
 
 
 def _refusal(path: str, body: Any) -> str:
-    """The message of a create that has to be refused with 1201."""
-    with pytest.raises(KlingError) as caught:
-        _order(path, body)
-    assert (caught.value.code, caught.value.status) == (1201, 400)
-    return caught.value.message
+    return refusal(_order, path, body)
 
 
 # The capability map
@@ -366,25 +344,25 @@ def test_an_image2video_takes_no_notice_of_an_aspect_ratio(ratio: Any) -> None:
 @pytest.mark.parametrize(
     ("data", "doomed"),
     [
-        (_png(300, 300), ""),
+        (png(300, 300), ""),
         (_jpeg(300, 300), ""),
-        (_png(750, 300), ""),
-        (_png(300, 750), ""),
-        (_png(299, 400), "Image pixel is invalid"),
+        (png(750, 300), ""),
+        (png(300, 750), ""),
+        (png(299, 400), "Image pixel is invalid"),
         (_jpeg(400, 299), "Image pixel is invalid"),
-        (_png(10, 10), "Image pixel is invalid"),
-        (_png(751, 300), "resolution or"),
+        (png(10, 10), "Image pixel is invalid"),
+        (png(751, 300), "resolution or"),
         (_jpeg(300, 751), "resolution or"),
     ],
 )
 def test_a_picture_of_a_wrong_size_is_taken_and_fails_later(data: bytes, doomed: str) -> None:
     for path, body in (
-        (IMAGE, {"model_name": "kling-v3", "image": _base64(data)}),
-        (IMAGE, {**V1_6, "mode": "pro", "image": None, "image_tail": _base64(data)}),
-        (MOTION, {**BODIES[MOTION][0], "image_url": _base64(data)}),
-        (OMNI, {"prompt": "a", "image_list": [{"image_url": _base64(data), "type": "first_frame"}]}),
-        ("/v1/videos/avatar/image2video", {"image": _base64(data), "audio_id": "1"}),
-        ("/v1/images/generations", {"prompt": "a", "image": _base64(data)}),
+        (IMAGE, {"model_name": "kling-v3", "image": bare(data)}),
+        (IMAGE, {**V1_6, "mode": "pro", "image": None, "image_tail": bare(data)}),
+        (MOTION, {**BODIES[MOTION][0], "image_url": bare(data)}),
+        (OMNI, {"prompt": "a", "image_list": [{"image_url": bare(data), "type": "first_frame"}]}),
+        ("/v1/videos/avatar/image2video", {"image": bare(data), "audio_id": "1"}),
+        ("/v1/images/generations", {"prompt": "a", "image": bare(data)}),
     ):
         found = _order(path, body).doomed
 
@@ -392,7 +370,7 @@ def test_a_picture_of_a_wrong_size_is_taken_and_fails_later(data: bytes, doomed:
         assert doomed in found
 
 
-PICTURE = _base64(_png(300, 300))
+PICTURE = bare(png(300, 300))
 
 
 @pytest.mark.parametrize(
@@ -404,11 +382,11 @@ PICTURE = _base64(_png(300, 300))
         ("ftp://a.test/a.png", "File is not in a valid base64 format"),
         ("é" * 8, "File is not in a valid base64 format"),
         (PICTURE[:-1], "File is not in a valid base64 format"),
-        (_base64(b"GIF89a" + bytes(100)), ""),
-        (_base64(b"RIFF0000WEBPVP8 " + bytes(100)), ""),
-        (_base64(_png(300, 300)[:10]), ""),
-        (_base64(_jpeg(300, 300)[:6]), ""),
-        (_base64(_png(300, 300).ljust(10 * MEGABYTE + 1, b"\0")), ""),
+        (bare(b"GIF89a" + bytes(100)), ""),
+        (bare(b"RIFF0000WEBPVP8 " + bytes(100)), ""),
+        (bare(png(300, 300)[:10]), ""),
+        (bare(_jpeg(300, 300)[:6]), ""),
+        (bare(png(300, 300).ljust(10 * MEGABYTE + 1, b"\0")), ""),
     ],
     ids=[*"png-prefix jpeg-prefix file ftp letters cut gif webp half-a-png half-a-jpeg too-big".split()],
 )
@@ -421,7 +399,7 @@ def test_what_is_no_jpeg_or_png_of_ten_megabytes_is_refused(field: str, value: s
 
 
 def test_a_picture_of_just_ten_megabytes_is_taken() -> None:
-    assert _order(IMAGE, {**V1_5, "image": _base64(_png(300, 300).ljust(10 * MEGABYTE, b"\0"))}).doomed == ""
+    assert _order(IMAGE, {**V1_5, "image": bare(png(300, 300).ljust(10 * MEGABYTE, b"\0"))}).doomed == ""
 
 
 @pytest.mark.parametrize("url", ["http://localhost/none", "https://a.test/a.gif", "HTTPS://A.TEST/a?b=c#d"])
@@ -485,13 +463,13 @@ def test_a_size_follows_from_the_mode_and_the_aspect_ratio(
 def test_an_image2video_has_the_shape_of_its_picture(
     model: str, mode: str, picture: tuple[int, int], size: tuple[int, int]
 ) -> None:
-    for make in (_png, _jpeg):
-        body = {"model_name": model, "mode": mode, "image": _base64(make(*picture)), "aspect_ratio": "1:1"}
+    for make in (png, _jpeg):
+        body = {"model_name": model, "mode": mode, "image": bare(make(*picture)), "aspect_ratio": "1:1"}
         assert _order(IMAGE, body).size == size
 
 
 def test_with_both_frames_the_first_one_gives_the_shape() -> None:
-    first, last = _base64(_png(900, 600)), _base64(_png(600, 900))
+    first, last = bare(png(900, 600)), bare(png(600, 900))
 
     assert _order(IMAGE, {"model_name": "kling-v3", "image": first, "image_tail": last}).size == (1080, 720)
     assert _order(IMAGE, {**V1_6, "mode": "pro", "image": None, "image_tail": last}).size == (1080, 1620)
@@ -577,7 +555,7 @@ def test_an_omni_video_is_pro_of_o1_unless_it_says_otherwise(
     assert (order.model, order.mode, order.seconds, order.retired) == (model, mode, seconds, False)
 
 
-@pytest.mark.parametrize("duration", _any("99", "abc", "-5", 2.5, [1], {"a": 1}, math.inf))
+@pytest.mark.parametrize("duration", some("99", "abc", "-5", 2.5, [1], {"a": 1}, math.inf))
 def test_an_omni_video_that_edits_takes_no_notice_of_a_duration(duration: Any) -> None:
     assert _order(OMNI, {**BASE, "duration": duration}) == _order(OMNI, BASE)
 
@@ -587,8 +565,8 @@ def test_an_omni_video_that_edits_takes_no_notice_of_a_duration(duration: Any) -
     [
         ({**V3_OMNI, "aspect_ratio": "9:16"}, (1080, 1920)),
         ({**V3_OMNI, "aspect_ratio": "1:1", "mode": "4k"}, (2160, 2160)),
-        ({**O1, "image_list": [{"image_url": _base64(_png(400, 600)), "type": "first_frame"}]}, (1080, 1620)),
-        ({**O1, "image_list": [{"image_url": _base64(_png(400, 600))}]}, (1920, 1080)),
+        ({**O1, "image_list": [{"image_url": bare(png(400, 600)), "type": "first_frame"}]}, (1080, 1620)),
+        ({**O1, "image_list": [{"image_url": bare(png(400, 600))}]}, (1920, 1080)),
     ],
 )
 def test_an_omni_video_has_the_shape_of_its_first_frame_only(body: dict[str, Any], size: tuple[int, int]) -> None:
@@ -903,7 +881,7 @@ def test_pictures_are_of_the_other_pack_and_take_a_slot_each(path: str, more: di
 
 # Hostile values
 
-HOSTILE = _any(
+HOSTILE = some(
     *(None, True, False, 0, -1, 1.5, 10**400, -(10**400), math.nan, math.inf, -math.inf),
     *("", "x", "\ud800", "\0", "http://[", "http://\ud800", "https://a.test:x/", "AAAA", "x" * 20_000, "٣"),
     *([], [None], [[]], [{}], ["x"] * 3, {}, {"a": []}, {"type": []}, {"mode": {}}),
