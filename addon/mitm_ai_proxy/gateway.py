@@ -63,13 +63,14 @@ class Gateway:
     """mitm-ai-proxy as mitmproxy sees it."""
 
     name = "ai_proxy"
+    addons: list[object]
+    """Addons behind this one; where there are none, not even an empty list: mitmproxy looks into it at each hook."""
 
     def __init__(self) -> None:
         self.settings: Settings | None = None
         self._path = Path()
         self._signature: tuple[int, ...] | None = None
         self.simulation: Simulation | None = None
-        self.addons: list[object] = []
         self._streams = True
         self._guard = Guard(self.takes)
         self._watcher: asyncio.Task[None] | None = None
