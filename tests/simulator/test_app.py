@@ -19,7 +19,13 @@ from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Se
 from mitm_ai_proxy.targets import Origin
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-PICTURE = base64.b64encode(png.make(400, 600, ["A"], "a")).decode()
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+PICTURE = _base64(png.make(400, 600, ["A"], "a"))
 LINK = "https://example.com/a.mp4"
 TEXT = {"model_name": "kling-v3", "prompt": "a cat", "duration": "3"}
 
@@ -67,6 +73,7 @@ def kling() -> Kling:
     return Kling()
 
 
+M4A = b"\0\0\0\x18ftypM4A "
 TIMES = {"sound_start_time": 0, "sound_end_time": 900, "sound_insert_time": 0}
 FACE = {"face_id": "0", "audio_id": "1", **TIMES}
 VOICE = {"voice_id": "AOT", "voice_language": "en"}
@@ -177,7 +184,7 @@ def test_the_states_of_a_task_are_kling_s(kling: Kling) -> None:
 
 
 def test_a_failed_task_says_so_in_its_own_message_only(kling: Kling) -> None:
-    small = base64.b64encode(png.make(200, 400, ["A"], "a")).decode()
+    small = _base64(png.make(200, 400, ["A"], "a"))
     task_id = kling.data("POST", "/v1/videos/image2video", {"model_name": "kling-v3", "image": small})["task_id"]
     kling.time += 2
     task = kling.data("GET", f"/v1/videos/image2video/{task_id}")
@@ -342,6 +349,10 @@ LIP_SYNC = {"mode": "text2video", "video_url": LINK, "text": "a", **VOICE}
             "face_choose[0].audio_id or face_choose[0].sound_file can not be null",
         ),
         ("lip-sync", {"input": {**LIP_SYNC, "video_url": None, "video_id": "1"}}, "From video not found by id: 1"),
+        ("lip-sync", {"input": {**LIP_SYNC, "voice_id": "oversea_female1"}}, "Voice id not found"),
+        ("avatar/image2video", {"image": PICTURE, "sound_file": _base64(M4A)}, "Audio format is invalid"),
+        ("avatar/image2video", {"image": PICTURE, "sound_file": _base64(b"\xff\xf1AAC")}, "Audio format is invalid"),
+        ("avatar/image2video", {"image": PICTURE, "sound_file": "data:,"}, "File is not in a valid base64 format"),
     ],
 )
 def test_a_lip_sync_needs_a_video_a_voice_and_its_times(
@@ -576,6 +587,8 @@ def test_calls_that_make_no_task_answer_at_once(kling: Kling) -> None:
         ("/v1/audio/tts", {**SPEECH, "text": "a" * 1001}),
         ("/v1/audio/tts", {**SPEECH, "voice_language": "de"}),
         ("/v1/audio/tts", {**SPEECH, "text": 5}),
+        ("/v1/audio/tts", {**SPEECH, "voice_id": "829826751244537879"}),
+        ("/v1/audio/tts", {**SPEECH, "voice_speed": 3}),
         ("/v1/videos/identify-face", {}),
         ("/v1/videos/identify-face", {"video_id": "1", "video_url": LINK}),
         ("/v1/videos/identify-face", {"video_id": "1"}),

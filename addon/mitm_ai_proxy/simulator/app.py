@@ -28,7 +28,7 @@ from .callbacks import Callbacks
 from .endpoints import ENDPOINTS, Endpoint
 from .errors import KlingError, wrong
 from .faults import NONE, Fault
-from .fields import each, link, picture, text, word
+from .fields import each, link, number, picture, text, voice, word
 from .links import FOLDER, Links
 from .media import audio, png, video
 from .settings import Settings
@@ -270,7 +270,12 @@ class Simulator:
 
     def _speech(self) -> Response:
         body = _body(request)
-        known = {"text": text(1000, 1), "voice_id": text(200), "voice_language": word("zh", "en")}
+        known = {
+            "text": text(1000, 1),
+            "voice_id": voice,
+            "voice_language": word("zh", "en"),
+            "voice_speed": number(0.8, 2),
+        }
         for name in ("text", "voice_id"):
             if not body.get(name):
                 raise wrong(f"{name} can not be null")

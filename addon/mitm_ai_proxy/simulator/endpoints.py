@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from . import rules
-from .fields import each, items, link, media, number, picture, text, whole, word
+from .fields import each, items, link, number, picture, sound, text, whole, word
 from .rules import Rule
 
 VIDEO, IMAGE, AUDIO, VIDEO_AND_AUDIO, ELEMENT, VOICE, SHOTS = (
@@ -35,7 +35,7 @@ _EFFECT_SOUND: Final = {"sound_effect_prompt": text(200), "bgm_prompt": text(200
 _FACE: Final = {
     "face_id": text(100, 1),
     "audio_id": text(200),
-    "sound_file": media,
+    "sound_file": sound,
     "sound_start_time": number(0, 1e7),
     "sound_end_time": number(0, 1e7),
     "sound_insert_time": number(0, 1e7),

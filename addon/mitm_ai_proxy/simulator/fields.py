@@ -16,6 +16,7 @@ Check = Callable[[str, Any], None]
 """Refuses a value that is there, by its name; raises KlingError."""
 
 MAX_PICTURE: Final = 10 * 1024 * 1024
+_REFUSED_VOICES: Final = frozenset({"oversea_female1", "commercial_lady_en_f-v1", "reader_en_m-v1"})
 NO_BASE64: Final = "File is not in a valid base64 format"
 
 
@@ -114,9 +115,18 @@ def demand(body: Mapping[str, Any], *needed: str, where: str = "") -> None:
             raise wrong(f"Only one of {' and '.join(where + name for name in choice)} can be used")
 
 
-def media(_: str, value: Any) -> None:
-    """A file, by its URL or in base64; a `data:` URL is refused."""
-    content(value)
+def sound(_: str, value: Any) -> None:
+    """A sound, by its URL or in base64. M4A and AAC are refused, though the documentation takes them."""
+    data = content(value)
+    if data is not None and (data[4:8] == b"ftyp" or data[:2] in (b"\xff\xf1", b"\xff\xf9")):
+        raise wrong("Audio format is invalid")
+
+
+def voice(_: str, value: Any) -> None:
+    """The id of a voice. Not all are known, but some that are copied from elsewhere, and the presets' numbers, fail."""
+    text(200, 1)("voice_id", value)
+    if value in _REFUSED_VOICES or value.isdecimal():
+        raise wrong("Voice id not found")
 
 
 def whole(at_least: int, at_most: int) -> Check:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from . import fields, prices
 from .errors import wrong
 from .faults import PIXELS
-from .fields import Check, demand, each, flag, items, link, media, number, picture, text, whole, word
+from .fields import Check, demand, each, flag, items, link, number, picture, sound, text, voice, whole, word
 from .models import DEFAULT_MODEL, NO_MODE, PRO, STD, UHD, VIDEO_MODELS, VideoModel, size
 
 BAD_SHAPE: Final = "The resolution or the aspect ratio of the input image is invalid"
@@ -232,7 +232,7 @@ def fixed(
 
 def avatar(body: Mapping[str, Any]) -> Order:
     """POST /v1/videos/avatar/image2video."""
-    known: dict[str, Check] = {"image": picture, "audio_id": text(200), "sound_file": media, "prompt": text(2500)}
+    known: dict[str, Check] = {"image": picture, "audio_id": text(200), "sound_file": sound, "prompt": text(2500)}
     _check(body, {**COMMON, **known, "mode": word(STD, PRO)}, "image", "audio_id|sound_file")
     mode = body.get("mode") or STD
     order = Order("avatar", mode, 5, size("avatar", mode, (16, 9)), prices.video("avatar", mode, 5))
@@ -246,11 +246,11 @@ def lip_sync(body: Mapping[str, Any]) -> Order:
         "video_id": text(200),
         "video_url": link,
         "text": text(120),
-        "voice_id": text(200),
+        "voice_id": voice,
         "voice_language": word("zh", "en"),
         "voice_speed": number(0.8, 2.0),
         "audio_type": word("file", "url"),
-        "audio_file": media,
+        "audio_file": sound,
         "audio_url": link,
     }
     _check(body, {**COMMON, "input": each("input", known, "mode video_id|video_url")}, "input")
