@@ -16,7 +16,7 @@ import mitmproxy.tools.dump
 import mitmproxy.tools.main  # noqa: F401
 
 # What other commands need and a proxied request does not.
-ELSEWHERE = {"__main__", "cli", "demo", "pytest_plugin", "simulation", "simulator", "view"}
+ELSEWHERE = {"__main__", "cassette", "cli", "demo", "pytest_plugin", "simulation", "simulator", "view"}
 
 
 def main() -> None:

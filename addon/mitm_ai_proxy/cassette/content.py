@@ -1,0 +1,119 @@
+"""A body as fields that can be compared: JSON, forms in pairs and in parts, pictures, and bytes that are none of these.
+
+Which fields count, and what a difference is worth, is decided in match.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+from urllib.parse import parse_qsl
+
+from . import forms, json_text, links
+from .json_text import Path
+from .sensitive import normal
+
+PICTURES: Final = frozenset(
+    """
+    image images image_tail image_url image_list input_reference subject_image scene_image style_image human_image
+    cloth_image face_image frontal_image element_frontal_image static_mask mask dynamic_masks first_frame last_frame
+    reference_image reference_images sound_file audio_file
+    """.split()
+)
+"""Names of members that hold a file in base64, however short."""
+LONG_BASE64: Final = 200
+"""Characters. A string that is so long and is base64 is a file, whatever it is called."""
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
+_DATA_URL = re.compile(r"(?i)data:[^,]{0,200};base64,")
+_BLANK = re.compile(r"\s+")
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"RIFF")
+
+
+class Field(NamedTuple):
+    """A value of a body, in a spelling that all equal ones have, and the way to it."""
+
+    path: Path
+    value: str
+
+
+def fields(body: bytes, content_type: str) -> list[Field]:
+    """What a body says. A field of a form is like a member of JSON that is a string, a picture like its base64."""
+    if not body:
+        return []
+    found = forms.parts(body, content_type)
+    if found is not None:
+        return [_part(part, body[part.start : part.end]) for part in found]
+    try:
+        document = body.decode()
+    except UnicodeDecodeError:
+        return [Field((), data(body))]
+    if forms.is_urlencoded(content_type):
+        pairs = parse_qsl(document, keep_blank_values=True, errors="surrogateescape")
+        return [Field((name,), _string((name,), value)) for name, value in pairs]
+    if json_text.is_valid(document):
+        return list(_members(document))
+    return [Field((), data(body))]
+
+
+def text(value: str) -> str:
+    """A text as a value."""
+    return json.dumps(value, ensure_ascii=any("\ud800" <= character <= "\udfff" for character in value))
+
+
+def data(value: bytes) -> str:
+    """Bytes as a value."""
+    return f"{len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()[:32]}"
+
+
+def _members(document: str) -> Iterator[Field]:
+    for part in json_text.parts(document):
+        if part.is_key:
+            continue
+        token = document[part.start : part.end]
+        if token[0] == '"':
+            yield Field(part.path, _string(part.path, json_text.string(token)))
+        elif token[0] in "{[":
+            yield Field(part.path, f"{token[0]}{token[-1]}")
+        else:
+            yield Field(part.path, json_text.number(token))
+
+
+def _part(part: forms.Part, value: bytes) -> Field:
+    path = (part.name,)
+    if part.filename is None:
+        try:
+            return Field(path, _string(path, value.decode()))
+        except UnicodeDecodeError:
+            return Field(path, data(value))
+    # What a picture is called says nothing about it, and base64 has no file name.
+    if normal(part.name) in PICTURES or value.startswith(_MAGIC):
+        return Field(path, data(value))
+    return Field(path, f"{data(value)}, file {text(part.filename)}")
+
+
+def _string(path: Path, value: str) -> str:
+    if links.is_link(value):
+        return text(links.unsigned(value))
+    name = next((step for step in reversed(path) if isinstance(step, str)), "")
+    decoded = _decoded(value, 1 if normal(name) in PICTURES else LONG_BASE64)
+    return text(value) if decoded is None else data(decoded)
+
+
+def _decoded(value: str, shortest: int) -> bytes | None:
+    """The bytes that a text of at least so many characters is the base64 or data URL of."""
+    start = _DATA_URL.match(value)
+    if start is None and len(value) < shortest:
+        return None
+    bare = _BLANK.sub("", value[start.end() if start else 0 :]).rstrip("=")
+    if not _BASE64.fullmatch(bare) or (not start and re.search(r"\S\s+\S", value) and "\n" not in value):
+        return None
+    try:
+        return base64.b64decode(bare.replace("-", "+").replace("_", "/") + "=" * (-len(bare) % 4), validate=True)
+    except binascii.Error:
+        return None

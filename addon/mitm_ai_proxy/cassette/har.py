@@ -1,0 +1,406 @@
+"""Cassettes as files: HAR 1.2 for browsers and mitmproxy, with own fields so that every entry comes back exactly.
+
+What an entry holds is in entry.py, bodies that are long or no text in bodies.py; nothing is matched or scrubbed here.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import re
+import string
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote
+
+import msgspec
+from msgspec import UNSET, UnsetType, field
+
+from .bodies import BodyFiles, CassetteError, replace
+from .entry import Chunk, Entry, Headers, Request, Response, header
+
+__all__ = ["FORMAT", "INLINE", "CassetteError", "Writer", "read", "tidy", "write"]
+
+FORMAT: Final = 1
+INLINE: Final = 64 * 1024
+"""Bytes of a text that stands in the cassette itself; a longer one is a file."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_HALF_PAIR = re.compile(r"[\ud800-\udfff]")
+_COMPLAINT = re.compile(r"(.*?)(?: - at `\$\.?(.*)`)?", re.DOTALL)
+_CLOSE = b"\n    ]"
+_MARGIN = b"\n      "
+
+
+# HAR 1.2 in its order. A person may take out of a cassette what has a default here.
+class _Field(msgspec.Struct, kw_only=True):
+    """A header, or a parameter of a query. What mitmproxy could not read stands in the own fields only."""
+
+    name: str
+    value: str
+    exact_name: str | UnsetType = field(default=UNSET, name="_name")
+    exact_value: str | UnsetType = field(default=UNSET, name="_value")
+
+
+class _Body(msgspec.Struct, kw_only=True, rename="camel"):
+    size: int | UnsetType = UNSET
+    mime_type: str = ""
+    text: str
+    encoding: str | UnsetType = UNSET
+    file: str | UnsetType = field(default=UNSET, name="_file")
+
+
+class _Request(msgspec.Struct, kw_only=True, rename="camel"):
+    method: str
+    url: str
+    exact_url: str | UnsetType = field(default=UNSET, name="_url")
+    http_version: str = "HTTP/1.1"
+    cookies: list[Any] = []
+    headers: list[_Field]
+    query_string: list[_Field] = []
+    post_data: _Body | UnsetType = UNSET
+    headers_size: int = -1
+    body_size: int = -1
+
+
+class _Response(msgspec.Struct, kw_only=True, rename="camel"):
+    status: int
+    status_text: str = ""
+    http_version: str = "HTTP/1.1"
+    cookies: list[Any] = []
+    headers: list[_Field]
+    content: _Body
+    redirect_url: str = field(default="", name="redirectURL")
+    headers_size: int = -1
+    body_size: int = -1
+
+
+class _Timings(msgspec.Struct):
+    send: float = 0
+    wait: float = 0
+    receive: float = 0
+
+
+class _Entry(msgspec.Struct, kw_only=True, rename="camel"):
+    started_date_time: str
+    started: float | UnsetType = field(default=UNSET, name="_started")
+    time: float
+    request: _Request
+    answered: bool | UnsetType = field(default=UNSET, name="_answered")
+    response: _Response
+    cache: dict[str, Any] = {}
+    timings: _Timings = field(default_factory=_Timings)
+    notes: tuple[str, ...] | UnsetType = field(default=UNSET, name="_notes")
+    units: float | UnsetType = field(default=UNSET, name="_units")
+    chunks: tuple[Chunk, ...] | UnsetType = field(default=UNSET, name="_chunks")
+
+
+class _Log(msgspec.Struct):
+    format: int | UnsetType = field(default=UNSET, name="_format")
+    entries: Any = UNSET
+
+
+class _Document(msgspec.Struct):
+    log: _Log
+
+
+class _Repeated:
+    """Stands in the place of an object that has a key twice, so that it is found to be no object."""
+
+
+def read(path: Path) -> list[Entry]:
+    """The entries of a cassette, as they were written. Raises CassetteError."""
+    bodies = BodyFiles(path)
+    return [_Reader(path, number, bodies).entry(item) for number, item in enumerate(_items(path), 1)]
+
+
+def write(path: Path, entries: Sequence[Entry]) -> None:
+    """Write a cassette anew, the files of its bodies before it. Raises CassetteError."""
+    Writer(path, entries).save()
+
+
+def tidy(path: Path) -> list[Path]:
+    """Remove the files beside a cassette that no entry of it names any more; returns them. Raises CassetteError."""
+    bodies = BodyFiles(path)
+    entries = [_Reader(path, number, bodies).checked(item) for number, item in enumerate(_items(path), 1)]
+    held = [body for entry in entries for body in (entry.request.post_data, entry.response.content)]
+    return bodies.remove_all_but({body.file for body in held if body and body.file})
+
+
+class Writer:
+    """A cassette that grows. What an entry is in JSON is made once; a write that failed is made up for by the next."""
+
+    def __init__(self, path: Path, entries: Sequence[Entry] = ()) -> None:
+        self._path = path
+        self._bodies = BodyFiles(path)
+        self._before, _, self._after = _frame().rpartition(b"[]")
+        self._texts: list[bytes] = []
+        for entry in entries:
+            self._append(entry)
+
+    def add(self, entry: Entry) -> None:
+        """Write the cassette with one entry more."""
+        self._append(entry)
+        self.save()
+
+    def save(self) -> None:
+        """Write the cassette with all entries, which needs no add() where there is none to add."""
+        self._bodies.save()
+        texts = b",".join(self._texts)
+        replace(self._path, (self._before, b"[", texts, _CLOSE if texts else b"]", self._after))
+
+    def _append(self, entry: Entry) -> None:
+        try:
+            self._texts.append(_MARGIN + _encode(entry, self._bodies).replace(b"\n", _MARGIN))
+        except (ValueError, OverflowError):
+            place = f"entry {len(self._texts) + 1}"
+            raise CassetteError(f"{self._path}: {place}: has a number that no cassette can hold") from None
+
+
+def _frame() -> bytes:
+    """The cassette without entries."""
+    try:
+        version = importlib.metadata.version("mitm-ai-proxy")
+    except importlib.metadata.PackageNotFoundError:
+        version = "0"
+    creator = {"name": "mitm-ai-proxy", "version": version}
+    return _json({"log": {"version": "1.2", "creator": creator, "_format": FORMAT, "pages": [], "entries": []}}) + b"\n"
+
+
+def _json(value: Any) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    indented = msgspec.json.format(text.encode("utf-8", "surrogatepass"), indent=2)
+    # Python's way to write half a surrogate pair is JSON's.
+    return indented.decode("utf-8", "surrogatepass").encode("utf-8", "backslashreplace")
+
+
+def _encode(entry: Entry, bodies: BodyFiles) -> bytes:
+    response = entry.response or Response(0)
+    exact = round(entry.started * 1000)
+    started = (_EPOCH + timedelta(milliseconds=exact)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    receive = min(response.chunks[-1].milliseconds, entry.milliseconds) if response.chunks else 0
+    return _json(
+        msgspec.to_builtins(
+            _Entry(
+                started_date_time=started,
+                started=UNSET if exact / 1000 == entry.started else entry.started,
+                time=entry.milliseconds,
+                request=_encode_request(entry.request, bodies),
+                answered=UNSET if entry.response else False,
+                response=_encode_response(response, bodies),
+                timings=_Timings(wait=entry.milliseconds - receive, receive=receive),
+                notes=entry.notes or UNSET,
+                units=UNSET if entry.units is None else entry.units,
+                chunks=response.chunks or UNSET,
+            )
+        )
+    )
+
+
+def _encode_request(request: Request, bodies: BodyFiles) -> _Request:
+    query = request.url.partition("#")[0].partition("?")[2]
+    # mitmproxy refuses a whole HAR for one URL that is not in ASCII.
+    url = quote(_readable(request.url), safe=string.punctuation)
+    return _Request(
+        method=request.method,
+        url=url,
+        exact_url=_unless(request.url, url),
+        headers=_encode_headers(request.headers),
+        query_string=[
+            _Field(name=_readable(name), value=_readable(value))
+            for name, value in parse_qsl(query, keep_blank_values=True)
+        ],
+        post_data=_encode_body(request.headers, request.body, bodies) if request.body else UNSET,
+        body_size=_sent_size(request.headers, request.body),
+    )
+
+
+def _encode_response(response: Response, bodies: BodyFiles) -> _Response:
+    content = _encode_body(response.headers, response.body, bodies)
+    content.size = len(response.body)
+    return _Response(
+        status=response.status,
+        status_text=response.reason,
+        headers=_encode_headers(response.headers),
+        content=content,
+        redirect_url=_readable(header(response.headers, "location")),
+        body_size=_sent_size(response.headers, response.body),
+    )
+
+
+def _encode_headers(headers: Headers) -> list[_Field]:
+    fields = []
+    for exact_name, exact_value in headers:
+        name, value = _readable(exact_name), _readable(exact_value)
+        exact = {"exact_name": _unless(exact_name, name), "exact_value": _unless(exact_value, value)}
+        fields.append(_Field(name=name, value=value, **exact))
+    return fields
+
+
+def _encode_body(headers: Headers, body: bytes, bodies: BodyFiles) -> _Body:
+    kind = _readable(header(headers, "content-type"))
+    text = _text(body)
+    if text is None:
+        return _Body(mime_type=kind, text="", file=bodies.add(body, kind))
+    return _Body(mime_type=kind, text=text)
+
+
+def _text(body: bytes) -> str | None:
+    """The body as text when it is one and short."""
+    if len(body) > INLINE:
+        return None
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if _CONTROL.search(text) else text
+
+
+def _sent_size(headers: Headers, body: bytes) -> int:
+    """HAR asks for the bytes on the wire, which are not known of a body that was compressed there."""
+    return -1 if header(headers, "content-encoding") else len(body)
+
+
+def _readable(text: str) -> str:
+    """The text for other readers: mitmproxy refuses a whole HAR for half a surrogate pair in one header."""
+    return text if text.isascii() else _HALF_PAIR.sub("\ufffd", text)
+
+
+def _unless(exact: str, shown: str) -> str | UnsetType:
+    return UNSET if exact == shown else exact
+
+
+def _items(path: Path) -> list[Any]:
+    """The entries of the file, not looked at yet."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise CassetteError(f"{path}: there is no such cassette") from None
+    except OSError as error:
+        raise CassetteError(f"{path}: could not be read ({error.strerror})") from error
+    parsed = _parse(path, content)
+    if not isinstance(parsed, (dict, _Repeated)):
+        raise CassetteError(f"{path}: is not a JSON object")
+    try:
+        log = msgspec.convert(parsed, _Document).log
+    except msgspec.ValidationError as error:
+        raise _complaint(path, "", error) from None
+    if log.format is UNSET:
+        problem = "was not written by mitm-ai-proxy (log._format is missing); only its own cassettes can be replayed"
+        raise CassetteError(f"{path}: {problem}")
+    if log.format > FORMAT:
+        problem = f"was written by a newer mitm-ai-proxy (format {log.format}); this one reads {FORMAT}"
+        raise CassetteError(f"{path}: {problem}")
+    if log.format < 1:
+        raise CassetteError(f"{path}: log._format: there is no format {log.format}")
+    if not isinstance(log.entries, list):
+        raise CassetteError(f"{path}: log.entries: is not an array")
+    return log.entries
+
+
+def _parse(path: Path, content: bytes) -> Any:
+    try:
+        return json.loads(content.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise CassetteError(f"{path}: is not UTF-8 (byte {error.start})") from None
+    except json.JSONDecodeError as error:
+        cut = not error.doc[error.pos :].strip() or error.msg.startswith("Unterminated")
+        problem = f"is not valid JSON ({'it ends too early' if cut else error.msg})"
+        raise CassetteError(f"{path}: line {error.lineno}, column {error.colno}: {problem}") from None
+    except RecursionError:
+        raise CassetteError(f"{path}: is nested too deeply") from None
+    except ValueError:
+        raise CassetteError(f"{path}: has a number that is none in JSON, or is far too long") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Repeated:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else _Repeated()
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(word)
+
+
+def _complaint(path: Path, entry: str, error: msgspec.ValidationError) -> CassetteError:
+    """What msgspec says, which names types and keys but no values."""
+    found = _COMPLAINT.fullmatch(str(error))
+    assert found
+    problem = "has a key more than once" if _Repeated.__name__ in found[1] else found[1][:1].lower() + found[1][1:]
+    return CassetteError(": ".join(filter(None, (str(path), entry, found[2], problem))))
+
+
+class _Reader:
+    """One entry of a cassette, made from its JSON."""
+
+    def __init__(self, path: Path, number: int, bodies: BodyFiles) -> None:
+        self._path = path
+        self._place = f"entry {number}"
+        self._bodies = bodies
+
+    def entry(self, item: Any) -> Entry:
+        found = self.checked(item)
+        request = found.request
+        return Entry(
+            self._started(found),
+            found.time,
+            Request(
+                request.method,
+                request.url if request.exact_url is UNSET else request.exact_url,
+                _decode_headers(request.headers),
+                self._body(request.post_data, "request.postData") if request.post_data else b"",
+            ),
+            self._response(found),
+            found.notes or (),
+            None if found.units is UNSET else found.units,
+        )
+
+    def checked(self, item: Any) -> _Entry:
+        try:
+            return msgspec.convert(item, _Entry)
+        except msgspec.ValidationError as error:
+            raise _complaint(self._path, self._place, error) from None
+
+    def _response(self, found: _Entry) -> Response | None:
+        if found.answered is False:
+            return None
+        response = found.response
+        body = self._body(response.content, "response.content")
+        headers = _decode_headers(response.headers)
+        return Response(response.status, response.status_text, headers, body, found.chunks or ())
+
+    def _started(self, found: _Entry) -> float:
+        if found.started is not UNSET:
+            return found.started
+        try:
+            return (datetime.fromisoformat(found.started_date_time) - _EPOCH) / timedelta(seconds=1)
+        except (ValueError, TypeError):
+            raise self._error("startedDateTime", "is not a date and time with a zone, as ISO 8601 has it") from None
+
+    def _body(self, body: _Body, place: str) -> bytes:
+        if body.encoding:
+            raise self._error(f"{place}.encoding", "is not known: a body is plain text, or a file named by _file")
+        if body.file is UNSET:
+            try:
+                return body.text.encode()
+            except UnicodeEncodeError:
+                raise self._error(f"{place}.text", "has half of a surrogate pair") from None
+        if body.text:
+            raise self._error(place, "has both text and _file")
+        return self._bodies.load(body.file, f"{self._place}: {place}._file")
+
+    def _error(self, place: str, problem: str) -> CassetteError:
+        return CassetteError(f"{self._path}: {self._place}: {place}: {problem}")
+
+
+def _decode_headers(fields: list[_Field]) -> Headers:
+    return tuple(
+        (
+            field.name if field.exact_name is UNSET else field.exact_name,
+            field.value if field.exact_value is UNSET else field.exact_value,
+        )
+        for field in fields
+    )

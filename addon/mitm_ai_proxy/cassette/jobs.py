@@ -1,0 +1,165 @@
+"""Jobs in a recording: the names that they have, who asks for them, and the states that they went through.
+
+Which request gets which state now is decided in player.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+
+from . import json_text
+from .entry import Entry, Request, Response
+from .json_text import Path
+
+IDS: Final[tuple[tuple[Path, Path | None], ...]] = (
+    (("data", "task_id"), None),
+    (("data", "id"), ("data", "status")),
+    (("task_id",), None),
+    (("id",), ("status",)),
+    (("request_id",), ("status_url",)),
+)
+"""Where an answer names a job, and what has to stand beside it: Kling, OpenAI and others, fal."""
+EXTERNAL: Final[tuple[Path, ...]] = (("external_task_id",), ("options", "external_task_id"))
+"""Where a create has the client's own name for the job."""
+STATUSES: Final = frozenset("task_status status state".split())
+"""Members that say what has become of a job."""
+PARAMETERS: Final = {"external_task_ids": "task_ids"}
+"""Parameters that take the client's names, and which takes the provider's in their place."""
+LISTS: Final = ("/tasks",)
+"""Ends of paths where a POST reads."""
+
+# A member that differs between two answers of the same state.
+_PASSING = re.compile(r"request_id|.*time.*|.*_at|progress", re.IGNORECASE)
+
+
+class Scalars(NamedTuple):
+    """The scalars of a JSON body by their paths, and those of them that are states; both empty for any other body."""
+
+    values: dict[Path, str]
+    statuses: tuple[tuple[Path, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a job was for a while: the entries that say so, and since when."""
+
+    since: float
+    entries: tuple[int, ...]
+    is_error: bool
+
+
+def scalars(body: bytes) -> Scalars:
+    """What stands in a JSON body."""
+    text = _text(body)
+    if not json_text.is_container(text):
+        return Scalars({}, ())
+    values: dict[Path, str] = {}
+    for part in json_text.parts(text):
+        if not part.is_key:
+            token = text[part.start : part.end]
+            values[part.path] = json_text.string(token) if token[0] == '"' else token
+    statuses = tuple((path, value) for path, value in values.items() if path and path[-1] in STATUSES)
+    return Scalars(values, statuses)
+
+
+def task_id(response: Response | None) -> str:
+    """The id of the job that an answer names; "" for none."""
+    if response is None or not 200 <= response.status < 300:
+        return ""
+    values = scalars(response.body).values
+    for path, beside in IDS:
+        if values.get(path) and (beside is None or beside in values):
+            return values[path]
+    return ""
+
+
+def external_id(request: Request) -> str:
+    """The client's own name for the job that a request creates; "" for none."""
+    if request.method != "POST" or b"external_task_id" not in request.body:
+        return ""
+    values = scalars(request.body).values
+    return next((values[path] for path in EXTERNAL if values.get(path)), "")
+
+
+def names_in(request: Request) -> frozenset[str]:
+    """All words of a request that could be names of jobs: of a GET or HEAD in its URL, of a POST in its body."""
+    parts = _split(request.url)
+    if request.method == "POST":
+        is_read = parts is not None and parts.path.endswith(LISTS)
+        return frozenset(json_text.strings(_text(request.body))) if is_read else frozenset()
+    if request.method not in ("GET", "HEAD") or parts is None:
+        return frozenset()
+    found = {unquote(segment) for segment in parts.path.split("/")}
+    for _, value in parse_qsl(parts.query):
+        found.update(value.split(","))
+    return frozenset(found - {""})
+
+
+def renamed(request: Request, names: dict[str, str], parameters: dict[str, str]) -> Request:
+    """The request with other names of jobs in its URL, and other parameters that take them."""
+    parts = _split(request.url)
+    if parts is None or not names:
+        return request
+    segments = [
+        quote(names[name], safe="") if (name := unquote(word)) in names else word for word in parts.path.split("/")
+    ]
+    query = parts.query
+    if not names.keys().isdisjoint(names_in(request)):
+        pairs = [
+            (parameters.get(key, key), ",".join(names.get(name, name) for name in value.split(",")))
+            for key, value in parse_qsl(query, keep_blank_values=True)
+        ]
+        query = urlencode(pairs)
+    url = urlunsplit((parts.scheme, parts.netloc, "/".join(segments), query, ""))
+    return Request(request.method, url, request.headers, request.body)
+
+
+def states(indexes: Iterable[int], entries: Sequence[Entry]) -> list[State]:
+    """The recorded answers to equal reads as states: equal ones in a row are one, an error is always one of its own."""
+    found: list[State] = []
+    before: object = None
+    for index in indexes:
+        entry = entries[index]
+        is_error = _is_error(entry.response)
+        says = _says(entry.response)
+        if found and not is_error and not found[-1].is_error and says == before:
+            found[-1] = State(found[-1].since, (*found[-1].entries, index), False)
+        else:
+            found.append(State(entry.started, (index,), is_error))
+        before = says
+    return found
+
+
+def _is_error(response: Response | None) -> bool:
+    return response is None or response.status == 429 or response.status >= 500
+
+
+def _says(response: Response | None) -> object:
+    """What is equal for two answers of the same state."""
+    if response is None:
+        return None
+    found = scalars(response.body)
+    if found.statuses:
+        return response.status, found.statuses
+    if found.values:
+        kept = tuple(item for item in found.values.items() if not (item[0] and _PASSING.fullmatch(str(item[0][-1]))))
+        return response.status, kept
+    return response.status, response.body
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return ""

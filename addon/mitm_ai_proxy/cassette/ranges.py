@@ -1,0 +1,65 @@
+"""Parts of a recorded file: what a Range request gets when the whole was recorded (RFC 9110, section 14), and HEAD.
+
+Which file answers a request is decided in player.py.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from .entry import Headers, Response, header
+
+_RANGE = re.compile(r"\s*(?:([0-9]{1,18})\s*-\s*([0-9]{0,18})|-\s*([0-9]{1,18}))\s*")
+_CONTENT_RANGE = re.compile(r"(?i)bytes\s+0-([0-9]{1,18})/([0-9]{1,18})")
+_REPLACED: Final = frozenset(("content-length", "content-range", "transfer-encoding"))
+
+
+def is_whole(response: Response) -> bool:
+    """Whether an answer holds a whole file, be it that a range asked for all of it."""
+    if response.status != 206:
+        return response.status == 200
+    found = _CONTENT_RANGE.fullmatch(header(response.headers, "content-range").strip())
+    return found is not None and int(found[1]) + 1 == int(found[2]) == len(response.body)
+
+
+def part(response: Response, request_headers: Headers) -> Response:
+    """What a GET with these headers gets of a whole file; several ranges at once get all of it."""
+    size = len(response.body)
+    unit, equals, asked = header(request_headers, "range").partition("=")
+    found = _RANGE.fullmatch(asked) if equals and unit.strip().lower() == "bytes" else None
+    if not found or not _is_current(response, header(request_headers, "if-range").strip()):
+        return _made(response, 200, "OK", response.body, "") if response.status == 206 else response
+    first, last, suffix = found.groups()
+    if suffix is not None:
+        start, end = max(size - int(suffix), 0), size
+    else:
+        start, end = int(first), min(int(last) + 1, size) if last else size
+        if last and int(last) < start:
+            return response
+    if start >= size or end <= start:
+        return _made(response, 416, "Range Not Satisfiable", b"", f"bytes */{size}")
+    return _made(response, 206, "Partial Content", response.body[start:end], f"bytes {start}-{end - 1}/{size}")
+
+
+def head(response: Response) -> Response:
+    """What HEAD gets where GET got this: its header fields, with the length of the body that is left out."""
+    whole = _made(response, response.status, response.reason, response.body, "") if response.status == 200 else response
+    return replace(whole, body=b"", chunks=())
+
+
+def _is_current(response: Response, condition: str) -> bool:
+    """Whether an If-Range names the file that was recorded; a weak ETag never does."""
+    if not condition:
+        return True
+    names = (header(response.headers, "etag"), header(response.headers, "last-modified"))
+    return not condition.startswith("W/") and condition in names
+
+
+def _made(response: Response, status: int, reason: str, body: bytes, content_range: str) -> Response:
+    kept = [field for field in response.headers if field[0].lower() not in _REPLACED]
+    kept.append(("Content-Length", str(len(body))))
+    if content_range:
+        kept.append(("Content-Range", content_range))
+    return Response(status, reason, tuple(kept), body)

@@ -1,0 +1,120 @@
+"""What a secret is called and looks like: tables of names and shapes. Where one is looked for is elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+MARK: Final = "[scrubbed]"
+"""What stands in the place of a secret."""
+LINK_MARK: Final = "scrubbed"
+"""The same in URLs and forms, where brackets would have to be encoded."""
+MARKS: Final = (MARK, LINK_MARK)
+
+PROMPTS: Final = frozenset("prompt negative_prompt text sound_effect_prompt bgm_prompt revised_prompt".split())
+"""What the word `prompts` stands for."""
+ACCOUNTS: Final = frozenset(
+    """
+    user_id uid account_id account_name customer_id resource_pack_id resource_pack_name owned_by api_key_name
+    organization organization_id org_id openai_organization openai_project project_id
+    """.split()
+)
+"""What the word `accounts` stands for."""
+GROUPS: Final = {"prompts": PROMPTS, "accounts": ACCOUNTS}
+
+MIN_KNOWN: Final = 6
+"""Characters. A shorter key would be found in the midst of words."""
+_MIN_ENCODED: Final = 10
+_LONGEST_NAME: Final = 200
+
+# Behind the last underscore: `max_tokens`, `token_type`, `next_page_token` and `api_key_name` are none of these.
+_CREDENTIAL = re.compile(
+    r"""(?:x_)?token | (?:.*_)?(?:
+        api_?key | access_?key(?:_?id)? | private_?key | signing_?key | auth_?key | subscription_?key
+        | secret(?:_?key|_?token|_?access_?key)?
+        | (?:access|refresh|id|auth|api|session|security|bearer|csrf|xsrf|user|oauth2?|app|service|personal)_?token
+        | password | passwd | pwd | passphrase | signature | credentials? | authorization | cookies? | jwt | bearer
+    )""",
+    re.VERBOSE,
+)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_NO_NAME = re.compile(r"[^A-Za-z0-9]+")
+
+# Behind an escape of JSON or of a URL, a letter is no part of the word.
+_START = r"(?:(?<![\w\\-])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))"
+_SHAPES: Final = (
+    # JSON in base64url, signed or encrypted: three or five parts.
+    ("eyJ", re.compile(rf"{_START}eyJ[\w-]{{4,}}+(?:\.[\w-]*+){{2,4}}", re.ASCII), MARK),
+    ("sk-", re.compile(rf"{_START}sk-[\w-]{{12,}}", re.ASCII), MARK),
+    ("sk_", re.compile(rf"{_START}sk_(?:live|test)_\w{{8,}}", re.ASCII), MARK),
+    ("api-key-kling-", re.compile(r"api-key-kling-[\w-]+", re.ASCII), MARK),
+    ("AKIA", re.compile(r"(?<![A-Z0-9])AKIA[A-Z0-9]{12,}"), MARK),
+    ("ASIA", re.compile(r"(?<![A-Z0-9])ASIA[A-Z0-9]{16}(?![A-Z0-9])"), MARK),
+    ("AIza", re.compile(rf"{_START}AIza[\w-]{{30,}}", re.ASCII), MARK),
+    ("whsec_", re.compile(r"whsec_[A-Za-z0-9+/=_-]+"), MARK),
+    ("earer", re.compile(r"((?<![A-Za-z])Bearer(?:\s|%20|\+)+)[\w.~+/-]{6,}=*", re.ASCII), rf"\1{MARK}"),
+    # In small letters it is also a word of prompts.
+    (
+        "earer",
+        re.compile(r"((?<![A-Za-z])bearer(?:\s|%20|\+)+)(?=[A-Za-z_.~+/-]*[0-9])[\w.~+/-]{6,}=*", re.ASCII),
+        rf"\1{MARK}",
+    ),
+)
+_SCHEME = re.compile(r"(?i)(bearer|basic|digest|token|key|apikey|negotiate|aws4-hmac-sha256)\s+\S.*", re.DOTALL)
+
+
+def normal(name: str) -> str:
+    """A name in snake_case, whatever a header or another language makes of it."""
+    return _NO_NAME.sub("_", _CAMEL.sub("_", name[-_LONGEST_NAME:])).strip("_").lower()
+
+
+@functools.lru_cache(4096)
+def is_credential(name: str) -> bool:
+    """Whether a header, parameter or member of this name holds a credential."""
+    return _CREDENTIAL.fullmatch(normal(name)) is not None
+
+
+def authorization(value: str) -> str:
+    """The value of a header that holds a credential; the scheme stays."""
+    scheme = _SCHEME.fullmatch(value)
+    return f"{scheme[1]} {MARK}" if scheme else MARK
+
+
+def shapeless(text: str, mark: str) -> str:
+    """The text without what looks like a secret."""
+    for word, shape, replacement in _SHAPES:
+        if word in text:
+            text = shape.sub(replacement.replace(MARK, mark), text)
+    return text
+
+
+def spellings(known: Iterable[str]) -> tuple[str, ...]:
+    """The secrets and the ways they are encoded in text, the longest first."""
+    found: set[str] = set()
+    for secret in {text.strip() for text in known}:
+        if len(secret) < MIN_KNOWN or any(secret in mark for mark in MARKS):
+            continue
+        escaped = [json.dumps(secret, ensure_ascii=ascii)[1:-1] for ascii in (True, False)]
+        found |= {secret, *escaped, *(text.replace("/", "\\/") for text in escaped)}
+        for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
+            found |= {encoded, re.sub("%..", lambda code: code[0].lower(), encoded)}
+        found.update(_in_base64(secret.encode("utf-8", "surrogatepass")))
+    return tuple(sorted(found, key=lambda text: (-len(text), text)))
+
+
+def _in_base64(secret: bytes) -> Iterable[str]:
+    """What is the same in the base64 of every text that has the secret in it, for each place that it can start at."""
+    for before in range(3):
+        text = base64.b64encode(b"\0" * before + secret).decode().rstrip("=")
+        # A character at either end has bits of what stands beside the secret.
+        first = (before * 8 + 5) // 6
+        last = (before + len(secret)) * 8 // 6
+        whole = text[first:last]
+        if len(whole) >= _MIN_ENCODED:
+            yield whole
+            yield whole.replace("+", "-").replace("/", "_")
