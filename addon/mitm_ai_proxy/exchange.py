@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import enum
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from .clients import ANYBODY, Client
 from .targets import Origin
@@ -16,7 +18,7 @@ from .targets import Origin
 
 def plain(text: str) -> str:
     """The text as UTF-8 can hold it, without halves of surrogate pairs."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return text.encode("utf-8", "replace").decode()
 
 
 class Body(enum.Enum):
@@ -30,13 +32,15 @@ class Body(enum.Enum):
     """Hold until complete, then rewrite."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+_NO_HEADERS: Final[Mapping[str, str | None]] = MappingProxyType({})
+
+
+class Answer(NamedTuple):
     """An answer on its way back: its body without a Content-Encoding, and header fields to set (None: to remove)."""
 
     status: int
     body: bytes
-    headers: dict[str, str | None] = field(default_factory=dict)
+    headers: Mapping[str, str | None] = _NO_HEADERS
 
     @classmethod
     def json(cls, status: int, document: Any, headers: dict[str, str] | None = None) -> Answer:
@@ -71,4 +75,4 @@ class Exchange:
 
     def note(self, text: str) -> None:
         """Add one line that says what was changed and what caused it."""
-        self.notes.append(plain(text))
+        self.notes.append(text if text.isascii() else plain(text))

@@ -240,7 +240,7 @@ class Gateway:
         flight = Flight(exchange, self.settings.provider if self.settings else None)
         self._guard.flights[flow] = flight
         if self.simulation:
-            flight.client_origin = self.simulation.client_origin(flow)
+            flight.is_simulated, flight.client_origin = True, self.simulation.client_origin(flow)
         return flight
 
     def _route(self, flow: http.HTTPFlow, flight: Flight) -> None:
@@ -421,6 +421,8 @@ def _clear(flow: http.HTTPFlow, flight: Flight, provider: Provider, changes: dic
 
 
 def _decoded(message: http.Message, encoding: str) -> bytes:
+    if not encoding:
+        return message.raw_content or b""
     try:
         return content_encoding.decode(message.raw_content or b"", encoding, body_limit.LIMIT)
     except ValueError as error:

@@ -32,8 +32,8 @@ class Flight:
     """A flow that the gateway took: its exchange and provider, and how far it is.
 
     `ready`: everything has been rewritten, it may go out. `refused`: answered here. `failed`: our code raised on the
-    way back. All of them survive a reload of the script. `client_origin` is how the client reached us, for links in
-    simulated answers.
+    way back. All of them survive a reload of the script. `is_simulated`: it must not go out at all; `client_origin` is
+    then how the client reached us, for links in the answer.
     """
 
     exchange: Exchange
@@ -41,12 +41,8 @@ class Flight:
     ready: bool = False
     refused: bool = False
     failed: bool = False
+    is_simulated: bool = False
     client_origin: str = ""
-
-    @property
-    def is_simulated(self) -> bool:
-        """Whether this flow must not go out at all."""
-        return self.provider is not None and self.provider.config.simulated
 
 
 class Guard:
