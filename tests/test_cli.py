@@ -113,6 +113,22 @@ def test_without_a_credential_the_tool_simulates(
     assert sum("ai_simulate" in word for word in executed[0]) == 1
 
 
+def test_what_is_set_last_decides_whatever_its_spelling(
+    folder: Path, executed: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / HERE).write_text("provider: {type: kling}")
+
+    cli.main(["--set", "ai_simulate=false", "--set=ai_simulate=true"])
+    assert len(executed) == 1
+    assert cli.main(["--set=ai_simulate=true", "--set", "ai_simulate=false"]) == 1
+
+
+def test_the_demo_takes_no_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["demo", "--config", "other.yaml"])
+    assert "demo takes no configuration" in capsys.readouterr().err
+
+
 def test_with_a_credential_nothing_is_simulated(folder: Path, executed: list[list[str]]) -> None:
     (folder / HERE).write_text("provider: {type: kling, apiTokens: [t]}")
 

@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if rest and command not in TOOLS and command not in ("simulate", "demo"):
         parser.error(f"{command} does not take {' '.join(rest)}")
     if command == "demo":
+        if chosen.config:
+            parser.error("demo takes no configuration: it simulates")
         return _demo(parser, rest)
     if command == "script":
         print(script())
@@ -162,19 +164,18 @@ def _demo(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
 
 def _value(rest: Sequence[str], option: str) -> str | None:
     """What the arguments set one of mitmproxy's options to with `--set`, at last; None where they do not."""
-    values = [word.removeprefix("--set=") for word in rest if word.startswith("--set=")]
-    values += [value for word, value in itertools.pairwise(rest) if word == "--set"]
-    found = [value.partition("=")[2] for value in values if value.partition("=")[0] == option]
-    return found[-1].strip().lower() if found else None
+    settings = [
+        value if word == "--set" else word.removeprefix("--set=")
+        for word, value in itertools.pairwise([*rest, ""])
+        if word.startswith("--set")
+    ]
+    values = [value for name, equals, value in (text.partition("=") for text in settings) if equals and name == option]
+    return values[-1].strip().lower() if values else None
 
 
 def _gives(rest: Sequence[str], option: str, *flags: str) -> bool:
     """Whether the arguments set one of mitmproxy's options, by a flag or by `--set option=value`."""
-    by_name = any(
-        (word == "--set" and value.startswith(f"{option}=")) or word.startswith(f"--set={option}=")
-        for word, value in zip(rest, [*rest, ""][1:], strict=True)
-    )
-    return by_name or any(_is_option(word, *flags) for word in rest)
+    return _value(rest, option) is not None or any(_is_option(word, *flags) for word in rest)
 
 
 def _is_option(word: str, *names: str) -> bool:

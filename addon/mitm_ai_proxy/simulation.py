@@ -35,10 +35,10 @@ class Simulation:
         if flight is None or not flight.ready or not flight.is_simulated or not concerns(flow):
             return
         assert flight.provider is not None
-        environ = _environ(flow, flight.provider.config.provider_base_path)
         cuts: list[str] = []
-        environ |= {ORIGIN: flight.client_origin, CUT: cuts}
         try:
+            environ = _environ(flow, flight.provider.config.provider_base_path)
+            environ |= {ORIGIN: flight.client_origin, CUT: cuts}
             body, status, headers = await asyncio.to_thread(run_wsgi_app, self.simulator, environ, True)
         except Exception as error:
             logger.warning("ai-proxy: %s in the simulator; %s was stopped.", type(error).__name__, describe(flow))

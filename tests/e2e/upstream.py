@@ -11,12 +11,11 @@ import hmac
 import json
 import queue
 import ssl
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+
+from tests.e2e.http_server import Handler, Server
 
 CREATED = b'{"code":0,"message":"SUCCEED","request_id":"r-1","data":{"task_id":"831234567890123456","task_info":{}}}'
 
@@ -65,7 +64,7 @@ class Upstream:
         scheme = "https" if tls else "http"
         upstream = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Answering(Handler):
             protocol_version = "HTTP/1.1"
 
             def setup(self) -> None:
@@ -90,29 +89,7 @@ class Upstream:
 
             do_GET = do_POST = do_PUT = do_DELETE = do_OPTIONS = handle_any
 
-            def read_body(self) -> bytes:
-                if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-                    return self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                body = b""
-                while size := int(self.rfile.readline().split(b";")[0], 16):
-                    body += self.rfile.read(size)
-                    self.rfile.readline()
-                self.rfile.readline()
-                return body
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            request_queue_size = 128
-            daemon_threads = True
-
-            def handle_error(self, request: Any, client_address: Any) -> None:
-                # A proxy that was told to drop a connection does.
-                if not isinstance(sys.exception(), ConnectionError):
-                    super().handle_error(request, client_address)
-
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", 0), Answering)
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.port: int = self._server.server_address[1]

@@ -9,14 +9,14 @@ import itertools
 import json
 import re
 import socket
-import sys
 import threading
 import time
 import uuid
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.e2e.http_server import Handler, Server
 
 FAMILIES = ("text2video", "image2video", "video-extend", "omni-video")
 ELEMENTS = "advanced-custom-elements"
@@ -364,7 +364,7 @@ def _envelope(code: int, message: str, data: object = None) -> dict[str, Any]:
     return envelope if code else envelope | {"data": data}
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     protocol_version = "HTTP/1.1"
 
     def answer(self, status: int, body: bytes, content_type: str, *headers: tuple[str, str]) -> None:
@@ -378,38 +378,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.connection.shutdown(socket.SHUT_RDWR)
 
-    def read_body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        body = b""
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            body += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return body
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 128
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that was told to give up early does.
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-
-def _serve(respond: Any) -> _Server:
-    class Handler(_Handler):
+def _serve(respond: Any) -> Server:
+    class Answering(_Handler):
         def handle_any(self) -> None:
             lines = tuple(self.headers.items())
             respond(self, Received(self.command, self.path, lines, self.read_body(), time.monotonic()))
 
         do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = handle_any
 
-    server = _Server(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Answering)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     return server

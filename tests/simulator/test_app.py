@@ -632,6 +632,11 @@ def test_an_error_of_ours_is_kling_s_5000_and_quotes_nothing(
     assert "secret-text" not in caplog.text
 
 
+def test_a_call_that_makes_no_task_names_its_field_as_kling_does(kling: Kling) -> None:
+    answer = kling.error("POST", "/v1/audio/tts", {**SPEECH, "text": "a" * 1001})
+    assert answer == (400, 1201, "text: size must be between 1 and 1000")
+
+
 def test_links_have_the_public_address_where_one_is_set() -> None:
     kling = Kling(public_url=Origin("https", "videos.test", 443))
     task_id = kling.data("POST", "/v1/videos/text2video", TEXT)["task_id"]

@@ -105,6 +105,15 @@ def test_every_key_is_tried_with_wrong_values() -> None:
     assert set(BAD) == set(CONVERTERS)
 
 
+@pytest.mark.parametrize("key", ["accessKey", "secretKey", "apiKey"])
+def test_an_empty_credential_is_the_default(key: str, tmp_path: Path) -> None:
+    loaded, default = _load(f"simulator: {{{key}: '${{NOBODY:-}}'}}", tmp_path), Settings()
+
+    assert loaded.access_key == default.access_key
+    assert loaded.secret_key.reveal() == default.secret_key.reveal()
+    assert loaded.api_key.reveal() == default.api_key.reveal()
+
+
 def test_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"simulator\.sped: unknown key; did you mean speed\?"):
         _load("simulator: {sped: 1}", tmp_path)

@@ -144,7 +144,7 @@ def test_a_task_is_found_by_its_id_or_its_name_in_its_own_family_only() -> None:
 @pytest.mark.parametrize("body", [{"external_task_id": "mine"}, {"options": {"external_task_id": "mine"}}])
 def test_a_name_is_given_once_over_all_products_even_when_its_task_is_done(body: dict[str, Any]) -> None:
     kling = Kling()
-    kling.finish(kling.create(body=body))
+    kling.finish(kling.store.create(FAMILY, ORDER, body, is_new_design="options" in body))
 
     with pytest.raises(KlingError, match="External_task_id mine already exists") as refused:
         kling.store.create("/v1/images/generations", Order("kling-v3", pack="image"), {"external_task_id": "mine"})
@@ -223,6 +223,14 @@ def test_what_was_forgotten_stays_paid() -> None:
         kling.finish(kling.create())
 
     assert kling.store.remaining("video") == 70
+
+
+def test_of_a_create_only_what_is_shown_is_kept() -> None:
+    kling = Kling()
+    big = "A" * 10_000_000
+    task = kling.create(body={"prompt": "a cat", "image": big, "element_name": big, "callback_url": "http://a.test"})
+
+    assert task.body == {"prompt": "a cat", "callback_url": "http://a.test"}
 
 
 def test_where_no_task_is_done_the_oldest_is_forgotten() -> None:

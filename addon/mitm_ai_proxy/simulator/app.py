@@ -28,11 +28,12 @@ from .callbacks import Callbacks
 from .endpoints import ENDPOINTS, Endpoint
 from .errors import KlingError, wrong
 from .faults import NONE, Fault
-from .fields import each, link, number, picture, text, voice, word
+from .fields import Check, check, link, number, picture, text, voice, word
 from .links import FOLDER, Links
 from .media import audio, png, video
+from .models import VIDEO_MODELS
 from .settings import Settings
-from .tasks import SUCCEED, Clock, Store, Task
+from .tasks import SUCCEED, Clock, Store, Task, common
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -162,8 +163,7 @@ class Simulator:
         return self._accepted(self.store.create(f"/{kind}", order, body, g.fault, is_new_design=True))
 
     def _accepted(self, task: Task) -> Response:
-        options = task.body.get("options")
-        url = (options if isinstance(options, dict) else task.body).get("callback_url")
+        url = common(task.body, task.is_new_design).get("callback_url")
         if isinstance(url, str):
             origin = self._origin()
             # Each as the task was at its time, whenever it is sent.
@@ -188,7 +188,8 @@ class Simulator:
         if not isinstance(wanted, str):
             return None
         task = self._of_video(wanted)
-        if endpoint.path.endswith("/video-extend") and task.order.model not in ("kling-v1", "kling-v1-5", "kling-v1-6"):
+        model = VIDEO_MODELS.get(task.order.model)
+        if endpoint.path.endswith("/video-extend") and not (model and model.extends):
             raise wrong("video-extend is not supported by the model of the video")
         return task
 
@@ -270,16 +271,13 @@ class Simulator:
 
     def _speech(self) -> Response:
         body = _body(request)
-        known = {
+        known: dict[str, Check] = {
             "text": text(1000, 1),
             "voice_id": voice,
             "voice_language": word("zh", "en"),
             "voice_speed": number(0.8, 2),
         }
-        for name in ("text", "voice_id"):
-            if not body.get(name):
-                raise wrong(f"{name} can not be null")
-        each("", known)("body", body)
+        check(body, known, "text", "voice_id")
         self.store.pay("video", prices.FIXED["/v1/audio/tts"])
         seconds = max(1.0, len(body["text"]) / 15)
         task = self.store.instant("/v1/audio/tts", {"duration": seconds})
@@ -302,9 +300,7 @@ class Simulator:
 
     def _recognize(self) -> Response:
         body = _body(request)
-        if not body.get("image"):
-            raise wrong("image can not be null")
-        each("", {"image": picture})("body", body)
+        check(body, {"image": picture}, "image")
         self.store.pay("video", prices.FIXED["/v1/videos/image-recognize"])
         task = self.store.instant("/v1/videos/image-recognize", {})
         link_to = self._link_of(task)

@@ -115,6 +115,14 @@ def demand(body: Mapping[str, Any], *needed: str, where: str = "") -> None:
             raise wrong(f"Only one of {' and '.join(where + name for name in choice)} can be used")
 
 
+def check(body: Mapping[str, Any], known: Mapping[str, Check], *needed: str) -> None:
+    """Refuse a body that lacks a field (see demand()), or has one with a wrong value. Raises KlingError."""
+    demand(body, *needed)
+    for name, field in known.items():
+        if body.get(name) is not None:
+            field(name, body[name])
+
+
 def sound(_: str, value: Any) -> None:
     """A sound, by its URL or in base64. M4A and AAC are refused, though the documentation takes them."""
     data = content(value)

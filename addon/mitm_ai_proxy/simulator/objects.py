@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from .endpoints import AUDIO, ELEMENT, ENDPOINTS, IMAGE, SHOTS, VIDEO, VIDEO_AND_AUDIO, VOICE
 from .media import video
-from .tasks import FAILED, SUBMITTED, SUCCEED, Task
+from .tasks import FAILED, SUBMITTED, SUCCEED, Task, common
 
 Link = Callable[[str], str]
 """The link to a file, by its name."""
@@ -157,8 +157,7 @@ def _info(task: Task) -> dict[str, Any]:
 
 
 def _has_watermark(task: Task) -> bool:
-    options = task.body.get("options")
-    wanted = (options if isinstance(options, dict) else task.body).get("watermark_info")
+    wanted = common(task.body, task.is_new_design).get("watermark_info")
     return isinstance(wanted, dict) and wanted.get("enabled") is True
 
 

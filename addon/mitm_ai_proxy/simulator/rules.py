@@ -12,7 +12,7 @@ from typing import Any, Final
 from . import fields, prices
 from .errors import wrong
 from .faults import PIXELS
-from .fields import Check, demand, each, flag, items, link, number, picture, sound, text, voice, whole, word
+from .fields import Check, check, demand, each, flag, items, link, number, picture, sound, text, voice, whole, word
 from .models import DEFAULT_MODEL, NO_MODE, PRO, STD, UHD, VIDEO_MODELS, VideoModel, size
 
 BAD_SHAPE: Final = "The resolution or the aspect ratio of the input image is invalid"
@@ -75,7 +75,7 @@ _MASK: Final = {"mask": picture, "trajectories": items(2, 77, {"x": number(0, 1e
 
 def text2video(body: Mapping[str, Any]) -> Order:
     """POST /v1/videos/text2video."""
-    _check(body, {**_VIDEO, "aspect_ratio": word("16:9", "9:16", "1:1")})
+    check(body, {**_VIDEO, "aspect_ratio": word("16:9", "9:16", "1:1")})
     name, model = _model(body, "text")
     mode, seconds = _mode(body, model.text), _duration(body, model)
     _shots(body, model, seconds)
@@ -90,7 +90,7 @@ def text2video(body: Mapping[str, Any]) -> Order:
 def image2video(body: Mapping[str, Any]) -> Order:
     """POST /v1/videos/image2video."""
     pictures: Mapping[str, Check] = {"image": picture, "image_tail": picture, "static_mask": picture}
-    _check(body, {**_VIDEO, **pictures, "dynamic_masks": items(1, 6, _MASK, "mask")})
+    check(body, {**_VIDEO, **pictures, "dynamic_masks": items(1, 6, _MASK, "mask")})
     name, model = _model(body, "image")
     mode, seconds = _mode(body, model.image), _duration(body, model)
     first, tail = body.get("image"), body.get("image_tail")
@@ -130,7 +130,7 @@ def omni_video(body: Mapping[str, Any]) -> Order:
     ratio = word("16:9", "9:16", "1:1")
     lists = {"image_list": items(0, 7, image, "image_url"), "video_list": items(0, 1, video, "video_url")}
     element = {"element_list": items(0, 7, {"element_id": whole(0, 2**63)}, "element_id")}
-    _check(body, {**_VIDEO, **lists, **element, "aspect_ratio": ratio})
+    check(body, {**_VIDEO, **lists, **element, "aspect_ratio": ratio})
     name = body.get("model_name") or "kling-video-o1"
     if name not in ("kling-video-o1", "kling-v3-omni"):
         raise wrong("model is not supported")
@@ -172,7 +172,7 @@ def motion_control(body: Mapping[str, Any]) -> Order:
         "prompt": text(2500),
         "element_list": items(0, 1, {"element_id": whole(0, 2**63)}, "element_id"),
     }
-    _check(body, known, "image_url", "video_url", "character_orientation", "mode")
+    check(body, known, "image_url", "video_url", "character_orientation", "mode")
     name = body.get("model_name") or "kling-v2-6"
     if name not in ("kling-v2-6", "kling-v3"):
         raise wrong("model is not supported")
@@ -206,7 +206,7 @@ def _multi(body: Mapping[str, Any], *needed: str) -> Order:
         "session_id": text(200),
         "edit_mode": word("addition", "swap", "removal"),
     }
-    _check(body, known, *needed)
+    check(body, known, *needed)
     name = body.get("model_name") or "kling-v1-6"
     if name != "kling-v1-6":
         raise wrong("model is not supported")
@@ -221,7 +221,7 @@ def fixed(
     """A rule for an API whose price and result depend on nothing; `needed` may offer a choice: `video_id|video_url`."""
 
     def rule(body: Mapping[str, Any]) -> Order:
-        _check(body, {**COMMON, **known}, *needed)
+        check(body, {**COMMON, **known}, *needed)
         count = body.get("n") or 1 if "n" in known else 1
         units = prices.FIXED.get(path, 0.0) * count
         name = model or path.rpartition("/")[2]
@@ -233,7 +233,7 @@ def fixed(
 def avatar(body: Mapping[str, Any]) -> Order:
     """POST /v1/videos/avatar/image2video."""
     known: dict[str, Check] = {"image": picture, "audio_id": text(200), "sound_file": sound, "prompt": text(2500)}
-    _check(body, {**COMMON, **known, "mode": word(STD, PRO)}, "image", "audio_id|sound_file")
+    check(body, {**COMMON, **known, "mode": word(STD, PRO)}, "image", "audio_id|sound_file")
     mode = body.get("mode") or STD
     order = Order("avatar", mode, 5, size("avatar", mode, (16, 9)), prices.video("avatar", mode, 5))
     return of_picture(body["image"], order)
@@ -253,7 +253,7 @@ def lip_sync(body: Mapping[str, Any]) -> Order:
         "audio_file": sound,
         "audio_url": link,
     }
-    _check(body, {**COMMON, "input": each("input", known, "mode video_id|video_url")}, "input")
+    check(body, {**COMMON, "input": each("input", known, "mode video_id|video_url")}, "input")
     asked = body["input"]
     if asked["mode"] == "audio2video":
         demand(asked, "audio_file|audio_url", where="input.")
@@ -267,7 +267,7 @@ def lip_sync(body: Mapping[str, Any]) -> Order:
 def effects(body: Mapping[str, Any]) -> Order:
     """POST /v1/videos/effects."""
     inner = each("input", {"image": picture, "images": lambda _, value: _pictures(value)})
-    _check(body, {**COMMON, "effect_scene": text(100, 1), "input": inner}, "effect_scene", "input")
+    check(body, {**COMMON, "effect_scene": text(100, 1), "input": inner}, "effect_scene", "input")
     if not body["input"].get("image") and not body["input"].get("images"):
         raise wrong("input.image can not be null")
     return Order("effects", STD, 5, units=prices.FIXED["/v1/videos/effects"])
@@ -277,7 +277,7 @@ def image(*names: str, default: str, known: Mapping[str, Check], needed: tuple[s
     """A rule for pictures by one of these models."""
 
     def rule(body: Mapping[str, Any]) -> Order:
-        _check(body, {**COMMON, "prompt": text(2500), "n": whole(1, 9), **known}, *needed)
+        check(body, {**COMMON, "prompt": text(2500), "n": whole(1, 9), **known}, *needed)
         name = body.get("model_name") or default
         if name not in names:
             raise wrong("model is not supported")
@@ -293,13 +293,6 @@ def image(*names: str, default: str, known: Mapping[str, Check], needed: tuple[s
         return order if body.get("image") is None else of_picture(body["image"], order, keep_size=True)
 
     return rule
-
-
-def _check(body: Mapping[str, Any], known: Mapping[str, Check], *needed: str) -> None:
-    demand(body, *needed)
-    for name, check in known.items():
-        if body.get(name) is not None:
-            check(name, body[name])
 
 
 def _model(body: Mapping[str, Any], family: str) -> tuple[str, VideoModel]:

@@ -103,6 +103,11 @@ def _fault(value: Any) -> str:
     return text
 
 
+def _secret(value: Any) -> Secret | None:
+    text = config.to_credential(value)
+    return Secret(text) if text else None
+
+
 def _webhook_secret(value: Any) -> Secret:
     text = config.to_credential(value)
     try:
@@ -124,9 +129,10 @@ CONVERTERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "linkLifetime": _number(0, 1e9),
     "serveRetired": _flag,
     "fault": _fault,
-    "accessKey": config.to_credential,
-    "secretKey": lambda value: Secret(config.to_credential(value)),
-    "apiKey": lambda value: Secret(config.to_credential(value)),
+    # An empty one is the default: with none, nobody could ask.
+    "accessKey": lambda value: config.to_credential(value) or None,
+    "secretKey": _secret,
+    "apiKey": _secret,
     "webhookSecret": _webhook_secret,
     "callbackHosts": config.to_host_patterns,
     "publicUrl": config.to_origin,

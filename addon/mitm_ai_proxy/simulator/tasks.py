@@ -14,13 +14,17 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .errors import KlingError, wrong
-from .faults import NONE, Fault
+from .faults import NONE, PIXELS, Fault
 from .rules import Order
 from .settings import Settings
 
 Clock = Callable[[], float]
 
 SUBMITTED, PROCESSING, SUCCEED, FAILED = "submitted", "processing", "succeed", "failed"
+_KEPT: Final = frozenset(
+    "prompt duration watermark_info callback_url options element_name element_description voice_name".split()
+)
+_MAX_KEPT: Final = 5000
 NOTICED: Final = 1.6
 """Seconds after which Kling finds out that a picture which it accepted will not do."""
 FAR: Final = 10**9 * 1.0
@@ -50,7 +54,10 @@ _BY_PACK: Final = {"video": 300.0, "image": 28.0}
 
 @dataclass
 class Task:
-    """One task. `begins` and `ends` are when it leaves submitted and processing; `failure` is what it ends with."""
+    """One task. `begins` and `ends` are when it leaves submitted and processing; `failure` is what it ends with.
+
+    `body` has of the create's what results show.
+    """
 
     task_id: str
     family: str
@@ -81,12 +88,6 @@ class Task:
         """What the task costs once it is done; a failed one costs nothing."""
         return 0.0 if self.failure else self.order.units
 
-    @property
-    def prompt(self) -> str:
-        """What was asked for, as far as it is text."""
-        prompt = self.body.get("prompt")
-        return prompt if isinstance(prompt, str) else ""
-
 
 class Store:
     """All tasks of one account. Safe to use from several threads."""
@@ -111,7 +112,7 @@ class Store:
         with self._lock:
             now = self.now()
             self._settle(now)
-            external_id = _external_id(body)
+            external_id = str(common(body, is_new_design).get("external_task_id") or "")
             if external_id and external_id in self._external:
                 raise wrong(f"External_task_id {external_id} already exists")
             running = sum(
@@ -136,7 +137,7 @@ class Store:
         with self._lock:
             now = self.now()
             self._make_room()
-            task = Task(self.number(), family, Order("", seconds=5.0), body, now, now, now, settled=True)
+            task = Task(self.number(), family, Order("", seconds=5.0), _kept(body), now, now, now, settled=True)
             self._tasks[task.task_id] = task
             return task
 
@@ -187,7 +188,7 @@ class Store:
         failure = order.doomed or (fault.value if fault.name == "failed" else "")
         waits = min(5.0, seconds / 10)
         if fault.name == "picture":
-            failure = "Image pixel is invalid"
+            failure = PIXELS
         if order.doomed or fault.name == "picture":
             waits = seconds = NOTICED
         elif fault.name == "slow":
@@ -197,7 +198,7 @@ class Store:
         begins, ends = now + waits / self.settings.speed, now + seconds / self.settings.speed
         if fault.name == "stuck":
             ends = now + FAR
-        return Task(task_id, family, order, body, now, begins, ends, failure, fault.name == "gone")
+        return Task(task_id, family, order, _kept(body), now, begins, ends, failure, fault.name == "gone")
 
     def _reserved(self, pack: str) -> float:
         return sum(task.units for task in self._tasks.values() if not task.settled and task.order.pack == pack)
@@ -215,9 +216,12 @@ class Store:
             self.delete(min(done, key=lambda task: task.ends) if done else next(iter(self._tasks.values())))
 
 
-def _external_id(body: Mapping[str, Any]) -> str:
-    options = body.get("options")
-    given = body.get("external_task_id")
-    if given is None and isinstance(options, dict):
-        given = options.get("external_task_id")
-    return given if isinstance(given, str) else ""
+def common(body: Mapping[str, Any], is_new_design: bool) -> Mapping[str, Any]:
+    """Where a create has the fields that all have; the new design keeps them apart."""
+    options = body.get("options") if is_new_design else body
+    return options if isinstance(options, dict) else {}
+
+
+def _kept(body: Mapping[str, Any]) -> dict[str, Any]:
+    # Without pictures, of which a thousand tasks would fill the memory.
+    return {name: value for name, value in body.items() if name in _KEPT and len(str(value)) <= _MAX_KEPT}
