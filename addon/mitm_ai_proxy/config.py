@@ -42,6 +42,8 @@ TYPE_KEYS: Final = frozenset(
     " vertexAuthKey vertexAuthServiceName vertexOpenAICompatible vertexProjectId vertexRegion"
     " vertexTokenRefreshAhead vllmCustomUrl vllmServerHost zhipuCodePlanMode zhipuDomain".split()
 )
+CREDENTIALS: Final = frozenset({"apiTokens", "klingAccessKey", "klingSecretKey"})
+"""Keys that hold what nobody but the provider may see."""
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _T = TypeVar("_T")
@@ -75,8 +77,8 @@ class ConfigurationError(Exception):
 class ProviderConfig:
     """A `provider:` block, checked. Field names are the file's keys in snake_case.
 
-    `variables` tells which environment variables the value of a key was written with. `simulated`: nothing is sent,
-    and the provider is `speed` times faster than the real one.
+    `variables` tells which environment variables the value of a key was written with. `offline`: nothing is sent.
+    `speed` is how much faster than the real provider this one is.
     """
 
     type: str
@@ -96,7 +98,7 @@ class ProviderConfig:
     video_response: str = "auto"
     generic_host: Origin | None = None
     variables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    simulated: bool = False
+    offline: bool = False
     speed: float = 1.0
 
 
@@ -114,10 +116,11 @@ class HostPattern:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole file, checked. `hosts` is None where the file has no such key."""
+    """A whole file, checked. `hosts` is None where the file has no such key; `scrub` is what cassettes leave out."""
 
     provider: ProviderConfig
     hosts: tuple[HostPattern, ...] | None = None
+    scrub: tuple[str, ...] = ()
 
 
 class ProviderType(Protocol):
@@ -132,10 +135,15 @@ class ProviderType(Protocol):
 
 
 def read(
-    path: Path, environment: Mapping[str, str], types: Mapping[str, type[ProviderType]], *, simulated: bool = False
+    path: Path,
+    environment: Mapping[str, str],
+    types: Mapping[str, type[ProviderType]],
+    *,
+    offline: bool = False,
+    optional: frozenset[str] = frozenset(),
 ) -> Config:
     """The configuration in a file; `${NAME}` comes from `environment`. Raises ConfigurationError."""
-    return parse(_text_of(path), environment, types, source=str(path), simulated=simulated)
+    return parse(_text_of(path), environment, types, source=str(path), offline=offline, optional=optional)
 
 
 def read_section(
@@ -165,25 +173,30 @@ def parse(
     types: Mapping[str, type[ProviderType]],
     *,
     source: str = "config.yaml",
-    simulated: bool = False,
+    offline: bool = False,
+    optional: frozenset[str] = frozenset(),
 ) -> Config:
     """The configuration in a text of YAML. Raises ConfigurationError, which names `source`.
 
-    `simulated`: nothing will be sent, so that a credential may be missing.
+    `offline`: nothing will be sent, so that a credential may be missing. `optional` are keys of the provider whose
+    value may name a variable that is not set.
     """
     problems: list[Problem] = []
     document = _document(text, source)
     top = _Block("", document, environment, problems)
     try:
-        top.refuse_unknown(("provider", "providers", "activeProviderId", "hosts", "simulator"))
+        top.refuse_unknown(("provider", "providers", "activeProviderId", "hosts", "simulator", "cassette", "scrub"))
         hosts = top.take("hosts", to_host_patterns, None)
+        scrub = top.take("scrub", to_texts, None) or ()
         block = _active_provider(top)
-        provider = _provider(block, types, simulated) if block else None
+        if block:
+            block.optional = optional
+        provider = _provider(block, types, offline) if block else None
     except RecursionError:
         raise ConfigurationError(source, [Problem("", "holds a value that contains itself")]) from None
     if problems or not provider:
         raise ConfigurationError(source, problems)
-    return Config(provider, hosts)
+    return Config(provider, hosts, scrub)
 
 
 def _text_of(path: Path) -> str:
@@ -257,6 +270,8 @@ class _Block:
         self.environment = environment
         self.problems = problems
         self.variables: dict[str, tuple[str, ...]] = {}
+        self.optional: frozenset[str] = frozenset()
+        """Keys whose value may name a variable that is not set."""
         self._refused: set[str] = set()
 
     def refuse(self, name: str, message: str) -> None:
@@ -321,6 +336,8 @@ class _Block:
             found = self.environment.get(variable)
             if found or (found is not None and default is None):
                 return found
+            if default is None and name in self.optional:
+                return ""
             if default is None:
                 raise _Refused((where, f"the environment variable {variable} is not set"))
             return str(default)
@@ -373,7 +390,7 @@ def _chosen_provider(top: _Block, several: Any) -> _Block | None:
     return None
 
 
-def _provider(block: _Block, types: Mapping[str, type[ProviderType]], simulated: bool) -> ProviderConfig | None:
+def _provider(block: _Block, types: Mapping[str, type[ProviderType]], offline: bool) -> ProviderConfig | None:
     name = block.take("type", to_text, "")
     if name not in types:
         known = sorted(types)
@@ -395,7 +412,7 @@ def _provider(block: _Block, types: Mapping[str, type[ProviderType]], simulated:
         value = block.take(key, convert, None)
         if value is not None:
             fields[snake_case(key)] = value
-    config = ProviderConfig(**fields, variables=block.variables, simulated=simulated)
+    config = ProviderConfig(**fields, variables=block.variables, offline=offline)
     for problem in provider_type.problems(config):
         if not block.complains(problem.key, *problem.follows):
             block.refuse(problem.key, problem.message)
@@ -525,6 +542,11 @@ def to_host_patterns(value: Any) -> tuple[HostPattern, ...]:
             raise ValueError(f"{error}: expected host or host:port") from None
 
     return tuple(_each(_list(value), pattern))
+
+
+def to_texts(value: Any) -> tuple[str, ...]:
+    """A list of texts, or one. Raises ValueError."""
+    return tuple(text for text in _each(_list(value), to_text) if text)
 
 
 def to_origin(value: Any) -> Origin | None:

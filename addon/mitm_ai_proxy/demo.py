@@ -5,12 +5,10 @@ How it is drawn is not decided here, nor is anything about a request: the addon 
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import struct
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,13 +17,10 @@ from types import TracebackType
 from typing import Any, Final, TextIO
 from urllib.parse import urlsplit
 
-from mitmproxy import ctx
 from mitmproxy.http import HTTPFlow
-from mitmproxy.options import Options
-from mitmproxy.tools.dump import DumpMaster
 
-from .gateway import OPTION, SIMULATE, Gateway
-from .providers.kling import DEFAULT_ORIGIN
+from .embedded import HOST, Embedded, NotStarted
+from .gateway import SIMULATE, Gateway
 from .simulator.media import png
 from .view.columns import Page
 from .view.messages import Message, amount, brief
@@ -35,7 +30,6 @@ SPEED: Final = 40
 
 _POLL_INTERVAL: Final = 0.1
 _TIMEOUT: Final = 10.0
-_HOST: Final = "127.0.0.1"
 _FIELDS: Final = {"model": "sora-2", "prompt": "A paper boat in the rain", "size": "1280x720", "seconds": "4"}
 _PICTURE: Final = "boat.png"
 _PICTURE_SIZE: Final = (1280, 720)
@@ -200,34 +194,39 @@ def _conclude(page: Page, folder: Path, jobs: Sequence[Job], seconds: float) -> 
     page.title(f"Done in {seconds:.1f} s")
     page.line(f"  made {len(jobs)} videos in {page.style('good', f'{folder}/')}")
     page.line(f"  cost nothing; Kling would have taken {units:g} units")
-    page.line(f"  next {command} starts the proxy on {_HOST}:8080: simulated without a key, real with one")
+    page.line(f"  next {command} starts the proxy on {HOST}:8080: simulated without a key, real with one")
 
 
 class _Proxy:
-    """mitmproxy with the addon in a thread of its own, and an application's connection to it."""
+    """mitmproxy with the addon, and an application's connection to it."""
 
     def __init__(self, speed: int) -> None:
         self.passages: list[Passage] = []
-        self._speed = speed
-        self._started = threading.Event()
-        self._recorder = _Recorder(self._started)
-        self._thread = threading.Thread(target=self._run, name="ai-proxy demo")
         self._folder = tempfile.TemporaryDirectory(prefix="ai-proxy-demo-")
+        folder = Path(self._folder.name)
+        config = folder / "config.yaml"
+        config.write_text(f"provider: {{type: kling}}\nsimulator: {{speed: {speed}}}\n")
+        recorder = _Recorder()
+        behind = _Behind(recorder, self.passages)
+        self._embedded = Embedded(
+            Gateway(), config, before=[recorder], behind=[behind], folder=folder, **{SIMULATE: "true"}
+        )
+        self._recorder = recorder
         self._connection: http.client.HTTPConnection | None = None
-        self._master: DumpMaster | None = None
 
     @property
     def origin(self) -> str:
         """Where the application finds it."""
-        return f"http://{_HOST}:{self._recorder.port}"
+        return self._embedded.origin
 
     def __enter__(self) -> _Proxy:
-        self._thread.start()
-        self._started.wait()
-        if not self._recorder.port:
-            self.__exit__(None, None, None)
-            raise Failure("mitmproxy did not start; `ai-proxy start` says why.")
-        self._connection = http.client.HTTPConnection(_HOST, self._recorder.port, timeout=_TIMEOUT)
+        try:
+            self._embedded.start()
+        except NotStarted as error:
+            self._folder.cleanup()
+            raise Failure(f"mitmproxy did not start: {error}.") from None
+        self._recorder.host = f"{HOST}:{self._embedded.port}"
+        self._connection = http.client.HTTPConnection(HOST, self._embedded.port, timeout=_TIMEOUT)
         return self
 
     def __exit__(
@@ -235,9 +234,7 @@ class _Proxy:
     ) -> None:
         if self._connection:
             self._connection.close()
-        if self._master and self._thread.is_alive():
-            self._master.shutdown()
-        self._thread.join()
+        self._embedded.stop()
         self._folder.cleanup()
 
     def ask(self, method: str, path: str, body: bytes | None = None, head: dict[str, str] | None = None) -> Answer:
@@ -263,49 +260,21 @@ class _Proxy:
             raise Failure(f"{method} {brief(path)} was answered with {answer.status}: {text}")
         return answer
 
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        finally:
-            self._started.set()
-
-    async def _serve(self) -> None:
-        folder = Path(self._folder.name)
-        config = folder / "config.yaml"
-        config.write_text(f"provider: {{type: kling}}\nsimulator: {{speed: {self._speed}}}\n")
-        options = Options(listen_host=_HOST, listen_port=0, confdir=str(folder))
-        self._master = master = DumpMaster(options, with_termlog=False, with_dumper=False)
-        master.addons.add(self._recorder)
-        # Below an addon that has its place already, as a script is: what the gateway puts at the end stays there.
-        for addon in (Gateway(), _Behind(self._recorder, self.passages)):
-            self._recorder.addons.append(master.addons.register(addon))
-        values: dict[str, Any] = {OPTION: str(config), SIMULATE: "true", "mode": [f"reverse:{DEFAULT_ORIGIN}"]}
-        # Not left to the gateway: without it, mitmproxy would look for Kling with each client that connects.
-        options.update(**values, connection_strategy="lazy")
-        await master.run()
-
 
 class _Recorder:
-    """An addon in front of the gateway: requests as they come. `port` is where they come, 0 before the start."""
+    """An addon in front of the gateway: requests as they come. `host` is where they come."""
 
     name = "ai_proxy_demo"
 
-    def __init__(self, started: threading.Event) -> None:
-        self.addons: list[object] = []
-        self.port = 0
+    def __init__(self) -> None:
+        self.host = ""
         self.before: dict[str, Message] = {}
-        self._started = started
-
-    def running(self) -> None:
-        """The server is up."""
-        self.port = next((port for _, port, *_ in ctx.master.addons.get("proxyserver").listen_addrs()), 0)
-        self._started.set()
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Keep the head, which the gateway is about to change."""
         message = self.before[flow.id] = _message(flow)
         # In reverse mode mitmproxy puts its target in the place of the Host header.
-        message.headers["host"] = f"{_HOST}:{self.port}"
+        message.headers["host"] = self.host
 
     def request(self, flow: HTTPFlow) -> None:
         """Keep the body."""

@@ -18,6 +18,8 @@ from mitmproxy.net.http import status_codes
 from mitmproxy.proxy import mode_specs
 
 from . import body_limit, clients, content_encoding, errors, guard, header_fields, providers
+from .cassette import settings as cassette_settings
+from .cassette.bodies import CassetteError
 from .clients import ANYBODY, Client
 from .config import ConfigurationError
 from .errors import Refusal
@@ -31,13 +33,17 @@ from .simulator.links import FOLDER
 from .targets import Origin
 
 if TYPE_CHECKING:
+    from .cassette.cassette import Opening
+    from .recording import Recording
     from .simulation import Simulation
 
 logger = logging.getLogger(__name__)
 
 OPTION: Final = "ai_config"
 SIMULATE: Final = "ai_simulate"
-OPTIONS: Final = (OPTION, SIMULATE)
+RECORD: Final = "ai_record"
+REPLAY: Final = "ai_replay"
+OPTIONS: Final = (OPTION, SIMULATE, RECORD, REPLAY)
 SHOWN_BODY: Final = 1024 * 1024
 """Bytes up to which a body that only passes is kept, so that mitmproxy can show it; longer ones are streamed."""
 WATCH_INTERVAL: Final = 0.5
@@ -71,6 +77,8 @@ class Gateway:
         self._path = Path()
         self._signature: tuple[int, ...] | None = None
         self.simulation: Simulation | None = None
+        self._simulation: Simulation | None = None
+        self.recording: Recording | None = None
         self._streams = True
         self._guard = Guard(self.takes)
         self._watcher: asyncio.Task[None] | None = None
@@ -83,24 +91,30 @@ class Gateway:
         # mitmproxy drops a script without a word when a value of its option does not fit, and ignores unknown names.
         for name, value in ctx.options.deferred.items():
             if name.startswith("ai_") and name not in OPTIONS:
-                logger.error("ai-proxy: unknown option %s; there are %s.", name, " and ".join(OPTIONS))
+                logger.error("ai-proxy: unknown option %s; there are %s.", name, ", ".join(OPTIONS))
             elif name in OPTIONS and len(getattr(value, "val", [value])) != 1:
                 logger.error("ai-proxy: %s takes one value: --set %s=…", name, name)
         loader.add_option(OPTION, str, "config.yaml", "Configuration of ai-proxy: which provider, which credential.")
         # No bool: mitmproxy would drop the script without a word for any other value.
         loader.add_option(SIMULATE, str, "false", "true: answer from a Kling of our own; nothing is sent.")
+        loader.add_option(RECORD, str, "", "Cassette (a HAR file) to which all that goes upstream is added.")
+        loader.add_option(
+            REPLAY, str, "", "Cassette (a HAR file) that answers in the provider's place; nothing is sent."
+        )
 
     def configure(self, updated: set[str]) -> None:
         """Read the configuration when its path is set, and keep reverse mode from connecting ahead of time."""
         if SIMULATE in updated:
             self._configure_simulation(str(getattr(ctx.options, SIMULATE)).strip().lower())
+        if {RECORD, REPLAY} & updated:
+            self._configure_recording()
         if OPTION in updated:
             path = Path(getattr(ctx.options, OPTION)).expanduser()
             if self.settings is None:
                 self._path = path
             try:
                 self._use(path)
-            except ConfigurationError as error:
+            except (ConfigurationError, CassetteError) as error:
                 if self.settings is not None:
                     raise exceptions.OptionsError(str(error)) from None
                 # Logged and not raised: before start-up is complete it ends the process, and without a traceback.
@@ -110,18 +124,61 @@ class Gateway:
         if {"mode", "connection_strategy"} & updated:
             _connect_late()
 
+    def use(self, path: Path, opening: Opening, *, simulate: bool = False) -> None:
+        """Go on with another configuration and another cassette, while no flow is under way.
+
+        Raises ConfigurationError or CassetteError; whatever comes then is refused.
+        """
+        self._record(opening)
+        self._simulate(simulate)
+        self._use(path)
+
     def _configure_simulation(self, value: str) -> None:
         if self.settings is not None and value != str(self.simulation is not None).lower():
             raise exceptions.OptionsError(f"ai-proxy: {SIMULATE} can only be set at the start.")
         if value not in ("true", "false"):
             logger.error("ai-proxy: %s takes true or false.", SIMULATE)
-        elif value == "true" and self.simulation is None:
-            # Flask takes a while to import, which only a simulation has to wait for.
+        else:
+            self._simulate(value == "true")
+
+    def _configure_recording(self) -> None:
+        record, replay = (str(getattr(ctx.options, name)).strip() for name in (RECORD, REPLAY))
+        if self.settings is not None:
+            raise exceptions.OptionsError(f"ai-proxy: {RECORD} and {REPLAY} can only be set at the start.")
+        if record and replay:
+            logger.error("ai-proxy: %s and %s: give one of the two.", RECORD, REPLAY)
+        elif replay and self.simulation:
+            logger.error("ai-proxy: %s and %s: a cassette or the simulator can answer, not both.", REPLAY, SIMULATE)
+        elif record or replay:
+            # What a cassette needs takes a while to import, which only a recording has to wait for.
+            from .cassette.cassette import Mode, Opening
+
+            self._record(Opening(Path(record or replay).expanduser(), Mode.APPEND if record else Mode.NONE))
+
+    def _simulate(self, on: bool) -> None:
+        if on and self._simulation is None:
+            # Flask takes a while to import, too.
             from .simulation import Simulation
             from .simulator.app import Simulator
 
-            self.simulation = Simulation(Simulator(simulator_settings.Settings()), self._guard)
-            self.addons = [ctx.master.addons.register(self.simulation)]
+            self._simulation = Simulation(Simulator(simulator_settings.Settings()), self._guard)
+            self._put_behind(self._simulation)
+        self.simulation = self._simulation if on else None
+
+    def _record(self, opening: Opening) -> None:
+        if self.recording is None:
+            from .recording import Recording
+
+            self.recording = Recording(self._guard)
+            # In front of the simulator, which can be recorded as well.
+            self._put_behind(self.recording, 0)
+        self.recording.insert(opening)
+
+    def _put_behind(self, addon: object, place: int | None = None) -> None:
+        """Let an addon have its turn behind this one, in front of those behind it from `place` on."""
+        addons = list(getattr(self, "addons", []))
+        addons.insert(len(addons) if place is None else place, ctx.master.addons.register(addon))
+        self.addons = addons
 
     def running(self) -> None:
         """Begin to watch the configuration file, and say what is simulated."""
@@ -186,7 +243,9 @@ class Gateway:
             return
         guard.redact(flow)
         handling = flight.exchange.answer_body
-        if handling is Body.READ:
+        if flight.is_taped and self.recording:
+            self.recording.answer_begins(flow, flow.response, handling, self._streams)
+        elif handling is Body.READ:
             body_limit.hold_answer(flow, flow.response, self._streams)
         elif flight.is_simulated:
             return  # it is here already
@@ -201,6 +260,8 @@ class Gateway:
         flight = self._guard.flights.pop(flow, None)
         if flight is None or flow.response is None:
             return
+        if flight.is_taped and self.recording:
+            self.recording.answer_came(flow, flow.response)
         if flight.failed:
             guard.answer(flow, errors.internal_error())
         elif not flight.refused and flight.exchange.answer_body is Body.READ and flow.is_replay != "response":
@@ -239,22 +300,32 @@ class Gateway:
         exchange = Exchange(request.method, request.path, client.content_type, client)
         flight = Flight(exchange, self.settings.provider if self.settings else None)
         self._guard.flights[flow] = flight
-        if self.simulation:
-            flight.is_simulated, flight.client_origin = True, self.simulation.client_origin(flow)
+        if self.simulation or self.recording:
+            flight.is_simulated, flight.is_taped = self.simulation is not None, self.recording is not None
+            flight.stays = flight.is_simulated or (self.recording is not None and self.recording.stays)
+            flight.client_origin = _client_origin(flow)
         return flight
 
     def _route(self, flow: http.HTTPFlow, flight: Flight) -> None:
         exchange, provider = flight.exchange, flight.provider
         # A web page may show a simulated result, as it may show one of the provider's.
         is_result = flight.is_simulated and exchange.client_path.startswith(RESULTS)
-        _refuse_strangers(flow, ANYBODY if is_result else exchange.client)
+        link = self.recording.link(flow) if self.recording else None
+        _refuse_strangers(flow, ANYBODY if is_result or link else exchange.client)
         if provider is None:
             raise errors.not_ready()
+        if link:
+            exchange.origin, exchange.path = link
+            exchange.note(f"sent to {exchange.origin}, where the result is, without a credential")
+            _drop_credentials(flow)
+            body_limit.hold_request(flow, self._streams)
+            _clear(flow, flight, None, {})
+            return
         provider.route(exchange)
         if provider.has_credential:
             _drop_credentials(flow, provider.withheld_headers)
         is_read = exchange.request_body is Body.READ
-        if is_read or flight.is_simulated:
+        if is_read or flight.is_simulated or flight.is_taped:
             body_limit.hold_request(flow, self._streams)
         elif exchange.request_body is Body.STREAM:
             flow.request.stream = True
@@ -319,19 +390,19 @@ class Gateway:
         if flow.request.port == NOWHERE.port and flight.exchange.origin:
             # It stays here: what is shown of it is where it would have gone.
             _place(flow, flight.exchange.origin)
-        flight.refused = True
-        flight.exchange.note(f"refused: {refusal.message}")
-        flow.comment = "; ".join(flight.exchange.notes)
-        logger.info("ai-proxy: %s %s: %s", refusal.status, guard.describe(flow), refusal.message)
-        guard.answer(flow, refusal)
+        guard.refuse(flow, flight, refusal)
 
     # Configuration
 
     def _use(self, path: Path) -> None:
-        """Put the file's configuration to use; on a ConfigurationError the old one stays."""
+        """Put the file's configuration to use; on a ConfigurationError or a CassetteError the old one stays."""
         self._signature = _signature(path)
         simulator = simulator_settings.load(path)
-        settings = providers.load(path, simulated=simulator if self.simulation else None)
+        cassette = cassette_settings.load(path)
+        offline = self.recording is not None and self.recording.is_offline
+        settings = providers.load(path, simulated=simulator if self.simulation else None, offline=offline)
+        if self.recording:
+            self.recording.use(settings, cassette)
         if self.simulation:
             self.simulation.simulator.use(simulator)
         self._path, self.settings = path, settings
@@ -366,7 +437,7 @@ class Gateway:
             self._signature = signature
             try:
                 self._use(self._path)
-            except ConfigurationError as error:
+            except (ConfigurationError, CassetteError) as error:
                 kept = "the old configuration stays" if self.settings else "nothing is forwarded"
                 logger.error("ai-proxy: %s\n  (%s)", error, kept)
             except Exception as error:
@@ -384,9 +455,13 @@ def _place(flow: http.HTTPFlow, origin: Origin) -> None:
     data.scheme, data.host, data.port = origin.scheme.encode(), origin.host, origin.port
 
 
-def _clear(flow: http.HTTPFlow, flight: Flight, provider: Provider, changes: dict[bytes, bytes | None]) -> None:
-    """All is decided: put it into the flow, with these changes of header fields, and mark it as ready to go out."""
-    exchange, origin, request = flight.exchange, provider.origin, flow.request
+def _clear(flow: http.HTTPFlow, flight: Flight, provider: Provider | None, changes: dict[bytes, bytes | None]) -> None:
+    """All is decided: put it into the flow, with these changes of header fields, and mark it as ready to go out.
+
+    Without a provider, no credential goes with it.
+    """
+    exchange, origin, request = flight.exchange, flight.exchange.origin, flow.request
+    assert origin is not None
     _place(flow, origin)
     request.path = exchange.path
     if exchange.upstream_method:
@@ -406,7 +481,7 @@ def _clear(flow: http.HTTPFlow, flight: Flight, provider: Provider, changes: dic
     if request.raw_content and (exchange.upstream_method or not is_http1):
         # A GET had no length and HTTP/2 needs none, but the provider may speak HTTP/1.1.
         request.headers["Content-Length"] = str(len(request.raw_content))
-    authorization = provider.authorization(request.headers)
+    authorization = provider.authorization(request.headers) if provider else None
     if authorization is not None:
         changes[b"authorization"] = authorization.encode()
     request.headers.fields = header_fields.changed(request.headers.fields, changes)
@@ -464,6 +539,17 @@ def _refuse_strangers(flow: http.HTTPFlow, client: Client) -> None:
             )
     if mode.type_name == "reverse" and client.fetch_site == "cross-site":
         raise Refusal(403, "ai-proxy does not serve pages of other sites.", code="cross_site")
+
+
+def _client_origin(flow: http.HTTPFlow) -> str:
+    """The origin under which the client reached this proxy, or thinks to have reached the provider."""
+    client = flow.client_conn
+    scheme = "https" if client.tls_established else "http"
+    if client.proxy_mode.type_name != "reverse":
+        return str(Origin(scheme, flow.request.pretty_host, flow.request.port))
+    # In reverse mode mitmproxy puts its target in the place of the Host header.
+    host, port = client.sockname[:2] if client.sockname else ("127.0.0.1", 8080)
+    return str(Origin(scheme, host.partition("%")[0], port))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -32,8 +32,9 @@ class Flight:
     """A flow that the gateway took: its exchange and provider, and how far it is.
 
     `ready`: everything has been rewritten, it may go out. `refused`: answered here. `failed`: our code raised on the
-    way back. All of them survive a reload of the script. `is_simulated`: it must not go out at all; `client_origin` is
-    then how the client reached us, for links in the answer.
+    way back. All of them survive a reload of the script. `stays`: it must not go out at all. `is_simulated`: the
+    simulator is the provider. `is_taped`: a cassette answers or records it. `client_origin` is, for one of these two,
+    how the client reached us, for links in the answer.
     """
 
     exchange: Exchange
@@ -41,7 +42,9 @@ class Flight:
     ready: bool = False
     refused: bool = False
     failed: bool = False
+    stays: bool = False
     is_simulated: bool = False
+    is_taped: bool = False
     client_origin: str = ""
 
 
@@ -87,8 +90,8 @@ class Guard:
                 self._refuse(flow)
         elif flight.ready and not _is_on_course(flow, flight):
             self._refuse(flow)
-        elif flight.is_simulated:
-            # Held until it is answered here, whoever wanted to stream it.
+        elif flight.is_simulated or flight.is_taped:
+            # Held until it is answered or noted here, whoever wanted to stream it.
             flow.request.stream = False
 
     def request(self, flow: http.HTTPFlow) -> None:
@@ -99,7 +102,7 @@ class Guard:
         if flight is None:
             if self.takes(flow):
                 self._refuse(flow)
-        elif flight.is_simulated or not (flight.ready and _is_on_course(flow, flight)):
+        elif flight.stays or not (flight.ready and _is_on_course(flow, flight)):
             self._refuse(flow)
 
     def _refuse(self, flow: http.HTTPFlow) -> None:
@@ -118,6 +121,16 @@ def answer(flow: http.HTTPFlow, refusal: Refusal) -> None:
     body = b"" if flow.request.method == "HEAD" else refusal.body()
     flow.response = http.Response.make(refusal.status, body, {"Content-Type": "application/json"})
     body_limit.hold_request(flow)
+
+
+def refuse(flow: http.HTTPFlow, flight: Flight, refusal: Refusal) -> None:
+    """Answer a flow that the gateway took, and note why."""
+    redact(flow)
+    flight.refused = True
+    flight.exchange.note(f"refused: {refusal.message}")
+    flow.comment = "; ".join(flight.exchange.notes)
+    logger.info("ai-proxy: %s %s: %s", refusal.status, describe(flow), refusal.message)
+    answer(flow, refusal)
 
 
 def redact(flow: http.HTTPFlow) -> None:

@@ -15,7 +15,6 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from .guard import Guard, concerns, describe
 from .simulator.app import CUT, ORIGIN, Simulator
-from .targets import Origin
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ class Simulation:
         cuts: list[str] = []
         try:
             environ = _environ(flow, flight.provider.config.provider_base_path)
-            environ |= {ORIGIN: flight.client_origin, CUT: cuts}
+            environ |= {ORIGIN: str(flight.provider.origin) if flight.is_taped else flight.client_origin, CUT: cuts}
             body, status, headers = await asyncio.to_thread(run_wsgi_app, self.simulator, environ, True)
         except Exception as error:
             logger.warning("ai-proxy: %s in the simulator; %s was stopped.", type(error).__name__, describe(flow))
@@ -51,17 +50,6 @@ class Simulation:
         fields = tuple((name.encode(), value.encode("latin-1")) for name, value in headers.items())
         response.headers.fields = fields
         flow.response = response
-
-    @staticmethod
-    def client_origin(flow: http.HTTPFlow) -> str:
-        """The origin under which the client reached this proxy, or thinks to have reached the provider."""
-        client = flow.client_conn
-        scheme = "https" if client.tls_established else "http"
-        if client.proxy_mode.type_name != "reverse":
-            return str(Origin(scheme, flow.request.pretty_host, flow.request.port))
-        # In reverse mode mitmproxy puts its target in the place of the Host header.
-        host, port = client.sockname[:2] if client.sockname else ("127.0.0.1", 8080)
-        return str(Origin(scheme, host.partition("%")[0], port))
 
 
 def _environ(flow: http.HTTPFlow, base_path: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.io import FlowReader
 
 from mitm_ai_proxy.cassette import bodies, har
-from mitm_ai_proxy.cassette.entry import Chunk, Entry, Headers, Request, Response
+from mitm_ai_proxy.cassette.entry import MOST_REPEATS, Chunk, Entry, Headers, Request, Response
 from mitm_ai_proxy.cassette.har import CassetteError, Writer
 
 URL = "https://api.klingai.com/v1/videos/text2video"
@@ -31,7 +31,7 @@ SECRET = "s3cr3t-m4rker"
 GET = Request("GET", URL)
 POST = Request("POST", f"{URL}?a=1&b=&c=%20", (*JSON, ("Accept", "*/*")), b'{"prompt": "a caf\xc3\xa9", "n":1.50}')
 OK = Response(200, "OK", JSON, b'{"code":0}\r\n')
-NOTED = (("model: gone",), 2.5)
+NOTED = (("model: gone",), 2.5, 0.35)
 CREATE = Entry(1_700_000_000.123, 321.25, POST, OK, *NOTED)
 OTHER = Entry(0, 1, GET, None)
 
@@ -117,6 +117,8 @@ def _problem(path: Path) -> str:
 HOSTILE: dict[str, Entry] = {
     "nothing in it": Entry(0, 0, Request("", ""), Response(0)),
     "never answered": Entry(0.1, 0, POST, None, ("a", "b"), 0.0),
+    "a price and no units": Entry(0, 0, GET, OK, price=0.0),
+    "an answer that repeats": Entry(0, 0, GET, OK, repeats=MOST_REPEATS),
     "before 1970": Entry(-1.5, 1e-9, GET, OK),
     "a moment between milliseconds": Entry(1_700_000_000.1234567, 0.1 + 0.2, GET, OK),
     "large numbers": Entry(9e10, 1e300, GET, Response(2**70), units=1e-300),
@@ -676,6 +678,10 @@ def test_a_cassette_that_was_cut_off_is_refused(path: Path, cut: int) -> None:
         ("_notes", SECRET, "_notes: expected `array`, got `str`"),
         ("_notes", [SECRET, 1], "_notes[1]: expected `str`, got `int`"),
         ("_units", SECRET, "_units: expected `float`, got `str`"),
+        ("_price", [1], "_price: expected `float`, got `array`"),
+        ("_repeats", 1.5, "_repeats: expected `int`, got `float`"),
+        ("_repeats", -1, "_repeats: expected `int` >= 0"),
+        ("_repeats", 10**9, "_repeats: expected `int` <= 10000"),
         ("_answered", None, "_answered: expected `bool`, got `null`"),
         ("_chunks", [[1]], "_chunks[0]: "),
         ("_chunks", [[1, 2.5]], "_chunks[0][1]: expected `int`, got `float`"),

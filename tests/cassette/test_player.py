@@ -233,6 +233,26 @@ def test_errors_among_polls_are_played_once_each() -> None:
     assert _status(player, _poll("1")) == "succeed"
 
 
+def test_an_answer_that_repeats_is_given_so_often_more_before_the_next() -> None:
+    costs = _ask("GET", f"{ORIGIN}/account/costs")
+    answers = [_task("1", "submitted"), _task("1", "processing"), _task("1", "processing"), _says(b"", 503)]
+    answers += [_task("1", "succeed")]
+    repeats = [1, 2, 3, 2, 1, 1]
+    entries = [
+        replace(entry, repeats=count)
+        for entry, count in zip(_record((costs, _says({})), *((_poll("1"), a) for a in answers)), repeats, strict=True)
+    ]
+    player = _player([*entries, *_record((costs, _says({}, 503)))])
+    seen = []
+    for _ in range(14):
+        answer = _played(player, _poll("1"))
+        seen.append(json.loads(answer.body)["data"]["task_status"] if answer.body else answer.status)
+    assert seen == ["submitted"] * 3 + ["processing"] * 6 + [503] * 2 + ["succeed"] * 3
+    assert [_played(player, costs).status for _ in range(3)] == [200, 200, 503]
+    assert _missed(player, costs).differences == ("recorded 3 times, asked 4 times",)
+    assert player.unused() == ()
+
+
 @pytest.mark.parametrize("pace", [1.0, 0.1])
 def test_with_a_pace_a_state_is_shown_when_it_is_due(pace: float) -> None:
     clock = Clock()

@@ -84,7 +84,8 @@ def test_a_missing_configuration_ends_the_start(start_proxy: StartProxy) -> None
     ("option", "says"),
     [
         ("ai_confg=x", "unknown option ai_confg"),
-        ("ai_record", "unknown option ai_record"),
+        ("ai_records=x", "unknown option ai_records"),
+        ("ai_record", "ai_record takes one value: --set ai_record="),
         ("ai_config", "ai_config takes one value: --set ai_config="),
         ("ai_simulate", "ai_simulate takes one value: --set ai_simulate="),
         ("ai_simulate=yes", "ai_simulate takes true or false"),

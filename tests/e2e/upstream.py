@@ -43,12 +43,13 @@ class Received:
 
 @dataclass(frozen=True)
 class Answer:
-    """What to answer; `chunked` sends the body without a length, one chunk per item of `pieces`."""
+    """What to answer; `chunked` sends the body without a length, `pieces` do too, one chunk each."""
 
     status: int = 200
     body: bytes = CREATED
     headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
     chunked: bool = False
+    pieces: tuple[bytes, ...] = ()
 
 
 Responder = Callable[[Received], Answer]
@@ -78,10 +79,12 @@ class Upstream:
                 self.send_response_only(answer.status)
                 for name, value in answer.headers:
                     self.send_header(name, value)
-                if answer.chunked:
+                if answer.chunked or answer.pieces:
                     self.send_header("Transfer-Encoding", "chunked")
                     self.end_headers()
-                    self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(answer.body), answer.body))
+                    for piece in answer.pieces or (answer.body,):
+                        self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                    self.wfile.write(b"0\r\n\r\n")
                 else:
                     self.send_header("Content-Length", str(len(answer.body)))
                     self.end_headers()

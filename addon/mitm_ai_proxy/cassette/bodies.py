@@ -137,6 +137,15 @@ def replace(path: Path, parts: Iterable[bytes]) -> None:
         raise
 
 
+def check_writable(path: Path) -> None:
+    """See whether a file could be written, and its folders be made. Raises CassetteError."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir():
+        raise CassetteError(f"{path}: is a folder")
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise CassetteError(f"{path}: could not be written (no file can be made in {folder})")
+
+
 def _digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()[:DIGITS]
 

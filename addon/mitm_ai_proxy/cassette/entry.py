@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 Headers = tuple[tuple[str, str], ...]
 """Header fields in order, names as they were sent."""
+
+MOST_REPEATS: Final = 10_000
+"""How often a cassette may repeat one answer."""
 
 
 class Chunk(NamedTuple):
@@ -41,7 +44,9 @@ class Response:
 class Entry:
     """An exchange. `started` is Unix time in seconds; without a response, the answer never came.
 
-    `notes` say what the gateway rewrote and why; `units` are what the exchange says that its task cost.
+    `notes` say what the gateway rewrote and why; `units` are what the exchange says that its task cost, `price` what
+    that is worth in US dollars. `repeats` is how many more requests in a row a replay gives the answer to, before the
+    next one; nothing that is recorded has any.
     """
 
     started: float
@@ -50,6 +55,8 @@ class Entry:
     response: Response | None
     notes: tuple[str, ...] = ()
     units: float | None = None
+    price: float | None = None
+    repeats: int = 0
 
 
 def header(headers: Headers, name: str) -> str:

@@ -12,14 +12,14 @@ import string
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl, quote
 
 import msgspec
-from msgspec import UNSET, UnsetType, field
+from msgspec import UNSET, Meta, UnsetType, field
 
 from .bodies import BodyFiles, CassetteError, replace
-from .entry import Chunk, Entry, Headers, Request, Response, header
+from .entry import MOST_REPEATS, Chunk, Entry, Headers, Request, Response, header
 
 __all__ = ["FORMAT", "INLINE", "CassetteError", "Writer", "read", "tidy", "write"]
 
@@ -95,6 +95,8 @@ class _Entry(msgspec.Struct, kw_only=True, rename="camel"):
     timings: _Timings = field(default_factory=_Timings)
     notes: tuple[str, ...] | UnsetType = field(default=UNSET, name="_notes")
     units: float | UnsetType = field(default=UNSET, name="_units")
+    price: float | UnsetType = field(default=UNSET, name="_price")
+    repeats: Annotated[int, Meta(ge=0, le=MOST_REPEATS)] | UnsetType = field(default=UNSET, name="_repeats")
     chunks: tuple[Chunk, ...] | UnsetType = field(default=UNSET, name="_chunks")
 
 
@@ -113,6 +115,8 @@ class _Repeated:
 
 def read(path: Path) -> list[Entry]:
     """The entries of a cassette, as they were written. Raises CassetteError."""
+    if path.is_dir():
+        raise CassetteError(f"{path}: is a folder")
     bodies = BodyFiles(path)
     return [_Reader(path, number, bodies).entry(item) for number, item in enumerate(_items(path), 1)]
 
@@ -194,6 +198,8 @@ def _encode(entry: Entry, bodies: BodyFiles) -> bytes:
                 timings=_Timings(wait=entry.milliseconds - receive, receive=receive),
                 notes=entry.notes or UNSET,
                 units=UNSET if entry.units is None else entry.units,
+                price=UNSET if entry.price is None else entry.price,
+                repeats=entry.repeats or UNSET,
                 chunks=response.chunks or UNSET,
             )
         )
@@ -356,6 +362,8 @@ class _Reader:
             self._response(found),
             found.notes or (),
             None if found.units is UNSET else found.units,
+            None if found.price is UNSET else found.price,
+            repeats=found.repeats or 0,
         )
 
     def checked(self, item: Any) -> _Entry:

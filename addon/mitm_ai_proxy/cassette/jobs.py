@@ -119,7 +119,10 @@ def renamed(request: Request, names: dict[str, str], parameters: dict[str, str])
 
 
 def states(indexes: Iterable[int], entries: Sequence[Entry]) -> list[State]:
-    """The recorded answers to equal reads as states: equal ones in a row are one, an error is always one of its own."""
+    """The recorded answers to equal reads as states: equal ones in a row are one, an error is always one of its own.
+
+    One that repeats is as many equal states more.
+    """
     found: list[State] = []
     before: object = None
     for index in indexes:
@@ -130,6 +133,7 @@ def states(indexes: Iterable[int], entries: Sequence[Entry]) -> list[State]:
             found[-1] = State(found[-1].since, (*found[-1].entries, index), False)
         else:
             found.append(State(entry.started, (index,), is_error))
+        found += [found[-1]] * entry.repeats
         before = says
     return found
 

@@ -43,6 +43,12 @@ class MatchOptions:
     ignore: frozenset[str] = VOLATILE
     also_headers: frozenset[str] = frozenset()
 
+    @classmethod
+    def made(cls, ignore: Iterable[str] = (), compare: Iterable[str] = (), headers: Iterable[str] = ()) -> MatchOptions:
+        """VOLATILE with some names more to ignore, some that are to be compared all the same, and header fields."""
+        ignored = (VOLATILE | set(map(normal, ignore))) - set(map(normal, compare))
+        return cls(ignored, frozenset(name.lower() for name in headers))
+
     def counts(self, field: Field, in_url: bool) -> bool:
         """Whether a field takes part."""
         name = next((normal(step) for step in reversed(field.path) if isinstance(step, str)), "")

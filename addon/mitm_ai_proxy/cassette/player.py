@@ -158,7 +158,7 @@ class Player:
             elif is_file or self._jobs_in(request):
                 reads.setdefault(key, []).append(index)
             else:
-                self._once.setdefault(key, []).append(index)
+                self._once.setdefault(key, []).extend([index] * (1 + entry.repeats))
         for key, indexes in reads.items():
             asked = self._jobs_in(self._requests[indexes[0]])
             self._tracks[key] = _Track(jobs.states(indexes, self._entries), asked, key in files)

@@ -50,6 +50,8 @@ class Settings:
 
     provider: Provider
     hosts: tuple[HostPattern, ...]
+    scrub: tuple[str, ...] = ()
+    """What is left out of cassettes beside what always is."""
 
     def takes(self, host: str, port: int) -> bool:
         """Whether a request to this host and port is the provider's when clients choose their hosts."""
@@ -61,12 +63,16 @@ def load(
     environment: Mapping[str, str] = os.environ,
     clock: Clock = time.time,
     simulated: Simulated | None = None,
+    offline: bool = False,
 ) -> Settings:
     """Read a configuration file. Raises config.ConfigurationError.
 
-    With `simulated`, nothing is going to be sent: its credentials stand in for those of the file, or for none.
+    `offline`: nothing is going to be sent, and a credential may be missing. With `simulated`, that holds too, and its
+    credentials stand in for those of the file, or for none.
     """
-    read = config.read(path, environment, TYPES, simulated=simulated is not None)
+    # Where videos are replayed, nobody has set the variables of a key.
+    optional = config.CREDENTIALS if offline else frozenset[str]()
+    read = config.read(path, environment, TYPES, offline=offline or simulated is not None, optional=optional)
     if simulated:
         if read.provider.type != Kling.type:
             raise ConfigurationError(str(path), [Problem("ai_simulate", f"only {Kling.type} can be simulated")])
@@ -88,4 +94,4 @@ def use(configuration: config.Config, clock: Clock = time.time) -> Settings:
     # A port that is not the scheme's own may have neighbours on the same host that are somebody else's.
     own = HostPattern(origin.host, None if origin.port == DEFAULT_PORTS[origin.scheme] else origin.port)
     hosts = configuration.hosts if configuration.hosts is not None else (*DEFAULT_HOSTS, own)
-    return Settings(provider, hosts)
+    return Settings(provider, hosts, configuration.scrub)

@@ -142,6 +142,12 @@ class Provider(ABC):
     def give_up(self, exchange: Exchange) -> None:  # noqa: B027 - few providers care
         """An exchange ended without an answer."""
 
+    def secrets(self) -> tuple[str, ...]:
+        """What nobody but the provider may see, to be looked for in what is written down."""
+        config = self.config
+        found = (*config.api_tokens, config.kling_secret_key)
+        return tuple(filter(None, (config.kling_access_key, *(secret.reveal() for secret in found))))
+
     @property
     def has_credential(self) -> bool:
         """Whether a credential is configured. If so, none of the client's own travels on."""

@@ -97,7 +97,7 @@ class Kling(Provider):
         if access != secret:
             given, missing = ("klingAccessKey", "klingSecretKey") if access else ("klingSecretKey", "klingAccessKey")
             yield Problem(missing, f"is missing beside {given}{_set(config, missing)}", (given,))
-        elif config.simulated:
+        elif config.offline:
             # Nothing is sent.
             return
         elif config.kling_api == wire.V2 and not config.api_tokens:

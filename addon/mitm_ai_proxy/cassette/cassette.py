@@ -1,0 +1,188 @@
+"""A cassette in use: what it answers, what it takes up, and what it says at the end. The modes are those of VCR.
+
+Which recording answers a request is in player.py, the file in har.py. It knows no flows and sends nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import jobs, money
+from .bodies import check_writable
+from .entry import Entry, Request
+from .har import Writer, read
+from .links import found, unsigned
+from .match import Key, MatchOptions, canonical
+from .money import Budget
+from .player import Miss, Player
+from .scrub import Scrubber
+
+
+class Mode(enum.Enum):
+    """What is answered from the file, and what goes out and is recorded."""
+
+    NONE = "none"
+    """Only answer; what was not recorded is refused."""
+    ONCE = "once"
+    """Record while there is no file, else only answer."""
+    NEW_EPISODES = "new_episodes"
+    """Answer, and record what is missing."""
+    ALL = "all"
+    """Record everything; an equal request takes the place of those in the file, with all that followed from them."""
+    REWRITE = "rewrite"
+    """Record everything into a new file, which replaces the old one with its first exchange."""
+    APPEND = "append"
+    """Record everything, behind what is there."""
+
+    @property
+    def plays(self) -> bool:
+        """Whether a file that is there answers."""
+        return self in (Mode.NONE, Mode.ONCE, Mode.NEW_EPISODES)
+
+    @property
+    def reads(self) -> bool:
+        """Whether what is in the file stays."""
+        return self is not Mode.REWRITE
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a cassette is to be opened.
+
+    Without a path, what is recorded is not written. A create that would exceed the `budget` is refused. `change` makes
+    of the entries in the file those that are played. `may_be_missing`: a file that is only to answer need not be there.
+    """
+
+    path: Path | None
+    mode: Mode
+    budget: Budget | None = None
+    change: Callable[[Sequence[Entry]], list[Entry]] | None = None
+    may_be_missing: bool = False
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether nothing is going to be sent."""
+        return self.mode is Mode.NONE or (self.mode is Mode.ONCE and self.path is not None and self.path.exists())
+
+
+class Cassette:
+    """One file, and one run with it. It may be called from several threads.
+
+    `clock` gives seconds; `pace` is for player.Player. Raises CassetteError for a file that cannot be read.
+    """
+
+    def __init__(
+        self,
+        opening: Opening,
+        scrubber: Scrubber,
+        clock: Callable[[], float],
+        options: MatchOptions | None = None,
+        pace: float | None = None,
+    ) -> None:
+        self.path, self.mode = opening.path, opening.mode
+        self._options = options or MatchOptions()
+        self._scrubber = scrubber
+        self._budget = opening.budget
+        self._lock = threading.Lock()
+        is_there = self.path is not None and self.path.exists()
+        must_be_there = opening.is_offline and not opening.may_be_missing
+        self.is_recording = not opening.is_offline
+        """Whether a request that nothing answers may go out."""
+        if self.path and self.is_recording:
+            # Said before something is paid for that could not be kept.
+            check_writable(self.path)
+        self._before = read(self.path) if self.path and (is_there or must_be_there) and self.mode.reads else []
+        self._played = opening.change(self._before) if opening.change else self._before
+        self._player: Player | None = None
+        if self.mode.plays and not (self.mode is Mode.ONCE and self.is_recording):
+            self._player = Player(self._played, self._options, scrubber, clock, pace)
+        self._writer: Writer | None = None
+        self._recorded: list[Entry] = []
+        self._misses: list[Miss] = []
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        return self.path.name if self.path else "the cassette"
+
+    def answer(self, request: Request) -> Entry | Miss | None:
+        """The recorded exchange for a request as it would go out; None for one that is to go out and be recorded."""
+        answer = self._player.answer(request) if self._player else None
+        with self._lock:
+            if isinstance(answer, Entry):
+                return answer
+            if self.is_recording:
+                return None
+            miss = answer or Miss(f"{request.method} {unsigned(request.url)}", None, "", ("nothing was recorded",))
+            self._misses.append(miss)
+            return miss
+
+    def refusal(self, request: Request) -> str | None:
+        """Why a request that is to be recorded must not go out: the budget."""
+        return self._budget.refuse(request) if self._budget else None
+
+    def record(self, entry: Entry) -> None:
+        """Write an exchange down, as it came. Raises CassetteError; the next one makes up for what was not written."""
+        entry = money.priced(self._scrubber.entry(entry))
+        if self._budget:
+            self._budget.settle(entry)
+        with self._lock:
+            if self.mode is Mode.ALL and self._drop_equals(entry):
+                self._writer = None
+            self._recorded.append(entry)
+            if self.path is None:
+                return
+            if self._writer is None:
+                self._writer = Writer(self.path, [*self._before, *self._recorded[:-1]])
+            self._writer.add(entry)
+
+    def _drop_equals(self, entry: Entry) -> bool:
+        """Take out of the file what a new recording replaces: equal requests, what was asked of their jobs, files."""
+        key = self._key(entry.request)
+        equal = [old for old in self._before if self._key(old.request) == key]
+        names = {jobs.task_id(old.response) for old in equal if old.request.method == "POST"} - {""}
+        links: set[str] = set()
+        for old in self._before:
+            if old.response and names & jobs.names_in(old.request):
+                equal.append(old)
+                links.update(map(unsigned, found(old.response.body.decode("utf-8", "replace").replace("\\/", "/"))))
+        kept = [
+            old
+            for old in self._before
+            if not any(old is other for other in equal) and unsigned(old.request.url) not in links
+        ]
+        is_less = len(kept) < len(self._before)
+        self._before = kept
+        return is_less
+
+    def _key(self, request: Request) -> Key:
+        return canonical(self._scrubber.request(request), self._options)
+
+    # What happened
+
+    @property
+    def recorded(self) -> tuple[Entry, ...]:
+        """What was recorded in this run."""
+        with self._lock:
+            return tuple(self._recorded)
+
+    @property
+    def replayed(self) -> tuple[Entry, ...]:
+        """The entries that were an answer in this run, each as often as it was one."""
+        counts = self._player.played if self._player else ()
+        return tuple(entry for entry, count in zip(self._played, counts, strict=True) for _ in range(count))
+
+    @property
+    def misses(self) -> tuple[Miss, ...]:
+        """The requests that were refused, in order."""
+        with self._lock:
+            return tuple(self._misses)
+
+    @property
+    def unused(self) -> tuple[Entry, ...]:
+        """The entries that answered nothing."""
+        return tuple(self._played[index] for index in self._player.unused()) if self._player else ()

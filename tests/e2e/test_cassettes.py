@@ -1,0 +1,558 @@
+"""Cassettes in a real mitmdump: what is recorded, what of it is written, and that a replay sends nothing."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from mitm_ai_proxy.cassette import har
+from mitm_ai_proxy.cassette.scrub import findings
+from tests.e2e.conftest import ACCESS_KEY, SECRET_KEY, StartProxy
+from tests.e2e.proxy import DEADLINE, Proxy, Reply
+from tests.e2e.upstream import Answer, Received, Upstream
+
+JSON = {"Content-Type": "application/json"}
+CLIENT_KEY = "sk-of-the-client-0123456789"
+SDK = {**JSON, "User-Agent": "OpenAI/Python 2.0.0", "Authorization": f"Bearer {CLIENT_KEY}", "Cookie": "session=c00kie"}
+CREATE = b'{"model":"kling-v3","prompt":"a cat"}'
+FILE = bytes(range(256)) * 400
+SIGN = "s1gn4ture"
+VIDEO = (("Content-Type", "video/mp4"), ("Accept-Ranges", "bytes"))
+TIMES = {"created_at": 1_722_769_557_708, "updated_at": 1_722_769_647_708}
+POLLS = 5
+"""Times that a job is asked for until it is done."""
+
+
+class Provider:
+    """Kling and, at another address, the host of its results."""
+
+    def __init__(self, api: Upstream, files: Upstream) -> None:
+        self.api, self.files = api, files
+        self._lock = threading.Lock()
+        self._asked: dict[str, int] = {}
+        api.respond, files.respond = self._api, lambda request: Answer(200, FILE, VIDEO)
+
+    def _api(self, request: Received) -> Answer:
+        with self._lock:
+            if request.method == "POST":
+                task = f"83{len(self._asked):016}"
+                self._asked[task] = 0
+                return _says({"task_id": task, "task_status": "submitted", **TIMES})
+            task = request.target.rpartition("/")[2]
+            self._asked[task] += 1
+            if self._asked[task] < POLLS:
+                return _says({"task_id": task, "task_status": "processing", **TIMES})
+            link = f"http://{self.files.address}/results/{task}.mp4?x-kcdn-pid=1&sign={SIGN}&expires=99"
+            result = {"videos": [{"id": "v", "url": link, "duration": "5"}]}
+            data = {"task_id": task, "task_status": "succeed", "task_result": result, "final_unit_deduction": "3"}
+            return _says({**data, **TIMES})
+
+
+def _says(data: dict[str, Any]) -> Answer:
+    return Answer(body=json.dumps({"code": 0, "message": "SUCCEED", "request_id": "r", "data": data}).encode())
+
+
+@pytest.fixture(scope="session")
+def files_server() -> Iterator[Upstream]:
+    server = Upstream()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def provider(upstream: Upstream, files_server: Upstream) -> Provider:
+    """A provider that has not been asked yet."""
+    files_server.reset()
+    return Provider(upstream, files_server)
+
+
+@pytest.fixture
+def nobody() -> Iterator[socket.socket]:
+    """Where a provider would be: nobody may connect to it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+@pytest.fixture
+def cassette(tmp_path: Path) -> Path:
+    """Where the cassette is, or is going to be."""
+    return tmp_path / "job.har"
+
+
+def _record(cassette: Path) -> tuple[str, ...]:
+    return ("--set", f"ai_record={cassette}")
+
+
+def _replay(cassette: Path) -> tuple[str, ...]:
+    return ("--set", f"ai_replay={cassette}")
+
+
+def _without_key(config: str) -> str:
+    """The configuration of somebody who has no account."""
+    return re.sub(r"  kling(Access|Secret)Key: .*\n", lambda match: f"  kling{match[1]}Key: ${{NOT_SET}}\n", config)
+
+
+def _target(link: str, proxy: Proxy) -> str:
+    parts = urlsplit(link)
+    assert (parts.scheme, parts.hostname, parts.port) == ("http", "127.0.0.1", proxy.port), link
+    return f"{parts.path}?{parts.query}"
+
+
+def _json(reply: Reply, status: int = 200) -> Any:
+    assert reply.status == status, reply.body
+    return json.loads(reply.body)
+
+
+def _make(proxy: Proxy, polls: int = POLLS, body: bytes = CREATE) -> tuple[dict[str, Any], Reply]:
+    """Make a video as OpenAI's SDK does: the last state, and the file."""
+    video = _json(proxy.request("POST", "/v1/videos", body, SDK))
+    for _ in range(polls):
+        video = _json(proxy.request("GET", f"/v1/videos/{video['id']}", None, SDK))
+    content = proxy.request("GET", f"/v1/videos/{video['id']}/content", None, SDK)
+    assert content.status == 302, content.body
+    return video, proxy.request("GET", _target(content.headers["Location"], proxy), None, SDK)
+
+
+def _link(video: dict[str, Any]) -> str:
+    """The link to the file in Kling's own object, which OpenAI's has beside its own members."""
+    link = video["data"]["task_result"]["videos"][0]["url"]
+    assert isinstance(link, str)
+    return link
+
+
+def _written(cassette: Path) -> bytes:
+    paths = [cassette, *cassette.with_suffix(".bodies").glob("*")]
+    return b"\n".join([path.read_bytes() + path.name.encode() for path in paths])
+
+
+def test_a_recorded_job_replays_without_its_provider(
+    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+) -> None:
+    recorded, file = _make(start_proxy(kling, *_record(cassette)))
+    assert (recorded["status"], file.body) == ("completed", FILE)
+    requests, connections = provider.api.received.qsize(), provider.api.connections
+    assert requests == 1 + POLLS + 1
+
+    proxy = start_proxy(_without_key(kling), *_replay(cassette))
+    # As few times as the job had states, and then more often than it was asked for.
+    replayed, again = _make(proxy, polls=2)
+    states = [_json(proxy.request("GET", f"/v1/videos/{replayed['id']}", None, SDK))["status"] for _ in range(9)]
+
+    assert _link(replayed).startswith(f"http://127.0.0.1:{proxy.port}/linked/http/{provider.files.address}/")
+    assert {**replayed, "data": {}} == {**recorded, "data": {}}
+    assert (again.body, again.headers["Content-Type"]) == (FILE, "video/mp4")
+    assert states == ["completed"] * 9
+    assert (provider.api.received.qsize(), provider.api.connections) == (requests, connections)
+
+
+def test_waiting_is_not_replayed(kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path) -> None:
+    _make(start_proxy(kling, *_record(cassette)))
+    created = start_proxy(kling, *_replay(cassette)).request("POST", "/v1/videos", CREATE, SDK)
+    slow = start_proxy(f"{kling}\ncassette: {{pace: 0.5}}\n", *_replay(cassette)).request(
+        "POST", "/v1/videos", CREATE, SDK
+    )
+
+    assert created.headers["openai-poll-after-ms"] == "1"
+    assert int(slow.headers["openai-poll-after-ms"]) > 1
+
+
+def test_two_jobs_with_equal_bodies_do_not_mix(
+    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+) -> None:
+    proxy = start_proxy(kling, *_record(cassette))
+    recorded = [_make(proxy)[0]["id"], _make(proxy)[0]["id"]]
+    proxy = start_proxy(kling, *_replay(cassette))
+    first = _json(proxy.request("POST", "/v1/videos", CREATE, SDK))["id"]
+    second = _json(proxy.request("POST", "/v1/videos", CREATE, SDK))["id"]
+
+    def states(video: str) -> list[str]:
+        return [_json(proxy.request("GET", f"/v1/videos/{video}", None, SDK))["status"] for _ in range(2)]
+
+    assert [first, second] == recorded
+    assert states(second) == states(first) == ["in_progress", "completed"]
+
+
+def test_nothing_secret_is_written(kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path) -> None:
+    proxy = start_proxy(f"{kling}\nscrub: [prompts, X-Team]\n", *_record(cassette))
+    body = json.dumps({"model": "kling-v3", "prompt": "a most private cat", "x_note": f"key {SECRET_KEY}"}).encode()
+    _make(proxy, body=body)
+    proxy.request("POST", f"/v1/videos/text2video?api_key={CLIENT_KEY}", b"{}", {**SDK, "X-Team": "the-quiet-ones"})
+    tokens = [request.one("Authorization") for request in _received(provider.api)]
+    log = proxy.close().encode()
+
+    written = _written(cassette)
+    assert b"text2video" in written
+    assert len(tokens) == POLLS + 3
+    for secret in (SECRET_KEY, ACCESS_KEY, CLIENT_KEY, SIGN, "c00kie", "quiet", "private cat", *tokens):
+        assert secret
+        assert secret.removeprefix("Bearer ").encode() not in written
+        assert secret.removeprefix("Bearer ").encode() not in log
+    assert [findings(entry, [SECRET_KEY]) for entry in har.read(cassette)] == [[]] * (POLLS + 4)
+    replayed, file = _make(start_proxy(f"{kling}\nscrub: [prompts, X-Team]\n", *_replay(cassette)), 2, body)
+    assert (replayed["status"], file.body) == ("completed", FILE)
+
+
+def _received(upstream: Upstream) -> list[Received]:
+    found = []
+    while not upstream.received.empty():
+        found.append(upstream.next())
+    return found
+
+
+def test_a_killed_proxy_loses_at_most_the_exchange_under_way(
+    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+) -> None:
+    proxy = start_proxy(kling, *_record(cassette))
+    for count in range(1, 4):
+        proxy.request("POST", "/v1/videos", CREATE, JSON)
+        # The client has its answer: it stands in the file.
+        assert len(har.read(cassette)) == count
+    under_way, release = threading.Event(), threading.Event()
+
+    def hang(request: Received) -> Answer:
+        under_way.set()
+        release.wait(DEADLINE)
+        return Answer()
+
+    provider.api.respond = hang
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=DEADLINE)
+    connection.request("POST", "/v1/videos", CREATE, JSON)
+    assert under_way.wait(DEADLINE)
+    os.kill(proxy.process_id, signal.SIGKILL)
+    assert proxy.ended() == -signal.SIGKILL
+    release.set()
+    connection.close()
+
+    assert len(har.read(cassette)) == 3
+    assert [path.name for path in cassette.parent.glob(".*.tmp")] == []
+
+
+def test_a_client_that_leaves_and_a_provider_that_fails_are_recorded(
+    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+) -> None:
+    proxy = start_proxy(kling, *_record(cassette))
+    under_way, release = threading.Event(), threading.Event()
+
+    def hang(request: Received) -> Answer:
+        under_way.set()
+        release.wait(DEADLINE)
+        return Answer()
+
+    provider.api.respond = hang
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=DEADLINE)
+    connection.request("POST", "/v1/videos", CREATE, JSON)
+    assert under_way.wait(DEADLINE)
+    connection.close()
+    provider.api.respond = lambda request: Answer(500, b"oh")
+    assert proxy.request("POST", "/v1/videos/text2video", b'{"prompt":"2"}', JSON).status == 500
+    release.set()
+
+    entries = sorted(har.read(cassette), key=lambda entry: entry.request.body)
+    assert [entry.response and entry.response.status for entry in entries] == [None, 500]
+
+
+def test_a_recording_goes_on_where_another_ended(
+    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+) -> None:
+    start_proxy(kling, *_record(cassette)).request("POST", "/v1/videos", CREATE, JSON)
+    before = har.read(cassette)
+    start_proxy(kling, *_record(cassette)).request("POST", "/v1/videos", CREATE, JSON)
+
+    assert har.read(cassette)[:1] == before
+    assert len(har.read(cassette)) == 2
+
+
+def test_the_cassette_holds_both_sides_upstream(
+    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+) -> None:
+    start_proxy(f"{kling}  modelMapping: {{gpt-*: kling-v3}}", *_record(cassette)).request(
+        "POST", "/v1/videos", b'{"model":"gpt-9","prompt":"a cat"}', JSON
+    )
+    entry = har.read(cassette)[0]
+
+    assert json.loads(entry.request.body) == {"model_name": "kling-v3", "prompt": "a cat"}
+    assert entry.request.url == f"http://{provider.api.address}/v1/videos/text2video"
+    assert entry.response
+    assert json.loads(entry.response.body)["data"]["task_id"].startswith("83")
+    assert any("model_name" in note for note in entry.notes)
+
+
+def test_a_changed_rewrite_is_a_mismatch(
+    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+) -> None:
+    body = b'{"model":"gpt-9","prompt":"a cat"}'
+    start_proxy(f"{kling}  modelMapping: {{gpt-*: kling-v3}}", *_record(cassette)).request(
+        "POST", "/v1/videos", body, JSON
+    )
+    proxy = start_proxy(f"{kling}  modelMapping: {{gpt-*: kling-v2-6}}", *_replay(cassette))
+    refused = _json(proxy.request("POST", "/v1/videos", body, JSON), 400)["error"]
+
+    assert refused["code"] == "not_recorded"
+    assert 'body.model_name: recorded "kling-v3", came "kling-v2-6"' in refused["message"]
+    assert 'body.model_name: recorded "kling-v3", came "kling-v2-6"' in proxy.close()
+    assert provider.api.received.qsize() == 1
+
+
+def _exhausted(proxy: Proxy) -> Reply:
+    proxy.request("POST", "/v1/videos", CREATE, JSON)
+    return proxy.request("POST", "/v1/videos", CREATE, JSON)
+
+
+MISSES: dict[str, tuple[Callable[[Proxy], Reply], str]] = {
+    "another prompt": (
+        lambda proxy: proxy.request("POST", "/v1/videos", b'{"model":"kling-v3","prompt":"a dog"}', JSON),
+        'body.prompt: recorded "a cat", came "a dog"',
+    ),
+    "one create too many": (_exhausted, "recorded 1 time, asked 2 times"),
+    "a job that never was": (lambda proxy: proxy.request("GET", "/v1/videos/kling-t2v-5", None, JSON), "is not in job"),
+    "another path": (lambda proxy: proxy.request("DELETE", "/v1/nothing?token=t0ken1234", None, JSON), "not in job"),
+    "a result": (lambda proxy: proxy.request("GET", "/linked/https/example.org/x.mp4?sign=1"), "not in job.har"),
+    "a long body": (lambda proxy: proxy.request("POST", "/v1/videos/effects", b"{" * 2_000_000, JSON), "not in job"),
+}
+
+
+@pytest.mark.parametrize("name", MISSES)
+def test_what_was_not_recorded_is_refused(
+    name: str, kling: str, nobody: socket.socket, shared_proxy: StartProxy, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    config = re.sub(r"providerDomain: .*", f"providerDomain: http://127.0.0.1:{nobody.getsockname()[1]}", kling)
+    cassette = tmp_path / "job.har"
+    har.write(cassette, [_create(f"http://127.0.0.1:{nobody.getsockname()[1]}")])
+    ask, says = MISSES[name]
+    proxy = start_proxy(config, *_replay(cassette))
+    refused = _json(ask(proxy), 400)["error"]
+
+    assert refused["code"] == "not_recorded"
+    assert says in refused["message"]
+    lines = [line for line in proxy.close().splitlines() if "ai-proxy: " in line]
+    assert [line for line in lines if says in line]
+    assert "t0ken1234" not in refused["message"] + "".join(lines)
+
+
+def _create(origin: str) -> har.Entry:
+    request = har.Request(
+        "POST", f"{origin}/v1/videos/text2video", tuple(JSON.items()), b'{"prompt":"a cat","model_name":"kling-v3"}'
+    )
+    answer = _says({"task_id": "831", "task_status": "submitted"})
+    return har.Entry(1.0, 5.0, request, har.Response(200, "OK", tuple(JSON.items()), answer.body))
+
+
+STARTS: dict[str, tuple[bytes | None, str]] = {
+    "missing": (None, "job.har: there is no such cassette"),
+    "damaged": (
+        b'{"log": {"_format": 1, "entries": [',
+        "job.har: line 1, column 36: is not valid JSON (it ends too early)",
+    ),
+    "foreign": (b'{"log": {"version": "1.2", "entries": []}}', "job.har: was not written by mitm-ai-proxy"),
+    "newer": (b'{"log": {"_format": 2, "entries": []}}', "job.har: was written by a newer mitm-ai-proxy (format 2)"),
+    "not text": (b"\xff\xfe", "job.har: is not UTF-8"),
+    "a body lost": (
+        b'{"log": {"_format": 1, "entries": [{"startedDateTime": "2026-11-21T15:37:02.845Z", "time": 1, "request": '
+        b'{"method": "GET", "url": "http://x/", "headers": []}, "response": {"status": 200, "headers": [], "content": '
+        b'{"text": "", "_file": "90a7bef9275f88f2d5d76e0fec9091b6.mp4"}}}]}}',
+        "90a7bef9275f88f2d5d76e0fec9091b6.mp4 is missing",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_a_cassette_that_cannot_be_read_ends_the_start(
+    name: str, kling: str, start_proxy: StartProxy, cassette: Path
+) -> None:
+    content, says = STARTS[name]
+    if content is not None:
+        cassette.write_bytes(content)
+    proxy = start_proxy(kling, *_replay(cassette), wait=False)
+
+    assert proxy.ended() != 0
+    assert says in proxy.log
+    assert "Traceback" not in proxy.log
+    if content is not None and name != "a body lost":
+        proxy = start_proxy(kling, *_record(cassette), wait=False)
+        assert proxy.ended() != 0
+        assert cassette.read_bytes() == content
+
+
+OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
+    "record and replay": (("ai_record=job.har", "ai_replay=job.har"), "ai_record and ai_replay: give one of the two"),
+    "replay and simulate": (("ai_simulate=true", "ai_replay=job.har"), "a cassette or the simulator can answer"),
+    "a folder": (("ai_record=.",), "is a folder"),
+    "below a file": (("ai_record=config.yaml/job.har",), "job.har: could not be written"),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_that_do_not_fit_end_the_start(name: str, kling: str, start_proxy: StartProxy, tmp_path: Path) -> None:
+    options, says = OPTIONS[name]
+    proxy = start_proxy(kling, *(word for option in options for word in ("--set", option)), wait=False)
+
+    assert proxy.ended() != 0
+    assert says in proxy.log
+
+
+PIECES = (b'data: {"choices":[{"delta":{"content":"Hel"}}]}\n\n', b'data: {"choi', b'ces":[]}\n\n', b"data: [DONE]\n\n")
+
+
+def _chunks(proxy: Proxy) -> list[bytes]:
+    """The chunks of an answer as they are on the wire."""
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE) as connection:
+        body = b'{"model":"m","stream":true}'
+        head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        file = connection.makefile("rb")
+        assert file.readline() == b"HTTP/1.1 200 OK\r\n"
+        fields = list(iter(file.readline, b"\r\n"))
+        assert b"content-type: text/event-stream\r\n" in [field.lower() for field in fields]
+        chunks = []
+        while size := int(file.readline(), 16):
+            chunks.append(file.read(size))
+            assert file.readline() == b"\r\n"
+        return chunks
+
+
+def test_a_stream_replays_in_the_pieces_in_which_it_came(
+    upstream: Upstream, start_proxy: StartProxy, cassette: Path
+) -> None:
+    config = f"provider: {{type: openai, providerDomain: 'http://{upstream.address}'}}"
+    upstream.respond = lambda request: Answer(200, b"", (("Content-Type", "text/event-stream"),), pieces=PIECES)
+    recorded = _chunks(start_proxy(config, *_record(cassette)))
+    proxy = start_proxy(config, *_replay(cassette))
+    connections = upstream.connections
+    replayed = _chunks(proxy)
+
+    assert b"".join(recorded) == b"".join(PIECES)
+    assert replayed == recorded
+    assert len(replayed) > 1
+    assert upstream.connections == connections
+
+
+def test_any_provider_and_any_path_is_recorded_to_the_byte(
+    upstream: Upstream, start_proxy: StartProxy, cassette: Path
+) -> None:
+    config = f"provider: {{type: generic, genericHost: 'http://{upstream.address}'}}"
+    upstream.respond = lambda request: Answer(201, request.body[::-1], (("Content-Type", "application/octet-stream"),))
+    sent = os.urandom(300_000)
+    kind = {"Content-Type": "application/octet-stream"}
+    recorded = start_proxy(config, *_record(cassette)).request("PUT", "/upload/%41?b=2&a=1", sent, kind)
+    upstream.respond = lambda request: Answer(500)
+    proxy = start_proxy(config, *_replay(cassette))
+    replayed = proxy.request("PUT", "/upload/A?a=1&b=2", sent, kind)
+    other = proxy.request("PUT", "/upload/A?a=1&b=2", sent[:-1] + b"?", kind)
+
+    assert har.read(cassette)[0].request.body == sent
+    assert (recorded.status, recorded.body) == (replayed.status, replayed.body) == (201, sent[::-1])
+    assert other.status == 400
+
+
+RANGES = {
+    "bytes=0-9": (206, FILE[:10], "bytes 0-9/102400"),
+    "bytes=-5": (206, FILE[-5:], "bytes 102395-102399/102400"),
+    "bytes=102390-": (206, FILE[-10:], "bytes 102390-102399/102400"),
+    "bytes=102400-": (416, b"", "bytes */102400"),
+}
+
+
+def test_a_result_is_served_in_ranges(kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path) -> None:
+    _make(start_proxy(kling, *_record(cassette)))
+    proxy = start_proxy(kling, *_replay(cassette))
+    link = _link(_make(proxy, 2)[0])
+    for asked, (status, body, content_range) in RANGES.items():
+        reply = proxy.request("GET", _target(link, proxy), None, {"Range": asked})
+        assert (asked, reply.status, reply.body, reply.headers["Content-Range"]) == (asked, status, body, content_range)
+    head = proxy.request("HEAD", _target(link, proxy))
+    other = proxy.request("GET", re.sub("sign=[^&]*", "sign=anything", _target(link, proxy)))
+
+    assert (head.status, head.headers["Content-Length"], head.body) == (200, str(len(FILE)), b"")
+    assert other.body == FILE
+
+
+def test_only_links_that_an_answer_held_are_followed_and_without_a_credential(
+    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+) -> None:
+    proxy = start_proxy(kling, *_record(cassette))
+    elsewhere = proxy.request("GET", f"/linked/http/{provider.files.address}/etc/passwd", None, SDK)
+    posted = proxy.request("POST", f"/linked/http/{provider.files.address}/x", b"{}", SDK)
+    _make(proxy)
+    got = _received(provider.files)
+
+    assert (elsewhere.status, posted.status) == (404, 404)
+    assert [request.target.partition("?")[0] for request in got] == ["/results/830000000000000000.mp4"]
+    assert f"sign={SIGN}" in got[0].target
+    assert got[0].one("Authorization") is got[0].one("Cookie") is None
+
+
+def test_a_link_that_a_client_sends_back_is_the_provider_s_own_again(
+    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+) -> None:
+    proxy = start_proxy(kling, *_record(cassette))
+    link = _link(_make(proxy)[0])
+    _received(provider.api)
+    body = json.dumps({"video_url": link}).replace("/", "\\/").encode()
+    proxy.request("POST", "/v1/videos/lip-sync", body, JSON)
+    sent = json.loads(provider.api.next().body)["video_url"]
+
+    assert link.startswith(f"http://127.0.0.1:{proxy.port}/linked/http/{provider.files.address}/results/")
+    assert sent.startswith(f"http://{provider.files.address}/results/")
+    replay = start_proxy(kling, *_replay(cassette))
+    link = _link(_make(replay, 2)[0])
+    assert replay.request("POST", "/v1/videos/lip-sync", json.dumps({"video_url": link}).encode(), JSON).status == 200
+
+
+def test_the_simulator_can_be_recorded(start_proxy: StartProxy, nobody: socket.socket, cassette: Path) -> None:
+    config = f"provider: {{type: kling, providerDomain: 'http://127.0.0.1:{nobody.getsockname()[1]}'}}\n"
+    simulate = ("--set", "ai_simulate=true")
+    recorded, file = _make(start_proxy(f"{config}simulator: {{speed: instant}}", *_record(cassette), *simulate), 1)
+    replayed, again = _make(start_proxy(config, *_replay(cassette)), 1)
+
+    assert (recorded["status"], file.body[4:8]) == ("completed", b"ftyp")
+    assert (replayed["id"], replayed["status"], again.body) == (recorded["id"], "completed", file.body)
+
+
+def test_a_large_picture_is_a_file_and_replays(
+    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+) -> None:
+    body = json.dumps({"model": "kling-v3", "prompt": "a", "image": "iVBORw0KGgo" + "A" * 4_000_001}).encode()
+    start_proxy(kling, *_record(cassette)).request("POST", "/v1/videos", body, JSON)
+    spelled = body.replace(b'"iVBORw', b'"data:image/png;base64,iVBORw')
+    replayed = start_proxy(kling, *_replay(cassette)).request("POST", "/v1/videos", spelled, JSON)
+
+    assert cassette.stat().st_size < 10_000
+    assert replayed.status == 200
+
+
+def test_in_regular_mode_results_come_through_the_proxy_too(
+    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+) -> None:
+    mode = ("--mode", "regular")
+
+    def ask(proxy: Proxy, method: str, url: str, body: bytes | None = None) -> Reply:
+        return proxy.request(method, url, body, {**SDK, "Host": urlsplit(url).netloc})
+
+    def make(proxy: Proxy) -> Reply:
+        origin = f"http://{provider.api.address}"
+        video = _json(ask(proxy, "POST", f"{origin}/v1/videos", CREATE))
+        for _ in range(POLLS):
+            video = _json(ask(proxy, "GET", f"{origin}/v1/videos/{video['id']}"))
+        assert _link(video).startswith(f"{origin}/linked/http/{provider.files.address}/")
+        return ask(proxy, "GET", _link(video))
+
+    recorded = make(start_proxy(kling, *_record(cassette), *mode))
+    connections = provider.api.connections, provider.files.connections
+    replayed = make(start_proxy(kling, *_replay(cassette), *mode))
+
+    assert recorded.body == replayed.body == FILE
+    assert (provider.api.connections, provider.files.connections) == connections
