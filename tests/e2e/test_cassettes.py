@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from mitm_ai_proxy.cassette import har
+from mitm_ai_proxy.cassette.entry import Entry, Request, Response
 from mitm_ai_proxy.cassette.scrub import findings
 from tests.e2e.conftest import ACCESS_KEY, SECRET_KEY, StartProxy
 from tests.e2e.proxy import DEADLINE, Proxy, Reply
@@ -343,12 +344,12 @@ def test_what_was_not_recorded_is_refused(
     assert "t0ken1234" not in refused["message"] + "".join(lines)
 
 
-def _create(origin: str) -> har.Entry:
-    request = har.Request(
+def _create(origin: str) -> Entry:
+    request = Request(
         "POST", f"{origin}/v1/videos/text2video", tuple(JSON.items()), b'{"prompt":"a cat","model_name":"kling-v3"}'
     )
     answer = _says({"task_id": "831", "task_status": "submitted"})
-    return har.Entry(1.0, 5.0, request, har.Response(200, "OK", tuple(JSON.items()), answer.body))
+    return Entry(1.0, 5.0, request, Response(200, "OK", tuple(JSON.items()), answer.body))
 
 
 STARTS: dict[str, tuple[bytes | None, str]] = {
