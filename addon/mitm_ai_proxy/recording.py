@@ -118,9 +118,10 @@ class Recording:
     def use(self, settings: providers.Settings, own: Settings) -> None:
         """Open the cassette that was inserted, or go on with it, by this configuration. Raises CassetteError."""
         self._settings = own
-        opening = self._opening
-        if self.cassette is None and opening is not None:
-            scrubber = Scrubber(settings.scrub, settings.provider.secrets())
+        opening, scrubber = self._opening, Scrubber(settings.scrub, settings.provider.secrets())
+        if self.cassette is not None:
+            self.cassette.scrub_with(scrubber)
+        elif opening is not None:
             options = MatchOptions.made(own.ignore, own.compare, own.headers)
             self.cassette = Cassette(opening, scrubber, time.monotonic, options, own.pace)
 

@@ -210,6 +210,48 @@ def _full(*paths: object) -> None:
     raise OSError(28, "No space left on device")
 
 
+@pytest.mark.parametrize("mode", [Mode.NEW_EPISODES, Mode.ALL, Mode.REWRITE, Mode.APPEND])
+def test_two_that_record_into_one_file_lose_nothing(mode: Mode, recorded: Path) -> None:
+    one, other = _open(recorded, mode), _open(recorded, Mode.APPEND)
+    for number, (cassette, prompt) in enumerate([(one, "a"), (other, "b"), (one, "c"), (one, "d"), (other, "e")]):
+        cassette.record(_job(prompt, f"n{number}")[0])
+    found = [_says(entry) for entry in har.read(recorded)]
+    tasks = [item["task_id"] for item in found if isinstance(item, dict)]
+
+    assert tasks == [*([] if mode is Mode.REWRITE else ["1", "1"]), "n0", "n1", "n2", "n3", "n4"]
+
+
+def test_a_file_that_somebody_damages_meanwhile_is_not_overwritten(recorded: Path) -> None:
+    cassette = _open(recorded, Mode.APPEND)
+    cassette.record(_job("a", "n1")[0])
+    good = recorded.read_bytes()
+    recorded.write_bytes(b"{")
+    with pytest.raises(CassetteError, match="it ends too early"):
+        cassette.record(_job("b", "n2")[0])
+    assert recorded.read_bytes() == b"{"
+    recorded.write_bytes(good)
+    cassette.record(_job("c", "n3")[0])
+
+    assert [_says(entry)["task_id"] for entry in har.read(recorded)[3:]] == ["n1", "n2", "n3"]
+
+
+def test_long_bodies_are_kept_in_the_file_only(path: Path) -> None:
+    cassette = _open(path, Mode.APPEND)
+    request = Request("PUT", f"{ORIGIN}/x", (), b"a" * 100_000)
+    cassette.record(Entry(1.0, 1.0, request, Response(200, "", (), b"b" * 100_000)))
+
+    assert har.read(path)[0].request.body == request.body
+    assert len(repr(cassette.recorded)) < 1000
+
+
+def test_secrets_that_come_later_are_taken_out_too(path: Path) -> None:
+    cassette = _open(path, Mode.APPEND)
+    cassette.scrub_with(Scrubber(known=["another-secret"]))
+    cassette.record(_entry(_create("another-secret"), {}))
+
+    assert b"another-secret" not in path.read_bytes()
+
+
 def test_exchanges_that_end_at_once_are_all_written(path: Path) -> None:
     cassette = _open(path, Mode.APPEND)
     threads = [threading.Thread(target=cassette.record, args=(_job(f"cat {n}", str(n))[0],)) for n in range(16)]

@@ -8,13 +8,13 @@ from __future__ import annotations
 import enum
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import jobs, money
 from .bodies import check_writable
 from .entry import Entry, Request
-from .har import Writer, read
+from .har import INLINE, Writer, read
 from .links import found, unsigned
 from .match import Key, MatchOptions, canonical
 from .money import Budget
@@ -95,12 +95,17 @@ class Cassette:
         if self.path and self.is_recording:
             # Said before something is paid for that could not be kept.
             check_writable(self.path)
-        self._before = read(self.path) if self.path and (is_there or must_be_there) and self.mode.reads else []
-        self._played = opening.change(self._before) if opening.change else self._before
+        self._stamp = _stamp(self.path)
+        before = read(self.path) if self.path and (is_there or must_be_there) and self.mode.reads else []
+        self._played = opening.change(before) if opening.change else before
         self._player: Player | None = None
         if self.mode.plays and not (self.mode is Mode.ONCE and self.is_recording):
             self._player = Player(self._played, self._options, scrubber, clock, pace)
+        self._old = before if self.mode is Mode.ALL else []
+        """What may be replaced, entries from before this run; all others are read again when they are needed."""
+        self._old_count = len(before)
         self._writer: Writer | None = None
+        self._unwritten: list[Entry] = []
         self._recorded: list[Entry] = []
         self._misses: list[Miss] = []
 
@@ -125,38 +130,52 @@ class Cassette:
         """Why a request that is to be recorded must not go out: the budget."""
         return self._budget.refuse(request) if self._budget else None
 
+    def scrub_with(self, scrubber: Scrubber) -> None:
+        """Take other secrets out of what is recorded from now on."""
+        self._scrubber = scrubber
+
     def record(self, entry: Entry) -> None:
-        """Write an exchange down, as it came. Raises CassetteError; the next one makes up for what was not written."""
+        """Write an exchange down, as it came. Raises CassetteError; the next one makes up for what was not written.
+
+        Another process may record into the same file: what it wrote stays.
+        """
         entry = money.priced(self._scrubber.entry(entry))
         if self._budget:
             self._budget.settle(entry)
         with self._lock:
-            if self.mode is Mode.ALL and self._drop_equals(entry):
-                self._writer = None
-            self._recorded.append(entry)
+            self._recorded.append(_lightened(entry))
             if self.path is None:
                 return
-            if self._writer is None:
-                self._writer = Writer(self.path, [*self._before, *self._recorded[:-1]])
+            self._unwritten.append(entry)
+            is_less = self.mode is Mode.ALL and self._drop_equals(entry)
+            if self._writer is None or is_less or _stamp(self.path) != self._stamp:
+                self._writer = Writer(self.path, [*self._written(self.path), *self._unwritten[:-1]])
             self._writer.add(entry)
+            self._unwritten.clear()
+            self._old_count = len(self._old) if self.mode is Mode.ALL else self._old_count
+            self._stamp = _stamp(self.path)
+
+    def _written(self, path: Path) -> list[Entry]:
+        """What is to stay in the file: the old entries, and what was added to it here or by another process."""
+        if not path.exists() or not (self.mode.reads or self._writer):
+            return []
+        entries = read(path)
+        return [*self._old, *entries[self._old_count :]] if self.mode is Mode.ALL else entries
 
     def _drop_equals(self, entry: Entry) -> bool:
-        """Take out of the file what a new recording replaces: equal requests, what was asked of their jobs, files."""
+        """Give up what a new recording replaces: equal requests, what was asked of their jobs, and their files."""
         key = self._key(entry.request)
-        equal = [old for old in self._before if self._key(old.request) == key]
-        names = {jobs.task_id(old.response) for old in equal if old.request.method == "POST"} - {""}
-        links: set[str] = set()
-        for old in self._before:
-            if old.response and names & jobs.names_in(old.request):
-                equal.append(old)
-                links.update(map(unsigned, found(old.response.body.decode("utf-8", "replace").replace("\\/", "/"))))
-        kept = [
+        equal = {index for index, old in enumerate(self._old) if self._key(old.request) == key}
+        names = {jobs.task_id(self._old[index].response) for index in equal if entry.request.method == "POST"} - {""}
+        asked = {index for index, old in enumerate(self._old) if not names.isdisjoint(jobs.names_in(old.request))}
+        files = {link for index in asked for link in _links(self._old[index])}
+        old = [
             old
-            for old in self._before
-            if not any(old is other for other in equal) and unsigned(old.request.url) not in links
+            for index, old in enumerate(self._old)
+            if index not in equal | asked and unsigned(old.request.url) not in files
         ]
-        is_less = len(kept) < len(self._before)
-        self._before = kept
+        is_less = len(old) < len(self._old)
+        self._old = old
         return is_less
 
     def _key(self, request: Request) -> Key:
@@ -166,7 +185,7 @@ class Cassette:
 
     @property
     def recorded(self) -> tuple[Entry, ...]:
-        """What was recorded in this run."""
+        """What was recorded in this run; bodies of more than har.INLINE bytes are in the file only."""
         with self._lock:
             return tuple(self._recorded)
 
@@ -186,3 +205,30 @@ class Cassette:
     def unused(self) -> tuple[Entry, ...]:
         """The entries that answered nothing."""
         return tuple(self._played[index] for index in self._player.unused()) if self._player else ()
+
+
+def _links(entry: Entry) -> set[str]:
+    """The links in an answer, without what signs them."""
+    if entry.response is None:
+        return set()
+    text = entry.response.body.decode("utf-8", "replace").replace("\\/", "/")
+    return set(map(unsigned, found(text)))
+
+
+def _lightened(entry: Entry) -> Entry:
+    """The entry without a long body, which is in the file: a proxy may run for long."""
+    request, response = entry.request, entry.response
+    if len(request.body) > INLINE:
+        request = replace(request, body=b"")
+    if response and len(response.body) > INLINE:
+        response = replace(response, body=b"", chunks=())
+    return replace(entry, request=request, response=response)
+
+
+def _stamp(path: Path | None) -> tuple[int, int, int] | None:
+    """What is different after somebody else wrote the file; None where there is none."""
+    try:
+        status = path.stat() if path else None
+    except OSError:
+        return None
+    return (status.st_mtime_ns, status.st_size, status.st_ino) if status else None
