@@ -239,7 +239,9 @@ class Recording:
         if passage is None or response is None:
             return
         try:
-            if passage.recorded is None and response.status_code != 101:
+            if passage.recorded is None and response.status_code == 101:
+                logger.warning("ai-proxy: %s changed the protocol, which is not recorded.", guard.describe(flow))
+            elif passage.recorded is None:
                 await self._write(flow, passage, _answer_of(passage))
             if not passage.is_streamed and response.raw_content is not None:
                 self._lead_here(response, passage)

@@ -148,6 +148,7 @@ def test_a_recorded_job_replays_without_its_provider(
     requests, connections = provider.api.received.qsize(), provider.api.connections
     assert requests == 1 + POLLS + 1
 
+    written = _written(cassette)
     proxy = start_proxy(_without_key(kling), *_replay(cassette))
     # As few times as the job had states, and then more often than it was asked for.
     replayed, again = _make(proxy, polls=2)
@@ -158,6 +159,7 @@ def test_a_recorded_job_replays_without_its_provider(
     assert (again.body, again.headers["Content-Type"]) == (FILE, "video/mp4")
     assert states == ["completed"] * 9
     assert (provider.api.received.qsize(), provider.api.connections) == (requests, connections)
+    assert _written(cassette) == written
 
 
 def test_waiting_is_not_replayed(kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path) -> None:
@@ -439,6 +441,20 @@ def test_a_stream_replays_in_the_pieces_in_which_it_came(
     assert replayed == recorded
     assert len(replayed) > 1
     assert upstream.connections == connections
+
+
+def test_a_change_of_protocol_passes_and_is_not_recorded(
+    upstream: Upstream, start_proxy: StartProxy, cassette: Path
+) -> None:
+    config = f"provider: {{type: openai, providerDomain: 'http://{upstream.address}'}}"
+    upstream.respond = lambda request: Answer(101, b"", (("Upgrade", "other"), ("Connection", "Upgrade")))
+    proxy = start_proxy(config, *_record(cassette))
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE) as connection:
+        connection.sendall(b"GET /v1/realtime HTTP/1.1\r\nHost: x\r\nUpgrade: other\r\nConnection: Upgrade\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 101"
+
+    proxy.wait_for("GET /v1/realtime changed the protocol, which is not recorded")
+    assert not cassette.exists()
 
 
 def test_any_provider_and_any_path_is_recorded_to_the_byte(
