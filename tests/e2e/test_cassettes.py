@@ -143,7 +143,9 @@ def _written(cassette: Path) -> bytes:
 def test_a_recorded_job_replays_without_its_provider(
     kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
 ) -> None:
-    recorded, file = _make(start_proxy(kling, *_record(cassette)))
+    recorder = start_proxy(kling, *_record(cassette))
+    recorded, file = _make(recorder)
+    recorder.close()
     assert (recorded["status"], file.body) == ("completed", FILE)
     requests, connections = provider.api.received.qsize(), provider.api.connections
     assert requests == 1 + POLLS + 1
