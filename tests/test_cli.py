@@ -123,10 +123,31 @@ def test_what_is_set_last_decides_whatever_its_spelling(
     assert cli.main(["--set=ai_simulate=true", "--set", "ai_simulate=false"]) == 1
 
 
+def test_what_is_wrong_with_cassettes_is_found_before_the_start(
+    folder: Path, executed: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / HERE).write_text("provider: {type: kling, apiTokens: [t]}\ncassette: {pace: soon}")
+
+    assert cli.main(["check"]) == cli.main(["start"]) == 1
+    assert "cassette.pace: expected instant, real" in capsys.readouterr().err
+    assert executed == []
+
+
 def test_the_demo_takes_no_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["demo", "--config", "other.yaml"])
     assert "demo takes no configuration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["${NO_SUCH_KEY:-}", "${NO_SUCH_KEY}"])
+def test_what_a_cassette_answers_needs_no_credential_and_no_simulation(
+    key: str, folder: Path, executed: list[list[str]]
+) -> None:
+    (folder / HERE).write_text(f"provider: {{type: kling, apiTokens: ['{key}']}}")
+
+    cli.main(["start", "--set", "ai_replay=job.har"])
+    assert executed[0][-2:] == ["--set", "ai_replay=job.har"]
+    assert not any("simulate" in word for word in executed[0])
 
 
 def test_with_a_credential_nothing_is_simulated(folder: Path, executed: list[list[str]]) -> None:

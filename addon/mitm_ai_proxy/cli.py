@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from . import providers
+from .cassette import settings as cassette_settings
 from .config import ConfigurationError, nearest
 from .simulator import settings as simulator_settings
 
 TOOLS: Final = {"start": "mitmdump", "web": "mitmweb", "console": "mitmproxy"}
-COMMANDS: Final = (*TOOLS, "simulate", "demo", "check", "script")
+COMMANDS: Final = (*TOOLS, "simulate", "demo", "cassette", "check", "script")
 LISTEN: Final = ("127.0.0.1", "8080")
 SIMULATOR_PORT: Final = 8090
 SIMULATE: Final = "ai_simulate"
+REPLAY: Final = "ai_replay"
 HOME: Final = "AI_PROXY_HOME"
 """Environment variable: where config.yaml is looked for when the current folder has none."""
 
@@ -34,6 +36,7 @@ web      the same with mitmweb
 console  the same with mitmproxy
 simulate a Kling of our own as a plain HTTP server (--port N, --host ADDRESS)
 demo     make two simulated videos and show what is rewritten, into a folder (default: demo)
+cassette what is in a recording, and what can be done with it: ai-proxy cassette --help
 check    read the configuration and say what is wrong with it
 script   print the path of the addon's script, for mitmdump -s
 
@@ -47,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
         prog="ai-proxy",
-        usage="ai-proxy [start|web|console|simulate|demo|check|script] [--config PATH] [arguments of mitmproxy's tool]",
+        usage=f"ai-proxy [{'|'.join(COMMANDS)}] [--config PATH] [arguments of mitmproxy's tool]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=_DESCRIPTION,
         allow_abbrev=False,
@@ -56,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = words.pop(0) if words and not words[0].startswith("-") else "start"
     if command not in COMMANDS:
         parser.error(f"unknown command {command}{nearest(command, COMMANDS)}")
+    if command == "cassette":
+        return _cassette(words)
     chosen, rest = parser.parse_known_args(words)
     if rest and command not in TOOLS and command not in ("simulate", "demo"):
         parser.error(f"{command} does not take {' '.join(rest)}")
@@ -70,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if command == "simulate":
             return _simulate(parser, path, bool(chosen.config), rest)
-        settings, is_simulated = _settings(path, command in TOOLS and _value(rest, SIMULATE) != "false")
+        may_simulate = command in TOOLS and _value(rest, SIMULATE) != "false"
+        settings, is_simulated = _settings(path, may_simulate, bool(_value(rest, REPLAY)))
     except ConfigurationError as error:
         print(f"ai-proxy: {error}", file=sys.stderr)
         return 1
@@ -109,11 +115,15 @@ def tool_arguments(config: Path, origin: str, rest: Sequence[str]) -> list[str]:
     return [*arguments, *rest]
 
 
-def _settings(path: Path, may_simulate: bool) -> tuple[providers.Settings, bool]:
-    """The configuration, and whether it can be simulated only, for it lacks a credential. Raises ConfigurationError."""
+def _settings(path: Path, may_simulate: bool, offline: bool) -> tuple[providers.Settings, bool]:
+    """The configuration, and whether it can be simulated only, for it lacks a credential. Raises ConfigurationError.
+
+    `offline`: a cassette answers, and nobody needs a credential.
+    """
     simulator = simulator_settings.load(path)
+    cassette_settings.load(path)
     try:
-        return providers.load(path), False
+        return providers.load(path, offline=offline), False
     except ConfigurationError:
         if may_simulate:
             with contextlib.suppress(ConfigurationError):
@@ -160,6 +170,14 @@ def _demo(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
     from . import demo
 
     return demo.run(chosen.folder, sys.stdout)
+
+
+def _cassette(words: Sequence[str]) -> int:
+    """Look into a cassette, or work on one."""
+    # What reads and compares recordings takes a while to import.
+    from .cassette import commands
+
+    return commands.main(words)
 
 
 def _value(rest: Sequence[str], option: str) -> str | None:

@@ -1,0 +1,248 @@
+"""What is in a recording: the tasks that its answers tell of, and which exchanges belong to which job.
+
+Nothing is changed or printed here; which request gets which exchange in a replay is decided in player.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from . import jobs, json_text, links
+from .entry import Entry, Response, header
+from .json_text import Part, Path
+from .player import MEDIA
+from .sensitive import normal
+
+IDS: Final = ("task_id", "id", "request_id")
+"""Members that name a task, where one that says its status stands beside them."""
+STATUSES: Final = ("task_status", "status", "state")
+ENDED: Final = frozenset(
+    """
+    succeed succeeded success completed complete finished done
+    failed fail failure error cancelled canceled expired rejected deleted incomplete
+    """.split()
+)
+"""Words, in small letters, for a task that changes no more: Kling's, OpenAI's and those of others."""
+
+
+RESULTS: Final = frozenset("task_result outputs output content result".split())
+"""Members of a task that hold what it made."""
+
+
+class Task(NamedTuple):
+    """A task as an answer tells of it. `member` is where its status is; from `start` to `end` its object stands."""
+
+    name: str
+    member: str
+    status: str
+    start: int
+    end: int
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the task changes no more."""
+        return self.status.lower() in ENDED
+
+
+@dataclass(slots=True)
+class Job:
+    """A job, and its exchanges by their indexes. Either name is "" where the recording does not have it.
+
+    `creates` are several where the first was refused or its answer lost; `files` are downloads, redirects included.
+    """
+
+    task_id: str
+    external_id: str
+    creates: list[int] = field(default_factory=list)
+    reads: list[int] = field(default_factory=list)
+    files: list[int] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What the job is called for a person."""
+        return self.task_id or self.external_id
+
+    @property
+    def indexes(self) -> list[int]:
+        """All exchanges of the job."""
+        return sorted({*self.creates, *self.reads, *self.files})
+
+    def task(self, entry: Entry) -> Task | None:
+        """What an exchange tells of the job."""
+        return next((task for task in tasks(entry.response) if task.name == self.task_id), None)
+
+
+class Listing(NamedTuple):
+    """A recording by jobs, in the order in which they begin; `others` are exchanges of none."""
+
+    jobs: list[Job]
+    others: list[int]
+
+
+def text(response: Response | None) -> str:
+    """The body of a success as text; "" where it is no JSON object or array."""
+    if response is None or not 200 <= response.status < 300:
+        return ""
+    try:
+        decoded = response.body.decode()
+    except UnicodeDecodeError:
+        return ""
+    return decoded if json_text.is_container(decoded) else ""
+
+
+def tasks(response: Response | None) -> list[Task]:
+    """The tasks that an answer tells of, in order; none that stands inside of another."""
+    document = text(response)
+    parts = list(json_text.parts(document)) if document else []
+    objects: dict[Path, dict[str, str]] = {}
+    for part in parts:
+        if not part.is_key and part.path and isinstance(part.path[-1], str):
+            objects.setdefault(part.path[:-1], {})[part.path[-1]] = document[part.start : part.end]
+    found: list[Task] = []
+    for path, members in objects.items():
+        name = next((members[key] for key in IDS if members.get(key, "").startswith(_NAMES)), None)
+        member = next((key for key in STATUSES if members.get(key, "").startswith('"')), None)
+        if name in (None, '""') or member is None:
+            continue
+        start, end = _span(document, parts, path)
+        found.append(Task(_plain(name), member, _plain(members[member]), start, end))
+    # Those that begin first contain those that begin and end later.
+    outer: list[Task] = []
+    for task in sorted(found, key=lambda task: task.start):
+        if not outer or task.start >= outer[-1].end:
+            outer.append(task)
+    return outer
+
+
+def is_file(response: Response | None) -> bool:
+    """Whether an answer is a file, or leads to one."""
+    if response is None:
+        return False
+    if 300 <= response.status < 400:
+        return bool(header(response.headers, "location"))
+    kind = header(response.headers, "content-type").strip().lower()
+    return 200 <= response.status < 300 and kind.startswith(MEDIA)
+
+
+def name_in(path: Path) -> str:
+    """The name of the member that a path leads to, or that holds the array that it leads into."""
+    return next((step for step in reversed(path) if isinstance(step, str)), "")
+
+
+def results(entries: Iterable[Entry], wanted: Iterable[Job]) -> list[str]:
+    """What jobs made, as far as it can be named: all ids and links in their results."""
+    names = {job.task_id for job in wanted}
+    found: list[str] = []
+    for entry in entries:
+        document = text(entry.response)
+        for task in tasks(entry.response) if document else ():
+            if task.name in names:
+                values = jobs.scalars(document[task.start : task.end].encode()).values.items()
+                found += [value for path, value in values if path[0] in RESULTS and _names_result(path, value)]
+    return list(dict.fromkeys(found))
+
+
+def sort(entries: Sequence[Entry]) -> Listing:
+    """The recording by jobs."""
+    sorter = _Sorter()
+    for index, entry in enumerate(entries):
+        sorter.add(index, entry)
+    return Listing(sorter.jobs, sorter.others)
+
+
+# How a value that names a task begins: one that is null names none.
+_NAMES: Final = tuple('"-0123456789')
+_CLOSING = re.compile(r"[}\]]")
+
+
+class _Sorter:
+    """Takes the exchanges in order: each may name jobs and show links that later ones ask for."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.others: list[int] = []
+        self._names: dict[str, Job] = {}
+        self._links: dict[str, Job] = {}
+
+    def add(self, index: int, entry: Entry) -> None:
+        told = tasks(entry.response)
+        found = self._created(index, entry) or self._asked(index, entry, told)
+        if not found:
+            self.others.append(index)
+        self._note_links(entry, told, found)
+
+    def _created(self, index: int, entry: Entry) -> list[Job]:
+        if entry.request.method != "POST":
+            return []
+        name, external = jobs.task_id(entry.response), jobs.external_id(entry.request)
+        if not external and (not name or name in self._names):
+            return []
+        job = self._names.get(external)
+        if job is None or (name and job.task_id not in ("", name)):
+            job = self._new("", external)
+        if name:
+            job.task_id = name
+            self._names.setdefault(name, job)
+        job.creates.append(index)
+        return [job]
+
+    def _asked(self, index: int, entry: Entry, told: list[Task]) -> list[Job]:
+        request = entry.request
+        owner = self._links.get(links.unsigned(request.url)) if request.method in ("GET", "HEAD") else None
+        if owner and (is_file(entry.response) or not told):
+            owner.files.append(index)
+            return [owner]
+        names = jobs.names_in(request)
+        found = [job for job in self.jobs if job.task_id in names or job.external_id in names]
+        if not found:
+            # Its create was not recorded.
+            found = [self._new(task.name, "") for task in told if task.name in names]
+        elif len(told) == len(found) == 1 and not found[0].task_id:
+            found[0].task_id = told[0].name
+            self._names.setdefault(told[0].name, found[0])
+        for job in found:
+            (job.files if is_file(entry.response) else job.reads).append(index)
+        return found
+
+    def _new(self, task_id: str, external_id: str) -> Job:
+        job = Job(task_id, external_id)
+        self.jobs.append(job)
+        for name in filter(None, (task_id, external_id)):
+            self._names[name] = job
+        return job
+
+    def _note_links(self, entry: Entry, told: list[Task], found: list[Job]) -> None:
+        """Whose the links in an answer are: those of a task, or of what the request was for."""
+        if entry.response is None:
+            return
+        document = text(entry.response)
+        shown = [(self._names.get(task.name), document[task.start : task.end]) for task in told]
+        if found and not told:
+            shown.append((found[0], document))
+        for job, part in shown:
+            values = [*json_text.strings(part), header(entry.response.headers, "location")]
+            for link in (link for value in values for link in links.found(value)):
+                if job:
+                    self._links.setdefault(links.unsigned(link), job)
+
+
+def _names_result(path: Path, value: str) -> bool:
+    name = normal(name_in(path))
+    return links.is_link(value) or name == "id" or name.endswith("_id")
+
+
+def _span(document: str, parts: Sequence[Part], path: Path) -> tuple[int, int]:
+    """Where an object that has members begins and ends."""
+    inside = [part for part in parts if part.path[: len(path)] == path and len(part.path) > len(path)]
+    first, last = inside[0], inside[-1]
+    # Between a part and the brackets around it there is nothing but space.
+    *_, closing = itertools.islice(_CLOSING.finditer(document, last.end), len(last.path) - len(path))
+    return document.rindex("{", 0, first.start), closing.end()
+
+
+def _plain(token: str) -> str:
+    return json_text.string(token) if token[0] == '"' else token

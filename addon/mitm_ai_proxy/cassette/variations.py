@@ -1,0 +1,315 @@
+"""Variations of a recorded success, so that nobody pays for a failure to test one: what the provider would have said.
+
+A recording goes in and another comes out. Which exchanges belong to which job is in listing.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from .. import json_edit
+from ..json_edit import Edit, JSONError, Member
+from ..simulator.errors import CODES
+from ..videos import kling_errors
+from . import jobs, links, listing
+from .entry import MOST_REPEATS, Entry, Headers, Request, Response
+from .listing import Job, Task, results, tasks, text
+
+POLLS: Final = 10
+"""How many polls more a slow job takes, where nobody says."""
+RETRIES: Final = 9
+"""How often a refused create is refused again: SDKs try it again, and so do gateways in front of them."""
+
+# By the words for success of Kling's two designs, of OpenAI and of Runway.
+_FAILED: Final = {"succeed": "failed", "succeeded": "failed", "completed": "failed", "SUCCEEDED": "FAILED"}
+_UNFINISHED: Final = {
+    "succeed": "processing",
+    "succeeded": "processing",
+    "completed": "in_progress",
+    "SUCCEEDED": "RUNNING",
+}
+
+_REASONS: Final = ("task_status_msg", "message", "failure")
+"""Members that say why a task failed; where there is none of them, OpenAI's `error` does."""
+_FAILURE_CODE: Final = "server_error"
+_EMPTIED: Final = listing.RESULTS | {"billing", "completed_at", "expires_at"}
+"""Members that are empty or null until a task succeeds."""
+_COSTS: Final = ("final_unit_deduction", "final_balance_deduction")
+"""Members that only a task has that was paid for."""
+
+_SHORTEST_ID: Final = 6
+"""Characters. A shorter one may be any other value."""
+
+_JSON: Final = "application/json"
+# What S3 says, and the CDNs that do as S3 does. What Kling's own say is not known.
+_EXPIRED: Final = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+_ABOUT_BODY = re.compile(r"(?i)content-.*|transfer-encoding|etag|last-modified|accept-ranges|expires|cache-control")
+
+
+class VariationError(ValueError):
+    """A variation that cannot be made. The message says why, and quotes no body or header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """What goes otherwise than it was recorded: exactly one of these. Raises VariationError.
+
+    `failed`: the jobs end as failed, with this message. `error`: their creates are refused with this code of Kling's.
+    `content_gone`: the links to their results lead nowhere any more. `slow`: they take so many polls more.
+    """
+
+    failed: str | None = None
+    error: int | None = None
+    content_gone: bool = False
+    slow: int | None = None
+
+    def __post_init__(self) -> None:
+        if sum(getattr(self, field.name) != field.default for field in fields(self)) != 1:
+            raise VariationError("a variation is one of failed, error, content_gone and slow")
+        if self.error is not None and self.error not in CODES:
+            raise VariationError(f"Kling has no error code {self.error}; it has {', '.join(map(str, CODES))}")
+        if self.slow is not None and not 1 <= self.slow <= MOST_REPEATS:
+            raise VariationError(f"a job is slower by 1 to {MOST_REPEATS} polls")
+
+
+def vary(entries: Sequence[Entry], variation: Variation) -> list[Entry]:
+    """The recording as it would be had its jobs gone otherwise; what could not have happened then is left out.
+
+    Raises VariationError where nothing in it could have gone so.
+    """
+    found = listing.sort(entries).jobs
+    try:
+        if variation.failed is not None:
+            return _failed(entries, found, variation.failed)
+        if variation.error is not None:
+            return _refused(entries, found, variation.error)
+        if variation.slow is not None:
+            return _slow(entries, found, variation.slow)
+        return _gone(entries, found)
+    except JSONError as error:
+        raise VariationError(f"an answer that tells of a job {error}") from None
+
+
+def _failed(entries: Sequence[Entry], found: Sequence[Job], message: str) -> list[Entry]:
+    names = {job.task_id for job in found}
+    varied: dict[int, Entry] = {}
+    for index, entry in enumerate(entries):
+        response = _told_otherwise(entry.response, names, _FAILED, message)
+        if response:
+            varied[index] = _noted(replace(entry, response=response), "the job fails")
+    if not varied:
+        raise VariationError("no job in it succeeds, so that none can fail")
+    successes = [job for job in found if any(_is_success(job.task(entries[index])) for index in job.indexes)]
+    removed = _followers(entries, found, successes)
+    for job in successes:
+        removed.update(job.files)
+        for index in (*job.creates, *job.reads):
+            varied[index] = replace(varied.get(index, entries[index]), units=None, price=None)
+    return [varied.get(index, entry) for index, entry in enumerate(entries) if index not in removed]
+
+
+def _refused(entries: Sequence[Entry], found: Sequence[Job], code: int) -> list[Entry]:
+    varied: dict[int, Entry] = {}
+    refused: list[Job] = []
+    removed: set[int] = set()
+    for job in found:
+        create = next((index for index in job.creates if _is_accepted(entries[index].response)), None)
+        if create is None:
+            continue
+        entry = replace(entries[create], response=_refusal(entries[create], code), units=None, price=None)
+        varied[create] = _noted(replace(entry, repeats=RETRIES), f"the create is refused with {code}")
+        refused.append(job)
+        removed.update(index for index in job.indexes if index > create)
+    if not refused:
+        raise VariationError("no create of a job in it is accepted, so that none can be refused")
+    names = {job.task_id for job in refused}
+    lists = {index for index, entry in enumerate(entries) if any(task.name in names for task in tasks(entry.response))}
+    removed |= (lists - varied.keys()) | _followers(entries, found, refused)
+    return [varied.get(index, entry) for index, entry in enumerate(entries) if index not in removed]
+
+
+def _gone(entries: Sequence[Entry], found: Sequence[Job]) -> list[Entry]:
+    note = "the result is gone"
+    shown = {links.unsigned(value): value for value in results(entries, found) if links.is_link(value)}
+    varied = list(entries)
+    downloaded: set[str] = set()
+    for job in found:
+        hosts = {links.place(entries[index].request.url).host for index in (*job.creates, *job.reads)}
+        for index in job.files:
+            entry = entries[index]
+            place = links.unsigned(entry.request.url)
+            downloaded.add(place)
+            if entry.response and 200 <= entry.response.status < 300:
+                is_link = place in shown or links.place(place).host not in hosts
+                varied[index] = _noted(replace(entry, response=_expired(entry, is_link)), note)
+    # What was shown and never downloaded is gone as well.
+    end = max((entry.started + entry.milliseconds / 1000 for entry in entries), default=0.0)
+    for place, link in shown.items():
+        if place not in downloaded:
+            entry = Entry(end, 0.0, Request("GET", link), None)
+            varied.append(_noted(replace(entry, response=_expired(entry, is_link=True)), note))
+    if varied == list(entries):
+        raise VariationError("no job in it has a result, so that none can be gone")
+    return varied
+
+
+def _slow(entries: Sequence[Entry], found: Sequence[Job], polls: int) -> list[Entry]:
+    changed = list(entries)
+    before: dict[int, Entry] = {}
+    """By the index of an end, a poll that comes before it: the job was done when it was first asked for."""
+    delays = [0.0] * len(entries)
+    note = "the job is slow"
+    for job in found:
+        told = [(index, task) for index in job.reads if (task := job.task(entries[index]))]
+        end = next((index for index, task in told if task.is_ended), None)
+        if end is None:
+            continue
+        last = max((index for index, _ in told if index < end), default=None)
+        if last is not None:
+            repeats = entries[last].repeats + polls
+            if repeats > MOST_REPEATS:
+                raise VariationError(f"no answer can be repeated more than {MOST_REPEATS} times")
+            changed[last] = _noted(replace(entries[last], repeats=repeats), note)
+            asked, later = last, [index for index in job.indexes if index > last]
+        else:
+            # One answer may tell of several jobs.
+            poll = before.get(end) or _noted(entries[end], note)
+            response = _told_otherwise(poll.response, {job.task_id}, _UNFINISHED)
+            if response is None:
+                continue
+            before[end] = replace(poll, response=response, units=None, price=None, repeats=polls - 1)
+            asked, later = job.indexes[0], [index for index in job.indexes if index >= end]
+        for index in later:
+            delays[index] = max(delays[index], polls * (entries[later[0]].started - entries[asked].started))
+    if not before and changed == list(entries):
+        raise VariationError("no job in it is seen to end, so that none can take longer")
+    varied: list[Entry] = []
+    for index, entry in enumerate(changed):
+        if index in before:
+            varied.append(before[index])
+        varied.append(replace(entry, started=entry.started + delays[index]))
+    return varied
+
+
+def _noted(entry: Entry, note: str) -> Entry:
+    return replace(entry, notes=(*entry.notes, f"varied: {note}"))
+
+
+def _is_success(task: Task | None) -> bool:
+    return task is not None and task.status in _FAILED
+
+
+def _is_accepted(response: Response | None) -> bool:
+    """Whether there could be a job; also behind an answer that never came."""
+    return response is None or 200 <= response.status < 300
+
+
+# What follows from what
+
+
+def _followers(entries: Sequence[Entry], found: Sequence[Job], without: Sequence[Job]) -> set[int]:
+    """The exchanges of the jobs whose create names a job that has no result now, or what that result was."""
+    known = {*(job.task_id for job in without), *map(links.unsigned, results(entries, without))}
+    needed = {value for value in known if len(value) >= _SHORTEST_ID}
+    followers = [job for job in found if any(needed & _named_by(entries[index].request) for index in job.creates)]
+    return {index for job in followers for index in job.indexes}
+
+
+def _named_by(request: Request) -> set[str]:
+    """All that a create could name another job, or its result, by."""
+    values = map(links.unsigned, jobs.scalars(request.body).values.values())
+    try:
+        segments = urlsplit(request.url).path.split("/")
+    except ValueError:
+        segments = []
+    return {*values, *map(unquote, segments)}
+
+
+# Answers
+
+
+def _told_otherwise(
+    response: Response | None, names: set[str], words: Mapping[str, str], reason: str | None = None
+) -> Response | None:
+    """The answer with other words for these jobs where it says that they succeeded; None where it says so of none."""
+    found = [task for task in tasks(response) if task.name in names and task.status in words]
+    if response is None or not found:
+        return None
+    document = text(response)
+    pieces: list[str] = []
+    position = 0
+    for task in found:
+        changed = _without_result(document[task.start : task.end].encode(), task.member, words[task.status], reason)
+        pieces += (document[position : task.start], changed.decode())
+        position = task.end
+    body = "".join([*pieces, document[position:]]).encode()
+    return replace(response, body=body, headers=_with_length(response.headers, response.body, body), chunks=())
+
+
+def _without_result(document: bytes, member: str, status: str, reason: str | None) -> bytes:
+    """A task's object with another status, nothing that only a success has, and the reason where there is one."""
+    for name in _COSTS:
+        members = json_edit.members(document)
+        document = json_edit.apply(document, [json_edit.remove(members, item) for item in members if item.key == name])
+    members = json_edit.members(document)
+    changes = {item.key: _empty(document, item) for item in members if item.key in _EMPTIED}
+    changes[member] = json_edit.string(status)
+    if reason is not None:
+        texts = {item.key for item in members if document[item.start : item.start + 1] in (b'"', b"n")}
+        known = next((name for name in _REASONS if name in texts), _REASONS[0] if member == "task_status" else None)
+        changes[known or "error"] = _json(reason if known else {"code": _FAILURE_CODE, "message": reason})
+    edits = [Edit(item.start, item.end, changes[item.key]) for item in members if item.key in changes]
+    for name in changes.keys() - {item.key for item in members}:
+        edits.append(Edit(members[-1].end, members[-1].end, b"," + _json(name) + b":" + changes[name]))
+    return json_edit.apply(document, edits)
+
+
+def _empty(document: bytes, member: Member) -> bytes:
+    return {b"{": b"{}", b"[": b"[]"}.get(document[member.start : member.start + 1], b"null")
+
+
+def _refusal(entry: Entry, code: int) -> Response:
+    """What a create gets instead of a job: Kling's words, or OpenAI's where the recorded answer has OpenAI's form."""
+    status, message = CODES[code]
+    values = jobs.scalars(entry.response.body).values if entry.response else {}
+    if ("id",) not in values or ("code",) in values:
+        request_id = values.get(("request_id",)) or str(uuid.uuid5(uuid.NAMESPACE_URL, entry.request.url))
+        return _answer(entry.response, status, _json({"code": code, "message": message, "request_id": request_id}))
+    meaning = kling_errors.meaning(status, code, message)
+    error = {"message": message, "type": meaning.type, "param": None, "code": meaning.code}
+    headers = (("Retry-After", str(meaning.retry_after)),) if meaning.retry_after is not None else ()
+    return _answer(entry.response, meaning.status, _json({"error": error}), more=headers)
+
+
+def _expired(entry: Entry, is_link: bool) -> Response:
+    """What a download gets: of a link what a CDN says, of an API what OpenAI's does."""
+    if is_link:
+        found = _answer(entry.response, 403, _EXPIRED, "application/xml")
+    else:
+        error = {"message": "The video has expired.", "type": "invalid_request_error", "param": None, "code": None}
+        found = _answer(entry.response, 404, _json({"error": error}))
+    return replace(found, body=b"") if entry.request.method == "HEAD" else found
+
+
+def _answer(recorded: Response | None, status: int, body: bytes, kind: str = _JSON, more: Headers = ()) -> Response:
+    """An answer in the place of a recorded one, whose header fields stay where they say nothing of the body."""
+    kept = [field for field in recorded.headers if not _ABOUT_BODY.fullmatch(field[0])] if recorded else []
+    described = (("Content-Type", kind), ("Content-Length", str(len(body))))
+    return Response(status, HTTPStatus(status).phrase, (*kept, *described, *more), body)
+
+
+def _with_length(headers: Headers, before: bytes, after: bytes) -> Headers:
+    """The header fields for a body of another length."""
+    old, new = str(len(before)), str(len(after))
+    return tuple((k, new if k.lower() == "content-length" and v.strip() == old else v) for k, v in headers)
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
