@@ -105,7 +105,8 @@ class Embedded:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        options = Options(listen_host=HOST, listen_port=0, confdir=str(self._folder))
+        # Nobody comes with TLS, so that nobody trusts the certificates; a longer key takes a tenth of the start.
+        options = Options(listen_host=HOST, listen_port=0, confdir=str(self._folder), key_size=1024)
         self._master = master = DumpMaster(options, with_termlog=False, with_dumper=False)
         master.addons.add(self._place)
         # Below an addon that has its place already, as a script is: what the gateway puts at the end stays there.

@@ -334,9 +334,9 @@ MISSES: dict[str, tuple[Callable[[Proxy], Reply], str]] = {
 def test_what_was_not_recorded_is_refused(
     name: str, kling: str, nobody: socket.socket, shared_proxy: StartProxy, start_proxy: StartProxy, tmp_path: Path
 ) -> None:
-    config = re.sub(r"providerDomain: .*", f"providerDomain: http://127.0.0.1:{nobody.getsockname()[1]}", kling)
+    config = re.sub(r"providerDomain: .*", f"providerDomain: http://{_address(nobody)}", kling)
     cassette = tmp_path / "job.har"
-    har.write(cassette, [_create(f"http://127.0.0.1:{nobody.getsockname()[1]}")])
+    har.write(cassette, [_create(f"http://{_address(nobody)}")])
     ask, says = MISSES[name]
     proxy = start_proxy(config, *_replay(cassette))
     refused = _json(ask(proxy), 400)["error"]
@@ -443,6 +443,66 @@ def test_a_stream_replays_in_the_pieces_in_which_it_came(
     assert replayed == recorded
     assert len(replayed) > 1
     assert upstream.connections == connections
+    # What is shown is the request as it would have gone out.
+    assert f"POST http://{upstream.address}/v1/chat/completions" in proxy.close()
+
+
+CHUNKED = {"Content-Type": "application/octet-stream", "Transfer-Encoding": "chunked"}
+
+
+@pytest.mark.parametrize("protocol", ["openai", "original"])
+def test_a_long_upload_is_recorded_and_compared_whole(
+    protocol: str, upstream: Upstream, start_proxy: StartProxy, cassette: Path
+) -> None:
+    config = f"provider: {{type: generic, protocol: {protocol}, genericHost: 'http://{upstream.address}'}}"
+    sent = os.urandom(3_000_000)
+    chunks, other = (b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) for body in (sent, sent[:-1] + b"?"))
+    streaming = ("--set", "stream_large_bodies=1k")
+    recorded = start_proxy(config, *_record(cassette), *streaming).request("POST", "/upload", chunks, CHUNKED)
+    proxy = start_proxy(config, *_replay(cassette), *streaming)
+
+    assert recorded.status == proxy.request("POST", "/upload", chunks, CHUNKED).status == 200
+    assert proxy.request("POST", "/upload", other, CHUNKED).status == 400
+    assert har.read(cassette)[0].request.body == sent
+    assert upstream.received.qsize() == 1
+
+
+BREAKERS = {
+    "TypeError in the cassette": "recording.cassette.answer = None",
+    "it was not rewritten completely": "recording.request = nothing",
+}
+
+
+@pytest.mark.parametrize("says", BREAKERS)
+def test_a_cassette_that_breaks_lets_nothing_out(
+    says: str, kling: str, nobody: socket.socket, start_proxy: StartProxy, cassette: Path
+) -> None:
+    config = re.sub(r"providerDomain: .*", f"providerDomain: http://{_address(nobody)}", kling)
+    har.write(cassette, [])
+    breaker = cassette.with_name("breaker.py")
+    breaker.write_text(
+        "from mitmproxy import ctx\n"
+        "async def nothing(flow):\n"
+        "    pass\n"
+        "def running():\n"
+        "    recording = ctx.master.addons.get('ai_proxy_recording')\n"
+        f"    {BREAKERS[says]}\n"
+        "def requestheaders(flow):\n"
+        "    flow.request.stream = 'stream' in flow.request.path\n"
+    )
+    proxy = start_proxy(config, *_replay(cassette), "-s", str(breaker))
+    for method, target in (
+        ("POST", "/v1/videos"),
+        ("POST", "/x?stream"),
+        ("GET", f"/linked/http/{_address(nobody)}/a"),
+    ):
+        assert proxy.request(method, target, CREATE if method == "POST" else None, JSON).status >= 500
+
+    assert says in proxy.close()
+
+
+def _address(listener: socket.socket) -> str:
+    return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 def test_a_change_of_protocol_passes_and_is_not_recorded(
@@ -532,7 +592,7 @@ def test_a_link_that_a_client_sends_back_is_the_provider_s_own_again(
 
 
 def test_the_simulator_can_be_recorded(start_proxy: StartProxy, nobody: socket.socket, cassette: Path) -> None:
-    config = f"provider: {{type: kling, providerDomain: 'http://127.0.0.1:{nobody.getsockname()[1]}'}}\n"
+    config = f"provider: {{type: kling, providerDomain: 'http://{_address(nobody)}'}}\n"
     simulate = ("--set", "ai_simulate=true")
     recorded, file = _make(start_proxy(f"{config}simulator: {{speed: instant}}", *_record(cassette), *simulate), 1)
     replayed, again = _make(start_proxy(config, *_replay(cassette)), 1)

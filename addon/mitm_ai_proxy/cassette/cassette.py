@@ -192,8 +192,10 @@ class Cassette:
     @property
     def replayed(self) -> tuple[Entry, ...]:
         """The entries that were an answer in this run, each as often as it was one."""
-        counts = self._player.played if self._player else ()
-        return tuple(entry for entry, count in zip(self._played, counts, strict=True) for _ in range(count))
+        if self._player is None:
+            return ()
+        counts = zip(self._played, self._player.played, strict=True)
+        return tuple(entry for entry, count in counts for _ in range(count))
 
     @property
     def misses(self) -> tuple[Miss, ...]:
