@@ -399,7 +399,7 @@ class Gateway:
         self._signature = _signature(path)
         simulator = simulator_settings.load(path)
         cassette = cassette_settings.load(path)
-        offline = self.recording is not None and self.recording.is_offline
+        offline = self.recording is not None and (self.recording.is_offline or self.simulation is not None)
         settings = providers.load(path, simulated=simulator if self.simulation else None, offline=offline)
         if self.recording:
             self.recording.use(settings, cassette)

@@ -16,7 +16,12 @@ import mitmproxy.tools.dump
 import mitmproxy.tools.main  # noqa: F401
 
 # What other commands need and a proxied request does not.
-ELSEWHERE = {"__main__", "cassette", "cli", "demo", "pytest_plugin", "simulation", "simulator", "view"}
+ELSEWHERE = set(
+    """
+    __main__ cassette cassette_command cli demo embedded loopback pytest_plugin recording rerecording simulation
+    simulator testing view
+    """.split()
+)
 
 
 def main() -> None:

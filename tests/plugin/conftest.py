@@ -1,0 +1,108 @@
+"""Fixtures of the plugin's tests: a provider on loopback, and a project of somebody else's in a folder of its own."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mitm_ai_proxy.simulator.app import Simulator
+from mitm_ai_proxy.simulator.server import make
+from mitm_ai_proxy.simulator.settings import ACCESS_KEY, SECRET_KEY, Settings
+from mitm_ai_proxy.simulator.tasks import Store
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+collect_ignore = ["stranger"]
+
+INI = """
+[pytest]
+addopts = -p client --strict-markers --strict-config -p no:asyncio -p no:recording -p no:cacheprovider
+filterwarnings = error
+"""
+CONFTEST = """
+import pytest
+
+@pytest.fixture(scope="session")
+def ai_proxy_config(ai_proxy_config):
+    return {{"provider": {{**ai_proxy_config["provider"], "providerDomain": "{origin}"}}}}
+"""
+
+
+class Provider(Simulator):
+    """A Kling that notes what it is asked for, and asks for no time."""
+
+    def __init__(self) -> None:
+        super().__init__(Settings(speed=math.inf))
+        self.asked: list[str] = []
+        self._server = make(self, "127.0.0.1", 0)
+        self.origin = f"http://127.0.0.1:{self._server.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        self.asked.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        return super().__call__(environ, start_response)
+
+    def forget(self) -> None:
+        """Have no tasks, whose names nobody else could take."""
+        self.store = Store(self.settings, time.time)
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    provider = Provider()
+    yield provider
+    provider.close()
+
+
+class Project:
+    """Tests in a folder, run by a pytest of their own: mitmproxy can be once in a process."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.path = pytester.path
+        self._pytester = pytester
+        for file in Path(__file__).parent.glob("inside/*.py"):
+            (self.path / file.name).write_bytes(file.read_bytes())
+        (self.path / "pytest.ini").write_text(INI)
+
+    def write(self, **files: str) -> None:
+        """Files of Python, by their names without suffix."""
+        self._pytester.makepyfile(**files)
+
+    def run(self, *arguments: str) -> pytest.RunResult:
+        """Run its tests."""
+        return self._pytester.runpytest_subprocess(*arguments, timeout=60)
+
+    def cassettes(self) -> set[str]:
+        """The paths of the cassettes that are there."""
+        return {str(path.relative_to(self.path)) for path in self.path.rglob("*.har")}
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project without a credential."""
+    for name in ("KLING_ACCESS_KEY", "KLING_SECRET_KEY", "KLING_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    return Project(pytester)
+
+
+@pytest.fixture
+def recording(project: Project, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with a credential, in front of the provider."""
+    monkeypatch.setenv("KLING_ACCESS_KEY", ACCESS_KEY)
+    monkeypatch.setenv("KLING_SECRET_KEY", SECRET_KEY)
+    project.write(conftest=CONFTEST.format(origin=provider.origin))
+    return project
