@@ -17,6 +17,7 @@ from mitmproxy import ctx
 from mitmproxy.options import Options
 from mitmproxy.tools.dump import DumpMaster
 
+from .error_log import ErrorLog
 from .gateway import OPTION, Gateway
 from .providers.kling import DEFAULT_ORIGIN
 
@@ -53,7 +54,7 @@ class Embedded:
         self._thread = threading.Thread(target=self._run, name="ai-proxy", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._master: DumpMaster | None = None
-        self._errors = _Errors()
+        self._errors = ErrorLog()
 
     @property
     def port(self) -> int:
@@ -133,14 +134,3 @@ class _Place:
         proxyserver: Any = ctx.master.addons.get("proxyserver")
         self.port = next((port for _, port, *_ in proxyserver.listen_addrs()), 0)
         self.is_started.set()
-
-
-class _Errors(logging.Handler):
-    """Keeps what is said about a start that fails."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(record.getMessage())

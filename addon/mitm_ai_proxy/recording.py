@@ -197,9 +197,9 @@ class Recording:
             message = "No cassette is in use at the moment."
             guard.refuse(flow, flight, Refusal(400, message, code="no_cassette"))
             return
-        address = Address(
-            str(self._settings.public_url or flight.client_origin), str(flight.provider and flight.provider.origin)
-        )
+        assert flight.provider is not None
+        here = self._settings.public_url or flight.client_origin
+        address = Address(str(here), str(flight.provider.origin))
         _, body = _decoded(flow.request.headers.fields, flow.request.raw_content or b"")
         there = address.lead_there(body)
         if there != body:

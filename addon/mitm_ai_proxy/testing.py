@@ -29,6 +29,7 @@ from .cassette.links import unsigned
 from .cassette.player import Miss
 from .cassette.variations import Variation, VariationError, vary
 from .config import ConfigurationError, Problem
+from .error_log import ErrorLog
 
 if TYPE_CHECKING:
     from .embedded import Embedded
@@ -250,7 +251,7 @@ class Session:
         self._configs: dict[str, Path] = {}
         self._rewritten: set[Path] = set()
         self._levels: dict[str, int] = {}
-        self._complaints = _Complaints()
+        self._complaints = ErrorLog()
 
     def start(self) -> None:
         """Start it on a free port. Raises Unusable."""
@@ -389,17 +390,6 @@ class _Budget(money.Budget):
         if reason:
             self.refusals.append(f"{_line(request)}\n  {reason}{self._share}")
         return reason
-
-
-class _Complaints(logging.Handler):
-    """Takes up what the proxy logs as an error, such as that a cassette cannot be written."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(record.getMessage())
 
 
 # What a test asks for

@@ -18,8 +18,8 @@ import mitmproxy.tools.main  # noqa: F401
 # What other commands need and a proxied request does not.
 ELSEWHERE = set(
     """
-    __main__ cassette cassette_command cli demo embedded loopback pytest_plugin recording rerecording simulation
-    simulator testing view
+    __main__ cassette cassette_command cli demo embedded error_log loopback pytest_plugin recording rerecording
+    simulation simulator testing view
     """.split()
 )
 

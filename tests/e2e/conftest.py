@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -45,6 +46,16 @@ provider:
   klingSecretKey: {SECRET_KEY}
   providerDomain: http://{upstream.address}
 """
+
+
+@pytest.fixture
+def nobody() -> Iterator[socket.socket]:
+    """Where a provider would be: nobody may connect to it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 class Proxies:

@@ -79,16 +79,6 @@ def provider(upstream: Upstream, files_server: Upstream) -> Provider:
 
 
 @pytest.fixture
-def nobody() -> Iterator[socket.socket]:
-    """Where a provider would be: nobody may connect to it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener
-        listener.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            listener.accept()
-
-
-@pytest.fixture
 def cassette(tmp_path: Path) -> Path:
     """Where the cassette is, or is going to be."""
     return tmp_path / "job.har"
@@ -218,6 +208,22 @@ def _received(upstream: Upstream) -> list[Received]:
     return found
 
 
+def _under_way(proxy: Proxy, provider: Provider) -> tuple[http.client.HTTPConnection, threading.Event]:
+    """A create that has reached the provider, and what lets it answer."""
+    arrived, release = threading.Event(), threading.Event()
+
+    def hang(request: Received) -> Answer:
+        arrived.set()
+        release.wait(DEADLINE)
+        return Answer()
+
+    provider.api.respond = hang
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=DEADLINE)
+    connection.request("POST", "/v1/videos", CREATE, JSON)
+    assert arrived.wait(DEADLINE)
+    return connection, release
+
+
 def test_a_killed_proxy_loses_at_most_the_exchange_under_way(
     kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
 ) -> None:
@@ -226,17 +232,7 @@ def test_a_killed_proxy_loses_at_most_the_exchange_under_way(
         proxy.request("POST", "/v1/videos", CREATE, JSON)
         # The client has its answer: it stands in the file.
         assert len(har.read(cassette)) == count
-    under_way, release = threading.Event(), threading.Event()
-
-    def hang(request: Received) -> Answer:
-        under_way.set()
-        release.wait(DEADLINE)
-        return Answer()
-
-    provider.api.respond = hang
-    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=DEADLINE)
-    connection.request("POST", "/v1/videos", CREATE, JSON)
-    assert under_way.wait(DEADLINE)
+    connection, release = _under_way(proxy, provider)
     os.kill(proxy.process_id, signal.SIGKILL)
     assert proxy.ended() == -signal.SIGKILL
     release.set()
@@ -250,17 +246,7 @@ def test_a_client_that_leaves_and_a_provider_that_fails_are_recorded(
     kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
 ) -> None:
     proxy = start_proxy(kling, *_record(cassette))
-    under_way, release = threading.Event(), threading.Event()
-
-    def hang(request: Received) -> Answer:
-        under_way.set()
-        release.wait(DEADLINE)
-        return Answer()
-
-    provider.api.respond = hang
-    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=DEADLINE)
-    connection.request("POST", "/v1/videos", CREATE, JSON)
-    assert under_way.wait(DEADLINE)
+    connection, release = _under_way(proxy, provider)
     connection.close()
     provider.api.respond = lambda request: Answer(500, b"oh")
     assert proxy.request("POST", "/v1/videos/text2video", b'{"prompt":"2"}', JSON).status == 500

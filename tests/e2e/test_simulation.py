@@ -7,7 +7,6 @@ import json
 import re
 import shlex
 import socket
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,16 +20,6 @@ INSTANT = "\nsimulator: {speed: instant, concurrency: 100}\n"
 JSON = {"Content-Type": "application/json"}
 SDK = {**JSON, "User-Agent": "OpenAI/Python 2.0.0", "X-Stainless-Lang": "python"}
 CREATE = b'{"model":"kling-v3","prompt":"a cat"}'
-
-
-@pytest.fixture
-def nobody() -> Iterator[socket.socket]:
-    """Where the provider would be: nobody may connect to it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener
-        listener.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            listener.accept()
 
 
 def _config(nobody: socket.socket, *more: str, simulator: str = INSTANT) -> str:
