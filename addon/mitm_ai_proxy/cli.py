@@ -175,9 +175,9 @@ def _demo(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
 def _cassette(words: Sequence[str]) -> int:
     """Look into a cassette, or work on one."""
     # What reads and compares recordings takes a while to import.
-    from .cassette import commands
+    from . import cassette_command
 
-    return commands.main(words)
+    return cassette_command.main(words, default_config())
 
 
 def _value(rest: Sequence[str], option: str) -> str | None:

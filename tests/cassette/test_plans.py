@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mitm_ai_proxy.cassette import plans
+from mitm_ai_proxy.cassette import listing, plans
 from mitm_ai_proxy.cassette.entry import Entry, Headers, Request, Response
 from mitm_ai_proxy.cassette.linked import Address
 from mitm_ai_proxy.cassette.plans import Pending, PlanError, Reading, Replacements, Step
@@ -267,6 +267,13 @@ def test_all_other_bytes_stay(request_: Request) -> None:
     assert _learned().request(request_) == request_
 
 
+def test_what_was_scrubbed_is_no_id() -> None:
+    replacements = Replacements({})
+    replacements.learn(_says({"user_id": "[scrubbed]"}), _says({"user_id": "user-of-today"}))
+
+    assert replacements.request(_create("[scrubbed]")) == _create("[scrubbed]")
+
+
 def test_tasks_are_told_apart_by_their_names_and_not_by_their_places() -> None:
     replacements = Replacements({})
     for old, new in (("1111111", "3333333"), ("2222222", "4444444")):
@@ -275,15 +282,19 @@ def test_tasks_are_told_apart_by_their_names_and_not_by_their_places() -> None:
     def listed(*tasks: tuple[str, str]) -> Response:
         return _says({"data": [{"task_id": name, "task_status": "succeed", "url": link} for name, link in tasks]})
 
-    before = listed(("1111111", f"{CDN}/one"), ("2222222", f"{CDN}/two"), ("5555555", f"{CDN}/of-another"))
-    replacements.learn(before, listed(("6666666", f"{PROXY}/x"), ("4444444", f"{PROXY}/2"), ("3333333", f"{PROXY}/1")))
+    elsewhere, unknown = ("7777777", f"{CDN}/elsewhere"), ("5555555", f"{CDN}/gone")
+    replacements.learn(
+        listed(("1111111", f"{CDN}/one"), ("2222222", f"{CDN}/two"), unknown, elsewhere),
+        listed(("7777777", f"{PROXY}/7"), ("4444444", f"{PROXY}/4"), ("3333333", f"{PROXY}/3"), ("6666666", PROXY)),
+    )
+    replacements.learn(listed(unknown), listed(("8888888", f"{PROXY}/8"), ("9999999", f"{PROXY}/9")))
 
-    assert [replacements.link(f"{CDN}/{name}") for name in ("one", "two", "of-another")] == [
-        f"{PROXY}/1",
-        f"{PROXY}/2",
-        None,
+    found = [replacements.link(f"{CDN}/{name}") for name in ("one", "two", "elsewhere", "gone")]
+    assert found == [f"{PROXY}/3", f"{PROXY}/4", f"{PROXY}/7", None]
+    assert [replacements.request(_poll(name)) for name in ("5555555", "7777777")] == [
+        _poll("5555555"),
+        _poll("7777777"),
     ]
-    assert replacements.request(_poll("5555555")) == _poll("5555555")
 
 
 @pytest.mark.parametrize(
@@ -384,6 +395,12 @@ IMAGES = [("7", "7a", "7b"), ("8", "8a", "8b")]
             id="created, and sent again",
         ),
         pytest.param(
+            [(_create(external_task_id="mine"), _task("7", "submitted")), (_create(external_task_id="mine"), REFUSED)],
+            [("7", f"{TEXT}/7")],
+            0,
+            id="created, and refused then",
+        ),
+        pytest.param(
             [(_ask("POST", NEW_DESIGN, {}), _says({"data": {"id": "1 1", "status": "submitted"}}))],
             [("1 1", f"{ORIGIN}/base/tasks?task_ids=1+1")],
             0,
@@ -417,6 +434,13 @@ def test_what_a_recording_lacks_is_found(
     assert all("entry 1, POST" in line and "cannot be known" in line for line in missing.unknown)
 
 
+def test_a_read_that_was_never_recorded_has_the_header_fields_of_the_create_but_no_body() -> None:
+    create = _ask("POST", TEXT, {}, (("X-Own", "kept"), ("Content-Length", "2")))
+    (job,) = plans.missing(_entries([(create, _task("7", "submitted"))])).pending
+
+    assert job.read.headers == (("X-Own", "kept"),)
+
+
 def test_a_job_is_in_doubt_only_while_the_provider_has_not_named_it() -> None:
     lost: list[Exchange] = [(_create(external_task_id="mine"), None)]
 
@@ -429,7 +453,7 @@ ADDRESS = Address(PROXY, ORIGIN)
 
 
 def _results(response: Response, read: Request, name: str) -> list[tuple[str, str, str]]:
-    led = Response(response.status, "", response.headers, ADDRESS.lead_here(response.body, str))
+    led = Response(response.status, "", response.headers, ADDRESS.lead_here(response.body, lambda _: None))
     task = Pending(name, "", read, False).task(led)
     assert task
     return [(result.member, result.link, result.here) for result in plans.results(led, task, read, ADDRESS)]
@@ -482,7 +506,7 @@ def test_a_video_of_openai_is_below_its_own_address(status: str, expected: list[
     ],
 )
 def test_an_answer_says_whether_to_go_on(response: Response | None, expected: Reading) -> None:
-    assert plans.reading(response, plans.listing.tasks(response)) is expected
+    assert plans.reading(response, listing.tasks(response)) is expected
 
 
 @pytest.mark.parametrize(
@@ -534,7 +558,7 @@ def test_no_credential_and_nothing_of_the_connection_is_sent_again() -> None:
         ("Content-Length", "3"),
         ("Accept-Encoding", "identity"),
         ("Authorization", "Bearer [scrubbed]"),
-        ("X-Api-Key", "[scrubbed]"),
+        ("X-Api-Key", "somebody wrote it in here"),
         ("Cookie", "[scrubbed]"),
         ("X-Trace", "a [scrubbed] b"),
         ("Idempotency-Key", "k"),

@@ -11,9 +11,10 @@ import os
 import sys
 import textwrap
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple, TextIO
 
 from . import har, listing, money, scrub
@@ -35,16 +36,20 @@ class Command(NamedTuple):
     run: Callable[[Namespace], int]
 
 
-def main(words: Sequence[str]) -> int:
-    """Run one command; returns the exit status: 0 good, 1 something was found or failed. Usage errors exit with 2."""
+def main(words: Sequence[str], more: Mapping[str, Command] = MappingProxyType({})) -> int:
+    """Run one command, of COMMANDS or of `more`, which need a provider.
+
+    Returns the exit status: 0 good, 1 something was found or failed. Usage errors exit with 2.
+    """
     parser = ArgumentParser(f"{PROGRAM} cassette", description="Look at cassettes, and make new ones of them.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, command in COMMANDS.items():
+    known = {**COMMANDS, **more}
+    for name, command in known.items():
         own = commands.add_parser(name, help=command.summary, description=command.summary, allow_abbrev=False)
         command.add_arguments(own)
     chosen = parser.parse_args(words)
     try:
-        status = COMMANDS[chosen.command].run(chosen)
+        status = known[chosen.command].run(chosen)
         sys.stdout.flush()
         return status
     except CassetteError as error:
@@ -57,7 +62,8 @@ def main(words: Sequence[str]) -> int:
     return 1
 
 
-def _add_file(parser: ArgumentParser) -> None:
+def add_file(parser: ArgumentParser) -> None:
+    """The one cassette that a command is about."""
     parser.add_argument("file", type=Path, metavar="FILE", help="a cassette")
 
 
@@ -66,7 +72,7 @@ def _add_files(parser: ArgumentParser) -> None:
 
 
 def _add_two_files(parser: ArgumentParser) -> None:
-    _add_file(parser)
+    add_file(parser)
     parser.add_argument("other", type=Path, metavar="OTHER", help="another one")
 
 
@@ -227,7 +233,7 @@ def _diff(chosen: Namespace) -> int:
 
 
 def _add_variations(parser: ArgumentParser) -> None:
-    _add_file(parser)
+    add_file(parser)
     parser.add_argument("-o", dest="out", type=Path, metavar="OUT", help="the new cassette (default: FILE.WAY.har)")
     ways = parser.add_mutually_exclusive_group(required=True)
     ways.add_argument("--failed", metavar="TEXT", help="the jobs end as failed, with this message")
@@ -318,7 +324,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 COMMANDS: Final = {
-    "show": Command("what is in a cassette", _add_file, _show),
+    "show": Command("what is in a cassette", add_file, _show),
     "check": Command(
         "what is wrong with cassettes: secrets, missing bodies, jobs that did not end",
         _add_files,
