@@ -9,15 +9,10 @@ import math
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from .cassette import commands
 from .cassette.commands import Command
-
-INTERVAL: Final = 5.0
-"""Seconds between two polls of a job, where its provider does not say."""
-TIMEOUT: Final = 1800.0
-"""Seconds that a job is waited for."""
+from .cassette.plans import INTERVAL, TIMEOUT
 
 
 def main(words: Sequence[str], config: Path) -> int:

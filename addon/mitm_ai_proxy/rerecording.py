@@ -37,7 +37,7 @@ from .cassette.entry import Entry, Request, Response, header
 from .cassette.linked import Address
 from .cassette.listing import Task
 from .cassette.money import Budget
-from .cassette.plans import Pending, PlanError, Reading, Replacements, Step
+from .cassette.plans import INTERVAL, TIMEOUT, Pending, PlanError, Reading, Replacements, Step
 from .config import ConfigurationError
 from .embedded import Embedded, NotStarted
 from .gateway import Gateway
@@ -45,10 +45,6 @@ from .simulator import settings as simulator_settings
 from .targets import Origin
 
 PROGRAM: Final = "ai-proxy"
-INTERVAL: Final = 5.0
-"""Seconds between two reads of a job, where its provider does not say."""
-TIMEOUT: Final = 1800.0
-"""Seconds that a job is waited for."""
 ANSWER_TIMEOUT: Final = 600.0
 """Seconds that an answer is waited for. OpenAI's SDKs wait as long."""
 CONNECT_TIMEOUT: Final = 10.0

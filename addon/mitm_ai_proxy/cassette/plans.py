@@ -23,6 +23,10 @@ from .listing import Job, Task
 from .match import Key, MatchOptions, canonical
 from .sensitive import LINK_MARK, MARK, MARKS, is_credential, normal
 
+INTERVAL: Final = 5.0
+"""Seconds between two reads of a job, where its provider does not say."""
+TIMEOUT: Final = 1800.0
+"""Seconds that a job is waited for."""
 STATUS_LINKS: Final[tuple[Path, ...]] = (("status_url",), ("polling_url",), ("urls", "get"))
 """Where the answer to a create says what to ask for its state: fal, Black Forest Labs, Replicate."""
 EXPLANATIONS: Final[tuple[Path, ...]] = (
