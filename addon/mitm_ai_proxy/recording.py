@@ -42,6 +42,8 @@ LARGEST: Final = 512 * 1024 * 1024
 """Bytes of a streamed answer that are kept to be recorded."""
 SMALL: Final = 64 * 1024
 """Bytes of a request that is compared at once; a longer one in a thread, for it takes a while."""
+PATIENCE: Final = 2.0
+"""Seconds that the end of the proxy waits for exchanges that are being written down."""
 MOST_LINKS: Final = 10_000
 """Links that were given out and are still served."""
 EVENTS: Final = (
@@ -83,6 +85,7 @@ class _Passage:
     body: bytearray = field(default_factory=bytearray)
     chunks: list[Chunk] = field(default_factory=list)
     is_streamed: bool = False
+    is_complete: bool = False
     is_too_long: bool = False
 
 
@@ -136,7 +139,9 @@ class Recording:
         return not self.idle.is_set()
 
     async def done(self) -> None:
-        """Close what is open."""
+        """Close what is open, and let be written what has come: clients have the end of a file before that."""
+        if any(passage.is_complete for passage in self._passages.values()):
+            await asyncio.to_thread(self.idle.wait, PATIENCE)
         await self._loopback.close()
 
     # What the gateway asks
@@ -347,6 +352,9 @@ class Recording:
                 guard.describe(flow), LARGEST >> 20,
             )  # fmt: skip
             return
+        if answer is not None and header(answer.headers, "content-encoding"):
+            what = guard.describe(flow)
+            logger.warning("ai-proxy: the answer to %s is recorded as it came: it could not be decoded.", what)
         milliseconds = round((time.monotonic() - passage.began) * 1000, 1)
         entry = Entry(passage.started, milliseconds, passage.request, answer, tuple(passage.notes))
         try:
@@ -356,7 +364,8 @@ class Recording:
 
 
 def _listen(passage: _Passage, is_events: bool, data: bytes) -> bytes:
-    """Keep a piece of an answer on its way to the client."""
+    """Keep a piece of an answer on its way to the client; an empty one is the end."""
+    passage.is_complete = not data
     if len(passage.body) + len(data) > LARGEST:
         passage.is_too_long = True
         passage.body.clear()

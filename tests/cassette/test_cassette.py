@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,25 @@ def test_a_file_that_somebody_damages_meanwhile_is_not_overwritten(recorded: Pat
     cassette.record(_job("c", "n3")[0])
 
     assert [_says(entry)["task_id"] for entry in har.read(recorded)[3:]] == ["n1", "n2", "n3"]
+
+
+@pytest.mark.parametrize("mode", WRITTEN)
+def test_a_file_that_cannot_be_written_for_a_while_loses_nothing(
+    mode: Mode, recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cassette = _open(recorded, mode)
+    cassette.record(_job("a", "n1")[0])
+    elsewhere = recorded.parent.rename(recorded.parent.with_name("elsewhere"))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", _full)
+        with pytest.raises(CassetteError):
+            cassette.record(_job("b", "n2")[0])
+    shutil.rmtree(recorded.parent)
+    elsewhere.rename(recorded.parent)
+    cassette.record(_job("c", "n3")[0])
+    tasks = [item["task_id"] for item in map(_says, har.read(recorded)) if isinstance(item, dict)]
+
+    assert tasks == [*([] if mode is Mode.REWRITE else ["1", "1"]), "n1", "n2", "n3"]
 
 
 def test_long_bodies_are_kept_in_the_file_only(path: Path) -> None:

@@ -256,6 +256,40 @@ def test_a_client_that_leaves_and_a_provider_that_fails_are_recorded(
     assert [entry.response and entry.response.status for entry in entries] == [None, 500]
 
 
+def test_what_could_not_be_written_is_said_and_written_with_the_next(
+    kling: str, provider: Provider, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    folder = tmp_path / "recordings"
+    proxy = start_proxy(kling, *_record(folder / "job.har"))
+    proxy.request("POST", "/v1/videos", CREATE, JSON)
+    folder.rename(tmp_path / "elsewhere")
+    folder.write_text("no folder")
+    assert proxy.request("POST", "/v1/videos", CREATE, JSON).status == 200
+    said = proxy.wait_for("not recorded yet")
+    folder.unlink()
+    (tmp_path / "elsewhere").rename(folder)
+    proxy.request("POST", "/v1/videos", CREATE, JSON)
+
+    assert "job.har: could not be written (" in said
+    assert "the next exchange tries again" in said
+    assert len(har.read(folder / "job.har")) == 3
+
+
+def test_an_answer_that_cannot_be_decoded_is_recorded_and_replayed_as_it_came(
+    upstream: Upstream, start_proxy: StartProxy, cassette: Path
+) -> None:
+    config = f"provider: {{type: generic, genericHost: 'http://{upstream.address}'}}"
+    kind = (("Content-Type", "application/json"), ("Content-Encoding", "gzip"))
+    upstream.respond = lambda request: Answer(200, b"no gzip", kind)
+    proxy = start_proxy(config, *_record(cassette))
+    recorded = proxy.request("GET", "/x")
+    proxy.wait_for("the answer to GET /x is recorded as it came: it could not be decoded")
+    replayed = start_proxy(config, *_replay(cassette)).request("GET", "/x")
+
+    assert (recorded.body, recorded.headers["Content-Encoding"]) == (b"no gzip", "gzip")
+    assert (replayed.body, replayed.headers["Content-Encoding"]) == (b"no gzip", "gzip")
+
+
 def test_a_recording_goes_on_where_another_ended(
     kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
 ) -> None:

@@ -105,6 +105,7 @@ class Cassette:
         """What may be replaced, entries from before this run; all others are read again when they are needed."""
         self._old_count = len(before)
         self._writer: Writer | None = None
+        self._has_written = False
         self._unwritten: list[Entry] = []
         self._recorded: list[Entry] = []
         self._misses: list[Miss] = []
@@ -148,16 +149,19 @@ class Cassette:
                 return
             self._unwritten.append(entry)
             is_less = self.mode is Mode.ALL and self._drop_equals(entry)
-            if self._writer is None or is_less or _stamp(self.path) != self._stamp:
-                self._writer = Writer(self.path, [*self._written(self.path), *self._unwritten[:-1]])
-            self._writer.add(entry)
+            # Kept only when it has written: after a failure, the file may be another when it can be written again.
+            writer, self._writer = self._writer, None
+            if writer is None or is_less or _stamp(self.path) != self._stamp:
+                writer = Writer(self.path, [*self._written(self.path), *self._unwritten[:-1]])
+            writer.add(entry)
+            self._writer, self._has_written = writer, True
             self._unwritten.clear()
             self._old_count = len(self._old) if self.mode is Mode.ALL else self._old_count
             self._stamp = _stamp(self.path)
 
     def _written(self, path: Path) -> list[Entry]:
         """What is to stay in the file: the old entries, and what was added to it here or by another process."""
-        if not path.exists() or not (self.mode.reads or self._writer):
+        if not path.exists() or not (self.mode.reads or self._has_written):
             return []
         entries = read(path)
         return [*self._old, *entries[self._old_count :]] if self.mode is Mode.ALL else entries
