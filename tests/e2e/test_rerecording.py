@@ -439,6 +439,7 @@ def test_a_link_that_leads_in_a_circle_is_left(
     assert f"GET {origin}/again: 302" in _told(capsys)
 
 
+@pytest.mark.usefixtures("keyboard")
 def test_ctrl_c_ends_a_resume_and_keeps_what_there_is(
     upstream: Upstream, tmp_path: Path, cassette: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -704,6 +705,14 @@ def test_a_create_without_answer_is_kept_for_it_may_have_been_paid(
     assert [len(job.files) for job in listing.sort(har.read(kept)).jobs] == [1]
 
 
+@pytest.fixture
+def keyboard() -> Iterator[None]:
+    """Somebody may press Ctrl-C: a shell keeps that from what it starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def _press_ctrl_c() -> None:
     main = threading.main_thread().ident
     assert main
@@ -729,6 +738,7 @@ def _waits_again(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return waits_again
 
 
+@pytest.mark.usefixtures("keyboard")
 def test_ctrl_c_waits_for_what_is_being_paid_for(
     provider: Provider,
     config: Path,
@@ -756,6 +766,7 @@ def test_ctrl_c_waits_for_what_is_being_paid_for(
     assert entry.response.status == 200
 
 
+@pytest.mark.usefixtures("keyboard")
 def test_a_second_ctrl_c_does_not_wait(
     provider: Provider, config: Path, cassette: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
