@@ -14,14 +14,25 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from mitmproxy import ctx
+from mitmproxy.addons import core, disable_h2c, errorcheck, next_layer, proxyserver, tlsconfig, update_alt_svc
+from mitmproxy.master import Master
 from mitmproxy.options import Options
-from mitmproxy.tools.dump import DumpMaster
 
 from .error_log import ErrorLog
 from .gateway import OPTION, Gateway
 from .providers.kling import DEFAULT_ORIGIN
 
 HOST: Final = "127.0.0.1"
+ADDONS: Final = (
+    core.Core,
+    disable_h2c.DisableH2C,
+    proxyserver.Proxyserver,
+    next_layer.NextLayer,
+    tlsconfig.TlsConfig,
+    update_alt_svc.UpdateAltSvc,
+    errorcheck.ErrorCheck,
+)
+"""What of mitmproxy's own is needed here. Each addon takes time at the start and with each request."""
 
 _T = TypeVar("_T")
 
@@ -53,7 +64,7 @@ class Embedded:
         self._folder = folder or Path(self._temporary.name if self._temporary else "")
         self._thread = threading.Thread(target=self._run, name="ai-proxy", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._master: DumpMaster | None = None
+        self._master: Master | None = None
         self._errors = ErrorLog()
 
     @property
@@ -108,8 +119,8 @@ class Embedded:
         self._loop = asyncio.get_running_loop()
         # Nobody comes with TLS, so that nobody trusts the certificates; a longer key takes a tenth of the start.
         options = Options(listen_host=HOST, listen_port=0, confdir=str(self._folder), key_size=1024)
-        self._master = master = DumpMaster(options, with_termlog=False, with_dumper=False)
-        master.addons.add(self._place)
+        self._master = master = Master(options)
+        master.addons.add(*(addon() for addon in ADDONS), self._place)
         # Below an addon that has its place already, as a script is: what the gateway puts at the end stays there.
         for addon in self._place.waiting:
             self._place.addons.append(master.addons.register(addon))

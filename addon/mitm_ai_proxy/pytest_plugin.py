@@ -310,7 +310,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     verbosity = config.get_verbosity()
     if not results or verbosity < -1:
         return
-    from .testing import report
+    from .testing_report import report
 
     told = report(results)
     if told.is_special and verbosity >= 0:

@@ -40,6 +40,7 @@ from .cassette.money import Budget
 from .cassette.plans import INTERVAL, TIMEOUT, Pending, PlanError, Reading, Replacements, Step
 from .config import ConfigurationError
 from .embedded import Embedded, NotStarted
+from .error_log import ErrorLog
 from .gateway import Gateway
 from .simulator import settings as simulator_settings
 from .targets import Origin
@@ -347,7 +348,7 @@ class _Proxy:
         self._gateway = Gateway()
         self._connection: http.client.HTTPConnection | None = None
         self._stack = contextlib.ExitStack()
-        self._failures = _Failures()
+        self._failures = ErrorLog()
         self.address = Address("", str(provider.origin))
 
     def __enter__(self) -> _Proxy:
@@ -387,7 +388,8 @@ class _Proxy:
         answer = self._sent_in_spite_of_all(request) if is_paid else self._sent(request)
         self._wait_for_the_cassette()
         if self._failures.texts:
-            raise _Stop(f"{self.described(request)}: {_outcome(answer)}, and {'; '.join(self._failures.texts)}")
+            failed = "; ".join(text.removeprefix(f"{PROGRAM}: ") for text in self._failures.texts)
+            raise _Stop(f"{self.described(request)}: {_outcome(answer)}, and {failed}")
         entries = self.recorded[before:]
         if answer is None or (entries and entries[-1].response is None):
             return None
@@ -483,17 +485,6 @@ class _Proxy:
             if url.startswith(f"{origin}/"):
                 return quote(url[len(origin) :], safe=string.punctuation, errors="surrogateescape")
         raise _Stop(f"{plans.described(Request('GET', url))}: is a link that does not lead through the proxy")
-
-
-class _Failures(logging.Handler):
-    """Keeps what the proxy says about exchanges that it could not write down."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(record.getMessage().removeprefix(f"{PROGRAM}: "))
 
 
 def _awaited(future: Future[Response | None]) -> Response | None:

@@ -19,7 +19,7 @@ import mitmproxy.tools.main  # noqa: F401
 ELSEWHERE = set(
     """
     __main__ cassette cassette_command cli demo embedded error_log loopback pytest_plugin recording rerecording
-    simulation simulator testing view
+    simulation simulator testing testing_report view
     """.split()
 )
 

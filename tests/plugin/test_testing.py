@@ -19,8 +19,8 @@ from mitm_ai_proxy.testing import (
     file_name,
     path_of,
     plan,
-    report,
 )
+from mitm_ai_proxy.testing_report import report
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,19 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from . import jobs, money
+from . import jobs
 from .bodies import check_writable
 from .entry import Entry, Request
 from .har import INLINE, Writer, read
 from .links import found, unsigned
 from .match import Key, MatchOptions, canonical
-from .money import Budget
 from .player import Miss, Player
 from .scrub import Scrubber
+
+if TYPE_CHECKING:
+    from .money import Budget
 
 
 class Mode(enum.Enum):
@@ -109,6 +112,7 @@ class Cassette:
         self._unwritten: list[Entry] = []
         self._recorded: list[Entry] = []
         self._misses: list[Miss] = []
+        self._refusals: list[tuple[Request, str]] = []
 
     @property
     def name(self) -> str:
@@ -129,7 +133,11 @@ class Cassette:
 
     def refusal(self, request: Request) -> str | None:
         """Why a request that is to be recorded must not go out: the budget."""
-        return self._budget.refuse(request) if self._budget else None
+        reason = self._budget.refuse(request) if self._budget else None
+        if reason:
+            with self._lock:
+                self._refusals.append((request, reason))
+        return reason
 
     def scrub_with(self, scrubber: Scrubber) -> None:
         """Take other secrets out of what is recorded from now on."""
@@ -140,6 +148,9 @@ class Cassette:
 
         Another process may record into the same file: what it wrote stays.
         """
+        # What things cost is a long list, which a replay need not wait for.
+        from . import money
+
         entry = money.priced(self._scrubber.entry(entry))
         if self._budget:
             self._budget.settle(entry)
@@ -206,6 +217,12 @@ class Cassette:
         """The requests that were refused, in order."""
         with self._lock:
             return tuple(self._misses)
+
+    @property
+    def refusals(self) -> tuple[tuple[Request, str], ...]:
+        """The creates that the budget did not allow, and why, in order."""
+        with self._lock:
+            return tuple(self._refusals)
 
     @property
     def unused(self) -> tuple[Entry, ...]:
