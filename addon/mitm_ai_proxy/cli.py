@@ -208,6 +208,8 @@ def _start(tool: str, arguments: list[str]) -> NoReturn:
     program = shutil.which(tool, path=str(Path(sys.executable).parent)) or shutil.which(tool)
     if program is None:
         sys.exit(f"ai-proxy: {tool} is not installed beside {sys.executable}")
+    # Else what is logged into a pipe or a file comes late: in pieces of several KiB.
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
     os.execv(program, [program, *arguments])  # noqa: S606 - no shell is wanted
 
 

@@ -302,7 +302,8 @@ class Gateway:
         self._guard.flights[flow] = flight
         if self.simulation or self.recording:
             flight.is_simulated, flight.is_taped = self.simulation is not None, self.recording is not None
-            flight.stays = flight.is_simulated or (self.recording is not None and self.recording.stays)
+            # Until it is known to be recorded.
+            flight.stays = True
             flight.client_origin = _client_origin(flow)
         return flight
 

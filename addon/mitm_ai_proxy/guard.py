@@ -32,7 +32,7 @@ class Flight:
     """A flow that the gateway took: its exchange and provider, and how far it is.
 
     `ready`: everything has been rewritten, it may go out. `refused`: answered here. `failed`: our code raised on the
-    way back. All of them survive a reload of the script. `stays`: it must not go out at all. `is_simulated`: the
+    way back. All of them survive a reload of the script. `stays`: it must not go out, or not yet. `is_simulated`: the
     simulator is the provider. `is_taped`: a cassette answers or records it. `client_origin` is, for one of these two,
     how the client reached us, for links in the answer.
     """

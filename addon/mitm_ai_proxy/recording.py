@@ -236,6 +236,7 @@ class Recording:
                 guard.refuse(flow, flight, Refusal(403, reason, code="budget_exceeded"))
             else:
                 self._enter(flow, passage)
+                flight.stays = flight.is_simulated
 
     async def response(self, flow: http.HTTPFlow) -> None:
         """Write an exchange down before its client gets the end, and lead links through the proxy."""

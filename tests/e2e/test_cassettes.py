@@ -494,8 +494,9 @@ BREAKERS = {
 
 
 @pytest.mark.parametrize("says", BREAKERS)
+@pytest.mark.parametrize("option", ["ai_replay", "ai_record"])
 def test_a_cassette_that_breaks_lets_nothing_out(
-    says: str, kling: str, nobody: socket.socket, start_proxy: StartProxy, cassette: Path
+    option: str, says: str, kling: str, nobody: socket.socket, start_proxy: StartProxy, cassette: Path
 ) -> None:
     config = re.sub(r"providerDomain: .*", f"providerDomain: http://{_address(nobody)}", kling)
     har.write(cassette, [])
@@ -510,14 +511,11 @@ def test_a_cassette_that_breaks_lets_nothing_out(
         "def requestheaders(flow):\n"
         "    flow.request.stream = 'stream' in flow.request.path\n"
     )
-    proxy = start_proxy(config, *_replay(cassette), "-s", str(breaker))
-    for method, target in (
-        ("POST", "/v1/videos"),
-        ("POST", "/x?stream"),
-        ("GET", f"/linked/http/{_address(nobody)}/a"),
-    ):
-        assert proxy.request(method, target, CREATE if method == "POST" else None, JSON).status >= 500
-
+    proxy = start_proxy(config, "--set", f"{option}={cassette}", "-s", str(breaker))
+    for target in ("/v1/videos", "/v1/videos?stream", "/v1/nothing"):
+        assert proxy.request("POST", target, CREATE, JSON).status >= 500
+    linked = proxy.request("GET", f"/linked/http/{_address(nobody)}/a")
+    assert linked.status == (404 if option == "ai_record" else 500 if "TypeError" in says else 503)
     assert says in proxy.close()
 
 
