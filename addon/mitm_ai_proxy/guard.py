@@ -123,13 +123,13 @@ def answer(flow: http.HTTPFlow, refusal: Refusal) -> None:
     body_limit.hold_request(flow)
 
 
-def refuse(flow: http.HTTPFlow, flight: Flight, refusal: Refusal) -> None:
-    """Answer a flow that the gateway took, and note why."""
+def refuse(flow: http.HTTPFlow, flight: Flight, refusal: Refusal, level: int = logging.INFO) -> None:
+    """Answer a flow that the gateway took, and note why; in the log at this level."""
     redact(flow)
     flight.refused = True
     flight.exchange.note(f"refused: {refusal.message}")
     flow.comment = "; ".join(flight.exchange.notes)
-    logger.info("ai-proxy: %s %s: %s", refusal.status, describe(flow), refusal.message)
+    logger.log(level, "ai-proxy: %s %s: %s", refusal.status, describe(flow), refusal.message)
     answer(flow, refusal)
 
 

@@ -223,8 +223,7 @@ class Recording:
         found = await _judge(cassette, request)
         if isinstance(found, Miss):
             text = _miss_text(cassette, found)
-            logger.warning("ai-proxy: not recorded: %s", text)
-            guard.refuse(flow, flight, Refusal(400, text, code="not_recorded"))
+            guard.refuse(flow, flight, Refusal(400, text, code="not_recorded"), logging.WARNING)
         elif found is not None:
             exchange.note(f"answered from {cassette.name}")
             passage.recorded = found
@@ -233,7 +232,7 @@ class Recording:
         else:
             reason = cassette.refusal(request)
             if reason:
-                guard.refuse(flow, flight, Refusal(403, reason, code="budget_exceeded"))
+                guard.refuse(flow, flight, Refusal(403, reason, code="budget_exceeded"), logging.WARNING)
             else:
                 self._enter(flow, passage)
                 flight.stays = flight.is_simulated
