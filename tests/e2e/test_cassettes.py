@@ -512,7 +512,7 @@ def test_a_cassette_that_breaks_lets_nothing_out(
         "    flow.request.stream = 'stream' in flow.request.path\n"
     )
     proxy = start_proxy(config, "--set", f"{option}={cassette}", "-s", str(breaker))
-    for target in ("/v1/videos", "/v1/videos?stream", "/v1/nothing"):
+    for target in ("/v1/videos", "/v1/videos?stream", "/v1/nothing?stream"):
         assert proxy.request("POST", target, CREATE, JSON).status >= 500
     linked = proxy.request("GET", f"/linked/http/{_address(nobody)}/a")
     assert linked.status == (404 if option == "ai_record" else 500 if "TypeError" in says else 503)
