@@ -76,11 +76,12 @@ def test_an_answer_is_told_once() -> None:
     assert _run(ask()).startswith(SENT + b"HTTP/1.1 404 ")
 
 
-def test_garbage_ends_the_connection() -> None:
+@pytest.mark.parametrize("request_", [b"garbage\r\nContent-Length: many\r\n\r\n", b"garbage\r\n\r\n"])
+def test_garbage_ends_the_connection(request_: bytes) -> None:
     async def ask() -> bytes:
         loopback = Loopback()
         origin, _ = await loopback.offer(ANSWER, None)
-        sent = await _ask(origin, b"garbage\r\nContent-Length: many\r\n\r\n")
+        sent = await _ask(origin, request_)
         await loopback.close()
         return sent
 

@@ -28,6 +28,7 @@ from .cassette.linked import Address
 from .cassette.match import MatchOptions
 from .cassette.player import Miss
 from .cassette.scrub import Scrubber
+from .cassette.sensitive import is_credential
 from .cassette.settings import Settings
 from .errors import Refusal, internal_error
 from .exchange import Body
@@ -59,6 +60,7 @@ _POLL_AFTER: Final = "openai-poll-after-ms"
 _RETRY_AFTER: Final = "retry-after-ms"
 # Header fields that tell a client how long to wait: in seconds, and in milliseconds.
 _WAITS: Final = frozenset(("retry-after", _RETRY_AFTER, _POLL_AFTER))
+_MOST_DIGITS: Final = 10
 _HOP_BY_HOP: Final = frozenset("connection keep-alive proxy-connection te trailer transfer-encoding upgrade".split())
 
 
@@ -154,7 +156,7 @@ class Recording:
         found = linked.target(path)
         if found is None or flow.request.method not in ("GET", "HEAD"):
             raise Refusal(404, "This is no link to a result.", code="unknown_link")
-        if not self.stays and f"{found[0]}{found[1]}" not in self._issued:
+        if not self.stays and path not in self._issued:
             # Otherwise anybody could fetch anything through this proxy.
             raise Refusal(404, "No answer of this run held a link to this result.", code="unknown_link")
         return found
@@ -250,6 +252,8 @@ class Recording:
                 await self._write(flow, passage, _answer_of(passage))
             if not passage.is_streamed and response.raw_content is not None:
                 self._lead_here(response, passage)
+        except Exception as error:
+            self._complain(flow, error)
         finally:
             self._leave(flow)
 
@@ -262,8 +266,15 @@ class Recording:
             # A read that broke off has no consequence.
             if passage.recorded is None and passage.request.method not in ("GET", "HEAD"):
                 await self._write(flow, passage, None)
+        except Exception as error:
+            self._complain(flow, error)
         finally:
             self._leave(flow)
+
+    def _complain(self, flow: http.HTTPFlow, error: Exception) -> None:
+        """Without its text and a traceback, as mitmproxy would log them: both may quote a body."""
+        name = type(error).__name__
+        logger.error("ai-proxy: %s in the cassette; %s is not recorded completely.", name, guard.describe(flow))
 
     def _enter(self, flow: http.HTTPFlow, passage: _Passage) -> None:
         self._passages[flow] = passage
@@ -324,10 +335,10 @@ class Recording:
         location = header_fields.value(fields, b"location")
         changes: dict[bytes, bytes | None] = {}
         if "://" in location and not location.startswith(f"{passage.address.proxy}/"):
-            self._issue(location)
+            self._issue(location, passage.address)
             changes[b"location"] = passage.address.here(location).encode("utf-8", "surrogateescape")
         _, body = _decoded(fields, response.raw_content or b"")
-        here = passage.address.lead_here(body, self._issue)
+        here = passage.address.lead_here(body, lambda link: self._issue(link, passage.address))
         if here != body:
             _replace_body(response, here)
         if passage.recorded:
@@ -337,9 +348,9 @@ class Recording:
                 changes[_POLL_AFTER.encode()] = _sooner(_POLL_AFTER, waits, self._settings.pace).encode()
         response.headers.fields = header_fields.changed(response.headers.fields, changes)
 
-    def _issue(self, link: str) -> None:
-        """From now on, this link is served."""
-        self._issued[link.partition("#")[0]] = None
+    def _issue(self, link: str, address: Address) -> None:
+        """From now on, this link is served, by the path that the client is given."""
+        self._issued[address.here(link).removeprefix(address.proxy)] = None
         while len(self._issued) > MOST_LINKS:
             self._issued.popitem(last=False)
 
@@ -422,7 +433,7 @@ def _replace_body(message: http.Message, body: bytes) -> None:
 
 def _without_credential(request: Request) -> Request:
     word = guard.REDACTED.decode()
-    headers = tuple((name, word if name.lower() == "authorization" else value) for name, value in request.headers)
+    headers = tuple((name, word if is_credential(name) else value) for name, value in request.headers)
     return replace(request, headers=headers)
 
 
@@ -439,7 +450,8 @@ def _framed(response: Response, method: str) -> Fields:
 
 def _sooner(name: str, value: str, pace: float | None) -> str:
     """What a header field says about waiting, in the time of a replay."""
-    if name not in _WAITS or not value.strip().isdigit():
+    digits = value.strip()
+    if name not in _WAITS or not (digits.isascii() and digits.isdigit() and len(digits) < _MOST_DIGITS):
         return value
     least = 0 if name == "retry-after" else 1
-    return str(max(least, int(int(value) * (pace or 0))))
+    return str(max(least, int(int(digits) * (pace or 0))))

@@ -592,6 +592,39 @@ def test_only_links_that_an_answer_held_are_followed_and_without_a_credential(
     assert got[0].one("Authorization") is got[0].one("Cookie") is None
 
 
+@pytest.mark.parametrize("host", ["localhost", "LocalHost"])
+def test_a_link_is_followed_however_its_host_is_written(
+    host: str, kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+) -> None:
+    link = f"http://{host}:{provider.files.port}?sign={SIGN}"
+    provider.api.respond = lambda request: _says({"task_id": "1", "task_result": {"videos": [{"url": link}]}})
+    proxy = start_proxy(kling, *_record(cassette))
+    here = _link(_json(proxy.request("GET", "/v1/videos/text2video/1", None, JSON)))
+
+    assert proxy.request("GET", _target(here, proxy)).body == FILE
+    assert provider.files.next().target == f"/?sign={SIGN}"
+
+
+def test_a_recording_that_breaks_says_so_without_what_it_was_about(
+    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+) -> None:
+    breaker = cassette.with_name("breaker.py")
+    breaker.write_text(
+        "from mitmproxy import ctx\n"
+        "def broken(entry):\n"
+        "    raise RuntimeError(entry.request.headers)\n"
+        "def running():\n"
+        "    ctx.master.addons.get('ai_proxy_recording').cassette.record = broken\n"
+    )
+    proxy = start_proxy(kling, *_record(cassette), "-s", str(breaker))
+    assert proxy.request("POST", "/v1/videos", CREATE, JSON).status == 200
+    log = proxy.close()
+
+    assert "RuntimeError in the cassette; POST /v1/videos/text2video is not recorded completely" in log
+    assert "Bearer" not in log
+    assert "Traceback" not in log
+
+
 def test_a_link_that_a_client_sends_back_is_the_provider_s_own_again(
     kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
 ) -> None:
