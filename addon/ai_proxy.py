@@ -6,6 +6,6 @@ import sys
 for _name in [name for name in sys.modules if name.partition(".")[0] == "mitm_ai_proxy"]:
     del sys.modules[_name]
 
-from mitm_ai_proxy.gateway import Gateway  # noqa: E402 - after the old modules are gone
+from mitm_ai_proxy.gateway.addon import Gateway  # noqa: E402 - after the old modules are gone
 
 addons = [Gateway()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from .header_fields import Fields
+from .wire.header_fields import Fields
 
 # Beginnings of the user agents of OpenAI's SDKs, and of LiteLLM, which speaks the same dialect without an SDK.
 _USER_AGENTS: Final = (b"OpenAI/", b"AsyncOpenAI/", b"litellm/")

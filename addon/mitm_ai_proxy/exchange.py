@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from .clients import ANYBODY, Client
-from .targets import Origin
+from .wire.targets import Origin
 
 
 def plain(text: str) -> str:

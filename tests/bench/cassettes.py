@@ -17,8 +17,8 @@ from typing import Any, Final
 from mitm_ai_proxy.cassette import har
 from mitm_ai_proxy.cassette.cassette import Mode, Opening
 from mitm_ai_proxy.cassette.entry import Entry, Headers, Request, Response
-from mitm_ai_proxy.embedded import HOST, Embedded
-from mitm_ai_proxy.gateway import REPLAY, Gateway
+from mitm_ai_proxy.gateway.addon import REPLAY, Gateway
+from mitm_ai_proxy.gateway.embedded import HOST, Embedded
 
 HERE: Final = Path(__file__).resolve().parent
 RUNS: Final = 11

@@ -18,8 +18,7 @@ import mitmproxy.tools.main  # noqa: F401
 # What other commands need and a proxied request does not.
 ELSEWHERE = set(
     """
-    __main__ cassette cassette_command cli demo embedded error_log loopback pytest_plugin recording rerecording
-    simulation simulator testing testing_report view
+    __main__ cassette commands embedded error_log loopback recorded simulated simulator testing view
     """.split()
 )
 

@@ -15,9 +15,9 @@ from mitm_ai_proxy.cassette import har
 from mitm_ai_proxy.cassette.bodies import CassetteError
 from mitm_ai_proxy.cassette.cassette import Cassette, Mode, Opening
 from mitm_ai_proxy.cassette.entry import Entry, Request, Response
-from mitm_ai_proxy.cassette.money import Budget
-from mitm_ai_proxy.cassette.player import Miss
-from mitm_ai_proxy.cassette.scrub import Scrubber
+from mitm_ai_proxy.cassette.playing import Miss
+from mitm_ai_proxy.cassette.scrubbing import Scrubber
+from mitm_ai_proxy.cassette.spending import Budget
 
 ORIGIN = "https://api-singapore.klingai.com"
 SECRET = "a-most-secret-key"

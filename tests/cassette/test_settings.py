@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from mitm_ai_proxy import providers
+from mitm_ai_proxy import registry
 from mitm_ai_proxy.cassette import settings
 from mitm_ai_proxy.cassette.settings import Settings
-from mitm_ai_proxy.config import ConfigurationError
-from mitm_ai_proxy.targets import Origin
+from mitm_ai_proxy.config.file import ConfigurationError
+from mitm_ai_proxy.wire.targets import Origin
 
 PROVIDER = "provider: {type: kling, apiTokens: [t0ken]}\n"
 TAKEN: dict[str, dict[str, Any]] = {
@@ -50,7 +50,7 @@ def test_a_setting_is_taken(text: str, path: Path) -> None:
     path.write_text(PROVIDER + text)
 
     assert settings.load(path, {}) == Settings(**TAKEN[text])
-    assert providers.load(path, {}).scrub == ()
+    assert registry.load(path, {}).scrub == ()
 
 
 @pytest.mark.parametrize("text", REFUSED)
@@ -64,12 +64,12 @@ def test_a_wrong_setting_is_named(text: str, path: Path) -> None:
 
 def test_what_is_scrubbed_is_a_list_or_one(path: Path) -> None:
     path.write_text(PROVIDER + "scrub: [prompts, X-Team]")
-    assert providers.load(path, {}).scrub == ("prompts", "X-Team")
+    assert registry.load(path, {}).scrub == ("prompts", "X-Team")
     path.write_text(PROVIDER + "scrub: prompts")
-    assert providers.load(path, {}).scrub == ("prompts",)
+    assert registry.load(path, {}).scrub == ("prompts",)
     path.write_text(PROVIDER + "scrub: {a: b}")
     with pytest.raises(ConfigurationError, match=r"scrub\[0\]: expected text"):
-        providers.load(path, {})
+        registry.load(path, {})
 
 
 PAIR = "provider: {type: kling, klingAccessKey: '${A}', klingSecretKey: '${S}', apiTokens: ['${T}']}"
@@ -78,8 +78,8 @@ PAIR = "provider: {type: kling, klingAccessKey: '${A}', klingSecretKey: '${S}', 
 def test_where_nothing_is_sent_nobody_needs_a_credential(path: Path) -> None:
     path.write_text(PAIR)
     with pytest.raises(ConfigurationError, match="A is not set"):
-        providers.load(path, {})
-    provider = providers.load(path, {}, offline=True).provider
+        registry.load(path, {})
+    provider = registry.load(path, {}, offline=True).provider
 
     assert provider.secrets() == ()
     assert provider.authorization({}) is None
@@ -89,10 +89,10 @@ def test_where_nothing_is_sent_nobody_needs_a_credential(path: Path) -> None:
 def test_what_is_no_credential_has_to_be_there(offline: bool, path: Path) -> None:
     path.write_text("provider: {type: kling, apiTokens: [t], providerDomain: '${HOST}'}")
     with pytest.raises(ConfigurationError, match=r"provider\.providerDomain: the environment variable HOST is not set"):
-        providers.load(path, {}, offline=offline)
+        registry.load(path, {}, offline=offline)
 
 
 def test_a_provider_tells_its_secrets(path: Path) -> None:
     path.write_text("provider: {type: kling, klingAccessKey: acc, klingSecretKey: sec, apiTokens: [t1, t2]}")
 
-    assert sorted(providers.load(path, {}).provider.secrets()) == ["acc", "sec", "t1", "t2"]
+    assert sorted(registry.load(path, {}).provider.secrets()) == ["acc", "sec", "t1", "t2"]

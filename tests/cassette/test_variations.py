@@ -13,12 +13,12 @@ from werkzeug.test import Client
 
 from mitm_ai_proxy.cassette import listing
 from mitm_ai_proxy.cassette.entry import MOST_REPEATS, Chunk, Entry, Headers, Request, Response, header
-from mitm_ai_proxy.cassette.match import MatchOptions
-from mitm_ai_proxy.cassette.player import Miss, Player
-from mitm_ai_proxy.cassette.scrub import Scrubber
+from mitm_ai_proxy.cassette.matching import MatchOptions
+from mitm_ai_proxy.cassette.playing import Miss, Player
+from mitm_ai_proxy.cassette.scrubbing import Scrubber
 from mitm_ai_proxy.cassette.variations import RETRIES, Variation, VariationError, vary
 from mitm_ai_proxy.simulator.app import Simulator
-from mitm_ai_proxy.simulator.errors import CODES
+from mitm_ai_proxy.simulator.kling_error import CODES
 from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Settings
 
 ORIGIN = "https://api-singapore.klingai.com"

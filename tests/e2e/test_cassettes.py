@@ -18,7 +18,7 @@ import pytest
 
 from mitm_ai_proxy.cassette import har
 from mitm_ai_proxy.cassette.entry import Entry, Request, Response
-from mitm_ai_proxy.cassette.scrub import findings
+from mitm_ai_proxy.cassette.scrubbing import findings
 from tests.e2e.conftest import ACCESS_KEY, SECRET_KEY, StartProxy
 from tests.e2e.proxy import DEADLINE, Proxy, Reply
 from tests.e2e.upstream import Answer, Received, Upstream

@@ -39,7 +39,7 @@ def test_an_exception_on_the_way_to_the_provider_is_answered_with_500(
         "breaker",
         f"""
 def running():
-    from mitm_ai_proxy.providers.kling import Kling
+    from mitm_ai_proxy.kling.provider import Kling
     def broken(*arguments):
         raise ValueError("{SECRET}")
     {method_of_ours} = broken
@@ -66,7 +66,7 @@ def test_an_exception_on_the_way_back_is_answered_with_500(
         "breaker",
         f"""
 def running():
-    from mitm_ai_proxy.providers.kling import Kling
+    from mitm_ai_proxy.kling.provider import Kling
     def broken(*arguments):
         raise ValueError("{SECRET}")
     Kling.rewrite_answer = broken

@@ -49,7 +49,7 @@ def _run(*command: str | Path, folder: Path, **environment: str) -> subprocess.C
 def test_the_script_of_a_wheel_works_without_a_checkout(
     installed: Path, kling: str, upstream: Upstream, start_proxy: StartProxy, tmp_path: Path
 ) -> None:
-    command = (sys.executable, "-m", "mitm_ai_proxy.cli", "script")
+    command = (sys.executable, "-m", "mitm_ai_proxy.commands.main", "script")
     printed = _run(*command, folder=tmp_path, PYTHONPATH=str(installed)).stdout.strip()
     assert printed == str(installed / "mitm_ai_proxy" / "script" / "ai_proxy.py")
 

@@ -20,11 +20,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from mitm_ai_proxy import rerecording
-from mitm_ai_proxy.cassette import har, listing, plans, scrub
+from mitm_ai_proxy.cassette import har, listing, rerecord_plan, scrubbing
 from mitm_ai_proxy.cassette.entry import Entry, Request
-from mitm_ai_proxy.embedded import Embedded
-from mitm_ai_proxy.gateway import Gateway
+from mitm_ai_proxy.commands import rerecording
+from mitm_ai_proxy.gateway.addon import Gateway
+from mitm_ai_proxy.gateway.embedded import Embedded
 from mitm_ai_proxy.simulator.app import Simulator
 from mitm_ai_proxy.simulator.server import make
 from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Settings
@@ -422,7 +422,7 @@ def test_a_file_is_fetched_from_where_its_link_leads_in_the_end(
     answer = har.read(cassette)[-1].response
     assert answer
     assert answer.body == b"film"
-    assert plans.missing(har.read(cassette)).pending == []
+    assert rerecord_plan.missing(har.read(cassette)).pending == []
 
 
 def test_a_link_that_leads_in_a_circle_is_left(
@@ -551,7 +551,7 @@ def test_the_credential_is_the_configured_one_and_all_else_is_as_it_was(
     assert received.all("Cookie") == []
     assert len(received.all("Authorization")) == 1
     assert "scrubbed" not in str(received.headers)
-    assert not any(map(scrub.findings, har.read(cassette)))
+    assert not any(map(scrubbing.findings, har.read(cassette)))
 
 
 def test_a_recording_with_the_clients_own_key_needs_one_in_the_configuration(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mitm_ai_proxy.cassette.cassette import Mode
-from mitm_ai_proxy.pytest_plugin import MODES
+from mitm_ai_proxy.testing.pytest_plugin import MODES
 from tests.plugin.conftest import Project, Provider
 
 pytest_plugins = ["pytester"]
@@ -531,7 +531,7 @@ def test_a_create_under_way_at_the_end_of_a_test_is_waited_for_and_recorded(reco
         from mitm_ai_proxy.simulator.app import Simulator
         from mitm_ai_proxy.simulator.server import make
         from mitm_ai_proxy.simulator.settings import Settings
-        from mitm_ai_proxy.testing import Session
+        from mitm_ai_proxy.testing.session import Session
 
         class Patient(Simulator):
             has_come, may_go = threading.Event(), threading.Event()
@@ -758,11 +758,11 @@ def test_tests_can_be_collected_without_the_plugin(
 def test_importing_the_plugin_is_cheap_and_using_none_of_it_says_nothing(project: Project) -> None:
     code = (
         "import sys, pytest, argparse, difflib; before = set(sys.modules)\n"
-        "import mitm_ai_proxy.pytest_plugin\n"
+        "import mitm_ai_proxy.testing.pytest_plugin\n"
         "print(sorted(set(sys.modules) - before))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['mitm_ai_proxy', 'mitm_ai_proxy.pytest_plugin']"
+    assert done.stdout.strip() == "['mitm_ai_proxy', 'mitm_ai_proxy.testing.pytest_plugin']"
 
     project.write(
         test_plain="""

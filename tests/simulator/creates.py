@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mitm_ai_proxy.simulator.errors import KlingError
+from mitm_ai_proxy.simulator.kling_error import KlingError
 from mitm_ai_proxy.simulator.rules import Order
 
 URL = "https://a.test/a.png"

@@ -13,10 +13,10 @@ from werkzeug.test import Client, TestResponse
 
 from mitm_ai_proxy.simulator.app import CUT, Simulator
 from mitm_ai_proxy.simulator.endpoints import ENDPOINTS
-from mitm_ai_proxy.simulator.errors import CODES
+from mitm_ai_proxy.simulator.kling_error import CODES
 from mitm_ai_proxy.simulator.media import png
 from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Settings
-from mitm_ai_proxy.targets import Origin
+from mitm_ai_proxy.wire.targets import Origin
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

@@ -13,7 +13,7 @@ import pytest
 from mitm_ai_proxy.auth.kling_jwt import KlingToken
 from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.simulator import authentication
-from mitm_ai_proxy.simulator.errors import KlingError
+from mitm_ai_proxy.simulator.kling_error import KlingError
 from mitm_ai_proxy.simulator.settings import API_KEY, Settings
 
 NOW = 1_795_212_000

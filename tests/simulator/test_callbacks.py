@@ -19,7 +19,7 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from mitm_ai_proxy.auth.secret import Secret
-from mitm_ai_proxy.config import HostPattern
+from mitm_ai_proxy.config.file import HostPattern
 from mitm_ai_proxy.simulator import callbacks
 from mitm_ai_proxy.simulator.app import Simulator
 from mitm_ai_proxy.simulator.settings import API_KEY, Settings

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mitm_ai_proxy.simulator import faults
-from mitm_ai_proxy.simulator.errors import CODES, KlingError, wrong
 from mitm_ai_proxy.simulator.faults import FAULTS, NONE, Fault
+from mitm_ai_proxy.simulator.kling_error import CODES, KlingError, wrong
 
 RISK = "Failure to pass the risk control system"
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mitm_ai_proxy.simulator import new_design
-from mitm_ai_proxy.simulator.errors import KlingError
+from mitm_ai_proxy.simulator.kling_error import KlingError
 from mitm_ai_proxy.simulator.rules import Order
 from tests.simulator.creates import MEGABYTE, URL, VIDEO_URL, bare, png, refusal, some
 

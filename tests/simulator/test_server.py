@@ -347,7 +347,7 @@ class Process:
 
 
 def started(*arguments: str, folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "mitm_ai_proxy.cli", "simulate", *arguments]
+    command = [sys.executable, "-m", "mitm_ai_proxy.commands.main", "simulate", *arguments]
     path = os.pathsep.join([str(ADDON), os.environ.get("PYTHONPATH", "")])
     environment = {name: value for name, value in os.environ.items() if name != "AI_PROXY_HOME"} | {"PYTHONPATH": path}
     pipe = subprocess.PIPE

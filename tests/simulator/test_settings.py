@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mitm_ai_proxy.config import ConfigurationError, HostPattern
+from mitm_ai_proxy.config.file import ConfigurationError, HostPattern
 from mitm_ai_proxy.simulator import settings
 from mitm_ai_proxy.simulator.settings import CONVERTERS, Settings
-from mitm_ai_proxy.targets import Origin
+from mitm_ai_proxy.wire.targets import Origin
 
 
 def _load(block: str, folder: Path, **environment: str) -> Settings:

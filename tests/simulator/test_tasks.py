@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mitm_ai_proxy.simulator.errors import KlingError
 from mitm_ai_proxy.simulator.faults import parse
+from mitm_ai_proxy.simulator.kling_error import KlingError
 from mitm_ai_proxy.simulator.rules import Order
 from mitm_ai_proxy.simulator.settings import Settings
 from mitm_ai_proxy.simulator.tasks import Store, Task

@@ -17,12 +17,12 @@ from .bodies import check_writable
 from .entry import Entry, Request
 from .har import INLINE, Writer, read
 from .links import found, unsigned
-from .match import Key, MatchOptions, canonical
-from .player import Miss, Player
-from .scrub import Scrubber
+from .matching import Key, MatchOptions, canonical
+from .playing import Miss, Player
+from .scrubbing import Scrubber
 
 if TYPE_CHECKING:
-    from .money import Budget
+    from .spending import Budget
 
 
 class Mode(enum.Enum):
@@ -149,9 +149,9 @@ class Cassette:
         Another process may record into the same file: what it wrote stays.
         """
         # What things cost is a long list, which a replay need not wait for.
-        from . import money
+        from . import spending
 
-        entry = money.priced(self._scrubber.entry(entry))
+        entry = spending.priced(self._scrubber.entry(entry))
         if self._budget:
             self._budget.settle(entry)
         with self._lock:

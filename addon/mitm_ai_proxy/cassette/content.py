@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
-from . import forms, json_text, links
-from .json_text import Path
+from ..wire import json_text
+from ..wire.json_text import Path
+from . import forms, links
 from .sensitive import normal
 
 PICTURES: Final = frozenset(

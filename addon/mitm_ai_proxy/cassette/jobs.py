@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
-from . import json_text
+from ..wire import json_text
+from ..wire.json_text import Path
 from .entry import Entry, Request, Response
-from .json_text import Path
 
 IDS: Final[tuple[tuple[Path, Path | None], ...]] = (
     (("data", "task_id"), None),

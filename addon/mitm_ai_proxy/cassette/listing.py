@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from . import jobs, json_text, links
+from ..wire import json_text
+from ..wire.json_text import Part, Path
+from . import jobs, links
 from .entry import Entry, Response, header
-from .json_text import Part, Path
-from .player import MEDIA
+from .playing import MEDIA
 from .sensitive import normal
 
 IDS: Final = ("task_id", "id", "request_id")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .. import config
-from ..targets import Origin
+from ..config import file as config
+from ..wire.targets import Origin
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from .. import json_edit
-from ..json_edit import Edit, JSONError, Member
-from ..simulator.errors import CODES
-from ..videos import kling_errors
+from ..kling import error_codes
+from ..simulator.kling_error import CODES
+from ..wire import json_edit
+from ..wire.json_edit import Edit, JSONError, Member
 from . import jobs, links, listing
 from .entry import MOST_REPEATS, Entry, Headers, Request, Response
 from .listing import Job, Task, results, tasks, text
@@ -282,7 +282,7 @@ def _refusal(entry: Entry, code: int) -> Response:
     if ("id",) not in values or ("code",) in values:
         request_id = values.get(("request_id",)) or str(uuid.uuid5(uuid.NAMESPACE_URL, entry.request.url))
         return _answer(entry.response, status, _json({"code": code, "message": message, "request_id": request_id}))
-    meaning = kling_errors.meaning(status, code, message)
+    meaning = error_codes.meaning(status, code, message)
     error = {"message": message, "type": meaning.type, "param": None, "code": meaning.code}
     headers = (("Retry-After", str(meaning.retry_after)),) if meaning.retry_after is not None else ()
     return _answer(entry.response, meaning.status, _json({"error": error}), more=headers)

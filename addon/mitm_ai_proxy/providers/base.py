@@ -10,14 +10,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar
 
-from .. import apis, json_edit, targets
+from .. import apis
 from ..apis import Call
 from ..auth.bearer import BearerTokens
-from ..config import SIDE_CALL_KEYS, TYPE_KEYS, Problem, ProviderConfig, nearest
+from ..config.file import SIDE_CALL_KEYS, TYPE_KEYS, Problem, ProviderConfig, nearest
 from ..errors import unsupported_api
 from ..exchange import Answer, Body, Exchange
-from ..request_body import object_members, replace_text, text_member
-from ..targets import Origin
+from ..wire import json_edit, targets
+from ..wire.request_body import object_members, replace_text, text_member
+from ..wire.targets import Origin
 
 Clock = Callable[[], float]
 

@@ -26,9 +26,9 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestedRangeN
 from . import authentication, faults, new_design, objects, prices
 from .callbacks import Callbacks
 from .endpoints import ENDPOINTS, Endpoint
-from .errors import KlingError, wrong
 from .faults import NONE, Fault
 from .fields import Check, check, link, number, picture, text, voice, word
+from .kling_error import KlingError, wrong
 from .links import FOLDER, Links
 from .media import audio, png, video
 from .models import VIDEO_MODELS

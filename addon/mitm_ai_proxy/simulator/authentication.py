@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import jwt
 
-from .errors import KlingError
+from .kling_error import KlingError
 from .settings import Settings
 
 _NO_PAIR: Final = (

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from .errors import CODES
+from .kling_error import CODES
 
 HEADER: Final = "x-simulate"
 _IN_PROMPT = re.compile(r"\[simulate: *([^\[\]]{1,200})\]")

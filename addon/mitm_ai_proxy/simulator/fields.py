@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import imagesize
 
-from .errors import wrong
+from .kling_error import wrong
 
 Check = Callable[[str, Any], None]
 """Refuses a value that is there, by its name; raises KlingError."""

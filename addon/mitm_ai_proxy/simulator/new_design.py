@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from . import fields, prices
-from .errors import KlingError, wrong
 from .fields import Check, each, flag, link, text, whole, word
+from .kling_error import KlingError, wrong
 from .models import PRO, STD, UHD, size
 from .rules import RATIOS, Order, of_picture
 

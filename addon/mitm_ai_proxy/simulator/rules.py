@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from . import fields, prices
-from .errors import wrong
 from .faults import PIXELS
 from .fields import Check, check, demand, each, flag, items, link, number, picture, sound, text, voice, whole, word
+from .kling_error import wrong
 from .models import DEFAULT_MODEL, NO_MODE, PRO, STD, UHD, VIDEO_MODELS, VideoModel, size
 
 BAD_SHAPE: Final = "The resolution or the aspect ratio of the input image is invalid"

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .. import config
 from ..auth.secret import Secret
-from ..config import HostPattern
-from ..targets import Origin
+from ..config import file as config
+from ..config.file import HostPattern
+from ..wire.targets import Origin
 from . import faults
 
 ACCESS_KEY: Final = "simulated-access-key"

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .errors import KlingError, wrong
 from .faults import NONE, PIXELS, Fault
+from .kling_error import KlingError, wrong
 from .rules import Order
 from .settings import Settings
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import jwt
 
 from ..errors import Refusal
-from ..videos import multipart
+from ..wire import multipart
 
 _LONG: Final = 200
 """Characters from which a value is a file rather than text."""

@@ -1,0 +1,83 @@
+"""The command `ai-proxy cassette`: beside those that only look at files, the two that need a provider.
+
+What these do is in rerecording.py, the others are in cassette/cassette_files.py.
+"""
+
+from __future__ import annotations
+
+import math
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..cassette.rerecord_plan import INTERVAL, TIMEOUT
+from . import cassette_files
+from .cassette_files import Command
+
+
+def main(words: Sequence[str], config: Path) -> int:
+    """Run one command, with this configuration where the words name no other; returns the exit status."""
+    rows = {
+        "resume": Command("finish a recording whose client left: polls and downloads, never a create", _add, _resume),
+        "refresh": Command("send the same requests again, which costs what they cost", _add_paid, _refresh),
+    }
+    return cassette_files.main([*words], {name: _with(config, row) for name, row in rows.items()})
+
+
+def _with(config: Path, row: Command) -> Command:
+    """The row with a default for its configuration."""
+
+    def add(parser: ArgumentParser) -> None:
+        parser.set_defaults(config=config)
+        row.add_arguments(parser)
+
+    return row._replace(add_arguments=add)
+
+
+def _add(parser: ArgumentParser) -> None:
+    cassette_files.add_file(parser)
+    parser.add_argument("--config", type=Path, metavar="PATH", help="configuration (default: config.yaml)")
+    for name, default, what in (("--interval", INTERVAL, "between two polls"), ("--timeout", TIMEOUT, "for one job")):
+        parser.add_argument(
+            name, type=_number, metavar="SECONDS", default=default, help=f"{what} (default: %(default)g)"
+        )
+
+
+def _add_paid(parser: ArgumentParser) -> None:
+    _add(parser)
+    parser.add_argument("-o", dest="out", type=Path, metavar="OUT", help="the new cassette (default: FILE itself)")
+    parser.add_argument("--budget", type=_number, metavar="UNITS", help="send no create that would exceed it")
+    parser.add_argument("--yes", action="store_true", help="do not ask before it costs something")
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise ArgumentTypeError("expected a number from 0 on")
+    return number
+
+
+# mitmproxy takes a while to import, which other commands and a usage error need not wait for.
+
+
+def _resume(chosen: Namespace) -> int:
+    from . import rerecording
+
+    return rerecording.resume(chosen.file, chosen.config, interval=chosen.interval, timeout=chosen.timeout)
+
+
+def _refresh(chosen: Namespace) -> int:
+    from . import rerecording
+
+    return rerecording.refresh(
+        chosen.file,
+        chosen.config,
+        chosen.out,
+        budget=chosen.budget,
+        yes=chosen.yes,
+        interval=chosen.interval,
+        timeout=chosen.timeout,
+    )

@@ -1,0 +1,217 @@
+"""The command `ai-proxy`: starts mitmproxy's tools with the addon, checks a configuration, tells where the script is.
+
+What to do on requests is not decided here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+from .. import registry
+from ..cassette import settings as cassette_settings
+from ..config.file import ConfigurationError, nearest
+from ..simulator import settings as simulator_settings
+
+TOOLS: Final = {"start": "mitmdump", "web": "mitmweb", "console": "mitmproxy"}
+COMMANDS: Final = (*TOOLS, "simulate", "demo", "cassette", "check", "script")
+LISTEN: Final = ("127.0.0.1", "8080")
+SIMULATOR_PORT: Final = 8090
+SIMULATE: Final = "ai_simulate"
+REPLAY: Final = "ai_replay"
+HOME: Final = "AI_PROXY_HOME"
+"""Environment variable: where config.yaml is looked for when the current folder has none."""
+
+_DESCRIPTION = """\
+start    mitmdump with the addon, as a reverse proxy on 127.0.0.1:8080 (the default)
+web      the same with mitmweb
+console  the same with mitmproxy
+simulate a Kling of our own as a plain HTTP server (--port N, --host ADDRESS)
+demo     make two simulated videos and show what is rewritten, into a folder (default: demo)
+cassette what is in a recording, and what can be done with it: ai-proxy cassette --help
+check    read the configuration and say what is wrong with it
+script   print the path of the addon's script, for mitmdump -s
+
+start, web and console hand all other arguments to mitmproxy's tool, for instance
+--mode regular, --listen-host ADDRESS, --listen-port PORT, --set connection_strategy=lazy.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (0 done, 1 configuration wrong, 2 usage)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(
+        prog="ai-proxy",
+        usage=f"ai-proxy [{'|'.join(COMMANDS)}] [--config PATH] [arguments of mitmproxy's tool]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=_DESCRIPTION,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", type=Path, metavar="PATH", help="configuration (default: config.yaml)")
+    command = words.pop(0) if words and not words[0].startswith("-") else "start"
+    if command not in COMMANDS:
+        parser.error(f"unknown command {command}{nearest(command, COMMANDS)}")
+    if command == "cassette":
+        return _cassette(words)
+    chosen, rest = parser.parse_known_args(words)
+    if rest and command not in TOOLS and command not in ("simulate", "demo"):
+        parser.error(f"{command} does not take {' '.join(rest)}")
+    if command == "demo":
+        if chosen.config:
+            parser.error("demo takes no configuration: it simulates")
+        return _demo(parser, rest)
+    if command == "script":
+        print(script())
+        return 0
+    path = chosen.config or default_config()
+    try:
+        if command == "simulate":
+            return _simulate(parser, path, bool(chosen.config), rest)
+        may_simulate = command in TOOLS and _value(rest, SIMULATE) != "false"
+        settings, is_simulated = _settings(path, may_simulate, bool(_value(rest, REPLAY)))
+    except ConfigurationError as error:
+        print(f"ai-proxy: {error}", file=sys.stderr)
+        return 1
+    if command == "check":
+        print(f"{path}: provider {settings.provider.type} at {settings.provider.origin}")
+        return 0
+    if is_simulated and _value(rest, SIMULATE) is None:
+        rest = ["--set", f"{SIMULATE}=true", *rest]
+    return _start(TOOLS[command], tool_arguments(path, str(settings.provider.origin), rest))
+
+
+def script() -> Path:
+    """The file for `mitmdump -s`: in a wheel inside the package, in a checkout beside it."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "script" / "ai_proxy.py"
+    return installed if installed.is_file() else package.parent / "ai_proxy.py"
+
+
+def default_config() -> Path:
+    """config.yaml of the current folder, else of AI_PROXY_HOME."""
+    here = Path("config.yaml")
+    home = os.environ.get(HOME)
+    return Path(home) / here if home and not here.exists() else here
+
+
+def tool_arguments(config: Path, origin: str, rest: Sequence[str]) -> list[str]:
+    """Arguments for one of mitmproxy's tools; those in `rest` win over our defaults."""
+    arguments = ["-s", str(script()), "--set", f"ai_config={config}"]
+    if not _gives(rest, "mode", "-m", "--mode"):
+        arguments += ["--mode", f"reverse:{origin}", "--set", "connection_strategy=lazy"]
+    host, port = LISTEN
+    if not _gives(rest, "listen_host", "--listen-host"):
+        arguments += ["--listen-host", host]
+    if not _gives(rest, "listen_port", "-p", "--listen-port"):
+        arguments += ["--listen-port", port]
+    return [*arguments, *rest]
+
+
+def _settings(path: Path, may_simulate: bool, offline: bool) -> tuple[registry.Settings, bool]:
+    """The configuration, and whether it can be simulated only, for it lacks a credential. Raises ConfigurationError.
+
+    `offline`: a cassette answers, and nobody needs a credential.
+    """
+    simulator = simulator_settings.load(path)
+    cassette_settings.load(path)
+    try:
+        return registry.load(path, offline=offline), False
+    except ConfigurationError:
+        if may_simulate:
+            with contextlib.suppress(ConfigurationError):
+                return registry.load(path, simulated=simulator), True
+        raise
+
+
+def _simulate(parser: argparse.ArgumentParser, path: Path, is_chosen: bool, rest: Sequence[str]) -> int:
+    """Serve the simulator until the process is told to end."""
+    own = argparse.ArgumentParser(prog=f"{parser.prog} simulate", allow_abbrev=False)
+    own.add_argument("--port", type=int, default=SIMULATOR_PORT, help="0 for any free one (default: %(default)s)")
+    own.add_argument("--host", default=LISTEN[0], help="the address to listen on (default: %(default)s)")
+    chosen = own.parse_args(rest)
+    settings = simulator_settings.load(path) if is_chosen or path.exists() else simulator_settings.Settings()
+    # Flask takes a while to import, which only this command has to wait for.
+    from ..simulator.app import Simulator
+    from ..simulator.server import make
+
+    try:
+        server = make(Simulator(settings), chosen.host, chosen.port)
+    except (OSError, OverflowError) as error:
+        print(f"ai-proxy: cannot listen on {chosen.host} port {chosen.port}: {error}", file=sys.stderr)
+        return 1
+    host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    print(f"SIMULATED: a Kling at http://{host}:{server.port}, nothing is paid", flush=True)
+    # Those that are printed here, and no others, are anybody's.
+    access, secret, key = simulator_settings.ACCESS_KEY, simulator_settings.SECRET_KEY, simulator_settings.API_KEY
+    if (settings.access_key, settings.secret_key.reveal()) == (access, secret):
+        print(f"  KLING_ACCESS_KEY={access} KLING_SECRET_KEY={secret}", flush=True)
+    if settings.api_key.reveal() == key:
+        print(f"  or KLING_API_KEY={key}", flush=True)
+    with contextlib.suppress(KeyboardInterrupt), server:
+        server.serve_forever()
+    return 0
+
+
+def _demo(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
+    """Show what the addon does."""
+    own = argparse.ArgumentParser(prog=f"{parser.prog} demo", allow_abbrev=False)
+    own.add_argument("folder", type=Path, nargs="?", default=Path("demo"), help="for the videos (default: %(default)s)")
+    chosen = own.parse_args(rest)
+    # mitmproxy takes a while to import, which the other commands leave to its tools.
+    from . import demo
+
+    return demo.run(chosen.folder, sys.stdout)
+
+
+def _cassette(words: Sequence[str]) -> int:
+    """Look into a cassette, or work on one."""
+    # What reads and compares recordings takes a while to import.
+    from . import cassette
+
+    return cassette.main(words, default_config())
+
+
+def _value(rest: Sequence[str], option: str) -> str | None:
+    """What the arguments set one of mitmproxy's options to with `--set`, at last; None where they do not."""
+    settings = [
+        value if word == "--set" else word.removeprefix("--set=")
+        for word, value in itertools.pairwise([*rest, ""])
+        if word.startswith("--set")
+    ]
+    values = [value for name, equals, value in (text.partition("=") for text in settings) if equals and name == option]
+    return values[-1].strip().lower() if values else None
+
+
+def _gives(rest: Sequence[str], option: str, *flags: str) -> bool:
+    """Whether the arguments set one of mitmproxy's options, by a flag or by `--set option=value`."""
+    return _value(rest, option) is not None or any(_is_option(word, *flags) for word in rest)
+
+
+def _is_option(word: str, *names: str) -> bool:
+    return any(
+        word == name or (word.startswith(f"{name}=") if name.startswith("--") else word.startswith(name))
+        for name in names
+    )
+
+
+def _start(tool: str, arguments: list[str]) -> NoReturn:
+    # The tool of this environment, which has the addon's dependencies, not whichever is first on the path.
+    program = shutil.which(tool, path=str(Path(sys.executable).parent)) or shutil.which(tool)
+    if program is None:
+        sys.exit(f"ai-proxy: {tool} is not installed beside {sys.executable}")
+    # Else what is logged into a pipe or a file comes late: in pieces of several KiB.
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    os.execv(program, [program, *arguments])  # noqa: S606 - no shell is wanted
+
+
+if __name__ == "__main__":
+    sys.exit(main())

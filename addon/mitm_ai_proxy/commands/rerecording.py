@@ -1,0 +1,576 @@
+"""`ai-proxy cassette refresh` and `resume`: records anew what a cassette holds, or what it lacks, through a proxy.
+
+What is to be sent, and in which order, is decided in cassette/rerecord_plan.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import itertools
+import os
+import secrets
+import socket
+import string
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TextIO
+from urllib.parse import quote
+
+import yaml
+
+from .. import registry
+from ..cassette import har, jobs, listing, rerecord_plan, spending
+from ..cassette import settings as cassette_settings
+from ..cassette.bodies import BodyFiles, CassetteError
+from ..cassette.cassette import Mode, Opening
+from ..cassette.entry import Entry, Request, Response, header
+from ..cassette.links_through_proxy import Address
+from ..cassette.listing import Task
+from ..cassette.rerecord_plan import INTERVAL, TIMEOUT, Pending, PlanError, Reading, Replacements, Step
+from ..cassette.spending import Budget
+from ..config.file import ConfigurationError
+from ..gateway.addon import Gateway
+from ..gateway.embedded import Embedded, NotStarted
+from ..gateway.error_log import LOGGER, ErrorLog
+from ..simulator import settings as simulator_settings
+from ..wire.targets import Origin
+
+PROGRAM: Final = "ai-proxy"
+ANSWER_TIMEOUT: Final = 600.0
+"""Seconds that an answer is waited for. OpenAI's SDKs wait as long."""
+CONNECT_TIMEOUT: Final = 10.0
+WRITE_TIMEOUT: Final = 60.0
+"""Seconds that an exchange may take to be written down."""
+MOST_FAILURES: Final = 10
+"""Reads in a row that may end in an error that passes."""
+MOST_REDIRECTS: Final = 5
+
+# What a client's paths are to have, and what they are to lead to: those of a recording went out as they are.
+_OF_CLIENTS: Final = ("basePath", "basePathHandling", "providerBasePath")
+_MARK: Final = "-again-"
+"""Stands in a client's name for a job between what it was called and what makes it a new one."""
+_BAD_GATEWAY: Final = 502
+_GLANCE: Final = 0.2
+
+
+class _Stop(Exception):
+    """It cannot go on; the text is for a person."""
+
+
+_EXPECTED: Final = (CassetteError, ConfigurationError, NotStarted, PlanError, _Stop, KeyboardInterrupt)
+
+
+def refresh(
+    path: Path,
+    config: Path,
+    out: Path | None = None,
+    *,
+    budget: float | None = None,
+    yes: bool = False,
+    interval: float = INTERVAL,
+    timeout: float = TIMEOUT,
+) -> int:
+    """Record the requests of a cassette anew, which replaces it, or `out`, when all went as it did then.
+
+    It says what that costs and asks, unless `yes`. `budget` is in units, `interval` and `timeout` in seconds, as in
+    INTERVAL and TIMEOUT. Returns the exit status: 0 done, 1 not; why is written to stderr.
+    """
+    return _reported(lambda: _Refresh(path, config, out or path, interval, timeout).run(budget, yes))
+
+
+def resume(path: Path, config: Path, *, interval: float = INTERVAL, timeout: float = TIMEOUT) -> int:
+    """Ask for the jobs of a cassette that have no end, fetch what they made, and add that to it; nothing is created.
+
+    Returns the exit status: 0 when nothing is missing any more, 1 otherwise; why is written to stderr.
+    """
+    return _reported(lambda: _Resume(path, config, interval, timeout).run())
+
+
+def _reported(run: Callable[[], bool]) -> int:
+    try:
+        return 0 if run() else 1
+    except _EXPECTED as error:
+        _complain(error)
+        return 1
+
+
+class _Refresh:
+    """One run of refresh()."""
+
+    def __init__(self, path: Path, config: Path, target: Path, interval: float, timeout: float) -> None:
+        self._path, self._config, self._target = path, config, target
+        self._interval, self._timeout = interval, timeout
+        self._check_target()
+
+    def run(self, budget: float | None, yes: bool) -> bool:
+        """All of it."""
+        steps = rerecord_plan.refreshing(har.read(self._path))
+        if not steps:
+            _say(f"{self._path}: holds no exchange, so there is nothing to do")
+            return True
+        provider = _Provider(self._config)
+        provider.check(self._path, [step.request for step in steps if not step.link])
+        self._check_price(steps, budget)
+        if self._costs(steps) and not yes:
+            _ask()
+        provider.reach()
+        new = _unused_name(self._target)
+        try:
+            opening = Opening(new, Mode.REWRITE, None if budget is None else Budget(budget))
+            with _Proxy(provider, opening, self._interval, self._timeout) as proxy:
+                self._send(steps, proxy)
+            entries = har.read(new)
+            har.write(self._target, entries)
+        except _EXPECTED as error:
+            _complain(error)
+            self._keep(new)
+            return False
+        har.tidy(self._target)
+        _remove(new)
+        total = spending.spent(entries)
+        cost = spending.money_text(total.units, total.dollars)
+        _say(f"{self._target}: recorded anew, {_count(len(entries), 'exchange')}, {cost}")
+        return True
+
+    def _check_target(self) -> None:
+        """Two cassettes must not have one folder of bodies."""
+        if self._target != self._path and _folder(self._target) == _folder(self._path):
+            raise _Stop(
+                f"{self._target}: would share its bodies with {self._path}; -o takes another name, such as a.har"
+            )
+
+    def _check_price(self, steps: Sequence[Step], budget: float | None) -> None:
+        if budget is None:
+            return
+        try:
+            planned = Budget(budget)
+        except ValueError as error:
+            raise _Stop(str(error)) from None
+        for step in steps:
+            reason = planned.refuse(step.request)
+            if reason:
+                raise _Stop(
+                    f"entry {step.index + 1}, {rerecord_plan.described(step.request)}: {reason} Nothing was sent."
+                )
+
+    def _costs(self, steps: Sequence[Step]) -> bool:
+        """Say what it will cost; whether it will cost anything."""
+        prices = [(step.request.url, spending.expected(step.request)) for step in steps]
+        known = [(url, units) for url, units in prices if units]
+        unknown = sum(units is None for _, units in prices)
+        said = []
+        if known:
+            dollars = sum(spending.worth(units, url) for url, units in known)
+            said.append(f"up to {spending.money_text(round(sum(units for _, units in known), 6), dollars)}")
+        if unknown:
+            said.append(f"{_count(unknown, 'request')} of unknown price")
+        _say(f"{self._path}: {_count(len(steps), 'request')}; {' and '.join(said) or 'none of them costs anything'}")
+        return bool(said)
+
+    def _send(self, steps: Sequence[Step], proxy: _Proxy) -> None:
+        names = rerecord_plan.external_names(steps)
+        replacements = Replacements({name: _fresh(name) for name in names})
+        for step in steps:
+            request = replacements.request(step.request)
+            if step.link and replacements.link(step.link) is None:
+                raise _Stop(
+                    f"entry {step.index + 1}, {rerecord_plan.described(step.request)}: no new answer has this link"
+                )
+            what = proxy.described(request)
+            if step.is_polled:
+                response = proxy.poll(request, listing.tasks, what)
+            else:
+                is_paid = spending.expected(step.request) != 0
+                answer = proxy.ask(request, is_paid)
+                if answer is None and step.answer is not None:
+                    doubt = "; it cannot be known whether it was paid" if is_paid else ""
+                    raise _Stop(f"{what}: had no answer{doubt}")
+                _say(f"{what}: {_outcome(answer)}")
+                if answer is None:
+                    continue
+                response = answer
+            reason = rerecord_plan.unlike(step, response)
+            if reason:
+                raise _Stop(_with_explanation(f"{what}: {reason}", proxy.recorded))
+            for recorded in step.recorded:
+                replacements.learn(recorded, response)
+
+    def _keep(self, new: Path) -> None:
+        """Keep what was paid for, or may have been."""
+        if not new.exists():
+            return
+        with contextlib.suppress(CassetteError):
+            if not any(map(_may_be_paid, har.read(new))):
+                _remove(new)
+                return
+        _complain(
+            f"{self._target} is as it was. What was recorded until then may have been paid for, and is kept in {new};"
+            f" `{PROGRAM} cassette resume {new}` brings its jobs to their end."
+        )
+
+
+class _Resume:
+    """One run of resume()."""
+
+    def __init__(self, path: Path, config: Path, interval: float, timeout: float) -> None:
+        self._path, self._config = path, config
+        self._interval, self._timeout = interval, timeout
+
+    def run(self) -> bool:
+        """All of it."""
+        entries = har.read(self._path)
+        missing = rerecord_plan.missing(entries)
+        for line in missing.unknown:
+            _say(f"{self._path}: {line}")
+        if not missing.pending:
+            _say(f"{self._path}: no job lacks anything, so there is nothing to do")
+            return True
+        provider = _Provider(self._config)
+        provider.check(self._path, [job.read for job in missing.pending])
+        provider.reach()
+        is_good = True
+        # Whatever happens, nothing that costs units goes out.
+        with _Proxy(provider, Opening(self._path, Mode.APPEND, Budget(0)), self._interval, self._timeout) as proxy:
+            for job in missing.pending:
+                try:
+                    is_good &= self._complete(job, missing, proxy)
+                except _Stop as stop:
+                    is_good = False
+                    _complain(stop)
+        self._report()
+        return is_good
+
+    def _complete(self, job: Pending, missing: rerecord_plan.Missing, proxy: _Proxy) -> bool:
+        """Follow a job to its end, and fetch what it made; whether all of it was there."""
+        if job.is_doubtful:
+            answer = proxy.ask(job.read)
+            if rerecord_plan.reading(answer, _told(job, answer)) is Reading.UNKNOWN:
+                _say(f"job {job.name}: the provider knows no such task, so it was not paid")
+                return True
+        response = proxy.poll(job.read, lambda answer: _told(job, answer), f"job {job.name}")
+        task = job.task(response)
+        assert task
+        is_good = True
+        for result in rerecord_plan.results(response, task, job.read, proxy.address):
+            is_wanted = not missing.members or result.member in missing.members
+            if result.link not in missing.fetched and is_wanted:
+                is_good &= self._fetch(replace(job.read, url=result.here), proxy)
+        return is_good
+
+    def _fetch(self, request: Request, proxy: _Proxy) -> bool:
+        what = proxy.described(request)
+        for _ in range(MOST_REDIRECTS):
+            answer = proxy.ask(request)
+            location = header(answer.headers, "location") if answer and 300 <= answer.status < 400 else ""
+            if not location:
+                break
+            request = replace(request, url=location)
+        is_good = answer is not None and 200 <= answer.status < 300
+        (_say if is_good else _complain)(f"{what}: {_outcome(answer)}")
+        return is_good
+
+    def _report(self) -> None:
+        entries = har.read(self._path)
+        for job in listing.sort(entries).jobs:
+            task = rerecord_plan.end(job, entries)
+            state = f"ended as {task.status}" if task and task.is_ended else "has no end"
+            _say(f"{self._path}: job {job.name}: {state}, {_count(len(job.files), 'file')}")
+
+
+class _Provider:
+    """The provider of a configuration, which is checked. Raises ConfigurationError."""
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+        provider = registry.load(config).provider
+        cassette_settings.load(config)
+        simulator_settings.load(config)
+        self.origin: Origin = provider.origin
+        self._has_credential = provider.has_credential
+
+    def check(self, path: Path, requests: Sequence[Request]) -> None:
+        """Refuse to send requests to another host than that of their recording, or without a credential."""
+        elsewhere = sorted({rerecord_plan.origin(request.url) for request in requests} - {str(self.origin)})
+        if elsewhere:
+            raise _Stop(
+                f"{path} was recorded with {', '.join(elsewhere)}, and {self.config} leads to {self.origin}."
+                " Nothing was sent."
+            )
+        if not self._has_credential and any(map(rerecord_plan.has_credential, requests)):
+            raise _Stop(
+                f"{path} was recorded with a client's credential, which no cassette holds: give apiTokens in"
+                f" {self.config}. Nothing was sent."
+            )
+
+    def reach(self) -> None:
+        """Find out whether anybody is there."""
+        try:
+            socket.create_connection((self.origin.host, self.origin.port), CONNECT_TIMEOUT).close()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise _Stop(f"{self.origin} cannot be reached ({reason}). Nothing was sent.") from None
+
+    @contextlib.contextmanager
+    def as_recorded(self) -> Iterator[Path]:
+        """A configuration, for a while, that changes no more of a request than its host and credential."""
+        document = yaml.safe_load(self.config.read_bytes().decode())
+        for block in (document.get("provider"), *(document.get("providers") or ())):
+            if isinstance(block, dict):
+                block["protocol"] = "original"
+                for key in _OF_CLIENTS:
+                    block.pop(key, None)
+        cassette = document.get("cassette")
+        if isinstance(cassette, dict):
+            # Links are followed here, and nowhere else.
+            cassette.pop("publicUrl", None)
+        # No more than its owner can read it.
+        handle, name = tempfile.mkstemp(prefix="ai-proxy-", suffix=".yaml")
+        try:
+            with open(handle, "w", encoding="utf-8") as file:
+                yaml.safe_dump(document, file, allow_unicode=True)
+            yield Path(name)
+        finally:
+            os.unlink(name)
+
+
+class _Proxy:
+    """mitmproxy with a cassette that records, and a client of it."""
+
+    def __init__(self, provider: _Provider, opening: Opening, interval: float, timeout: float) -> None:
+        self._provider, self._opening = provider, opening
+        self._interval, self._timeout = interval, timeout
+        self._gateway = Gateway()
+        self._connection: http.client.HTTPConnection | None = None
+        self._stack = contextlib.ExitStack()
+        self._failures = ErrorLog()
+        self.address = Address("", str(provider.origin))
+
+    def __enter__(self) -> _Proxy:
+        with contextlib.ExitStack() as stack:
+            config = stack.enter_context(self._provider.as_recorded())
+            LOGGER.addHandler(self._failures)
+            stack.callback(LOGGER.removeHandler, self._failures)
+            embedded = Embedded(self._gateway, config)
+            embedded.start()
+            stack.callback(embedded.stop)
+            embedded.call(lambda: self._gateway.use(config, self._opening))
+            self.address = Address(embedded.origin, str(self._provider.origin))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def recorded(self) -> tuple[Entry, ...]:
+        """What was recorded, without secrets."""
+        recording = self._gateway.recording
+        return recording.cassette.recorded if recording and recording.cassette else ()
+
+    def described(self, request: Request) -> str:
+        """A request for a person, as it leaves the proxy."""
+        there = self.address.lead_there(request.url.encode("utf-8", "surrogateescape"))
+        return rerecord_plan.described(replace(request, url=there.decode("utf-8", "surrogateescape")))
+
+    def ask(self, request: Request, is_paid: bool = False) -> Response | None:
+        """The answer to a request, its links led through the proxy; None when none came.
+
+        Raises _Stop when the proxy did not send or record it. When it is paid for, Ctrl-C waits for the answer.
+        """
+        before = len(self.recorded)
+        answer = self._sent_in_spite_of_all(request) if is_paid else self._sent(request)
+        self._wait_for_the_cassette()
+        if self._failures.texts:
+            failed = "; ".join(text.removeprefix(f"{PROGRAM}: ") for text in self._failures.texts)
+            raise _Stop(f"{self.described(request)}: {_outcome(answer)}, and {failed}")
+        entries = self.recorded[before:]
+        if answer is None or (entries and entries[-1].response is None):
+            return None
+        if not entries:
+            if answer.status == _BAD_GATEWAY:
+                return None
+            raise _Stop(f"{self.described(request)}: {rerecord_plan.explanation(answer)}")
+        return answer
+
+    def poll(self, request: Request, told: Callable[[Response | None], Sequence[Task]], what: str) -> Response:
+        """Ask for the state of tasks until all that an answer tells of have ended; that answer. Raises _Stop.
+
+        `told` finds them, and `what` is what they are called.
+        """
+        deadline = time.monotonic() + self._timeout
+        failures, shown = 0, ""
+        while True:
+            response = self.ask(request)
+            tasks = told(response)
+            state = ", ".join(task.status for task in tasks) or _outcome(response)
+            found = rerecord_plan.reading(response, tasks)
+            if found in (Reading.UNKNOWN, Reading.REFUSED):
+                raise _Stop(_with_explanation(f"{what}: {state}", self.recorded))
+            if state != shown:
+                shown = state
+                _say(f"{what}: {state}")
+            if found is Reading.ENDED:
+                assert response
+                return response
+            failures = failures + 1 if found is Reading.BUSY else 0
+            if failures == MOST_FAILURES:
+                raise _Stop(f"{what}: {state}, {failures} times in a row")
+            seconds = rerecord_plan.seconds_to_wait(response, self._interval, datetime.now(UTC))
+            if time.monotonic() + seconds > deadline:
+                raise _Stop(f"{what}: still {state} after {self._timeout:g} seconds")
+            time.sleep(seconds)
+
+    def _sent(self, request: Request) -> Response | None:
+        """The answer; None when the proxy gives none."""
+        target = self._target(request.url)
+        host, port = self.address.proxy.removeprefix("http://").split(":")
+        connection = self._connection = http.client.HTTPConnection(host, int(port), timeout=ANSWER_TIMEOUT)
+        try:
+            connection.putrequest(request.method, target, skip_accept_encoding=True)
+            for name, value in rerecord_plan.headers_to_send(request.headers):
+                connection.putheader(name, value.encode("utf-8", "surrogateescape"))
+            if request.body or request.method in ("POST", "PUT", "PATCH"):
+                connection.putheader("Content-Length", str(len(request.body)))
+            connection.endheaders(request.body or None)
+            answer = connection.getresponse()
+            headers = tuple(answer.getheaders())
+            return Response(answer.status, answer.reason, headers, answer.read())
+        except (http.client.HTTPException, OSError):
+            return None
+        finally:
+            connection.close()
+
+    def _sent_in_spite_of_all(self, request: Request) -> Response | None:
+        """The same, also after a first Ctrl-C, which is raised then: what is paid for is to be recorded."""
+        future: Future[Response | None] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(self._sent(request))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=run, name="ai-proxy-paid", daemon=True).start()
+        try:
+            return _awaited(future)
+        except KeyboardInterrupt:
+            try:
+                _complain("waiting for the answer to what is paid for; Ctrl-C again to lose it")
+                _awaited(future)
+            except KeyboardInterrupt:
+                self._hang_up()
+            raise
+
+    def _hang_up(self) -> None:
+        """Leave an answer that is still to come: mitmproxy 11 would not end before it."""
+        if self._connection and self._connection.sock:
+            with contextlib.suppress(OSError):
+                self._connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def _wait_for_the_cassette(self) -> None:
+        """A file is with its client before it is written down."""
+        assert self._gateway.recording
+        self._gateway.recording.idle.wait(WRITE_TIMEOUT)
+
+    def _target(self, url: str) -> str:
+        """The path by which a URL is reached here."""
+        for origin in (self.address.proxy, self.address.provider):
+            if url.startswith(f"{origin}/"):
+                return quote(url[len(origin) :], safe=string.punctuation, errors="surrogateescape")
+        raise _Stop(f"{rerecord_plan.described(Request('GET', url))}: is a link that does not lead through the proxy")
+
+
+def _awaited(future: Future[Response | None]) -> Response | None:
+    # Python does not always notice a signal while it waits.
+    while not future.done():
+        futures.wait([future], _GLANCE)
+    return future.result()
+
+
+def _told(job: Pending, response: Response | None) -> list[Task]:
+    task = job.task(response)
+    return [task] if task else []
+
+
+def _fresh(name: str) -> str:
+    """A client's name for a job that no provider knows yet."""
+    return f"{name.rpartition(_MARK)[0] or name}{_MARK}{secrets.token_hex(4)}"
+
+
+def _unused_name(path: Path) -> Path:
+    """A cassette beside another one that does not exist."""
+    stem = path.name.removesuffix(".har")
+    names = (path.with_name(f"{stem}.new{number or ''}.har") for number in itertools.count())
+    return next(name for name in names if not name.exists() and not BodyFiles(name).folder.exists())
+
+
+def _folder(path: Path) -> Path:
+    return BodyFiles(path).folder.resolve()
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+    BodyFiles(path).remove_all_but(set())
+
+
+def _may_be_paid(entry: Entry) -> bool:
+    response = entry.response
+    is_refused = response is not None and 300 <= response.status < 500
+    return spending.expected(entry.request) != 0 and not is_refused
+
+
+def _ask() -> None:
+    if not (sys.stdin and sys.stdin.isatty()):
+        raise _Stop("nobody can be asked whether that is to be paid: give --yes. Nothing was sent.")
+    sys.stdout.write("Send them? [y/N] ")
+    sys.stdout.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise _Stop("nothing was sent")
+
+
+def _outcome(response: Response | None) -> str:
+    if response is None:
+        return "no answer"
+    if listing.is_file(response) and response.status < 300:
+        return f"{response.status}, {len(response.body):,} bytes"
+    name = jobs.task_id(response)
+    return f"{response.status}, task {name}" if name else str(response.status)
+
+
+def _with_explanation(text: str, recorded: Sequence[Entry]) -> str:
+    """A text, and what the provider says to it; from the recording, which has no secrets."""
+    response = recorded[-1].response if recorded else None
+    said = rerecord_plan.explanation(response) if response else ""
+    return f"{text}: {said}" if said else text
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun if number == 1 else f'{noun}s'}"
+
+
+def _say(line: str) -> None:
+    _write(line, sys.stdout)
+
+
+def _complain(problem: object) -> None:
+    _write(f"{PROGRAM}: {str(problem) or 'interrupted'}", sys.stderr)
+
+
+def _write(text: str, to: TextIO) -> None:
+    encoding = to.encoding or "utf-8"
+    shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    try:
+        to.write(shown.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        to.flush()
+    except OSError:
+        # Nobody listens any more, which is no reason to leave what was paid for.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), to.fileno())

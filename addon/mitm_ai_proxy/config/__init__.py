@@ -1,0 +1,1 @@
+"""The configuration: from a text of YAML to checked values. Knows no provider."""

@@ -1,0 +1,1 @@
+"""The edge to mitmproxy: the only room that knows it."""

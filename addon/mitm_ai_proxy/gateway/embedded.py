@@ -1,0 +1,145 @@
+"""mitmproxy with the gateway in a thread of this process, on a free port of 127.0.0.1. For the demo and for tests.
+
+mitmproxy keeps its options in globals: one at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from mitmproxy import ctx
+from mitmproxy.addons import core, disable_h2c, errorcheck, next_layer, proxyserver, tlsconfig, update_alt_svc
+from mitmproxy.master import Master
+from mitmproxy.options import Options
+
+from ..kling.provider import DEFAULT_ORIGIN
+from .addon import OPTION, Gateway
+from .error_log import LOGGER, ErrorLog
+
+HOST: Final = "127.0.0.1"
+ADDONS: Final = (
+    core.Core,
+    disable_h2c.DisableH2C,
+    proxyserver.Proxyserver,
+    next_layer.NextLayer,
+    tlsconfig.TlsConfig,
+    update_alt_svc.UpdateAltSvc,
+    errorcheck.ErrorCheck,
+)
+"""What of mitmproxy's own is needed here. Each addon takes time at the start and with each request."""
+
+_T = TypeVar("_T")
+
+
+class NotStarted(Exception):
+    """mitmproxy did not start; the text says why."""
+
+
+class Embedded:
+    """A proxy in reverse mode. `before` and `behind` are addons around the gateway, `values` further options.
+
+    `folder` is where mitmproxy keeps its certificates; without one, a folder is made and removed.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        config: Path,
+        *,
+        before: Sequence[object] = (),
+        behind: Sequence[object] = (),
+        folder: Path | None = None,
+        **values: Any,
+    ) -> None:
+        self._gateway = gateway
+        self._values = {OPTION: str(config), "mode": [f"reverse:{DEFAULT_ORIGIN}"], **values}
+        self._place = _Place([*before, gateway, *behind])
+        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="ai-proxy-")
+        self._folder = folder or Path(self._temporary.name if self._temporary else "")
+        self._thread = threading.Thread(target=self._run, name="ai-proxy", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._master: Master | None = None
+        self._errors = ErrorLog()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._place.port
+
+    @property
+    def origin(self) -> str:
+        """Where an application finds it."""
+        return f"http://{HOST}:{self.port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it listens. Raises NotStarted."""
+        LOGGER.addHandler(self._errors)
+        try:
+            self._thread.start()
+            self._place.is_started.wait()
+        finally:
+            LOGGER.removeHandler(self._errors)
+        if not self.port:
+            self.stop()
+            raise NotStarted("; ".join(self._errors.texts) or "mitmproxy ended while it started")
+
+    def call(self, function: Callable[[], _T]) -> _T:
+        """Run a function in the proxy's thread, where no hook runs beside it; returns or raises what it does."""
+
+        async def called() -> _T:
+            return function()
+
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(called(), self._loop).result()
+
+    def stop(self) -> None:
+        """End it, and wait for that."""
+        if self._master and self._thread.is_alive():
+            self._master.shutdown()
+        self._thread.join()
+        if self._temporary:
+            self._temporary.cleanup()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except SystemExit:
+            pass  # what mitmproxy does when its start fails; it has been logged
+        finally:
+            self._place.is_started.set()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        # Nobody comes with TLS, so that nobody trusts the certificates; a longer key takes a tenth of the start.
+        options = Options(listen_host=HOST, listen_port=0, confdir=str(self._folder), key_size=1024)
+        self._master = master = Master(options)
+        master.addons.add(*(addon() for addon in ADDONS), self._place)
+        # Below an addon that has its place already, as a script is: what the gateway puts at the end stays there.
+        for addon in self._place.waiting:
+            self._place.addons.append(master.addons.register(addon))
+        # Not left to the gateway: without it, mitmproxy would look for the provider with each client that connects.
+        options.update(**self._values, connection_strategy="lazy")
+        await master.run()
+
+
+class _Place:
+    """The addon that the others stand behind. `port` is where mitmproxy listens, 0 before the start."""
+
+    name = "ai_proxy_place"
+
+    def __init__(self, waiting: Sequence[object]) -> None:
+        self.waiting = waiting
+        self.addons: list[object] = []
+        self.port = 0
+        self.is_started = threading.Event()
+
+    def running(self) -> None:
+        """The server is up."""
+        proxyserver: Any = ctx.master.addons.get("proxyserver")
+        self.port = next((port for _, port, *_ in proxyserver.listen_addrs()), 0)
+        self.is_started.set()

@@ -1,0 +1,84 @@
+"""An HTTP server in this process, for mitmproxy alone: it sends a recorded answer in the pieces in which it came.
+
+mitmproxy can send an answer in pieces only when it gets one in pieces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from typing import Final
+
+from ..cassette.entry import Response
+from ..wire.targets import Origin
+
+HOST: Final = "127.0.0.1"
+_LEFT_OUT: Final = frozenset(("content-length", "transfer-encoding", "connection", "keep-alive"))
+
+
+class Loopback:
+    """Listens from the first offer on. Each answer is told once, to whoever knows its token."""
+
+    def __init__(self) -> None:
+        self._server: asyncio.Server | None = None
+        self._offers: dict[str, tuple[Response, float | None]] = {}
+        self._connections: set[asyncio.StreamWriter] = set()
+
+    async def offer(self, response: Response, pace: float | None) -> tuple[Origin, str]:
+        """Have an answer ready; returns where, and its token: the last segment of the path to ask for.
+
+        Without a pace its pieces come at once, else in the recorded time multiplied by it.
+        """
+        if self._server is None:
+            self._server = await asyncio.start_server(self._serve, HOST, 0)
+        token = secrets.token_urlsafe(16)
+        self._offers[token] = response, pace
+        return Origin("http", HOST, self._server.sockets[0].getsockname()[1]), token
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._server:
+            self._server.close()
+            for writer in list(self._connections):
+                writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.add(writer)
+        with contextlib.suppress(
+            OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, IndexError, ValueError
+        ):
+            while await self._answer(reader, writer):
+                pass
+        self._connections.discard(writer)
+        writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; whether there may be another on this connection."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        request_line, *lines = head.splitlines()
+        fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        left = int(fields.get("content-length", "0"))
+        while left > 0:
+            left -= len(await reader.readexactly(min(left, 1 << 16)))
+        offer = self._offers.pop(request_line.split(" ")[1].rpartition("/")[2], None)
+        if offer is None:
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            return False
+        response, pace = offer
+        lines = [f"HTTP/1.1 {response.status} {response.reason}"]
+        lines += [f"{name}: {value}" for name, value in response.headers if name.lower() not in _LEFT_OUT]
+        writer.write("\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode("utf-8", "surrogateescape"))
+        position, passed = 0, 0.0
+        for chunk in response.chunks:
+            if pace is not None:
+                await asyncio.sleep(max(0.0, chunk.milliseconds - passed) / 1000 * pace)
+                passed = chunk.milliseconds
+            piece = response.body[position : position + chunk.length]
+            position += chunk.length
+            if piece:
+                writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                await writer.drain()
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        return True

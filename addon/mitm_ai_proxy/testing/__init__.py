@@ -1,0 +1,1 @@
+"""The pytest plugin, and the proxy that it gives to tests."""

@@ -1,0 +1,65 @@
+"""The report at the end of a run of tests: what all of them together replayed, recorded and lacked, and what that cost.
+
+What one test did is in testing.py, where and when the report is shown in pytest_plugin.py.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from ..cassette.spending import Spending, money_text
+from .session import Result
+
+_COUNTED: Final = ("replayed", "recorded", "simulated", "missed", "refused")
+
+
+class Report(NamedTuple):
+    """What all tests together did. `line` says it; `files` has a line for each cassette that lacks or holds too much.
+
+    `is_special`: something happened beside replays and simulations.
+    """
+
+    line: str
+    files: list[str]
+    is_special: bool
+
+
+def report(results: Sequence[Result]) -> Report:
+    """The report on a run. A recording is unused when no test asked for it that uses its file."""
+    counts, missed = Counter[str](), Counter[str]()
+    unused: dict[str, set[str]] = {}
+    for result in results:
+        file = result["file"]
+        missed[file] += result["missed"]
+        counts.update({name: result[name] for name in _COUNTED})
+        if result["unused"] is not None:
+            left = set(result["unused"])
+            unused[file] = unused.get(file, left) & left
+    counts["unused"] = sum(map(len, unused.values()))
+    parts = [f"{counts[name]} {name}" for name in (*_COUNTED, "unused") if counts[name]]
+    line = ", ".join(parts) or "nothing was asked for"
+    if counts["recorded"]:
+        cost = _sum(result["cost"] for result in results)
+        line += f"; recording cost {_text(cost)}"
+        if cost.estimated:
+            line += f" ({money_text(cost.estimated, None)} of it expected, not charged yet)"
+    saved = _sum(result["saved"] for result in results)
+    if saved.units or saved.dollars:
+        line += f"; replaying saved {_text(saved)}"
+    files = []
+    for file in sorted({*missed, *unused}):
+        amounts = {"missed": missed[file], "unused": len(unused.get(file, ()))}
+        if any(amounts.values()):
+            files.append(f"{file}: " + ", ".join(f"{amount} {what}" for what, amount in amounts.items() if amount))
+    return Report(line, files, any(counts[name] for name in ("recorded", "missed", "refused", "unused")))
+
+
+def _sum(spendings: Iterable[Sequence[float]]) -> Spending:
+    return Spending(*map(sum, zip(*spendings, strict=True)))
+
+
+def _text(spending: Spending) -> str:
+    text = money_text(spending.units or None, spending.dollars)
+    return f"{text}, and what is not known of {spending.unknown} jobs" if spending.unknown else text

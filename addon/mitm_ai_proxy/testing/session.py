@@ -1,0 +1,478 @@
+"""The proxy of a test session, and what one test did with it: its requests, its cassette, and what went wrong.
+
+Options, marks and reports are those of pytest_plugin.py. What needs mitmproxy is imported when the proxy starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import json
+import logging
+import os
+import re
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+from urllib.parse import parse_qs, urlsplit
+
+from ..cassette.bodies import CassetteError
+from ..cassette.cassette import Cassette, Mode, Opening
+from ..cassette.entry import Entry, Request
+from ..cassette.entry import Headers as HeaderFields
+from ..cassette.links import unsigned
+from ..cassette.playing import Miss
+from ..cassette.variations import Variation, VariationError, vary
+from ..config.file import ConfigurationError, Problem
+from ..gateway.error_log import LOGGER, ErrorLog
+
+if TYPE_CHECKING:
+    from ..cassette.spending import Budget
+    from ..gateway.addon import Gateway
+    from ..gateway.embedded import Embedded
+
+CONFIG: Final = "ai_proxy_config"
+"""What a complaint about the configuration names in the place of a file."""
+PATIENCE: Final = 10.0
+"""Seconds that the end of a test waits for an exchange that is still under way."""
+LONGEST_NAME: Final = 200
+"""Bytes of a cassette's name without its suffix; folders and temporary files have longer ones."""
+SUFFIX: Final = ".har"
+
+_FORBIDDEN = re.compile(r"""[<>:"'/\\|?*%\x00-\x1f\x7f]""")
+_MOST_SHOWN: Final = 5
+_MOST_OF_BODY: Final = 100
+# A provider that needs no credential and is nobody, for the time before the first test.
+_NOBODY: Final = {"provider": {"type": "generic", "genericHost": "http://127.0.0.1:9"}}
+_LOGGERS: Final = ("mitmproxy", LOGGER.name)
+
+
+class Unusable(Exception):
+    """A test cannot have its proxy. The text says why, and holds no secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a test asks for. `config` is what config.yaml would hold.
+
+    Without a `path`, nothing is read or written. `simulates`: the provider is the simulator.
+    """
+
+    config: Mapping[str, Any]
+    path: Path | None
+    mode: Mode
+    variation: Variation | None = None
+    simulates: bool = False
+
+
+class Result(TypedDict):
+    """What a test did, in plain types, for the report at the end.
+
+    `file` is its cassette. `unused` names the recordings that it left; None where that says nothing, as of a test that
+    failed. `cost` and `saved` are the members of spending.Spending.
+    """
+
+    file: str
+    recorded: int
+    simulated: int
+    replayed: int
+    missed: int
+    refused: int
+    unused: list[str] | None
+    cost: list[float]
+    saved: list[float]
+
+
+class Headers(Mapping[str, str]):
+    """Header fields by name, in upper or lower case; the values of equal names are joined by a comma."""
+
+    def __init__(self, fields: HeaderFields) -> None:
+        self.fields: Final = fields
+        self._joined: dict[str, str] = {}
+        for name, value in fields:
+            before = self._joined.get(name.lower())
+            self._joined[name.lower()] = value if before is None else f"{before}, {value}"
+
+    def __getitem__(self, name: str) -> str:
+        return self._joined[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._joined)
+
+    def __len__(self) -> int:
+        return len(self._joined)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._joined
+
+    def __repr__(self) -> str:
+        return f"Headers({self._joined})"
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """A request as it went to the provider, or would have gone, without its credential."""
+
+    method: str
+    url: str
+    headers: Headers
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        """The path, as it was sent."""
+        return urlsplit(self.url).path
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """The decoded parameters, each with all its values."""
+        return parse_qs(urlsplit(self.url).query, keep_blank_values=True)
+
+    def json(self) -> Any:
+        """The body as a document. Raises ValueError where it is none."""
+        return json.loads(self.body)
+
+    def __repr__(self) -> str:
+        body = self.body[:_MOST_OF_BODY].decode("utf-8", "replace")
+        more = "…" if len(self.body) > _MOST_OF_BODY else ""
+        return f"<{' '.join(filter(None, (self.method, unsigned(self.url), body + more)))}>"
+
+
+class AIProxy:
+    """What a test gets: `url` and `base_url` for its clients; to look into, `requests` and `cassette`."""
+
+    def __init__(self, url: str, plan: Plan, cassette: Cassette, share: str = "") -> None:
+        self.url: Final = url
+        """The origin of the proxy."""
+        self.cassette: Final = cassette
+        """The cassette of this test, as it is now."""
+        self.plan: Final = plan
+        self._share = share
+        self.complaints: Final[list[str]] = []
+        """What the proxy could not do, such as to write a cassette."""
+        self._requests: list[UpstreamRequest] = []
+        self._is_new = plan.path is None or not plan.path.exists()
+
+    def __repr__(self) -> str:
+        return f"<ai_proxy {self.base_url}, {shown(self.plan.path)}, {len(self._requests)} requests>"
+
+    @property
+    def base_url(self) -> str:
+        """For a client of OpenAI's API."""
+        return f"{self.url}/v1"
+
+    @property
+    def requests(self) -> list[UpstreamRequest]:
+        """The requests that went to the provider, or would have gone there, in order."""
+        return list(self._requests)
+
+    @property
+    def refusals(self) -> list[str]:
+        """Which creates were not sent, and why."""
+        return [f"{_line(request)}\n  {reason}{self._share}" for request, reason in self.cassette.refusals]
+
+    def saw(self, request: Request) -> None:
+        """Note a request."""
+        self._requests.append(UpstreamRequest(request.method, request.url, Headers(request.headers), request.body))
+
+    def trouble(self) -> str:
+        """What has to fail the test, whatever its client made of it; "" for nothing."""
+        misses = self.cassette.misses
+        return "\n\n".join([*([self._missed(misses)] if misses else ()), *self.refusals, *self.complaints])
+
+    def remark(self) -> str:
+        """What may explain a failure; "" for nothing."""
+        if not (self.plan.variation and self.cassette.recorded):
+            return ""
+        varied = _words(self.plan.variation)
+        return f"{shown(self.plan.path)} was recorded as it went; {varied} counts from the next run on."
+
+    def left_over(self) -> str:
+        """The recordings that nobody asked for; "" where there are none."""
+        unused = self.cassette.unused
+        if not unused:
+            return ""
+        lines = [f"  {_line(entry.request)}" for entry in unused]
+        head = f"Not asked for, of the recordings in {shown(self.plan.path)}:"
+        return "\n".join([head, *_first(lines), "allow_unused=True lets a test leave some."])
+
+    def result(self, passed: bool) -> Result:
+        """What the test did."""
+        from ..cassette import spending
+
+        cassette, plan = self.cassette, self.plan
+        recorded, replayed = cassette.recorded, cassette.replayed
+        says_what_is_unused = passed and plan.variation is None
+        return {
+            "file": shown(plan.path),
+            "recorded": len(recorded) if plan.path else 0,
+            "simulated": 0 if plan.path else len(recorded),
+            "replayed": len(replayed),
+            "missed": len(cassette.misses),
+            "refused": len(self.refusals),
+            "unused": [_name(entry) for entry in cassette.unused] if says_what_is_unused else None,
+            "cost": list(spending.spent(() if plan.simulates else recorded)),
+            "saved": list(spending.spent(() if plan.simulates else replayed)),
+        }
+
+    def _missed(self, misses: Sequence[Miss]) -> str:
+        path, mode = shown(self.plan.path), self.cassette.mode.value
+        if self._is_new:
+            head = f"There is no cassette {path} (mode {mode}), so this was not sent:"
+            advice = "--ai-record=once records it."
+        else:
+            head = f"This is not in {path} (mode {mode}), so it was not sent:"
+            advice = "--ai-record=new_episodes records what is missing, --ai-record=rewrite all of it anew."
+        if self.plan.variation:
+            advice = (
+                f"With {_words(self.plan.variation)}, a cassette that is there is only played; without it, {advice}"
+            )
+        texts = []
+        for miss, times in Counter(misses).items():
+            lines = [f"  {miss.request}{f' ({times} times)' if times > 1 else ''}"]
+            if miss.recorded:
+                lines.append(f"    the nearest is entry {(miss.nearest or 0) + 1}, {miss.recorded}")
+                lines += [f"      {difference}" for difference in miss.differences]
+            texts.append("\n".join(lines))
+        return "\n".join([head, *_first(texts), advice])
+
+
+class Session:
+    """The proxy of one process, which its tests use one after the other.
+
+    `budget` are the units that creates may cost in all its tests, None for any; `share` says to a person why it is
+    less than was asked for.
+    """
+
+    def __init__(self, budget: float | None = None, share: str = "") -> None:
+        self._budget: Budget | None = None
+        self._share = share
+        if budget is not None:
+            from ..cassette.spending import Budget
+
+            self._budget = Budget(budget)
+        self._embedded: Embedded | None = None
+        self._gateway: Gateway | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._configs: dict[str, Path] = {}
+        self._rewritten: set[Path] = set()
+        self._levels: dict[str, int] = {}
+        self._complaints = ErrorLog()
+
+    def start(self) -> None:
+        """Start it on a free port. Raises Unusable."""
+        with _importing():
+            from ..gateway.addon import Gateway
+            from ..gateway.embedded import Embedded, NotStarted
+
+            self._folder = tempfile.TemporaryDirectory(prefix="ai-proxy-")
+            self._gateway = Gateway()
+            folder = Path(self._folder.name)
+            self._embedded = Embedded(self._gateway, self._written(_NOBODY), folder=folder)
+            try:
+                self._embedded.start()
+            except NotStarted as error:
+                self._folder.cleanup()
+                raise Unusable(f"The proxy did not start: {error}.") from None
+        for name in _LOGGERS:
+            logger = logging.getLogger(name)
+            self._levels[name] = logger.level
+            if logger.level == logging.NOTSET:
+                # A test that looks at log records does not mean each connection of the proxy.
+                logger.setLevel(logging.WARNING)
+        LOGGER.addHandler(self._complaints)
+
+    def begin(self, plan: Plan) -> AIProxy:
+        """Have the proxy ready for a test. Raises Unusable."""
+        assert self._embedded is not None
+        try:
+            path = self._written(plan.config)
+            with _importing():
+                return self._embedded.call(lambda: self._use(path, plan))
+        except ConfigurationError as error:
+            problem = str(ConfigurationError(CONFIG, error.problems))
+        except CassetteError as error:
+            problem = str(error)
+        except VariationError as error:
+            varied = _words(plan.variation) if plan.variation else ""
+            problem = f"{shown(plan.path)} cannot be played with {varied}: {error}"
+        self._embedded.call(self._rest)
+        raise Unusable(problem)
+
+    def end(self, proxy: AIProxy) -> bool:
+        """Leave a test's cassette when all is written down; whether that came in time."""
+        assert self._embedded is not None
+        assert self._gateway is not None
+        recording = self._gateway.recording
+        is_written = recording is None or recording.idle.wait(PATIENCE)
+        self._embedded.call(self._rest)
+        if proxy.cassette.mode is Mode.REWRITE and proxy.plan.path and proxy.cassette.recorded:
+            self._rewritten.add(proxy.plan.path)
+        return is_written
+
+    def stop(self) -> None:
+        """End it, and remove what it wrote for itself."""
+        assert self._embedded is not None
+        assert self._folder is not None
+        LOGGER.removeHandler(self._complaints)
+        for name, level in self._levels.items():
+            logging.getLogger(name).setLevel(level)
+        self._embedded.stop()
+        self._folder.cleanup()
+
+    def _use(self, path: Path, plan: Plan) -> AIProxy:
+        """In the proxy's thread."""
+        embedded, gateway = self._embedded, self._gateway
+        assert embedded is not None
+        assert gateway is not None
+        gateway.use(path, self._opening(plan), simulate=plan.simulates)
+        if gateway.simulation:
+            from ..simulator.app import Simulator
+
+            # No test finds the tasks of another, or an account that others emptied.
+            gateway.simulation.simulator = Simulator(gateway.simulation.simulator.settings)
+        recording = gateway.recording
+        assert recording is not None
+        assert recording.cassette is not None
+        proxy = AIProxy(embedded.origin, plan, recording.cassette, self._share)
+        recording.seen = proxy.saw
+        self._complaints.texts = proxy.complaints
+        return proxy
+
+    def _rest(self) -> None:
+        """In the proxy's thread: refuse all."""
+        assert self._gateway is not None
+        if self._gateway.recording:
+            self._gateway.recording.insert(None)
+            self._gateway.recording.seen = None
+
+    def _opening(self, plan: Plan) -> Opening:
+        mode = plan.mode
+        if plan.variation and mode is not Mode.NONE:
+            # Where a job goes otherwise than it was recorded, what is asked then is no part of the recording.
+            mode = Mode.ONCE
+        if mode is Mode.REWRITE and plan.path in self._rewritten:
+            # Of the tests that share a cassette, one begins it anew.
+            mode = Mode.ALL
+        budget = None if plan.simulates else self._budget
+        return Opening(plan.path, mode, budget, _change(plan.variation), may_be_missing=True)
+
+    def _written(self, config: Mapping[str, Any]) -> Path:
+        """A file with a configuration, for nobody else to read. Raises ConfigurationError."""
+        assert self._folder is not None
+        try:
+            text = json.dumps(config, ensure_ascii=False)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(CONFIG, [Problem("", f"cannot be written down: {error}")]) from None
+        if text not in self._configs:
+            # A file that stays as it is: the gateway takes up a changed one at any time.
+            path = Path(self._folder.name) / f"config-{len(self._configs)}.json"
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+                file.write(text)
+            self._configs[text] = path
+        return self._configs[text]
+
+
+@contextlib.contextmanager
+def _importing() -> Iterator[None]:
+    """While much is imported: without the warnings of dependencies about each other, which no test could mend.
+
+    And without looking for garbage among what has come to stay, which takes a tenth of the time.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+# What a test asks for
+
+
+def plan(
+    config: Mapping[str, Any],
+    path: Path | None,
+    mode: str,
+    marked: Mapping[str, Any],
+    simulated: Mapping[str, Any] | None,
+) -> Plan:
+    """A test's plan from its configuration and from the arguments of its marks. Raises Unusable.
+
+    `simulated` are settings of the simulator, None without one.
+    """
+    if not isinstance(config, Mapping):
+        raise Unusable(f"{CONFIG}: expected a dict that holds what config.yaml would")
+    if "pace" in marked:
+        config = _with(config, "cassette", {}, {"pace": marked["pace"]})
+    if simulated is not None:
+        config = _with(config, "simulator", {"speed": "instant"}, simulated)
+    given = {item.name: marked[item.name] for item in fields(Variation) if marked.get(item.name, False) is not False}
+    try:
+        variation = Variation(**given) if given else None
+    except VariationError as error:
+        raise Unusable(f"ai_cassette: {error}") from None
+    return Plan(config, path, Mode(mode) if path else Mode.APPEND, variation, simulated is not None)
+
+
+def path_of(folder: Path, name: str) -> Path:
+    """The cassette of that name, which may lie elsewhere than in the folder, and may have its suffix."""
+    return Path(os.path.normpath(folder / (name if name.endswith(SUFFIX) else name + SUFFIX)))
+
+
+def _with(
+    config: Mapping[str, Any], block: str, defaults: Mapping[str, Any], values: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The configuration with values in a block; one that is no mapping stays, to be complained about."""
+    before = config.get(block) or {}
+    return {**config, block: {**defaults, **before, **values}} if isinstance(before, Mapping) else config
+
+
+def file_name(words: Sequence[str]) -> str:
+    """The name of the cassette of a test, without a suffix; `words` are its classes and its name with parameters."""
+    whole = ".".join(words)
+    name = _FORBIDDEN.sub("-", whole)
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{name.encode()[: LONGEST_NAME - 9].decode('utf-8', 'ignore')}-{digest}"
+
+
+def shown(path: Path | None) -> str:
+    """A path for a person: from the current folder, where it is in there."""
+    if path is None:
+        return "no cassette"
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _line(request: Request) -> str:
+    return f"{request.method} {unsigned(request.url)}"
+
+
+def _name(entry: Entry) -> str:
+    """What is the same for an entry of a file whoever reads it."""
+    return f"{entry.started} {_line(entry.request)}"
+
+
+def _words(variation: Variation) -> str:
+    given = [(item.name, getattr(variation, item.name), item.default) for item in fields(variation)]
+    return ", ".join(f"{name}={value!r}" for name, value, default in given if value != default)
+
+
+def _first(texts: Sequence[str]) -> list[str]:
+    more = len(texts) - _MOST_SHOWN
+    return [*texts[:_MOST_SHOWN], *([f"  and {more} more"] if more > 0 else ())]
+
+
+def _change(variation: Variation | None) -> Callable[[Sequence[Entry]], list[Entry]] | None:
+    """What makes a variation of the entries in a file; nothing of those that are not there."""
+    return (lambda entries: vary(entries, variation) if entries else []) if variation else None

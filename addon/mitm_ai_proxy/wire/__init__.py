@@ -1,0 +1,1 @@
+"""Bytes and their syntax: header fields, targets, JSON, forms. Nobody's meaning."""

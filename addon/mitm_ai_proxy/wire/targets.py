@@ -1,0 +1,189 @@
+"""Where a request goes: origins, base paths, placeholders, ids and queries.
+
+Text in, text out: percent-encoding is looked at to refuse what is dangerous, and never normalised.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote, unquote_plus
+
+from ..errors import bad_path
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+MAX_ID_LENGTH = 256
+"""Characters of a decoded id. Kling's own are 18 digits; an `external_task_id` is the account's free text."""
+
+_HOST_NAME = re.compile(r"(?=.{1,253}$)(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# What most paths and ids look like: nothing in them needs a closer look.
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/_-]*")
+_PLAIN_ID = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ID_LENGTH}}}")
+_PLACEHOLDER = re.compile(r"\{([^{}/]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port of an upstream (RFC 6454); `host` without brackets."""
+
+    scheme: str
+    host: str
+    port: int
+    authority: str = field(init=False, compare=False)
+    """What a Host header says: the port only when it is not the scheme's own."""
+
+    def __post_init__(self) -> None:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        authority = host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        object.__setattr__(self, "authority", authority)
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+    @classmethod
+    def parse(cls, text: str) -> Origin:
+        """Read `host`, `host:port` or `scheme://host[:port]`; https when no scheme is given.
+
+        Raises ValueError with a sentence that says what is wrong.
+        """
+        scheme, separator, rest = text.strip().partition("://")
+        if not separator:
+            scheme, rest = "https", scheme
+        scheme = scheme.lower()
+        if scheme not in DEFAULT_PORTS:
+            # More than letters may be a credential.
+            raise ValueError(f"unknown scheme{f' {scheme!r}' if scheme.isalpha() else ''}: use http or https")
+        rest = rest.removesuffix("/")
+        if "/" in rest or "?" in rest or "#" in rest:
+            raise ValueError("has a path: give the host here and the path in providerBasePath")
+        if "@" in rest:
+            raise ValueError("has a user name: credentials belong into their own keys")
+        host, port = split_host_port(rest)
+        return cls(scheme, host, DEFAULT_PORTS[scheme] if port is None else port)
+
+
+def split_host_port(text: str) -> tuple[str, int | None]:
+    """Read `host`, `host:port`, `[address]` or `[address]:port`; the host in lower case. Raises ValueError."""
+    host, bracket, rest = text.removeprefix("[").partition("]") if text.startswith("[") else (text, "", "")
+    if bracket:
+        if ipaddress.IPv6Address(host).scope_id:
+            raise ValueError("has a zone, which means something to this machine only")
+        separator, port = rest[:1], rest[1:]
+        if rest and separator != ":":
+            raise ValueError("has text behind the address")
+    else:
+        host, separator, port = text.partition(":")
+        if not _HOST_NAME.fullmatch(host):
+            raise ValueError("is not a host name or address")
+    if not separator:
+        return host.lower(), None
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError("has no port between 1 and 65535 behind the colon")
+    return host.lower(), int(port)
+
+
+def split_query(path: str) -> tuple[str, str]:
+    """Path and query of an origin-form target, without the question mark."""
+    path, _, query = path.partition("?")
+    return path, query
+
+
+def join_query(path: str, query: str) -> str:
+    """The reverse of split_query; an empty query leaves no question mark."""
+    return f"{path}?{query}" if query else path
+
+
+def check_path(path: str) -> None:
+    """Refuse a path (no query) with dot segments or a control character, encoded or not.
+
+    Such a path could leave the provider's base path. Raises Refusal (400).
+    """
+    if _PLAIN_PATH.fullmatch(path):
+        return
+    decoded = unquote(path)
+    if _CONTROL.search(decoded):
+        raise bad_path("The path holds a control character.")
+    if any(segment in (".", "..") for segment in re.split(r"[/\\]", decoded)):
+        raise bad_path("The path holds a '.' or '..' segment.")
+
+
+def check_id(name: str, value: str) -> None:
+    """Refuse an id, as it stands in a path, that a provider could read as something else.
+
+    That is: empty, `.`, `..`, longer than MAX_ID_LENGTH, bad percent-encoding, or a slash, backslash, question mark,
+    number sign or control character, encoded or not. Raises Refusal (400).
+    """
+    if _PLAIN_ID.fullmatch(value):
+        return
+    if not value:
+        raise bad_path(f"The {name} is empty.", param=name)
+    if _BAD_PERCENT.search(value):
+        raise bad_path(f"The {name} has broken percent-encoding.", param=name)
+    decoded = unquote(value)
+    if len(decoded) > MAX_ID_LENGTH:
+        raise bad_path(f"The {name} is longer than {MAX_ID_LENGTH} characters.", param=name)
+    if decoded in (".", ".."):
+        raise bad_path(f"The {name} is a dot segment.", param=name)
+    if re.search(r"[/\\?#]", decoded) or _CONTROL.search(decoded):
+        raise bad_path(
+            f"The {name} holds a slash, backslash, question mark, number sign or control character.", param=name
+        )
+
+
+def is_under(path: str, base: str) -> bool:
+    """Whether the path is the base itself or lies below it, by whole segments."""
+    return path == base or path.startswith(base + "/")
+
+
+def remove_prefix(path: str, base: str) -> str:
+    """The path below the base; unchanged when it is not below it."""
+    if not base or not is_under(path, base):
+        return path
+    return path[len(base) :] or "/"
+
+
+def add_prefix(path: str, base: str) -> str:
+    """The path put below the base, unless it is there already."""
+    return path if is_under(path, base) else base + path
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """The template with `{name}` replaced by values[name]; a name without a value stays."""
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
+
+
+def placeholders(template: str) -> set[str]:
+    """The names in braces in a path template."""
+    return set(_PLACEHOLDER.findall(template))
+
+
+def merge_queries(first: str, second: str) -> str:
+    """Both queries' parts in order, without empty parts and exact duplicates.
+
+    Source: Higress ai-proxy, kling (target's own query first, then the client's).
+    """
+    if not first and not second:
+        return ""
+    return "&".join(dict.fromkeys(part for part in (*first.split("&"), *second.split("&")) if part))
+
+
+def take_parameter(query: str, name: str) -> tuple[str | None, str]:
+    """The decoded value of a query parameter (the last one that can be decoded), and the query without it.
+
+    Names may be percent-encoded. A part whose name cannot be decoded stays; one whose value cannot, goes.
+    """
+    if not query:
+        return None, ""
+    value: str | None = None
+    kept: list[str] = []
+    for part in query.split("&"):
+        key, _, raw = part.partition("=")
+        if unquote_plus(key) != name:
+            kept.append(part)
+        elif not _BAD_PERCENT.search(raw):
+            value = unquote_plus(raw)
+    return value, "&".join(kept)

@@ -1,0 +1,371 @@
+"""Secrets at every place of an exchange, and what has to stay. Whether scrubbed requests match is also tried here."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from mitm_ai_proxy.cassette import sensitive
+from mitm_ai_proxy.cassette.entry import Chunk, Entry, Headers, Request, Response, header
+from mitm_ai_proxy.cassette.matching import MatchOptions, canonical
+from mitm_ai_proxy.cassette.scrubbing import Scrubber, findings
+from mitm_ai_proxy.wire import json_text
+
+URL = "https://api-singapore.klingai.com/v1/videos/text2video"
+JSON, FORM, MULTIPART = "application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=B"
+KNOWN = 'Kn0wn/secret+key="1"'
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJhayJ9.c2lnbmF0dXJl-_x"
+SHAPED = {
+    "jwt": JWT,
+    "sk": "sk-proj-abcdefgh12345678",
+    "kling": "api-key-kling-0123456789abcdef",
+    "aws": "AKIAIOSFODNN7EXAMPLE",
+    "webhook": "whsec_dGVzdHNlY3JldA==",
+    "known": KNOWN,
+}
+DEEP = b'{"data":' + b"[" * 100_000
+GARBAGE = [b"", b"null", b"5", b"[]", b'"x"', b"<html>", b"{", b"\xff", b'{"code":0,"message":"\xff"}', DEEP]
+GARBAGE += [b"{" * 1000, b'{"a":' * 400 + b"1" + b"}" * 400, b'{"a":"\\ud800"}', b'{"token":"\\ud800"}', b"\0" * 100]
+GARBAGE += [b"1" * 10_000, b'{"a":1e999999999999999999}', b"--B\r\n\r\n", b"--B--", b"a=%ff&b=%", b"&&==", b"=" * 999]
+PLACES = (
+    "header query path fragment key value nested form form_value part file plain link link_path list assigned".split()
+)
+
+
+def _request(body: bytes = b"", content_type: str = JSON, url: str = URL, headers: Headers = ()) -> Request:
+    return Request("POST", url, (*headers, ("Content-Type", content_type)), body)
+
+
+def _entry(request: Request, response: Response | None = None) -> Entry:
+    return Entry(1.0, 2.0, request, response, ("note",), None)
+
+
+def _json(value: Any, **more: Any) -> Request:
+    return _request(json.dumps(value).encode(), **more)
+
+
+def _form(name: str, data: bytes, head: bytes = b"") -> bytes:
+    return b'--B\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n--B--\r\n' % (name.encode(), head, data)
+
+
+def _placed(place: str, secret: str) -> Request:
+    """A request with a secret that nothing but its shape, or its being known, gives away."""
+    text = f"before {secret} behind"
+    coded = quote(secret, safe="")
+    return {
+        "header": lambda: _request(headers=(("X-Debug", text),)),
+        "query": lambda: _request(url=f"{URL}?a={coded}&b=1"),
+        "path": lambda: _request(url=f"{URL}/{coded}/x"),
+        "fragment": lambda: _request(url=f"{URL}#access_token={coded}"),
+        "key": lambda: _json({"a": [{secret: 1}]}),
+        "value": lambda: _json({"a": [{"b": {"c": text}}]}),
+        "nested": lambda: _json({"a": json.dumps({"b": json.dumps([text])})}),
+        "form": lambda: _request(f"a={coded}&b=1".encode(), FORM),
+        "form_value": lambda: _request(f"a={quote(json.dumps({'b': secret}))}".encode(), FORM),
+        "part": lambda: _request(_form("a", text.encode()), MULTIPART),
+        "file": lambda: _request(_form("a", text.encode(), b'; filename="a.txt"'), MULTIPART),
+        "plain": lambda: _request(text.encode(), "text/plain"),
+        "link": lambda: _json({"url": f"https://cdn.example/a.mp4?x={coded}"}),
+        "link_path": lambda: _json({"url": f"see https://cdn.example/{coded}/a.mp4 there"}),
+        "list": lambda: _json([[[secret]]]),
+        "assigned": lambda: _request(f"a: {text}\nb".encode(), "text/plain"),
+    }[place]()
+
+
+def _written(entry: Entry) -> str:
+    """All that would stand in a file."""
+    return repr(entry) + "".join(
+        message.body.decode("utf-8", "replace") for message in (entry.request, entry.response) if message
+    )
+
+
+def _spellings(secret: str) -> list[str]:
+    escaped = json.dumps(secret)[1:-1]
+    return [
+        secret,
+        escaped,
+        json.dumps(escaped)[1:-1],
+        quote(secret, safe=""),
+        base64.b64encode(secret.encode()).decode(),
+    ]
+
+
+@pytest.mark.parametrize("name", SHAPED)
+@pytest.mark.parametrize("place", PLACES)
+def test_a_secret_is_found_wherever_it_stands_and_in_both_directions(place: str, name: str) -> None:
+    secret = SHAPED[name]
+    scrubber = Scrubber((), (KNOWN,))
+    request = _placed(place, secret)
+    headers = (*request.headers, ("Location", request.url))
+    entry = _entry(request, Response(200, "OK", headers, request.body))
+    scrubbed = scrubber.entry(entry)
+
+    written = _written(scrubbed)
+    assert [spelled for spelled in _spellings(secret) if spelled in written] == []
+    assert scrubber.entry(scrubbed) == scrubbed
+    assert findings(scrubbed, (KNOWN,)) == []
+    found = findings(entry, (KNOWN,))
+    assert any(line.startswith("entry.request") for line in found)
+    assert any(line.startswith("entry.response") for line in found)
+    assert not any(spelled in line for line in found for spelled in _spellings(secret))
+    options = MatchOptions()
+    assert canonical(scrubber.request(request), options) == canonical(scrubbed.request, options)
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        KNOWN,
+        quote(KNOWN, safe=""),
+        quote(KNOWN, safe="").lower().replace("kn0wn", "Kn0wn"),
+        json.dumps(KNOWN)[1:-1],
+        base64.b64encode(KNOWN.encode()).decode(),
+        base64.b64encode(b"user:" + KNOWN.encode() + b"!").decode(),
+        base64.urlsafe_b64encode(b"a:" + KNOWN.encode()).decode(),
+    ],
+)
+def test_a_known_secret_is_found_in_each_encoding(spelled: str) -> None:
+    body = f"it is ({spelled})".encode()
+    (chunk,) = [Scrubber((), (KNOWN,)).request(_request(body, "text/plain")).body]
+
+    assert sensitive.MARK.encode() in chunk
+    assert spelled.encode() not in chunk
+
+
+@pytest.mark.parametrize(
+    "name",
+    """
+    api_key apikey apiKey API-Key x-api-key access_token refreshToken id_token client_secret secret secretKey password
+    signature token X-Token kling_api_key SecretAccessKey AWSAccessKeyId private_key x-goog-api-key Cookie Set-Cookie
+    Proxy-Authorization X-Authorization auth_key webhook-signature
+    """.split(),
+)
+def test_a_name_of_a_credential_is_enough(name: str) -> None:
+    value = "plain word"
+    scrubber = Scrubber()
+    for request in (
+        _request(headers=((name, value),)),
+        _request(url=f"{URL}?a=1&{name}=plain%20word&b"),
+        _json({"a": [{name: value}]}),
+        _json({name: {"deep": [value, 5, None, True]}}),
+        _json({"a": json.dumps({name: value})}),
+        _request(f"b=1&{name}=plain+word".encode(), FORM),
+        _request(_form(name, value.encode()), MULTIPART),
+        _request(f'data: {{"{name}": "{value}"}}\n\n'.encode(), "text/event-stream"),
+        _request(f'{{"{name}": "{value}", broken'.encode()),
+        _request(f"{name}=plain".encode(), "text/plain"),
+    ):
+        scrubbed = scrubber.request(request)
+        assert "plain" not in _written(_entry(scrubbed)).replace("text/plain", ""), request
+        assert scrubber.request(scrubbed) == scrubbed
+
+
+def test_innocent_names_and_values_stay_to_the_byte() -> None:
+    body = (
+        b'{ "max_tokens" : 5, "completion_tokens":1.50, "token_type":"bearer", "task_id":"812345678901234567",'
+        b'"external_task_id":"mine", "next_page_token":"abc", "tokens":["a"], "api_key_name":"n","is_secret":true,'
+        b'"prompt":"the ring bearer, risk-averse, and a disk-shaped token: \\u00e9 \\/", "e":"1","expires":2,'
+        b'"password":null,"secret":"" ,"sign":"s" , "url":"https://a.example/b?c=1&size=2#e" }'
+    )
+    headers = (("X-Request-Id", "1"), ("x-ratelimit-remaining-tokens", "5"), ("ETag", '"a"'))
+    request = _request(body, url=f"{URL}?pageNum=1&pageSize=30&task_ids=1,2&next_page_token=a", headers=headers)
+
+    entry = _entry(request, Response(200, "OK", headers, body))
+    assert Scrubber().entry(entry) == entry
+    assert findings(entry) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("Bearer abcdefgh", "Bearer [scrubbed]"),
+        ("bearer x", "bearer [scrubbed]"),
+        ("Basic dXNlcjpwYXNz", "Basic [scrubbed]"),
+        ("my own key", "[scrubbed]"),
+        ("abcdefgh", "[scrubbed]"),
+        ("", ""),
+    ],
+)
+def test_the_scheme_of_authorization_stays(before: str, after: str) -> None:
+    scrubbed = Scrubber().request(_request(headers=(("Authorization", before),)))
+    assert header(scrubbed.headers, "authorization") == after
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("https://a.example/v.mp4?sign=a%2Fb&x=1", "https://a.example/v.mp4?sign=scrubbed&x=1"),
+        (
+            "https://a/v?X-Amz-Signature=1&X-Amz-Date=2&id=3",
+            "https://a/v?X-Amz-Signature=scrubbed&X-Amz-Date=scrubbed&id=3",
+        ),
+        (
+            "https://a/v?e=1&token=2&kpxid=3&hdnts=4",
+            "https://a/v?e=scrubbed&token=scrubbed&kpxid=scrubbed&hdnts=scrubbed",
+        ),
+        ("https://user:pass@a/v", "https://scrubbed@a/v"),
+        ("https://a/v?next=https%3A%2F%2Fb%2F%3Fsig%3D1", "https://a/v?next=https%3A%2F%2Fb%2F%3Fsig%3Dscrubbed"),
+        (
+            "https://a/v?Expires=1&Key-Pair-Id=2&Policy=3#a",
+            "https://a/v?Expires=scrubbed&Key-Pair-Id=scrubbed&Policy=scrubbed#a",
+        ),
+    ],
+)
+def test_a_signed_link_loses_its_signature_only(before: str, after: str) -> None:
+    scrubber = Scrubber()
+    answer = b'{"url": "%s", "n" :1.0}'
+    entry = _entry(Request("GET", before), Response(200, "", (), answer % before.encode()))
+    scrubbed = scrubber.entry(entry)
+
+    assert scrubbed.request.url == after
+    assert scrubbed.response is not None
+    assert scrubbed.response.body == answer % after.encode()
+    assert scrubber.entry(scrubbed) == scrubbed
+
+
+def test_links_with_escaped_slashes_are_scrubbed_too() -> None:
+    for body in (b'{"url":"https:\\/\\/a.example\\/v?sign=abc"}', b'{"url":"https:\\/\\/a.example\\/v?sign=abc"'):
+        assert b"abc" not in Scrubber().request(_request(body)).body
+
+
+def test_the_user_s_names_and_the_two_words_scrub_more() -> None:
+    body = {
+        "prompt": "a cat",
+        "multi_prompt": [{"index": 1, "prompt": "a dog", "duration": "5"}],
+        "owned_by": "7",
+        "user_id": 8123,
+        "resource_pack_id": "r",
+        "Studio": {"name": "x"},
+        "model": "m",
+    }
+    request = _json(body, headers=(("x-studio", "y"), ("Studio", "z")))
+    scrubbed = Scrubber(("prompts", "accounts", "studio")).request(request)
+
+    assert json.loads(scrubbed.body) == {
+        "prompt": "[scrubbed]",
+        "multi_prompt": [{"index": 1, "prompt": "[scrubbed]", "duration": "5"}],
+        "owned_by": "[scrubbed]",
+        "user_id": 0,
+        "resource_pack_id": "[scrubbed]",
+        "Studio": {"name": "[scrubbed]"},
+        "model": "m",
+    }
+    assert dict(scrubbed.headers)["Studio"] == "[scrubbed]"
+    assert dict(scrubbed.headers)["x-studio"] == "y"
+    assert Scrubber().request(request) == request
+
+
+def test_binary_bodies_keep_their_length() -> None:
+    picture = b"\x89PNG\r\n\x1a\n\xff" + KNOWN.encode() + b"\0" + JWT.encode()
+    scrubbed = Scrubber((), (KNOWN,)).entry(_entry(_request(), Response(200, "", (), picture)))
+    assert scrubbed.response is not None
+    assert scrubbed.response.body == picture.replace(KNOWN.encode(), b"*" * len(KNOWN))
+
+
+def test_content_length_follows_the_body() -> None:
+    body = b'{"token":"abcdefghijklmnop"}'
+    request = _request(body, headers=(("Content-Length", str(len(body))),))
+    scrubbed = Scrubber().request(request)
+    assert header(scrubbed.headers, "content-length") == str(len(scrubbed.body))
+
+
+def test_the_pieces_of_a_stream_stay_at_the_ends_of_lines() -> None:
+    lines = [b'data: {"a":1}\n\n', b'data: {"token":"abcdefghijklmnopqrstuvwxyz"}\n\n', b"data: [DONE]\n\n"]
+    chunks = tuple(Chunk(float(index), len(line)) for index, line in enumerate(lines))
+    body = b"".join(lines)
+    entry = Scrubber().entry(_entry(_request(), Response(200, "", (), body, chunks)))
+
+    assert entry.response is not None
+    assert [chunk.length for chunk in entry.response.chunks] == [15, 30, 14]
+    assert entry.response.body == b'data: {"a":1}\n\ndata: {"token":"[scrubbed]"}\n\ndata: [DONE]\n\n'
+    cut = tuple(Chunk(0.0, 1) for _ in body)
+    scrubbed = Scrubber().entry(_entry(_request(), Response(200, "", (), body, cut))).response
+    assert scrubbed is not None
+    assert sum(chunk.length for chunk in scrubbed.chunks) == len(scrubbed.body)
+    assert min(chunk.length for chunk in scrubbed.chunks) >= 0
+
+
+def test_places_are_named_and_values_are_not() -> None:
+    body = {"data": {"items": [{"url": "https://a/v?sign=abc"}], "api_key": "abc"}}
+    request = _json(body, url=f"{URL}?token=abc", headers=(("Authorization", "Bearer abc"),))
+    found = findings(_entry(request, Response(200, "", (("Set-Cookie", "abc"),), b"password=abc")))
+
+    assert "entry.request.headers.Authorization" in found
+    assert "entry.request.url.query.token" in found
+    assert "entry.request.body.data.api_key" in found
+    assert any(place.startswith("entry.request.body.data.items[0].url") for place in found)
+    assert "entry.response.headers.Set-Cookie" in found
+    assert any(place.startswith("entry.response.body") for place in found)
+    assert not any("abc" in place for place in found)
+
+
+@pytest.mark.parametrize("content_type", [JSON, FORM, MULTIPART, "text/event-stream", "image/png", "", ";;boundary="])
+@pytest.mark.parametrize("body", GARBAGE, ids=range(len(GARBAGE)))
+def test_hostile_bodies_become_the_same_whatever_they_are(body: bytes, content_type: str) -> None:
+    scrubber = Scrubber(("prompts",), (KNOWN,))
+    entry = _entry(_request(body, content_type), Response(200, "", (("Content-Type", content_type),), body))
+    scrubbed = scrubber.entry(entry)
+    assert scrubber.entry(scrubbed) == scrubbed
+    findings(entry)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "x", "http://[", "http://a:b/", "https://a:99999999/?=&&=", "//", "?a", "http://\x00/"]
+)
+def test_hostile_urls_do_not_raise(url: str) -> None:
+    request = Request("GET", url)
+    assert Scrubber().request(request) == request
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_scrubbing_twice_is_scrubbing_once_for_random_texts(seed: int) -> None:
+    source = random.Random(seed)
+    words = [
+        *SHAPED.values(),
+        "Bearer ",
+        "https://a/?",
+        "sign=",
+        "token=",
+        "&",
+        "x",
+        " ",
+        '"',
+        "\\n",
+        "{",
+        "}",
+        "=",
+        "eyJ",
+        ".",
+    ]
+    text = "".join(source.choices(words, k=12))
+    scrubber = Scrubber((), (KNOWN,))
+    for request in (
+        _json({"a": text, text: [text]}),
+        _request(text.encode(), "text/plain"),
+        _request(text.encode(), FORM),
+        _request(_form("a", text.encode()), MULTIPART),
+        _request(url=f"{URL}?{text}", headers=(("X-A", text),)),
+    ):
+        scrubbed = scrubber.request(request)
+        assert scrubber.request(scrubbed) == scrubbed
+        assert KNOWN not in _written(_entry(scrubbed))
+        if request.body.startswith(b"{") and json_text.is_container(request.body.decode()):
+            json.loads(scrubbed.body)
+
+
+def test_long_hostile_texts_take_little_time() -> None:
+    for text in (
+        "eyJ" * 300_000,
+        "sk-" * 300_000,
+        "a=" * 300_000,
+        " " * 500_000,
+        "http://" * 100_000,
+        "Bearer " * 100_000,
+    ):
+        Scrubber((), (KNOWN,)).request(_json({"a": text}))
+        Scrubber((), (KNOWN,)).request(_request(text.encode(), "text/plain"))

@@ -1,0 +1,71 @@
+"""Which model a modelMapping makes of another.
+
+Where in a request the model stands, and how modelMapping is read from a file, is tested elsewhere.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from mitm_ai_proxy.config.model_mapping import ModelMapping
+
+
+@pytest.mark.parametrize(
+    ("mapping", "model", "expected", "pattern"),
+    [
+        pytest.param({}, "gpt-4", "gpt-4", None, id="no pattern"),
+        pytest.param({"gpt-4": "a"}, "gpt-4o", "gpt-4o", None, id="a name is the whole name"),
+        pytest.param({"*": "c", "gpt-*": "b", "~gpt": "d", "gpt-4": "a"}, "gpt-4", "a", "gpt-4", id="a name first"),
+        pytest.param({"a": "b", "b": "c"}, "a", "b", "a", id="no chain"),
+        pytest.param({"a*b": "c"}, "a*b", "c", "a*b", id="a star inside is a name"),
+        pytest.param({"a*b": "c"}, "axb", "axb", None, id="a star inside matches nothing else"),
+        pytest.param({"gpt-*": "a"}, "gpt-4", "a", "gpt-*", id="prefix"),
+        pytest.param({"gpt-*": "a"}, "gpt-", "a", "gpt-*", id="prefix and nothing behind it"),
+        pytest.param({"gpt-*": "a"}, "my-gpt-4", "my-gpt-4", None, id="prefix not at the start"),
+        pytest.param({"gpt-*": "$1${x}$$"}, "gpt-4", "$1${x}$$", "gpt-*", id="no references without a regex"),
+        pytest.param({"g.t*": "a"}, "gpt", "gpt", None, id="a prefix is no regex"),
+        pytest.param({"gpt-*": "a", "gpt-4*": "b"}, "gpt-4", "a", "gpt-*", id="first prefix in the file"),
+        pytest.param({"gpt-4*": "b", "gpt-*": "a"}, "gpt-4", "b", "gpt-4*", id="first prefix in the file, turned"),
+        pytest.param({"~gpt-4": "b", "gpt-*": "a"}, "gpt-4", "b", "~gpt-4", id="regex before prefix in the file"),
+        pytest.param({"gpt-*": "a", "~gpt-4": "b"}, "gpt-4", "a", "gpt-*", id="prefix before regex in the file"),
+        pytest.param({"*": "c", "gpt-*": "a"}, "gpt-4", "a", "gpt-*", id="star last, though first in the file"),
+        pytest.param({"*": "c", "~x": "a"}, "gpt-4", "c", "*", id="star"),
+        pytest.param({"*": "c"}, "", "c", "*", id="star and no model"),
+        pytest.param({"~gpt": "qwen"}, "my-gpt-4", "my-qwen-4", "~gpt", id="regex anywhere"),
+        pytest.param({"~.*": "a"}, "gpt-4", "a", "~.*", id="no empty match right behind another"),
+        pytest.param({"~x*": "-"}, "axb", "-a-b-", "~x*", id="empty matches"),
+        pytest.param({"~^gpt": "qwen"}, "my-gpt-4", "my-gpt-4", None, id="regex with an anchor"),
+        pytest.param({"~[ao]": "0"}, "sora-pro", "s0r0-pr0", "~[ao]", id="every match"),
+        pytest.param({"~gpt-4o*": "a"}, "gpt-4", "a", "~gpt-4o*", id="a regex may end in a star"),
+        pytest.param({r"~^sora-(\d)(-pro)?$": "kling-v$1"}, "sora-2-pro", "kling-v2", r"~^sora-(\d)(-pro)?$", id="$1"),
+        pytest.param({"~(?P<x>pro|max)$": "${x}_$x"}, "k-pro", "k-pro_pro", "~(?P<x>pro|max)$", id="named group"),
+        pytest.param({r"~v(\d)": "${1}x"}, "v3", "3x", r"~v(\d)", id="braces end a name"),
+        pytest.param({r"~v(\d)": "a$1x"}, "v3", "a", r"~v(\d)", id="a name is as long as it can be"),
+        pytest.param({r"~v(\d)": "$1é"}, "v3", "3é", r"~v(\d)", id="a name is of ASCII letters"),
+        pytest.param({r"~v(\d)": "$0-$2$y"}, "v3", "v3-", r"~v(\d)", id="an unknown group is empty"),
+        pytest.param({"~v(3)?(4)?": "$1,$2"}, "v4", ",4", "~v(3)?(4)?", id="a group without a part is empty"),
+        pytest.param({r"~v(\d)": r"$$1 $ ${ \1"}, "v3", r"$1 $ ${ \1", r"~v(\d)", id="dollars"),
+        pytest.param({"gpt-4": "", "*": "c"}, "gpt-4", "gpt-4", "gpt-4", id="a name keeps"),
+        pytest.param({"gpt-*": "", "*": "c"}, "gpt-4", "gpt-4", "gpt-*", id="a prefix keeps"),
+        pytest.param({"~gpt": "", "*": "c"}, "gpt-4", "gpt-4", "~gpt", id="a regex keeps"),
+        pytest.param({"*": ""}, "gpt-4", "gpt-4", "*", id="star keeps"),
+    ],
+)
+def test_a_model_is_mapped_by_the_first_pattern_that_matches(
+    mapping: dict[str, str], model: str, expected: str, pattern: str | None
+) -> None:
+    assert ModelMapping(mapping).map(model) == (expected, pattern)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "expected"), [({}, False), ({"a": ""}, True), ({"~a": ""}, True), ({"*": ""}, True)]
+)
+def test_only_a_mapping_without_patterns_is_false(mapping: dict[str, str], expected: bool) -> None:
+    assert bool(ModelMapping(mapping)) is expected
+
+
+@pytest.mark.parametrize("pattern", ["~(", "~[a", "~*", "~a{2,1}"])
+def test_a_regex_that_cannot_be_compiled_is_named_when_the_mapping_is_made(pattern: str) -> None:
+    with pytest.raises(ValueError, match="is not a regular expression") as caught:
+        ModelMapping({"gpt-4": "a", pattern: "b"})
+    assert str(caught.value).startswith(repr(pattern))

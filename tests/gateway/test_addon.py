@@ -1,0 +1,169 @@
+"""The addon on literal flows: what a socket on this machine cannot show, such as clients on other machines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mitmproxy import exceptions, http
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.proxy import mode_specs
+from mitmproxy.test import taddons, tflow
+
+from mitm_ai_proxy.gateway import engine
+from mitm_ai_proxy.gateway.addon import Gateway
+
+CONFIG = "provider: {type: kling, apiTokens: [t], providerDomain: 'http://provider.test:81'}"
+
+
+def _flow(mode: str, peer: str, path: str = "/v1/videos/1", method: str = "GET") -> http.HTTPFlow:
+    flow = tflow.tflow(req=http.Request.make(method, f"http://api.openai.com{path}"))
+    flow.client_conn.proxy_mode = mode_specs.ProxyMode.parse(mode)
+    flow.client_conn.peername = (peer, 50000)
+    return flow
+
+
+def _in_context(folder: Path, work: Callable[[Gateway, Any], Awaitable[None]], **options: Any) -> None:
+    """Run `work(gateway, context)` with the addon loaded and configured."""
+
+    async def run() -> None:
+        config = folder / "config.yaml"
+        config.write_text(CONFIG)
+        gateway = Gateway()
+        with taddons.context(Proxyserver(), gateway) as context:
+            context.configure(gateway, ai_config=str(config), **options)
+            await work(gateway, context)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("mode", "peer", "listen_host", "served"),
+    [
+        ("reverse:http://x.test", "127.0.0.1", "", True),
+        ("reverse:http://x.test", "::1", "", True),
+        ("reverse:http://x.test", "::ffff:127.0.0.1", "", True),
+        ("reverse:http://x.test", "192.0.2.7", "", False),
+        ("regular", "192.0.2.7", "", False),
+        ("regular", "2001:db8::7", "", False),
+        ("upstream:http://x.test:1", "192.0.2.7", "", False),
+        ("reverse:http://x.test", "192.0.2.7", "0.0.0.0", True),
+        ("reverse:http://x.test@192.0.2.1:8080", "192.0.2.7", "", True),
+        ("socks5", "192.0.2.7", "", True),
+    ],
+)
+def test_other_machines_are_served_only_when_the_listening_address_was_chosen(
+    mode: str, peer: str, listen_host: str, served: bool, tmp_path: Path
+) -> None:
+    async def work(gateway: Gateway, context: taddons.context) -> None:
+        flow = _flow(mode, peer)
+        gateway.requestheaders(flow)
+        if served:
+            assert flow.response is None
+            assert flow.request.headers["Authorization"] == "Bearer t"
+        else:
+            assert flow.response is not None
+            assert flow.response.status_code == 403
+            assert json.loads(flow.response.content or b"")["error"]["type"] == "permission_error"
+            assert "Authorization" not in flow.request.headers
+
+    _in_context(tmp_path, work, listen_host=listen_host)
+
+
+def test_hosts_that_are_not_listed_are_not_touched(tmp_path: Path) -> None:
+    async def work(gateway: Gateway, context: taddons.context) -> None:
+        flow = _flow("regular", "192.0.2.7")
+        flow.request.host = "foreign.test"
+        before = flow.get_state()
+        gateway.requestheaders(flow)
+        gateway.request(flow)
+        assert flow.get_state() == before
+
+    _in_context(tmp_path, work)
+
+
+def test_a_bad_configuration_at_run_time_is_refused_and_rolled_back(tmp_path: Path) -> None:
+    async def work(gateway: Gateway, context: taddons.context) -> None:
+        good = context.options.ai_config
+        bad = tmp_path / "bad.yaml"
+        bad.write_text("provider: {type: kling, klingAccessKey: x}")
+        with pytest.raises(exceptions.OptionsError, match=r"provider\.klingSecretKey: is missing"):
+            context.options.update(ai_config=str(bad))
+        assert context.options.ai_config == good
+        flow = _flow("regular", "127.0.0.1")
+        gateway.requestheaders(flow)
+        assert flow.request.host == "provider.test"
+
+    _in_context(tmp_path, work)
+
+
+def test_a_held_request_points_nowhere_until_its_body_is_rewritten(tmp_path: Path) -> None:
+    async def work(gateway: Gateway, context: taddons.context) -> None:
+        flow = _flow("regular", "127.0.0.1", "/v1/videos", "POST")
+        flow.request.content = b'{"model":"m"}'
+        gateway.requestheaders(flow)
+        assert flow.request.port == 0
+        assert "Authorization" not in flow.request.headers
+        gateway.request(flow)
+        assert flow.request.url == "http://provider.test:81/v1/videos/text2video"
+        assert flow.request.headers["Authorization"] == "Bearer t"
+
+    _in_context(tmp_path, work)
+
+
+def test_a_refused_request_is_shown_with_the_host_it_would_have_gone_to(tmp_path: Path) -> None:
+    async def work(gateway: Gateway, context: taddons.context) -> None:
+        flow = _flow("regular", "127.0.0.1", "/v1/videos", "POST")
+        flow.request.content = b'{"model":3}'
+        gateway.requestheaders(flow)
+        gateway.request(flow)
+        assert flow.response is not None
+        assert flow.response.status_code == 400
+        assert flow.request.url == "http://provider.test:81/v1/videos"
+
+    _in_context(tmp_path, work)
+
+
+@pytest.mark.parametrize("body", [b'{"model":"m"}', b"{}"])
+def test_a_request_that_came_over_http_2_has_a_length_and_no_second_host(body: bytes, tmp_path: Path) -> None:
+    async def work(gateway: Gateway, context: taddons.context) -> None:
+        flow = _flow("regular", "127.0.0.1", "/v1/videos", "POST")
+        flow.request.http_version = "HTTP/2.0"
+        flow.request.authority = "api.openai.com"
+        flow.request.headers.clear()
+        flow.request.data.content = None
+        gateway.requestheaders(flow)
+        flow.request.data.content = body
+        gateway.request(flow)
+        assert flow.request.authority == "provider.test:81"
+        assert flow.request.headers.get_all("Host") == []
+        assert flow.request.headers["Content-Length"] == str(len(flow.request.raw_content or b""))
+
+    _in_context(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    ("headers", "killed"),
+    [
+        ({"Content-Length": str(engine.LIMIT + 1)}, True),
+        ({"Transfer-Encoding": "chunked"}, True),
+        ({"Content-Length": str(engine.LIMIT)}, False),
+    ],
+)
+def test_where_mitmproxys_layers_are_not_as_expected_a_body_without_bound_closes_the_connection(
+    headers: dict[str, str], killed: bool, tmp_path: Path
+) -> None:
+    async def work(gateway: Gateway, context: taddons.context) -> None:
+        flow = _flow("regular", "127.0.0.1", "/v1/videos", "POST")
+        flow.request.headers.clear()
+        flow.request.headers.update(headers)
+        flow.request.data.content = None
+        # There is no connection behind a literal flow, so its layer is not found.
+        gateway.requestheaders(flow)
+        assert (flow.error is not None and flow.error.msg == "Connection killed.") == killed
+
+    _in_context(tmp_path, work)

@@ -1,0 +1,123 @@
+"""Where the guard stands in mitmproxy's chain; what it lets out is shown with real proxies in tests/e2e."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from mitmproxy import hooks
+from mitmproxy.addonmanager import AddonManager
+from mitmproxy.addons.errorcheck import ErrorCheck
+from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
+from mitmproxy.test import taddons, tflow
+
+from mitm_ai_proxy.gateway.guard import NAME, Guard
+
+
+class _Named:
+    def __init__(self, name: str, calls: list[str]) -> None:
+        self.name = name
+        self.calls = calls
+
+
+class _Quiet(_Named):
+    """Has no business with requests."""
+
+    def running(self) -> None:
+        self.calls.append(self.name)
+
+
+class _Listener(_Named):
+    def request(self, flow: object) -> None:
+        self.calls.append(self.name)
+
+
+class _Parent(_Named):
+    def __init__(self, name: str, calls: list[str]) -> None:
+        super().__init__(name, calls)
+        self.addons = [_Listener("child", calls)]
+
+
+def _in_chain(work: Callable[[AddonManager, list[str]], None], *kinds: type[_Named]) -> None:
+    """Run `work(addons, calls)` where addons of these kinds stand in the chain; they write their names into `calls`."""
+
+    async def run() -> None:
+        calls: list[str] = []
+        with taddons.context() as context:
+            context.master.addons.add(*(kind(kind.__name__, calls) for kind in kinds))
+            work(context.master.addons, calls)
+
+    asyncio.run(run())
+
+
+def _guard(calls: list[str]) -> Guard:
+    def takes(flow: object) -> bool:
+        calls.append("guard")
+        return False
+
+    return Guard.install(takes)
+
+
+def _request(addons: AddonManager) -> None:
+    addons.trigger(HttpRequestHook(tflow.tflow()))
+
+
+@pytest.mark.parametrize("kinds", [(_Listener,), (_Listener, _Quiet), (_Quiet, _Listener), (_Parent,)])
+def test_the_guard_sees_a_request_behind_all_others(kinds: tuple[type[_Named], ...]) -> None:
+    def work(addons: AddonManager, calls: list[str]) -> None:
+        _guard(calls)
+        _request(addons)
+        assert calls[-1] == "guard"
+        assert len(calls) == 2
+
+    _in_chain(work, *kinds)
+
+
+@pytest.mark.parametrize("kinds", [(_Listener,), (_Listener, _Quiet), (_Parent,)])
+def test_a_new_guard_takes_the_place_of_the_old_one(kinds: tuple[type[_Named], ...]) -> None:
+    def work(addons: AddonManager, calls: list[str]) -> None:
+        first = _guard(calls)
+        size = len(addons.chain)
+        second = _guard(calls)
+        assert addons.get(NAME) is second
+        assert second.flights is first.flights
+        assert len(addons.chain) == size
+        _request(addons)
+        assert calls.count("guard") == 1
+
+    _in_chain(work, *kinds)
+
+
+def test_a_new_guard_stands_behind_what_came_after_the_old_one() -> None:
+    def work(addons: AddonManager, calls: list[str]) -> None:
+        _guard(calls)
+        addons.add(_Listener("late", calls))
+        _guard(calls)
+        _request(addons)
+        assert calls == ["late", "guard"]
+
+    _in_chain(work, _Quiet)
+
+
+def test_an_addon_beside_the_guard_still_works() -> None:
+    def work(addons: AddonManager, calls: list[str]) -> None:
+        for _ in range(2):
+            _guard(calls)
+        addons.trigger(hooks.RunningHook())
+        assert calls == ["_Quiet"]
+        assert addons.get("_Quiet") is not None
+
+    _in_chain(work, _Quiet)
+
+
+def test_mitmproxys_last_addon_costs_the_guard_no_entry_of_its_own() -> None:
+    async def run() -> None:
+        with taddons.context() as context:
+            addons = context.master.addons
+            addons.add(ErrorCheck())
+            size = len(addons.chain)
+            _guard([])
+            assert len(addons.chain) == size
+
+    asyncio.run(run())

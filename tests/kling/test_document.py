@@ -1,0 +1,125 @@
+"""A request body as members: what is not touched stays to the byte, and nothing that is read raises but a Refusal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mitm_ai_proxy.errors import Refusal
+from mitm_ai_proxy.kling.document import Document
+from mitm_ai_proxy.wire import json_edit
+
+
+def _document(body: str | bytes) -> Document:
+    raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
+    return Document.of_json(raw, json_edit.members(raw))
+
+
+def test_a_value_that_is_not_replaced_stays_to_the_byte() -> None:
+    document = _document(
+        ' { "a" : 1.50, "b":"\\u00e9\\/é", "n" : 12345678901234567890123, "o": { "x" :[ ] },"e":1E400 }\n'
+    )
+    document.put("c", True)
+
+    assert document.body() == (
+        '{"a":1.50,"b":"\\u00e9\\/é","n":12345678901234567890123,"o":{ "x" :[ ] },"e":1E400,"c":true}'.encode()
+    )
+
+
+def test_an_empty_body_is_an_empty_object() -> None:
+    assert _document("{}").body() == b"{}"
+    assert _document("{}").names == []
+
+
+def test_members_are_read_replaced_renamed_and_taken_in_their_places() -> None:
+    document = _document('{"a":1,"model":"m","b":null,"c":[2]}')
+
+    assert (document.value("a"), document.value("b"), document.value("x")) == (1, None, None)
+    assert ("b" in document, "x" in document) == (True, False)
+    document.put("a", "é")
+    document.rename("model", "model_name")
+    assert document.take("c") == [2]
+    assert document.take("x") is None
+    assert document.names == ["a", "model_name", "b"]
+    assert document.body() == '{"a":"é","model_name":"m","b":null}'.encode()
+
+
+@pytest.mark.parametrize("body", ['{"x":1,"model":2,"y":3}', '{"x":1,"model":2,"y":3,"model_name":0}'])
+def test_a_renamed_member_stands_where_it_stood_and_alone(body: str) -> None:
+    document = _document(body)
+    document.rename("model", "model_name")
+
+    assert document.body() == b'{"x":1,"model_name":2,"y":3}'
+
+
+def test_a_document_of_decoded_fields_is_the_same() -> None:
+    fields = {"a": 'é"\\\n', "b": [1, {"c": None}], "d": 0.5}
+
+    assert json.loads(Document.of(fields).body()) == fields
+
+
+def test_a_name_with_escapes_is_the_same_name() -> None:
+    document = _document('{"m\\u006fdel":"m","\\"\\n":1}')
+
+    assert document.text("model") == "m"
+    assert json.loads(document.body()) == {"model": "m", '"\n': 1}
+
+
+@pytest.mark.parametrize("read", [Document.value, Document.text, Document.take])
+def test_a_name_that_stands_twice_is_refused_when_it_is_read(read: Any) -> None:
+    document = _document('{"a":"1","b":2,"\\u0061":"1"}')
+
+    with pytest.raises(Refusal, match="a stands more than once") as caught:
+        read(document, "a")
+    assert (caught.value.status, caught.value.param) == (400, "a")
+
+
+def test_text_is_a_text_or_nothing() -> None:
+    document = _document('{"a":"x","b":null,"c":1,"d":[],"e":{},"f":true}')
+
+    assert (document.text("a"), document.text("b"), document.text("x")) == ("x", None, None)
+    for name in "cdef":
+        with pytest.raises(Refusal, match="is not a string") as caught:
+            document.text(name)
+        assert caught.value.param == name
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "[" + "9" * 5000 + "]"])
+def test_a_number_that_python_does_not_read_is_refused_and_never_an_error_of_ours(number: str) -> None:
+    document = _document(f'{{"a":{number}}}')
+
+    with pytest.raises(Refusal) as caught:
+        document.value("a")
+    assert caught.value.param == "a"
+    assert len(caught.value.message) < 200
+    assert document.body() == b'{"a":%s}' % number.encode()
+
+
+def test_half_a_surrogate_pair_is_sent_as_an_escape_for_a_body_is_utf_8() -> None:
+    document = _document('{"a":"\\ud800"}')
+    document.put("b", document.value("a"))
+
+    assert json.loads(document.body().decode()) == {"a": "\ud800", "b": "\ud800"}
+
+
+def test_what_json_has_no_word_for_is_not_written() -> None:
+    document = _document('{"a":1e400}')
+    value = document.value("a")
+    with pytest.raises(Refusal):
+        document.put("b", [value])
+
+
+@pytest.mark.parametrize("depth", [100, 400, *range(900, 1000), 1500, 3000])
+def test_a_value_however_deep_is_read_or_refused(depth: int) -> None:
+    body = b'{"a":' + b"[" * depth + b"]" * depth + b"}"
+    try:
+        members = json_edit.members(body)
+    except json_edit.JSONError:
+        return
+    document = Document.of_json(body, members)
+    try:
+        document.put("b", document.take("a"))
+    except Refusal as refusal:
+        assert refusal.param == "a"  # noqa: PT017

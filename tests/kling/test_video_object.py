@@ -1,0 +1,156 @@
+"""OpenAI's Video object of a task: all thirteen keys, and nothing claimed that nobody knows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mitm_ai_proxy.kling.ids import NOTHING, Memo
+from mitm_ai_proxy.kling.tasks import Task
+from mitm_ai_proxy.kling.video_object import LIFETIME, poll_after, video
+
+NOW = 1795212100.9
+MADE, ENDED = 1795212000999, 1795212090001
+MEMO = Memo("sora-2", "8", "1280x720")
+URL = "https://a.test/v.mp4"
+KEYS = (
+    "id object model status progress created_at completed_at expires_at prompt size seconds remixed_from_video_id error"
+).split()
+
+
+def _video(status: str, memo: Memo = MEMO, **members: Any) -> dict[str, Any]:
+    return video("kling-t2v-7", Task("7", status, **{"created": MADE, "updated": ENDED, **members}), memo, NOW, "p")
+
+
+def test_a_completed_video_has_all_thirteen_keys() -> None:
+    found = _video("succeed", url=URL, duration="8.041")
+
+    assert list(found) == KEYS
+    assert found == {
+        "id": "kling-t2v-7",
+        "object": "video",
+        "model": "sora-2",
+        "status": "completed",
+        "progress": 100,
+        "created_at": 1795212000,
+        "completed_at": 1795212090,
+        "expires_at": 1795212090 + LIFETIME,
+        "prompt": "p",
+        "size": "1280x720",
+        "seconds": "8.041",
+        "remixed_from_video_id": None,
+        "error": None,
+    }
+
+
+def test_what_is_not_known_is_null_and_never_missing() -> None:
+    found = video("7", Task("7", ""), NOTHING, NOW)
+
+    assert list(found) == KEYS
+    assert [name for name, value in found.items() if value is None] == (
+        "completed_at expires_at prompt size seconds remixed_from_video_id error".split()
+    )
+    assert (found["created_at"], found["progress"], found["model"]) == (int(NOW), 0, "kling")
+
+
+@pytest.mark.parametrize(
+    ("word", "url", "status", "ended"),
+    [
+        ("submitted", "", "queued", False),
+        ("processing", "", "in_progress", False),
+        ("succeed", URL, "completed", True),
+        ("succeeded", URL, "completed", True),
+        ("succeed", "", "failed", True),
+        ("failed", URL, "failed", True),
+        *((word, URL, "in_progress", False) for word in ("", "cancelled", "Succeed", "queued", "completed", "x" * 999)),
+    ],
+)
+def test_a_word_of_kling_s_is_one_of_openai_s_four(word: str, url: str, status: str, ended: bool) -> None:
+    found = _video(word, url=url)
+
+    assert found["status"] == status
+    assert found["completed_at"] == (1795212090 if ended else None)
+    assert (found["expires_at"] is not None) == (status == "completed")
+    assert (found["error"] is not None) == (status == "failed")
+
+
+@pytest.mark.parametrize(
+    ("word", "passed", "memo", "progress"),
+    [
+        ("submitted", 100, Memo("kling-v3", "5"), 0),
+        ("processing", 0, Memo("kling-v3", "5"), 0),
+        ("processing", -100, Memo("kling-v3", "5"), 0),
+        ("processing", 17, Memo("kling-v3", "5"), 10),
+        ("processing", 85, Memo("kling-v3", "5"), 50),
+        ("processing", 85, Memo("kling-v3", "10"), 25),
+        ("processing", 85, Memo("kling-v3", "3"), 50),
+        ("processing", 85, Memo("sora-2", ""), 50),
+        ("processing", 50, Memo("kling-v2-5-turbo", "5"), 50),
+        ("processing", 10**9, Memo("kling-v3", "5"), 99),
+        ("processing", 85, Memo("kling-v3", "²"), 50),
+        ("processing", 85, Memo("kling-v3", "0"), 50),
+        ("processing", 85, Memo("kling-v3", "x"), 50),
+        ("processing", 85, Memo("kling-v3", "9" * 80), 0),
+    ],
+)
+def test_progress_is_the_time_that_has_passed_and_99_at_most(
+    word: str, passed: float, memo: Memo, progress: int
+) -> None:
+    found = video("7", Task("7", word, created=int((NOW - passed) * 1000)), memo, NOW)
+
+    assert (found["progress"], type(found["progress"])) == (progress, int)
+
+
+def test_the_progress_of_a_faster_provider_is_faster() -> None:
+    task = Task("7", "processing", created=int((NOW - 2.5) * 1000))
+    model = Memo("kling-v3", "5", "")
+
+    assert [video("7", task, model, NOW, speed=speed)["progress"] for speed in (1, 20, 40, 1e6)] == [1, 29, 58, 99]
+
+
+@pytest.mark.parametrize(("speed", "milliseconds"), [(1, "5000"), (20, "250"), (1e9, "50"), (float("inf"), "50")])
+def test_a_faster_provider_is_asked_more_often(speed: float, milliseconds: str) -> None:
+    assert poll_after(speed) == {"openai-poll-after-ms": milliseconds}
+
+
+def test_the_progress_of_a_failed_video_stands_still() -> None:
+    task = Task("7", "failed", created=MADE, updated=MADE + 17_000)
+
+    assert [video("7", task, Memo("kling-v3", "5"), NOW + late)["progress"] for late in (0, 9999)] == [10, 10]
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("Image pixel is invalid", "task_failed"),
+        ("parallel task over resource pack limit", "task_failed"),
+        ("Failure to pass the risk control system", "moderation_blocked"),
+        ("CONTENT SECURITY: no", "moderation_blocked"),
+        ("sensitive words", "moderation_blocked"),
+    ],
+)
+def test_a_failed_video_says_why(message: str, code: str) -> None:
+    assert _video("failed", message=message)["error"] == {"code": code, "message": message}
+
+
+def test_a_failed_video_without_a_reason_says_so() -> None:
+    assert _video("failed")["error"] == {"code": "task_failed", "message": "Kling gave no reason."}
+    assert _video("succeed")["error"]["code"] == "no_video"
+
+
+def test_seconds_are_those_of_the_file_else_those_that_were_asked_for() -> None:
+    assert _video("processing")["seconds"] == "8"
+    assert _video("succeed", url=URL, duration="10")["seconds"] == "10"
+    assert _video("processing", NOTHING)["seconds"] is None
+
+
+@pytest.mark.parametrize("word", ["submitted", "processing", "succeed", "failed", "?"])
+@pytest.mark.parametrize("time", [0, -1, 10**30, 10**400, -(10**400), None])
+def test_no_time_raises(word: str, time: int | None) -> None:
+    cases: list[dict[str, Any]] = [{"created": time}, {"updated": time}, {"created": time, "updated": time}]
+    for members in cases:
+        found = _video(word, url=URL, **members)
+        assert 0 <= found["progress"] <= 100
+        json.dumps(found)

@@ -1,0 +1,294 @@
+"""Providers that speak OpenAI's API as it is, and the way from a configuration to a provider in use.
+
+What all providers share with Kling (base paths, ids, merged queries) is tested in test_kling.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mitm_ai_proxy import registry
+from mitm_ai_proxy.auth.secret import Secret
+from mitm_ai_proxy.config import file as config
+from mitm_ai_proxy.config.file import ConfigurationError, ProviderConfig
+from mitm_ai_proxy.config.model_mapping import ModelMapping
+from mitm_ai_proxy.errors import Refusal
+from mitm_ai_proxy.exchange import Answer, Body, Exchange
+from mitm_ai_proxy.kling.provider import Kling
+from mitm_ai_proxy.providers.base import Provider
+from mitm_ai_proxy.providers.rows import Generic, OpenAI
+from mitm_ai_proxy.registry import Settings
+from mitm_ai_proxy.wire.targets import Origin
+
+TOKEN = (Secret("token"),)
+MAPPING = ModelMapping({"gpt-*": "gpt-5"})
+HOST = Origin("http", "host.test", 8000)
+CLIENTS_KEY = {"authorization": "Bearer client"}
+
+
+def _openai(**keys: Any) -> OpenAI:
+    return OpenAI(ProviderConfig("openai", **keys), lambda: 0.0)
+
+
+def _generic(**keys: Any) -> Generic:
+    return Generic(ProviderConfig("generic", **{"generic_host": HOST, **keys}), lambda: 0.0)
+
+
+def _route(provider: Provider, request: str, content_type: str = "application/json") -> Exchange:
+    """The exchange of a request, written as `METHOD target`."""
+    method, _, target = request.partition(" ")
+    exchange = Exchange(method, target, content_type)
+    provider.route(exchange)
+    return exchange
+
+
+def _use(text: str) -> Settings:
+    return registry.use(config.parse(text, {}, registry.TYPES), lambda: 0.0)
+
+
+@pytest.mark.parametrize(
+    ("request_line", "api"),
+    [
+        ("POST /v1/chat/completions", "chatcompletions"),
+        ("POST /v1/completions", "completions"),
+        ("POST /v1/embeddings", "embeddings"),
+        ("POST /v1/audio/speech", "audiospeech"),
+        ("POST /v1/audio/transcriptions", "audiotranscription"),
+        ("POST /v1/audio/translations", "audiotranslation"),
+        ("GET /v1/realtime", "realtime"),
+        ("POST /v1/images/generations", "imagegeneration"),
+        ("POST /v1/images/variations", "imagevariation"),
+        ("POST /v1/images/edits", "imageedit"),
+        ("GET /v1/batches", "batches"),
+        ("GET /v1/batches/b-1", "retrievebatch"),
+        ("POST /v1/batches/b-1/cancel", "cancelbatch"),
+        ("POST /v1/files", "files"),
+        ("DELETE /v1/files/f-1", "retrievefile"),
+        ("GET /v1/files/f-1/content", "retrievefilecontent"),
+        ("GET /v1/models", "models"),
+        ("POST /v1/responses", "responses"),
+        ("POST /v1/videos", "videos"),
+        ("GET /v1/videos", "listvideos"),
+        ("GET /v1/videos/v-1", "retrievevideo"),
+        ("DELETE /v1/videos/v-1", "deletevideo"),
+        ("GET /v1/videos/v-1/content", "retrievevideocontent"),
+        ("POST /v1/videos/v-1/remix", "videoremix"),
+        ("POST /v1/fine_tuning/jobs", "fine-tuningjobs"),
+        ("GET /v1/fine_tuning/jobs/ft-1", "retrievefine-tuningjob"),
+        ("GET /v1/fine_tuning/jobs/ft-1/events", "fine-tuningjobsevents"),
+        ("GET /v1/fine_tuning/jobs/ft-1/checkpoints", "fine-tuningjobcheckpoints"),
+        ("POST /v1/fine_tuning/jobs/ft-1/cancel", "cancelfine-tuningjob"),
+        ("POST /v1/fine_tuning/jobs/ft-1/resume", "resumefine-tuningjob"),
+        ("POST /v1/fine_tuning/jobs/ft-1/pause", "pausefine-tuningjob"),
+        ("GET /v1/fine_tuning/checkpoints/c%3A1/permissions", "fine-tuningjobcheckpointpermissions"),
+        ("DELETE /v1/fine_tuning/checkpoints/c%3A1/permissions/p-1", "deletefine-tuningjobcheckpointpermission"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "/proxy"])
+def test_each_api_of_openai_goes_to_its_own_path_whatever_stood_before_it(
+    request_line: str, api: str, prefix: str
+) -> None:
+    method, _, path = request_line.partition(" ")
+    exchange = _route(_openai(), f"{method} {prefix}{path}?limit=1&after=%2F")
+
+    assert (exchange.api, exchange.path) == (f"openai/v1/{api}", f"{path}?limit=1&after=%2F")
+    assert (exchange.request_body, exchange.answer_body) == (Body.PASS, Body.PASS)
+    assert exchange.notes == [f"sent to https://api.openai.com: openai/v1/{api} of openai"]
+
+
+def test_a_path_of_nobody_passes_as_it_is() -> None:
+    exchange = _route(_openai(model_mapping=MAPPING), "POST /v1/threads/t-1/runs?a&a")
+
+    assert (exchange.api, exchange.path, exchange.request_body) == (None, "/v1/threads/t-1/runs?a&a", Body.PASS)
+
+
+def test_an_api_that_openai_does_not_have_is_refused() -> None:
+    with pytest.raises(Refusal, match=r"^openai has no /v1/messages\. It has: /v1/chat/completions, ") as caught:
+        _route(_openai(), "POST /v1/messages")
+
+    assert caught.value.status == 404
+
+
+def test_an_api_can_be_added_and_another_path_given() -> None:
+    paths = {"anthropic/v1/messages": "/anthropic/v1/messages", "openai/v1/retrievefile": "/files?id={file_id}"}
+    provider = _openai(capabilities=paths)
+
+    assert _route(provider, "POST /v1/messages").path == "/anthropic/v1/messages"
+    assert _route(provider, "GET /v1/files/f-1?a=1").path == "/files?id=f-1&a=1"
+
+
+@pytest.mark.parametrize(
+    "target", ["/v1/files/", "/v1/files/a%2Fb/content", "/v1/fine_tuning/checkpoints//permissions"]
+)
+def test_bad_ids_are_refused_on_every_path(target: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        _route(_openai(), f"GET {target}")
+
+    assert caught.value.code == "invalid_path"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "request_line", "content_type", "expected"),
+    [
+        (MAPPING, "POST /v1/chat/completions", "application/json", Body.READ),
+        (MAPPING, "POST /v1/embeddings", "application/json; charset=utf-8", Body.READ),
+        (MAPPING, "POST /v1/videos", "application/vnd.api+json", Body.READ),
+        (MAPPING, "POST /v1/chat/completions", "", Body.PASS),
+        (MAPPING, "POST /v1/audio/transcriptions", "multipart/form-data; boundary=x", Body.PASS),
+        (MAPPING, "GET /v1/models", "application/json", Body.PASS),
+        (ModelMapping({}), "POST /v1/chat/completions", "application/json", Body.PASS),
+    ],
+)
+def test_a_body_is_read_only_to_map_the_model_of_posted_json(
+    mapping: ModelMapping, request_line: str, content_type: str, expected: Body
+) -> None:
+    exchange = _route(_openai(model_mapping=mapping), request_line, content_type)
+
+    assert (exchange.request_body, exchange.answer_body) == (expected, Body.PASS)
+
+
+@pytest.mark.parametrize(
+    ("body", "sent"),
+    [
+        ('{ "model" : "gpt-4", "temperature":0.0 }', '{ "model" : "gpt-5", "temperature":0.0 }'),
+        ('{"input":[1,2],"m\\u006fdel":"gpt-4"}', '{"input":[1,2],"m\\u006fdel":"gpt-5"}'),
+        ('{"model":"gpt\\u002d5"}', '{"model":"gpt\\u002d5"}'),
+        ('{"model":"o\\u0033"}', '{"model":"o\\u0033"}'),
+        ('{"model_name":"gpt-4","image":1}', '{"model_name":"gpt-4","image":1}'),
+        ('{"metadata":{"model":"gpt-4"}, "n":1e400}', '{"metadata":{"model":"gpt-4"}, "n":1e400}'),
+    ],
+)
+def test_only_the_model_of_a_body_changes(body: str, sent: str) -> None:
+    provider = _openai(model_mapping=MAPPING)
+    exchange = _route(provider, "POST /v1/chat/completions")
+
+    assert provider.rewrite_request(exchange, body.encode()).decode() == sent
+    assert exchange.path == "/v1/chat/completions"
+
+
+def test_a_mapped_model_is_noted_with_its_pattern() -> None:
+    provider = _openai(model_mapping=MAPPING)
+    exchange = _route(provider, "POST /v1/responses")
+    provider.rewrite_request(exchange, b'{"model":"gpt-4"}')
+
+    assert exchange.notes[1:] == ['model gpt-4 mapped to gpt-5 by modelMapping "gpt-*"']
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"model":1}', b'{"model":"a","model":"b"}'])
+def test_a_body_whose_model_cannot_be_told_is_refused(body: bytes) -> None:
+    provider = _openai(model_mapping=MAPPING)
+    exchange = _route(provider, "POST /v1/chat/completions")
+    with pytest.raises(Refusal) as caught:
+        provider.rewrite_request(exchange, body)
+
+    assert (caught.value.status, caught.value.code) == (400, "invalid_body")
+
+
+def test_an_answer_is_not_changed() -> None:
+    provider = _openai()
+
+    answer = Answer(200, b'{"task_id":"1"}')
+    assert provider.rewrite_answer(_route(provider, "POST /v1/videos"), answer) is answer
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"authorization": "Bearer a"}, "Bearer a"),
+        ({"authorization": "a"}, "Bearer a"),
+        ({"x-api-key": "a"}, "Bearer a"),
+        ({"x-authorization": "Bearer a"}, "Bearer a"),
+        ({"authorization": "Bearer c", "x-authorization": "b", "x-api-key": "a"}, "Bearer a"),
+        ({"authorization": "Bearer c", "x-authorization": "b"}, "Bearer b"),
+        ({"api-key": "a"}, None),
+        ({}, None),
+    ],
+)
+def test_without_a_token_openai_sends_the_clients_own_key(headers: dict[str, str], expected: str | None) -> None:
+    assert not _openai().has_credential
+    assert _openai().authorization(headers) == expected
+
+
+@pytest.mark.parametrize("provider", [_openai(api_tokens=TOKEN), _generic(api_tokens=TOKEN)], ids=["openai", "generic"])
+def test_with_a_token_no_key_of_the_client_travels_on(provider: Provider) -> None:
+    assert provider.has_credential
+    assert provider.authorization({"x-api-key": "client", **CLIENTS_KEY}) == "Bearer token"
+
+
+def test_without_a_token_generic_leaves_the_clients_headers_as_they_are() -> None:
+    assert not _generic().has_credential
+    assert _generic().authorization({"x-api-key": "client", **CLIENTS_KEY}) is None
+
+
+@pytest.mark.parametrize("target", ["/v1/chat/completions?x=1&x=1", "/v1/videos/", "/v1/messages", "/"])
+@pytest.mark.parametrize("protocol", ["openai", "original"])
+def test_generic_passes_every_path_and_body(target: str, protocol: str) -> None:
+    provider = _generic(protocol=protocol, provider_base_path="/v9", base_path="/proxy", model_mapping=MAPPING)
+    exchange = _route(provider, f"POST /proxy{target}")
+
+    assert (exchange.path, exchange.api, exchange.origin) == (f"/v9{target}", None, HOST)
+    assert exchange.request_body is not Body.READ
+
+
+def test_generic_refuses_a_path_that_could_leave_the_base_path() -> None:
+    with pytest.raises(Refusal):
+        _route(_generic(provider_base_path="/v9"), "GET /a/../../b")
+
+
+@pytest.mark.parametrize(
+    ("block", "kind", "origin"),
+    [
+        ("type: kling, apiTokens: t", Kling, "https://api-singapore.klingai.com"),
+        ("type: openai", OpenAI, "https://api.openai.com"),
+        ("type: openai, providerDomain: 'https://[::1]:8443'", OpenAI, "https://[::1]:8443"),
+        ("type: generic, genericHost: a.test", Generic, "https://a.test"),
+        ("type: generic, providerDomain: 'http://b.test:80'", Generic, "http://b.test"),
+        ("type: generic, genericHost: a.test, providerDomain: b.test", Generic, "https://b.test"),
+    ],
+)
+def test_a_type_becomes_a_provider_at_its_host_or_the_one_it_is_given(
+    block: str, kind: type[Provider], origin: str
+) -> None:
+    provider = _use(f"provider: {{{block}}}").provider
+
+    assert type(provider) is kind
+    assert str(provider.origin) == origin
+
+
+@pytest.mark.parametrize(
+    ("domain", "hosts", "taken", "left"),
+    [
+        (
+            "p.test",
+            "",
+            [("api.openai.com", 80), ("API.openai.com", 1), ("p.test", 443), ("P.test", 8443)],
+            [("x.p.test", 443)],
+        ),
+        ("https://p.test:8443", "", [("p.test", 8443), ("api.openai.com", 443)], [("p.test", 443)]),
+        ("http://p.test", "", [("p.test", 80), ("p.test", 443)], [("other.test", 80)]),
+        ("p.test", "hosts: ['a.test:81', b.test]", [("a.test", 81), ("b.test", 1)], [("a.test", 80), ("p.test", 443)]),
+        ("p.test", "hosts: []", [], [("api.openai.com", 443), ("p.test", 443)]),
+    ],
+)
+def test_the_hosts_that_are_taken_are_the_listed_ones_or_openais_and_the_providers(
+    domain: str, hosts: str, taken: list[tuple[str, int]], left: list[tuple[str, int]]
+) -> None:
+    settings = _use(f"provider: {{type: openai, providerDomain: '{domain}'}}\n{hosts}")
+
+    assert [address for address in taken + left if settings.takes(*address)] == taken
+
+
+def test_a_file_is_loaded_with_an_environment_and_a_clock(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("provider: {type: kling, apiTokens: ['${TOKEN}']}")
+    provider = registry.load(path, {"TOKEN": "token"}, lambda: 7.0).provider
+
+    assert (provider.authorization({}), provider.clock()) == ("Bearer token", 7.0)
+
+
+def test_a_file_that_is_wrong_is_not_used(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        registry.load(tmp_path / "absent.yaml", {})

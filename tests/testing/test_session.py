@@ -1,0 +1,216 @@
+"""What the plugin does without a proxy: names of cassettes, plans, requests to look into, and the report on a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mitm_ai_proxy.cassette.cassette import Mode
+from mitm_ai_proxy.cassette.spending import Spending
+from mitm_ai_proxy.cassette.variations import Variation
+from mitm_ai_proxy.testing.report import report
+from mitm_ai_proxy.testing.session import (
+    LONGEST_NAME,
+    Headers,
+    Result,
+    Unusable,
+    UpstreamRequest,
+    file_name,
+    path_of,
+    plan,
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["test_clip"], "test_clip"),
+        (["TestShort", "test_clip"], "TestShort.test_clip"),
+        (["TestOuter", "TestInner", "test_clip[a-b]"], "TestOuter.TestInner.test_clip[a-b]"),
+        (["test_clip[a/b\\c:d*e?f\"g'h<i>j|k%l]"], "test_clip[a-b-c-d-e-f-g-h-i-j-k-l]"),
+        (["test_clip[a\nb\0c\x7f]"], "test_clip[a-b-c-]"),
+        (["test_clip[火]"], "test_clip[火]"),
+        (["t" * LONGEST_NAME], "t" * LONGEST_NAME),
+    ],
+)
+def test_a_cassette_has_the_name_of_its_test(words: list[str], name: str) -> None:
+    assert file_name(words) == name
+
+
+@pytest.mark.parametrize("end", ["x", "火"])
+def test_a_long_name_is_shortened_and_stays_one_of_its_own(end: str) -> None:
+    names = [file_name([end * 400, tail]) for tail in ("a", "b")]
+    assert len(set(names)) == 2
+    assert all(LONGEST_NAME - 4 < len(name.encode()) <= LONGEST_NAME for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("clip", "/tests/cassettes/test_x/clip.har"),
+        ("clip.har", "/tests/cassettes/test_x/clip.har"),
+        ("v1.5", "/tests/cassettes/test_x/v1.5.har"),
+        ("long/clip", "/tests/cassettes/test_x/long/clip.har"),
+        ("../shared/clip", "/tests/cassettes/shared/clip.har"),
+        ("/elsewhere/clip", "/elsewhere/clip.har"),
+    ],
+)
+def test_an_explicit_name_is_relative_to_the_folder(name: str, path: str) -> None:
+    assert path_of(Path("/tests/cassettes/test_x"), name) == Path(path)
+
+
+CONFIG: dict[str, Any] = {"provider": {"type": "kling"}, "cassette": {"ignore": "size"}, "simulator": {"units": 5}}
+
+
+def test_marks_are_merged_into_the_configuration() -> None:
+    made = plan(CONFIG, Path("x.har"), "once", {"pace": "real", "failed": "too dark"}, {"units": 3, "fault": "1303"})
+
+    assert made.config == {
+        "provider": {"type": "kling"},
+        "cassette": {"ignore": "size", "pace": "real"},
+        "simulator": {"speed": "instant", "units": 3, "fault": "1303"},
+    }
+    assert (made.path, made.mode, made.variation, made.simulates) == (
+        Path("x.har"), Mode.ONCE, Variation(failed="too dark"), True,
+    )  # fmt: skip
+    assert CONFIG["simulator"] == {"units": 5}
+
+
+@pytest.mark.parametrize(
+    ("marked", "variation"),
+    [
+        ({}, None),
+        ({"name": "clip", "allow_unused": True}, None),
+        ({"content_gone": False}, None),
+        ({"content_gone": True}, Variation(content_gone=True)),
+        ({"failed": ""}, Variation(failed="")),
+        ({"slow": 4}, Variation(slow=4)),
+        ({"error": 1303}, Variation(error=1303)),
+    ],
+)
+def test_a_plan_has_the_variation_of_its_mark(marked: dict[str, Any], variation: Variation | None) -> None:
+    assert plan(CONFIG, Path("x.har"), "none", marked, None).variation == variation
+
+
+def test_without_a_cassette_all_goes_out_and_nothing_is_written() -> None:
+    made = plan(CONFIG, None, "none", {}, {})
+    assert (made.path, made.mode, made.simulates) == (None, Mode.APPEND, True)
+
+
+@pytest.mark.parametrize(
+    ("config", "marked", "complaint"),
+    [
+        ("provider: kling", {}, "ai_proxy_config: expected a dict"),
+        (CONFIG, {"error": 17}, "ai_cassette: Kling has no error code 17"),
+        (CONFIG, {"slow": 0}, "ai_cassette: .* 1 to 10000 polls"),
+    ],
+)
+def test_a_plan_that_cannot_be_made_is_refused(config: Any, marked: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(Unusable, match=complaint):
+        plan(config, None, "none", marked, None)
+
+
+def test_a_request_can_be_looked_into() -> None:
+    fields = (("Content-Type", "application/json"), ("X-Tag", "a"), ("x-tag", "b"))
+    request = UpstreamRequest("POST", "https://h.test/v1/a%20b?x=1&x=2&y=", Headers(fields), b'{"a": 1}')
+
+    assert request.path == "/v1/a%20b"
+    assert request.query == {"x": ["1", "2"], "y": [""]}
+    assert request.json() == {"a": 1}
+    assert request.headers["CONTENT-type"] == "application/json"
+    assert request.headers["x-tag"] == "a, b"
+    assert "X-TAG" in request.headers
+    assert "authorization" not in request.headers
+    assert request.headers.get("Authorization") is None
+    assert list(request.headers) == ["content-type", "x-tag"]
+    with pytest.raises(KeyError):
+        request.headers["host"]
+
+
+@pytest.mark.parametrize(
+    ("url", "body", "shown"),
+    [
+        ("https://h.test/v1/videos", b'{"a": 1}', '<POST https://h.test/v1/videos {"a": 1}>'),
+        ("https://h.test/x.mp4?sign=s-e-c-r-e-t&part=1", b"", "<POST https://h.test/x.mp4?part=1>"),
+        ("https://h.test/", b"x" * 101, f"<POST https://h.test/ {'x' * 100}…>"),
+        ("https://h.test/", b"\xff", "<POST https://h.test/ \ufffd>"),
+    ],
+)
+def test_a_request_is_shown_in_one_line_without_what_signs_its_url(url: str, body: bytes, shown: str) -> None:
+    assert repr(UpstreamRequest("POST", url, Headers(()), body)) == shown
+
+
+FREE = Spending(0, 0, 0, 0, 0, 0, 0)
+
+
+def result(
+    file: str, unused: list[str] | None = None, cost: Spending = FREE, saved: Spending = FREE, **counts: int
+) -> Result:
+    return {
+        "file": file,
+        "recorded": counts.get("recorded", 0),
+        "simulated": counts.get("simulated", 0),
+        "replayed": counts.get("replayed", 0),
+        "missed": counts.get("missed", 0),
+        "refused": counts.get("refused", 0),
+        "unused": unused,
+        "cost": list(cost),
+        "saved": list(saved),
+    }
+
+
+PAID = Spending(3, 0.42, 1, 0, 0, 0, 0)
+OPEN = Spending(3, 0.42, 1, 1, 0, 0, 3)
+UNKNOWN = Spending(0, 0, 2, 0, 2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("results", "line", "files", "is_special"),
+    [
+        ([result("a", [])], "nothing was asked for", [], False),
+        ([result("a", [], saved=PAID, replayed=4)], "4 replayed; replaying saved 3 units, about $0.42", [], False),
+        ([result("a", [], simulated=2)], "2 simulated", [], False),
+        ([result("a", [], recorded=2)], "2 recorded; recording cost nothing", [], True),
+        (
+            [result("a", [], cost=PAID, recorded=2), result("b", [], cost=OPEN, saved=PAID, recorded=1, replayed=1)],
+            "1 replayed, 3 recorded; recording cost 6 units, about $0.84 (3 units of it expected, not charged yet);"
+            " replaying saved 3 units, about $0.42",
+            [],
+            True,
+        ),
+        (
+            [result("a", [], cost=UNKNOWN, recorded=2)],
+            "2 recorded; recording cost nothing, and what is not known of 2 jobs",
+            [],
+            True,
+        ),
+        (
+            [result("b", missed=1), result("a", missed=1), result("b", missed=1)],
+            "3 missed",
+            ["a: 1 missed", "b: 2 missed"],
+            True,
+        ),
+        ([result("a", ["1", "2"], replayed=1)], "1 replayed, 2 unused", ["a: 2 unused"], True),
+        ([result("a", refused=1)], "1 refused", [], True),
+    ],
+)
+def test_the_report_says_what_happened_and_what_it_cost(
+    results: list[Result], line: str, files: list[str], is_special: bool
+) -> None:
+    assert report(results) == (line, files, is_special)
+
+
+@pytest.mark.parametrize(
+    ("left", "files"),
+    [
+        ([["1", "2"], ["2", "3"]], ["a: 1 unused"]),
+        ([["1", "2"], ["3"]], []),
+        ([["1", "2"], []], []),
+        ([["1", "2"], None], ["a: 2 unused"]),
+        ([None, None], []),
+    ],
+)
+def test_a_recording_is_unused_when_no_test_asked_for_it(left: list[list[str] | None], files: list[str]) -> None:
+    assert report([result("a", unused) for unused in left]).files == files

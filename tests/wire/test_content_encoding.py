@@ -1,0 +1,77 @@
+"""Bodies out of their Content-Encoding, and those that are refused. Which bodies are read at all is the gateway's."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pytest
+
+from mitm_ai_proxy.wire import content_encoding
+
+BODY = b'{"model": "kling-v3"}' * 5
+GZIP, DEFLATE = gzip.compress(BODY, mtime=0), zlib.compress(BODY)
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (BODY, ""),
+        (BODY, "identity"),
+        (BODY, " Identity "),
+        (GZIP, "gzip"),
+        (GZIP, " GZip\t"),
+        (GZIP, "x-gzip"),
+        (DEFLATE, "deflate"),
+        (zlib.compress(BODY, level=0), "deflate"),
+    ],
+)
+def test_a_body_comes_out_of_its_encoding(body: bytes, encoding: str) -> None:
+    assert content_encoding.decode(body, encoding, len(BODY)) == BODY
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip", "gzip, identity", "*", "gzip;q=1"])
+def test_an_encoding_that_is_not_known_is_refused_without_a_look_at_the_body(encoding: str) -> None:
+    with pytest.raises(ValueError, match=r"^has a Content-Encoding other than gzip, deflate or none$"):
+        content_encoding.decode(GZIP, encoding, 1000)
+
+
+@pytest.mark.parametrize(("body", "encoding"), [(GZIP, "gzip"), (DEFLATE, "deflate")], ids=["gzip", "deflate"])
+def test_one_byte_more_than_the_limit_is_too_long(body: bytes, encoding: str) -> None:
+    with pytest.raises(ValueError, match=f"^is longer than {len(BODY) - 1} bytes when decoded$"):
+        content_encoding.decode(body, encoding, len(BODY) - 1)
+
+
+def test_a_bomb_is_not_inflated_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_for: list[int] = []
+
+    class Watched:
+        def __init__(self, window_bits: int) -> None:
+            self._decoder = zlib_decoder(window_bits)
+
+        def decompress(self, data: bytes, max_length: int = 0) -> bytes:
+            asked_for.append(max_length)
+            return self._decoder.decompress(data, max_length)
+
+    zlib_decoder = zlib.decompressobj
+    monkeypatch.setattr(zlib, "decompressobj", Watched)
+    with pytest.raises(ValueError, match=r"^is longer than 100 bytes when decoded$"):
+        content_encoding.decode(zlib.compress(bytes(10_000_000)), "deflate", 100)
+    assert asked_for == [101]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(BODY, id="not encoded"),
+        pytest.param(GZIP[:-1], id="cut in the trailer"),
+        pytest.param(GZIP[:20], id="cut in the middle"),
+        pytest.param(GZIP[:-8] + bytes(4) + GZIP[-4:], id="wrong checksum"),
+        pytest.param(GZIP + b"x", id="text behind it"),
+        pytest.param(GZIP + GZIP, id="two members"),
+    ],
+)
+def test_what_is_not_one_whole_encoded_body_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"^is not what its Content-Encoding says \(gzip\)$"):
+        content_encoding.decode(body, "gzip", 1000)

@@ -1,0 +1,43 @@
+"""Header fields looked at and changed: names in any case, values to the byte, order kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from mitm_ai_proxy.wire import header_fields
+
+FIELDS = ((b"Host", b"a"), (b"X-A", b"1"), (b"x-a", b"\xff"), (b"Accept", b"*/*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [(b"host", "a"), (b"x-a", "1, \udcff"), (b"accept", "*/*"), (b"x-b", ""), (b"Host", "")]
+)
+def test_the_value_of_a_name_is_all_its_fields_say(name: bytes, expected: str) -> None:
+    assert header_fields.value(FIELDS, name) == expected
+
+
+def test_names_are_taken_out_in_any_case() -> None:
+    assert header_fields.without(FIELDS, {b"x-a", b"cookie"}) == (FIELDS[0], FIELDS[3])
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, FIELDS),
+        ({b"host": b"b"}, ((b"Host", b"b"), *FIELDS[1:])),
+        ({b"x-a": b"2"}, (FIELDS[0], (b"X-A", b"2"), FIELDS[3])),
+        ({b"x-a": None, b"x-b": None}, (FIELDS[0], FIELDS[3])),
+        ({b"content-type": b"a", b"accept": b"b"}, (*FIELDS[:3], (b"Accept", b"b"), (b"Content-Type", b"a"))),
+        ({b"content-length": b"0"}, FIELDS),
+    ],
+)
+def test_a_changed_field_stands_once_where_it_stood_or_at_the_end(
+    changes: dict[bytes, bytes | None], expected: header_fields.Fields
+) -> None:
+    assert header_fields.changed(FIELDS, changes) == expected
+
+
+def test_a_length_takes_the_place_of_another() -> None:
+    fields = ((b"content-length", b"12"), *FIELDS)
+
+    assert header_fields.changed(fields, {b"content-length": b"7"}) == ((b"content-length", b"7"), *FIELDS)
