@@ -1,97 +1,96 @@
-"""The types of provider, and the way from a configuration to a provider that can be used."""
+"""The one file that names all types of provider and all blocks of config.yaml, and reads a configuration with them."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, TypeAlias
 
-from .auth.secret import Secret
-from .config import file as config
-from .config.file import ConfigurationError, HostPattern, Problem, ProviderConfig
-from .kling.api_versions import V2
+from .cassette.settings import CassetteSettings
+from .config import file
+from .config.file import ConfigurationError, ProviderType
+from .config.keys import Problem, declared
+from .config.values import HostPattern
 from .kling.provider import Kling
-from .providers.base import Clock, Provider
+from .providers import higress_keys
+from .providers.base import Account, Clock, CommonKeys, Provider
 from .providers.rows import Generic, OpenAI
+from .simulator.settings import SimulatorSettings
 from .wire.targets import DEFAULT_PORTS
 
+Configuration: TypeAlias = file.Configuration[CommonKeys]
+"""A configuration whose provider is of one of TYPES, with the blocks of BLOCKS."""
+
 TYPES: Final[Mapping[str, type[Provider]]] = {provider.type: provider for provider in (Kling, OpenAI, Generic)}
+BLOCKS: Final[Mapping[str, type[Any]]] = {"simulator": SimulatorSettings, "cassette": CassetteSettings}
 
 DEFAULT_HOSTS: Final = (HostPattern("api.openai.com"),)
 """Hosts that are rewritten in regular mode besides the provider's own, where `hosts` is not set."""
 
-
-class Simulated(Protocol):
-    """A simulator: the credentials that it takes, and its speed."""
-
-    @property
-    def access_key(self) -> str:
-        """The access key of the pair."""
-
-    @property
-    def secret_key(self) -> Secret:
-        """Its secret."""
-
-    @property
-    def api_key(self) -> Secret:
-        """The single key."""
-
-    @property
-    def speed(self) -> float:
-        """How much faster than the real provider it is."""
+# What the plugin's users may have in a block of any type.
+_KNOWN_KEYS: Final = higress_keys.ALL | {
+    name for provider in TYPES.values() for name, key in declared(provider.Keys).items() if not key.is_extension
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """A configuration in use: the active provider, and the hosts whose requests it takes in regular mode."""
-
-    provider: Provider
-    hosts: tuple[HostPattern, ...]
-    scrub: tuple[str, ...] = ()
-    """What is left out of cassettes beside what always is."""
-
-    def takes(self, host: str, port: int) -> bool:
-        """Whether a request to this host and port is the provider's when clients choose their hosts."""
-        return any(pattern.matches(host, port) for pattern in self.hosts)
+def _declaration(provider: type[Provider]) -> ProviderType[CommonKeys]:
+    own = declared(provider.Keys).keys()
+    not_implemented = provider.not_implemented - own
+    return ProviderType(provider.Keys, _KNOWN_KEYS - own - not_implemented, not_implemented, provider.problems)
 
 
-def load(
-    path: Path,
+_DECLARATIONS: Final = {name: _declaration(provider) for name, provider in TYPES.items()}
+
+
+def read(
+    source: Path | str | Mapping[Any, Any],
     environment: Mapping[str, str] = os.environ,
-    clock: Clock = time.time,
-    simulated: Simulated | None = None,
+    *,
+    name: str = "",
     offline: bool = False,
-) -> Settings:
-    """Read a configuration file. Raises config.ConfigurationError.
+    simulated: bool = False,
+) -> Configuration:
+    """The configuration in a file (a Path), in a text of YAML, or in a document that is parsed already.
 
-    `offline`: nothing is going to be sent, and a credential may be missing. With `simulated`, that holds too, and its
-    credentials stand in for those of the file, or for none.
+    `offline`: nothing will be sent, so that a credential may be missing, and a `${NAME}` in one may be unset.
+    `simulated`: the same, but a `${NAME}` has to be set. `name` is the source that complaints name, in the place of
+    the path. Raises ConfigurationError with all that is wrong.
     """
-    # Where videos are replayed, nobody has set the variables of a key.
-    optional = config.CREDENTIALS if offline else frozenset[str]()
-    read = config.read(path, environment, TYPES, offline=offline or simulated is not None, optional=optional)
-    if simulated:
-        if read.provider.type != Kling.type:
-            raise ConfigurationError(str(path), [Problem("ai_simulate", f"only {Kling.type} can be simulated")])
-        read = replace(read, provider=_with_credential(read.provider, simulated))
-    return use(read, clock)
+    return file.read(
+        source,
+        environment,
+        _DECLARATIONS,
+        BLOCKS,
+        name=name,
+        offline=offline or simulated,
+        unset_secrets=offline,
+    )
 
 
-def _with_credential(provider: ProviderConfig, simulated: Simulated) -> ProviderConfig:
-    nobody = replace(provider, kling_access_key="", kling_secret_key=Secret(""), api_tokens=(), speed=simulated.speed)
-    if provider.kling_api == V2 or (provider.api_tokens and not provider.kling_access_key):
-        return replace(nobody, api_tokens=(simulated.api_key,))
-    return replace(nobody, kling_access_key=simulated.access_key, kling_secret_key=simulated.secret_key)
+def provider(configuration: Configuration, clock: Clock = time.time, *, simulated: bool = False) -> Provider:
+    """The provider of a configuration; `simulated`: with the simulator's account in the place of its own credentials.
+
+    `clock` gives Unix time in seconds. Raises ConfigurationError for a type that cannot be simulated.
+    """
+    keys = configuration.provider
+    kind = TYPES[keys.type]
+    if not simulated:
+        return kind(keys, clock)
+    if not kind.can_be_simulated:
+        able = " and ".join(sorted(name for name, other in TYPES.items() if other.can_be_simulated))
+        raise ConfigurationError(configuration.source, [Problem("ai_simulate", f"only {able} can be simulated")])
+    settings = configuration.block(SimulatorSettings)
+    account = Account(settings.access_key, settings.secret_key, settings.api_key, settings.speed)
+    return kind.simulated(keys, clock, account)
 
 
-def use(configuration: config.Config, clock: Clock = time.time) -> Settings:
-    """Put a checked configuration to use."""
-    provider = TYPES[configuration.provider.type](configuration.provider, clock)
+def hosts(configuration: Configuration, provider: Provider) -> tuple[HostPattern, ...]:
+    """The hosts whose requests a provider takes where clients choose their hosts."""
+    if configuration.hosts is not None:
+        return configuration.hosts
     origin = provider.origin
     # A port that is not the scheme's own may have neighbours on the same host that are somebody else's.
     own = HostPattern(origin.host, None if origin.port == DEFAULT_PORTS[origin.scheme] else origin.port)
-    hosts = configuration.hosts if configuration.hosts is not None else (*DEFAULT_HOSTS, own)
-    return Settings(provider, hosts, configuration.scrub)
+    return (*DEFAULT_HOSTS, own)

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from mitm_ai_proxy import registry
 from mitm_ai_proxy.cassette import har
 from mitm_ai_proxy.cassette.cassette import Mode, Opening
 from mitm_ai_proxy.cassette.entry import Entry, Headers, Request, Response
@@ -32,23 +33,22 @@ TASK: Final = "831234567890123456"
 CREATE: Final = b'{"model":"kling-v3","prompt":"a cat"}'
 JSON: Final[Headers] = (("Content-Type", "application/json"),)
 CLIENT: Final = {"Content-Type": "application/json", "User-Agent": "OpenAI/Python 2.0"}
-CONFIG: Final = "provider: {type: kling}\n"
+CONFIG: Final = {"provider": {"type": "kling"}}
 
 
 def replay() -> list[float]:
     """A create, 40 polls and a download, by a client that keeps its connection."""
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         folder = Path(temporary)
-        cassette, config = folder / "job.har", folder / "config.yaml"
+        cassette, configuration = folder / "job.har", registry.read(CONFIG, offline=True)
         har.write(cassette, [*_job(TASK), Entry(300, 500, Request("GET", LINK), _file())])
-        config.write_text(CONFIG)
         gateway = Gateway()
-        embedded = Embedded(gateway, config, folder=folder, **{REPLAY: str(cassette)})
+        embedded = Embedded(gateway, configuration, folder=folder, **{REPLAY: str(cassette)})
         embedded.start()
         try:
             results = []
             for _ in range(1 + RUNS):
-                embedded.call(lambda: gateway.use(config, Opening(cassette, Mode.NONE)))
+                embedded.call(lambda: gateway.use(configuration, Opening(cassette, Mode.NONE)))
                 results.append(_play(embedded.port))
             return results[1:]
         finally:

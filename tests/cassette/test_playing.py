@@ -19,7 +19,7 @@ from mitm_ai_proxy.cassette.matching import MatchOptions
 from mitm_ai_proxy.cassette.playing import Miss, Player
 from mitm_ai_proxy.cassette.scrubbing import Scrubber
 from mitm_ai_proxy.simulator.app import Simulator
-from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Settings
+from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, SimulatorSettings
 
 ORIGIN = "https://api-singapore.klingai.com"
 TEXT = f"{ORIGIN}/v1/videos/text2video"
@@ -427,7 +427,7 @@ class Recorder:
 
     def __init__(self, fault: str = "") -> None:
         self.time = 1_795_212_000.0
-        self._client = Client(Simulator(Settings(speed=1.0, fault=fault), lambda: self.time))
+        self._client = Client(Simulator(SimulatorSettings(speed=1.0, fault=fault), lambda: self.time))
         self.entries: list[Entry] = []
 
     def ask(self, request: Request) -> Response:

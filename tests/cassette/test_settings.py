@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from mitm_ai_proxy import registry
-from mitm_ai_proxy.cassette import settings
-from mitm_ai_proxy.cassette.settings import Settings
+from mitm_ai_proxy.cassette.settings import CassetteSettings
 from mitm_ai_proxy.config.file import ConfigurationError
 from mitm_ai_proxy.wire.targets import Origin
 
@@ -49,27 +48,28 @@ def path(tmp_path: Path) -> Path:
 def test_a_setting_is_taken(text: str, path: Path) -> None:
     path.write_text(PROVIDER + text)
 
-    assert settings.load(path, {}) == Settings(**TAKEN[text])
-    assert registry.load(path, {}).scrub == ()
+    configuration = registry.read(path, {})
+    assert configuration.block(CassetteSettings) == CassetteSettings(**TAKEN[text])
+    assert configuration.scrub == ()
 
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_a_wrong_setting_is_named(text: str, path: Path) -> None:
     path.write_text(PROVIDER + text)
     with pytest.raises(ConfigurationError) as refused:
-        settings.load(path, {})
+        registry.read(path, {})
 
     assert REFUSED[text] in str(refused.value)
 
 
 def test_what_is_scrubbed_is_a_list_or_one(path: Path) -> None:
     path.write_text(PROVIDER + "scrub: [prompts, X-Team]")
-    assert registry.load(path, {}).scrub == ("prompts", "X-Team")
+    assert registry.read(path, {}).scrub == ("prompts", "X-Team")
     path.write_text(PROVIDER + "scrub: prompts")
-    assert registry.load(path, {}).scrub == ("prompts",)
+    assert registry.read(path, {}).scrub == ("prompts",)
     path.write_text(PROVIDER + "scrub: {a: b}")
     with pytest.raises(ConfigurationError, match=r"scrub\[0\]: expected text"):
-        registry.load(path, {})
+        registry.read(path, {})
 
 
 PAIR = "provider: {type: kling, klingAccessKey: '${A}', klingSecretKey: '${S}', apiTokens: ['${T}']}"
@@ -78,8 +78,8 @@ PAIR = "provider: {type: kling, klingAccessKey: '${A}', klingSecretKey: '${S}', 
 def test_where_nothing_is_sent_nobody_needs_a_credential(path: Path) -> None:
     path.write_text(PAIR)
     with pytest.raises(ConfigurationError, match="A is not set"):
-        registry.load(path, {})
-    provider = registry.load(path, {}, offline=True).provider
+        registry.read(path, {})
+    provider = registry.provider(registry.read(path, {}, offline=True))
 
     assert provider.secrets() == ()
     assert provider.authorization({}) is None
@@ -89,10 +89,10 @@ def test_where_nothing_is_sent_nobody_needs_a_credential(path: Path) -> None:
 def test_what_is_no_credential_has_to_be_there(offline: bool, path: Path) -> None:
     path.write_text("provider: {type: kling, apiTokens: [t], providerDomain: '${HOST}'}")
     with pytest.raises(ConfigurationError, match=r"provider\.providerDomain: the environment variable HOST is not set"):
-        registry.load(path, {}, offline=offline)
+        registry.read(path, {}, offline=offline)
 
 
 def test_a_provider_tells_its_secrets(path: Path) -> None:
     path.write_text("provider: {type: kling, klingAccessKey: acc, klingSecretKey: sec, apiTokens: [t1, t2]}")
 
-    assert sorted(registry.load(path, {}).provider.secrets()) == ["acc", "sec", "t1", "t2"]
+    assert sorted(registry.provider(registry.read(path, {})).secrets()) == ["acc", "sec", "t1", "t2"]

@@ -24,7 +24,7 @@ from mitm_ai_proxy.cassette.scrubbing import Scrubber
 from mitm_ai_proxy.cassette.spending import Budget, Spending
 from mitm_ai_proxy.simulator.app import Simulator
 from mitm_ai_proxy.simulator.endpoints import ENDPOINTS
-from mitm_ai_proxy.simulator.settings import API_KEY, Settings
+from mitm_ai_proxy.simulator.settings import API_KEY, SimulatorSettings
 
 ORIGIN = "https://api-singapore.klingai.com"
 TEXT = "/v1/videos/text2video"
@@ -511,7 +511,7 @@ def test_money_that_was_charged_instead_of_units_is_summed() -> None:
 @pytest.mark.parametrize("design", ["legacy", "new"])
 def test_a_simulated_recording_costs_what_the_simulator_took(design: str) -> None:
     time = 1_795_212_000.0
-    simulator = Simulator(Settings(speed=1.0), lambda: time)
+    simulator = Simulator(SimulatorSettings(speed=1.0), lambda: time)
     client, scrubber = Client(simulator), Scrubber((), (API_KEY,))
     entries: list[Entry] = []
 
@@ -536,7 +536,7 @@ def test_a_simulated_recording_costs_what_the_simulator_took(design: str) -> Non
         for task in filter(None, made):
             ask(f"/tasks?task_ids={task['id']}" if design == "new" else f"{TEXT}/{task['task_id']}")
 
-    taken = Settings().units - simulator.store.remaining("video")
+    taken = SimulatorSettings().units - simulator.store.remaining("video")
     assert expectation == Spending(10, 1.4, 3, 3, 0, 0, 10)
     assert spending.spent(entries) == Spending(taken, 0.98, 3, 0, 0, 0, 0)
     assert taken == 7

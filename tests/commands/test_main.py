@@ -170,7 +170,9 @@ def test_a_configuration_that_is_wrong_besides_is_not_simulated(
 
 
 def test_a_wrong_setting_of_the_simulator_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / HERE).write_text("provider: {type: kling}\nsimulator: {speed: quick, fault: odd, concurency: 3}")
+    (folder / HERE).write_text(
+        "provider: {type: kling, apiTokens: [t]}\nsimulator: {speed: quick, fault: odd, concurency: 3}"
+    )
 
     for command in ("check", "start", "simulate"):
         assert main.main([command]) == 1

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from mitm_ai_proxy import registry
 from mitm_ai_proxy.cassette import har, listing, rerecord_plan, scrubbing
 from mitm_ai_proxy.cassette.entry import Entry, Request
 from mitm_ai_proxy.commands import rerecording
@@ -27,7 +28,7 @@ from mitm_ai_proxy.gateway.addon import Gateway
 from mitm_ai_proxy.gateway.embedded import Embedded
 from mitm_ai_proxy.simulator.app import Simulator
 from mitm_ai_proxy.simulator.server import make
-from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Settings
+from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, SimulatorSettings
 from tests.e2e.upstream import Answer, Upstream
 
 INTERVAL = 0.01
@@ -43,7 +44,7 @@ class Provider(Simulator):
     """A simulated Kling as a server that keeps what it was asked; `before` is called with each create."""
 
     def __init__(self) -> None:
-        super().__init__(Settings(speed=float("inf")))
+        super().__init__(SimulatorSettings(speed=float("inf")))
         self.asked: list[tuple[str, str, bytes]] = []
         self.before: Callable[[], object] = lambda: None
         self.cuts = 0
@@ -157,7 +158,7 @@ class Client:
 
 def _run(config: Path, use: Callable[[Client], object], **options: Any) -> None:
     gateway = Gateway()
-    proxy = Embedded(gateway, config, **options)
+    proxy = Embedded(gateway, registry.read(config, offline="ai_replay" in options), **options)
     proxy.start()
     try:
         use(Client(proxy))
@@ -507,7 +508,7 @@ def test_what_follows_from_a_job_follows_from_the_new_one(provider: Provider, co
         made = client.read(f"/v1/videos/image2video/{video}")["data"]["task_result"]["videos"][0]
         client.create("/v1/videos/video-extend", {"video_id": made["id"]})
 
-    provider.use(Settings(speed=float("inf"), serve_retired=True))
+    provider.use(SimulatorSettings(speed=float("inf"), serve_retired=True))
     _record(config, cassette, chain)
     before = list(provider.asked)
     provider.asked.clear()
@@ -645,7 +646,7 @@ def test_a_task_that_fails_this_time_leaves_the_old_recording_and_the_new_one(
 ) -> None:
     _record(config, cassette, lambda client: [client.make(), client.make(body={**VIDEO, "prompt": "a dog"})])
     written, creates = _written(cassette), provider.creates
-    provider.use(Settings(speed=float("inf"), fault="failed=No cats"))
+    provider.use(SimulatorSettings(speed=float("inf"), fault="failed=No cats"))
 
     assert _refresh(cassette, config) == 1
     told = _told(capsys)
@@ -680,7 +681,7 @@ def test_a_refused_create_was_not_paid_and_leaves_nothing(
 ) -> None:
     _record(config, cassette, lambda client: client.make())
     written = _written(cassette)
-    provider.use(Settings(speed=float("inf"), fault="1102"))
+    provider.use(SimulatorSettings(speed=float("inf"), fault="1102"))
 
     assert _refresh(cassette, config) == 1
     assert "answered with 429, in the recording with 200: Account balance not enough" in _told(capsys)
@@ -692,7 +693,7 @@ def test_a_create_without_answer_is_kept_for_it_may_have_been_paid(
     provider: Provider, config: Path, cassette: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _record(config, cassette, lambda client: client.make(body={**VIDEO, "external_task_id": "mine"}))
-    provider.use(Settings(speed=float("inf"), fault="lost"))
+    provider.use(SimulatorSettings(speed=float("inf"), fault="lost"))
 
     assert _refresh(cassette, config) == 1
     assert "had no answer; it cannot be known whether it was paid" in _told(capsys)

@@ -12,11 +12,10 @@ import jwt
 import pytest
 
 from mitm_ai_proxy.auth.secret import Secret
-from mitm_ai_proxy.config.file import ProviderConfig
 from mitm_ai_proxy.config.model_mapping import ModelMapping
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Answer, Body, Exchange
-from mitm_ai_proxy.kling.provider import Kling
+from mitm_ai_proxy.kling.provider import Kling, KlingKeys
 from mitm_ai_proxy.providers.base import Clock
 from mitm_ai_proxy.wire.json_edit import JSONError
 from mitm_ai_proxy.wire.targets import Origin
@@ -33,7 +32,7 @@ GATEWAY = {
 
 
 def _kling(clock: Clock = lambda: NOW, **keys: Any) -> Kling:
-    return Kling(ProviderConfig("kling", **{"api_tokens": TOKEN, **keys}), clock)
+    return Kling(KlingKeys("kling", **{"api_tokens": TOKEN, **keys}), clock)
 
 
 def _route(provider: Kling, request: str) -> Exchange:

@@ -13,12 +13,11 @@ import pytest
 
 from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.clients import Client
-from mitm_ai_proxy.config.file import ProviderConfig
 from mitm_ai_proxy.config.model_mapping import ModelMapping
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Answer, Body, Exchange
 from mitm_ai_proxy.kling.ids import Memo, with_memo
-from mitm_ai_proxy.kling.provider import Kling
+from mitm_ai_proxy.kling.provider import Kling, KlingKeys
 from mitm_ai_proxy.wire.json_edit import JSONError
 
 NOW = 1795212100
@@ -38,10 +37,10 @@ def _any(*values: Any) -> tuple[Any, ...]:
 
 
 def _kling(api: str = "legacy", response: str = "auto", **keys: Any) -> Kling:
-    config = ProviderConfig(
+    made = KlingKeys(
         "kling", **{"api_tokens": (Secret("token"),), "kling_api": api, "video_response": response, **keys}
     )
-    return Kling(config, lambda: NOW)
+    return Kling(made, lambda: NOW)
 
 
 def _sdk(retries: int = 0, content_type: str = JSON, key: str = "") -> Client:

@@ -13,7 +13,7 @@ import pytest
 
 from mitm_ai_proxy.simulator.app import Simulator
 from mitm_ai_proxy.simulator.server import make
-from mitm_ai_proxy.simulator.settings import ACCESS_KEY, SECRET_KEY, Settings
+from mitm_ai_proxy.simulator.settings import ACCESS_KEY, SECRET_KEY, SimulatorSettings
 from mitm_ai_proxy.simulator.tasks import Store
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Provider(Simulator):
     """A Kling that notes what it is asked for, and asks for no time."""
 
     def __init__(self) -> None:
-        super().__init__(Settings(speed=math.inf))
+        super().__init__(SimulatorSettings(speed=math.inf))
         self.asked: list[str] = []
         self._server = make(self, "127.0.0.1", 0)
         self.origin = f"http://127.0.0.1:{self._server.port}"

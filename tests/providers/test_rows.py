@@ -12,15 +12,13 @@ import pytest
 
 from mitm_ai_proxy import registry
 from mitm_ai_proxy.auth.secret import Secret
-from mitm_ai_proxy.config import file as config
-from mitm_ai_proxy.config.file import ConfigurationError, ProviderConfig
+from mitm_ai_proxy.config.file import ConfigurationError
 from mitm_ai_proxy.config.model_mapping import ModelMapping
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Answer, Body, Exchange
 from mitm_ai_proxy.kling.provider import Kling
-from mitm_ai_proxy.providers.base import Provider
-from mitm_ai_proxy.providers.rows import Generic, OpenAI
-from mitm_ai_proxy.registry import Settings
+from mitm_ai_proxy.providers.base import CommonKeys, Provider
+from mitm_ai_proxy.providers.rows import Generic, GenericKeys, OpenAI
 from mitm_ai_proxy.wire.targets import Origin
 
 TOKEN = (Secret("token"),)
@@ -30,11 +28,11 @@ CLIENTS_KEY = {"authorization": "Bearer client"}
 
 
 def _openai(**keys: Any) -> OpenAI:
-    return OpenAI(ProviderConfig("openai", **keys), lambda: 0.0)
+    return OpenAI(CommonKeys("openai", **keys), lambda: 0.0)
 
 
 def _generic(**keys: Any) -> Generic:
-    return Generic(ProviderConfig("generic", **{"generic_host": HOST, **keys}), lambda: 0.0)
+    return Generic(GenericKeys("generic", **{"generic_host": HOST, **keys}), lambda: 0.0)
 
 
 def _route(provider: Provider, request: str, content_type: str = "application/json") -> Exchange:
@@ -45,8 +43,8 @@ def _route(provider: Provider, request: str, content_type: str = "application/js
     return exchange
 
 
-def _use(text: str) -> Settings:
-    return registry.use(config.parse(text, {}, registry.TYPES), lambda: 0.0)
+def _use(text: str) -> Provider:
+    return registry.provider(registry.read(text, {}), lambda: 0.0)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +250,7 @@ def test_generic_refuses_a_path_that_could_leave_the_base_path() -> None:
 def test_a_type_becomes_a_provider_at_its_host_or_the_one_it_is_given(
     block: str, kind: type[Provider], origin: str
 ) -> None:
-    provider = _use(f"provider: {{{block}}}").provider
+    provider = _use(f"provider: {{{block}}}")
 
     assert type(provider) is kind
     assert str(provider.origin) == origin
@@ -276,19 +274,20 @@ def test_a_type_becomes_a_provider_at_its_host_or_the_one_it_is_given(
 def test_the_hosts_that_are_taken_are_the_listed_ones_or_openais_and_the_providers(
     domain: str, hosts: str, taken: list[tuple[str, int]], left: list[tuple[str, int]]
 ) -> None:
-    settings = _use(f"provider: {{type: openai, providerDomain: '{domain}'}}\n{hosts}")
+    configuration = registry.read(f"provider: {{type: openai, providerDomain: '{domain}'}}\n{hosts}", {})
+    patterns = registry.hosts(configuration, registry.provider(configuration))
 
-    assert [address for address in taken + left if settings.takes(*address)] == taken
+    assert [address for address in taken + left if any(one.matches(*address) for one in patterns)] == taken
 
 
 def test_a_file_is_loaded_with_an_environment_and_a_clock(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("provider: {type: kling, apiTokens: ['${TOKEN}']}")
-    provider = registry.load(path, {"TOKEN": "token"}, lambda: 7.0).provider
+    provider = registry.provider(registry.read(path, {"TOKEN": "token"}), lambda: 7.0)
 
     assert (provider.authorization({}), provider.clock()) == ("Bearer token", 7.0)
 
 
 def test_a_file_that_is_wrong_is_not_used(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        registry.load(tmp_path / "absent.yaml", {})
+        registry.read(tmp_path / "absent.yaml", {})

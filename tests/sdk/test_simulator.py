@@ -13,7 +13,7 @@ import pytest
 
 from mitm_ai_proxy.simulator.app import Simulator
 from mitm_ai_proxy.simulator.server import make
-from mitm_ai_proxy.simulator.settings import ACCESS_KEY, SECRET_KEY, Settings
+from mitm_ai_proxy.simulator.settings import ACCESS_KEY, SECRET_KEY, SimulatorSettings
 from tests.e2e.conftest import Proxies
 from tests.sdk import openai_video
 from tests.sdk.conftest import MakePicture, sdks_of
@@ -34,7 +34,7 @@ class Simulated:
 
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
-    simulator = Simulator(Settings(speed=math.inf, concurrency=1000, units=1e6))
+    simulator = Simulator(SimulatorSettings(speed=math.inf, concurrency=1000, units=1e6))
     server = make(simulator, "127.0.0.1", 0)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -15,7 +15,7 @@ from mitm_ai_proxy.simulator.app import CUT, Simulator
 from mitm_ai_proxy.simulator.endpoints import ENDPOINTS
 from mitm_ai_proxy.simulator.kling_error import CODES
 from mitm_ai_proxy.simulator.media import png
-from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Settings
+from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, SimulatorSettings
 from mitm_ai_proxy.wire.targets import Origin
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -35,7 +35,7 @@ class Kling:
 
     def __init__(self, **settings: Any) -> None:
         self.time = 1_795_212_000.0
-        self.simulator = Simulator(Settings(**{"speed": 1.0, **settings}), lambda: self.time)
+        self.simulator = Simulator(SimulatorSettings(**{"speed": 1.0, **settings}), lambda: self.time)
         self._client = Client(self.simulator)
 
     def ask(

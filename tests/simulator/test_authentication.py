@@ -14,11 +14,11 @@ from mitm_ai_proxy.auth.kling_jwt import KlingToken
 from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.simulator import authentication
 from mitm_ai_proxy.simulator.kling_error import KlingError
-from mitm_ai_proxy.simulator.settings import API_KEY, Settings
+from mitm_ai_proxy.simulator.settings import API_KEY, SimulatorSettings
 
 NOW = 1_795_212_000
 SECRET = "s" * 32
-SETTINGS = Settings(access_key="access", secret_key=Secret(SECRET))
+SETTINGS = SimulatorSettings(access_key="access", secret_key=Secret(SECRET))
 GOOD = {"iss": "access", "exp": NOW + 1800, "nbf": NOW - 5}
 
 

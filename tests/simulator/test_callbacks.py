@@ -19,10 +19,10 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from mitm_ai_proxy.auth.secret import Secret
-from mitm_ai_proxy.config.file import HostPattern
+from mitm_ai_proxy.config.values import HostPattern
 from mitm_ai_proxy.simulator import callbacks
 from mitm_ai_proxy.simulator.app import Simulator
-from mitm_ai_proxy.simulator.settings import API_KEY, Settings
+from mitm_ai_proxy.simulator.settings import API_KEY, SimulatorSettings
 from tests.e2e.proxy import DEADLINE
 
 TEXT = "/v1/videos/text2video"
@@ -103,7 +103,7 @@ class Kling:
 
     def __init__(self, **settings: Any) -> None:
         self.time = NOW
-        self._client = Client(Simulator(Settings(**{"speed": 1.0, **settings}), lambda: self.time))
+        self._client = Client(Simulator(SimulatorSettings(**{"speed": 1.0, **settings}), lambda: self.time))
 
     def ask(self, method: str, path: str, body: Any = None) -> TestResponse:
         return self._client.open(path, method=method, json=body, headers={"Authorization": f"Bearer {API_KEY}"})
@@ -200,7 +200,7 @@ def test_each_change_of_status_is_posted_in_order(receiver: Receiver) -> None:
 
 def test_at_a_thousand_times_the_speed_the_last_post_is_the_result(receiver: Receiver) -> None:
     body = {"model_name": "kling-v3", "prompt": "a cat", "callback_url": receiver.url}
-    simulator = Simulator(Settings(speed=1000))
+    simulator = Simulator(SimulatorSettings(speed=1000))
     headers = {"Authorization": f"Bearer {API_KEY}"}
     assert Client(simulator).post(TEXT, json=body, headers=headers).status_code == 200
 

@@ -16,7 +16,7 @@ import pytest
 
 from mitm_ai_proxy.simulator.app import Simulator
 from mitm_ai_proxy.simulator.media import png
-from mitm_ai_proxy.simulator.settings import ACCESS_KEY, SECRET_KEY, Settings
+from mitm_ai_proxy.simulator.settings import ACCESS_KEY, SECRET_KEY, SimulatorSettings
 from tests.e2e.conftest import Proxies
 from tests.e2e.proxy import DEADLINE
 from tests.sdk import cache
@@ -85,7 +85,7 @@ class Kling:
 
     def __init__(self) -> None:
         self.ahead = 0.0
-        self.simulator = Simulator(Settings(speed=1), lambda: time.time() + self.ahead)
+        self.simulator = Simulator(SimulatorSettings(speed=1), lambda: time.time() + self.ahead)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ import pytest
 
 from mitm_ai_proxy.simulator.app import Simulator
 from mitm_ai_proxy.simulator.server import make
-from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, Settings
+from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, SimulatorSettings
 from tests.e2e.proxy import DEADLINE, Reply
 
 ADDON = Path(__file__).parents[2] / "addon"
@@ -105,14 +105,14 @@ def wanted(prompt: str, **more: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Account]:
     """A simulator that is done in an instant, for the tests that only need their own task."""
-    with serving(Simulator(Settings(speed=float("inf"), concurrency=100))) as address:
+    with serving(Simulator(SimulatorSettings(speed=float("inf"), concurrency=100))) as address:
         yield Account(address)
 
 
 @pytest.fixture
 def account() -> Iterator[Account]:
     """One that nobody has used."""
-    with serving(Simulator(Settings(speed=float("inf"), concurrency=100))) as address:
+    with serving(Simulator(SimulatorSettings(speed=float("inf"), concurrency=100))) as address:
         yield Account(address)
 
 
@@ -178,7 +178,7 @@ def test_of_many_at_once_with_one_name_one_is_carried_out(account: Account) -> N
 
 
 def test_a_server_that_is_closed_listens_no_more() -> None:
-    with serving(Simulator(Settings())) as address:
+    with serving(Simulator(SimulatorSettings())) as address:
         host, _, port = address.partition(":")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((host, int(port)), DEADLINE).close()
@@ -300,7 +300,7 @@ def test_a_link_that_was_changed_is_refused(
 
 
 def test_a_link_is_refused_when_it_has_expired() -> None:
-    with serving(Simulator(Settings(speed=float("inf"), link_lifetime=0))) as address:
+    with serving(Simulator(SimulatorSettings(speed=float("inf"), link_lifetime=0))) as address:
         account = Account(address)
         for headers in ({}, {"Range": "bytes=0-3"}):
             reply = account.ask("GET", account.link(), headers=headers)

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mitm_ai_proxy.config.file import ConfigurationError, HostPattern
-from mitm_ai_proxy.simulator import settings
-from mitm_ai_proxy.simulator.settings import CONVERTERS, Settings
+from mitm_ai_proxy.config.file import ConfigurationError, read_block
+from mitm_ai_proxy.config.keys import declared
+from mitm_ai_proxy.config.values import HostPattern
+from mitm_ai_proxy.simulator.settings import SimulatorSettings
 from mitm_ai_proxy.wire.targets import Origin
 
 
-def _load(block: str, folder: Path, **environment: str) -> Settings:
-    path = folder / "config.yaml"
-    path.write_text(f"provider: {{type: kling}}\n{block}")
-    return settings.load(path, environment)
+def _load(block: str, **environment: str) -> SimulatorSettings:
+    return read_block(f"provider: {{type: kling}}\n{block}", environment, "simulator", SimulatorSettings)
 
 
 @pytest.mark.parametrize("block", ["", "simulator:", "simulator: {}", "simulator: {speed: }"])
-def test_without_a_block_everything_has_its_default(block: str, tmp_path: Path) -> None:
-    loaded = _load(block, tmp_path)
+def test_without_a_block_everything_has_its_default(block: str) -> None:
+    loaded = _load(block)
 
     assert (loaded.speed, loaded.concurrency, loaded.max_tasks, loaded.serve_retired) == (20.0, 5, 1000, False)
     assert (loaded.access_key, loaded.link_lifetime) == ("simulated-access-key", 30 * 86400.0)
@@ -56,15 +54,15 @@ def test_without_a_block_everything_has_its_default(block: str, tmp_path: Path) 
         ("publicUrl", "http://a.test:8080", "public_url", Origin("http", "a.test", 8080)),
     ],
 )
-def test_a_key_takes_what_it_is_for(key: str, value: str, field: str, expected: Any, tmp_path: Path) -> None:
-    loaded = _load(f"simulator: {{{key}: {value}}}", tmp_path, A="from-environment")
+def test_a_key_takes_what_it_is_for(key: str, value: str, field: str, expected: Any) -> None:
+    loaded = _load(f"simulator: {{{key}: {value}}}", A="from-environment")
 
     assert getattr(loaded, field) == expected
 
 
 @pytest.mark.parametrize("key", ["secretKey", "apiKey", "webhookSecret"])
-def test_a_secret_is_kept_and_not_shown(key: str, tmp_path: Path) -> None:
-    loaded = _load(f"simulator: {{{key}: whsec_c2VjcmV0}}", tmp_path)
+def test_a_secret_is_kept_and_not_shown(key: str) -> None:
+    loaded = _load(f"simulator: {{{key}: whsec_c2VjcmV0}}")
 
     assert "whsec" not in repr(loaded)
     assert "whsec_c2VjcmV0" in {
@@ -92,9 +90,9 @@ BAD = {
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in BAD.items() for value in values])
-def test_a_wrong_value_is_refused_by_its_key(key: str, value: str, tmp_path: Path) -> None:
+def test_a_wrong_value_is_refused_by_its_key(key: str, value: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        _load(f"simulator: {{{key}: {value}}}", tmp_path)
+        _load(f"simulator: {{{key}: {value}}}")
 
     (problem,) = refused.value.problems
     assert problem.key.partition("[")[0] == f"simulator.{key}"
@@ -102,20 +100,20 @@ def test_a_wrong_value_is_refused_by_its_key(key: str, value: str, tmp_path: Pat
 
 
 def test_every_key_is_tried_with_wrong_values() -> None:
-    assert set(BAD) == set(CONVERTERS)
+    assert set(BAD) == set(declared(SimulatorSettings))
 
 
 @pytest.mark.parametrize("key", ["accessKey", "secretKey", "apiKey"])
-def test_an_empty_credential_is_the_default(key: str, tmp_path: Path) -> None:
-    loaded, default = _load(f"simulator: {{{key}: '${{NOBODY:-}}'}}", tmp_path), Settings()
+def test_an_empty_credential_is_the_default(key: str) -> None:
+    loaded, default = _load(f"simulator: {{{key}: '${{NOBODY:-}}'}}"), SimulatorSettings()
 
     assert loaded.access_key == default.access_key
     assert loaded.secret_key.reveal() == default.secret_key.reveal()
     assert loaded.api_key.reveal() == default.api_key.reveal()
 
 
-def test_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_key_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigurationError, match=r"simulator\.sped: unknown key; did you mean speed\?"):
-        _load("simulator: {sped: 1}", tmp_path)
+        _load("simulator: {sped: 1}")
     with pytest.raises(ConfigurationError, match="simulator: expected a mapping"):
-        _load("simulator: fast", tmp_path)
+        _load("simulator: fast")

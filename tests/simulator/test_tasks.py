@@ -12,7 +12,7 @@ import pytest
 from mitm_ai_proxy.simulator.faults import parse
 from mitm_ai_proxy.simulator.kling_error import KlingError
 from mitm_ai_proxy.simulator.rules import Order
-from mitm_ai_proxy.simulator.settings import Settings
+from mitm_ai_proxy.simulator.settings import SimulatorSettings
 from mitm_ai_proxy.simulator.tasks import Store, Task
 
 FAMILY = "/v1/videos/text2video"
@@ -24,7 +24,7 @@ class Kling:
 
     def __init__(self, **settings: Any) -> None:
         self.time = 1_795_212_000.0
-        self.store = Store(Settings(**{"speed": 1.0, **settings}), lambda: self.time)
+        self.store = Store(SimulatorSettings(**{"speed": 1.0, **settings}), lambda: self.time)
 
     def create(self, order: Order = ORDER, fault: str = "", body: Mapping[str, Any] | None = None) -> Task:
         return self.store.create(FAMILY, order, body or {}, parse(fault) if fault else parse("slow=1"))

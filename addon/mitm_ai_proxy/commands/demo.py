@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import json
 import struct
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 
 from mitmproxy.http import HTTPFlow
 
+from .. import registry
 from ..gateway.addon import SIMULATE, Gateway
 from ..gateway.embedded import HOST, Embedded, NotStarted
 from ..simulator.media import png
@@ -202,15 +202,12 @@ class _Proxy:
 
     def __init__(self, speed: int) -> None:
         self.passages: list[Passage] = []
-        self._folder = tempfile.TemporaryDirectory(prefix="ai-proxy-demo-")
-        folder = Path(self._folder.name)
-        config = folder / "config.yaml"
-        config.write_text(f"provider: {{type: kling}}\nsimulator: {{speed: {speed}}}\n")
+        document = {"provider": {"type": "kling"}, "simulator": {"speed": speed}}
+        configuration = registry.read(document, name="demo", simulated=True)
         recorder = _Recorder()
         behind = _Behind(recorder, self.passages)
-        self._embedded = Embedded(
-            Gateway(), config, before=[recorder], behind=[behind], folder=folder, **{SIMULATE: "true"}
-        )
+        options: dict[str, Any] = {SIMULATE: "true"}
+        self._embedded = Embedded(Gateway(), configuration, before=[recorder], behind=[behind], **options)
         self._recorder = recorder
         self._connection: http.client.HTTPConnection | None = None
 
@@ -223,7 +220,6 @@ class _Proxy:
         try:
             self._embedded.start()
         except NotStarted as error:
-            self._folder.cleanup()
             raise Failure(f"mitmproxy did not start: {error}.") from None
         self._recorder.host = f"{HOST}:{self._embedded.port}"
         self._connection = http.client.HTTPConnection(HOST, self._embedded.port, timeout=_TIMEOUT)
@@ -235,7 +231,6 @@ class _Proxy:
         if self._connection:
             self._connection.close()
         self._embedded.stop()
-        self._folder.cleanup()
 
     def ask(self, method: str, path: str, body: bytes | None = None, head: dict[str, str] | None = None) -> Answer:
         """Send an application's request, with its key. Raises Failure for an answer that is an error."""

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from .. import registry
-from ..cassette import settings as cassette_settings
-from ..config.file import ConfigurationError, nearest
-from ..simulator import settings as simulator_settings
+from ..config import file
+from ..config.file import ConfigurationError
+from ..config.keys import nearest
+from ..providers.base import Provider
+from ..simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, SimulatorSettings
 
 TOOLS: Final = {"start": "mitmdump", "web": "mitmweb", "console": "mitmproxy"}
 COMMANDS: Final = (*TOOLS, "simulate", "demo", "cassette", "check", "script")
@@ -76,16 +78,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command == "simulate":
             return _simulate(parser, path, bool(chosen.config), rest)
         may_simulate = command in TOOLS and _value(rest, SIMULATE) != "false"
-        settings, is_simulated = _settings(path, may_simulate, bool(_value(rest, REPLAY)))
+        provider, is_simulated = _provider(path, may_simulate, bool(_value(rest, REPLAY)))
     except ConfigurationError as error:
         print(f"ai-proxy: {error}", file=sys.stderr)
         return 1
     if command == "check":
-        print(f"{path}: provider {settings.provider.type} at {settings.provider.origin}")
+        print(f"{path}: provider {provider.type} at {provider.origin}")
         return 0
     if is_simulated and _value(rest, SIMULATE) is None:
         rest = ["--set", f"{SIMULATE}=true", *rest]
-    return _start(TOOLS[command], tool_arguments(path, str(settings.provider.origin), rest))
+    return _start(TOOLS[command], tool_arguments(path, str(provider.origin), rest))
 
 
 def script() -> Path:
@@ -115,19 +117,17 @@ def tool_arguments(config: Path, origin: str, rest: Sequence[str]) -> list[str]:
     return [*arguments, *rest]
 
 
-def _settings(path: Path, may_simulate: bool, offline: bool) -> tuple[registry.Settings, bool]:
-    """The configuration, and whether it can be simulated only, for it lacks a credential. Raises ConfigurationError.
+def _provider(path: Path, may_simulate: bool, offline: bool) -> tuple[Provider, bool]:
+    """The provider of a file, and whether it can be simulated only, for lack of a credential.
 
-    `offline`: a cassette answers, and nobody needs a credential.
+    `offline`: a cassette answers, and nobody needs a credential. Raises ConfigurationError.
     """
-    simulator = simulator_settings.load(path)
-    cassette_settings.load(path)
     try:
-        return registry.load(path, offline=offline), False
+        return registry.provider(registry.read(path, offline=offline)), False
     except ConfigurationError:
         if may_simulate:
             with contextlib.suppress(ConfigurationError):
-                return registry.load(path, simulated=simulator), True
+                return registry.provider(registry.read(path, simulated=True), simulated=True), True
         raise
 
 
@@ -137,7 +137,9 @@ def _simulate(parser: argparse.ArgumentParser, path: Path, is_chosen: bool, rest
     own.add_argument("--port", type=int, default=SIMULATOR_PORT, help="0 for any free one (default: %(default)s)")
     own.add_argument("--host", default=LISTEN[0], help="the address to listen on (default: %(default)s)")
     chosen = own.parse_args(rest)
-    settings = simulator_settings.load(path) if is_chosen or path.exists() else simulator_settings.Settings()
+    # What stands in the file besides is not looked at: no provider is needed.
+    source: Path | dict[str, object] = path if is_chosen or path.exists() else {}
+    settings = file.read_block(source, os.environ, "simulator", SimulatorSettings)
     # Flask takes a while to import, which only this command has to wait for.
     from ..simulator.app import Simulator
     from ..simulator.server import make
@@ -151,11 +153,10 @@ def _simulate(parser: argparse.ArgumentParser, path: Path, is_chosen: bool, rest
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print(f"SIMULATED: a Kling at http://{host}:{server.port}, nothing is paid", flush=True)
     # Those that are printed here, and no others, are anybody's.
-    access, secret, key = simulator_settings.ACCESS_KEY, simulator_settings.SECRET_KEY, simulator_settings.API_KEY
-    if (settings.access_key, settings.secret_key.reveal()) == (access, secret):
-        print(f"  KLING_ACCESS_KEY={access} KLING_SECRET_KEY={secret}", flush=True)
-    if settings.api_key.reveal() == key:
-        print(f"  or KLING_API_KEY={key}", flush=True)
+    if (settings.access_key, settings.secret_key.reveal()) == (ACCESS_KEY, SECRET_KEY):
+        print(f"  KLING_ACCESS_KEY={ACCESS_KEY} KLING_SECRET_KEY={SECRET_KEY}", flush=True)
+    if settings.api_key.reveal() == API_KEY:
+        print(f"  or KLING_API_KEY={API_KEY}", flush=True)
     with contextlib.suppress(KeyboardInterrupt), server:
         server.serve_forever()
     return 0

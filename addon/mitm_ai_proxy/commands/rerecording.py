@@ -13,10 +13,9 @@ import secrets
 import socket
 import string
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent import futures
 from concurrent.futures import Future
 from dataclasses import replace
@@ -25,23 +24,22 @@ from pathlib import Path
 from typing import Final, TextIO
 from urllib.parse import quote
 
-import yaml
-
 from .. import registry
 from ..cassette import har, jobs, listing, rerecord_plan, spending
-from ..cassette import settings as cassette_settings
 from ..cassette.bodies import BodyFiles, CassetteError
 from ..cassette.cassette import Mode, Opening
 from ..cassette.entry import Entry, Request, Response, header
 from ..cassette.links_through_proxy import Address
 from ..cassette.listing import Task
 from ..cassette.rerecord_plan import INTERVAL, TIMEOUT, Pending, PlanError, Reading, Replacements, Step
+from ..cassette.settings import CassetteSettings
 from ..cassette.spending import Budget
 from ..config.file import ConfigurationError
 from ..gateway.addon import Gateway
 from ..gateway.embedded import Embedded, NotStarted
 from ..gateway.error_log import LOGGER, ErrorLog
-from ..simulator import settings as simulator_settings
+from ..providers.base import CommonKeys
+from ..registry import Configuration
 from ..wire.targets import Origin
 
 PROGRAM: Final = "ai-proxy"
@@ -54,8 +52,6 @@ MOST_FAILURES: Final = 10
 """Reads in a row that may end in an error that passes."""
 MOST_REDIRECTS: Final = 5
 
-# What a client's paths are to have, and what they are to lead to: those of a recording went out as they are.
-_OF_CLIENTS: Final = ("basePath", "basePathHandling", "providerBasePath")
 _MARK: Final = "-again-"
 """Stands in a client's name for a job between what it was called and what makes it a new one."""
 _BAD_GATEWAY: Final = 502
@@ -291,9 +287,8 @@ class _Provider:
 
     def __init__(self, config: Path) -> None:
         self.config = config
-        provider = registry.load(config).provider
-        cassette_settings.load(config)
-        simulator_settings.load(config)
+        self._configuration = registry.read(config)
+        provider = registry.provider(self._configuration)
         self.origin: Origin = provider.origin
         self._has_credential = provider.has_credential
 
@@ -319,27 +314,20 @@ class _Provider:
             reason = error.strerror or type(error).__name__
             raise _Stop(f"{self.origin} cannot be reached ({reason}). Nothing was sent.") from None
 
-    @contextlib.contextmanager
-    def as_recorded(self) -> Iterator[Path]:
-        """A configuration, for a while, that changes no more of a request than its host and credential."""
-        document = yaml.safe_load(self.config.read_bytes().decode())
-        for block in (document.get("provider"), *(document.get("providers") or ())):
-            if isinstance(block, dict):
-                block["protocol"] = "original"
-                for key in _OF_CLIENTS:
-                    block.pop(key, None)
-        cassette = document.get("cassette")
-        if isinstance(cassette, dict):
-            # Links are followed here, and nowhere else.
-            cassette.pop("publicUrl", None)
-        # No more than its owner can read it.
-        handle, name = tempfile.mkstemp(prefix="ai-proxy-", suffix=".yaml")
-        try:
-            with open(handle, "w", encoding="utf-8") as file:
-                yaml.safe_dump(document, file, allow_unicode=True)
-            yield Path(name)
-        finally:
-            os.unlink(name)
+    def as_recorded(self) -> Configuration:
+        """The configuration, but that no more of a request is changed than its host and credential."""
+        # Base paths are for the paths of clients: those of a recording went out as they are.
+        none = CommonKeys()
+        keys = replace(
+            self._configuration.provider,
+            protocol="original",
+            base_path=none.base_path,
+            base_path_handling=none.base_path_handling,
+            provider_base_path=none.provider_base_path,
+        )
+        # Links are followed here, and nowhere else.
+        cassette = replace(self._configuration.block(CassetteSettings), public_url=None)
+        return replace(self._configuration, provider=keys).with_block(cassette)
 
 
 class _Proxy:
@@ -356,13 +344,13 @@ class _Proxy:
 
     def __enter__(self) -> _Proxy:
         with contextlib.ExitStack() as stack:
-            config = stack.enter_context(self._provider.as_recorded())
+            configuration = self._provider.as_recorded()
             LOGGER.addHandler(self._failures)
             stack.callback(LOGGER.removeHandler, self._failures)
-            embedded = Embedded(self._gateway, config)
+            embedded = Embedded(self._gateway, configuration)
             embedded.start()
             stack.callback(embedded.stop)
-            embedded.call(lambda: self._gateway.use(config, self._opening))
+            embedded.call(lambda: self._gateway.use(configuration, self._opening))
             self.address = Address(embedded.origin, str(self._provider.origin))
             self._stack = stack.pop_all()
         return self

@@ -1,66 +1,29 @@
-"""config.yaml to typed configuration; every complaint names its key and none shows a value that could be a secret.
+"""config.yaml to one checked value. Every complaint names its key; none shows a value that could be a secret.
 
-What a key means to a provider is the provider's business: types are handed in, none is known here.
+Which keys there are is handed in: declarations of provider types and of blocks (see keys.py).
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import yaml
 
-from ..auth.secret import Secret
-from ..wire.targets import Origin, split_host_port
-from .model_mapping import ModelMapping
+from . import values
+from .keys import Key, Problem, Reading, declared, nearest
+from .values import HostPattern, UnknownWord, WrongParts
 
-PROTOCOLS: Final = ("openai", "original")
-BASE_PATH_HANDLINGS: Final = ("removePrefix", "prepend")
-KLING_APIS: Final = ("legacy", "v2")
-VIDEO_RESPONSES: Final = ("auto", "openai", "native")
+SOURCE: Final = "config.yaml"
+"""What complaints name where a configuration is in no file and has no other name."""
 
-# Keys of the Higress ai-proxy plugin for every type of provider that this version does not implement.
-NOT_IMPLEMENTED: Final = frozenset({"customSettings", "failover", "logUpstreamErrorResponseBody", "retryOnFailure"})
-# Keys that only chat-like APIs look at, and those about side calls and Envoy headers, which do not exist here.
-CHAT_KEYS: Final = frozenset(
-    "context contextCleanupCommands disableStreamUsageStats hiclawMode mergeConsecutiveMessages"
-    " promoteThinkingOnEmpty reasoningContentMode responseJsonSchema".split()
-)
-SIDE_CALL_KEYS: Final = frozenset({"firstByteTimeout", "timeout"})
-# Keys of one type each: the plugin accepts them everywhere, and other types do not look at them.
-TYPE_KEYS: Final = frozenset(
-    "apiVersion awsAccessKey awsRegion awsSecretKey azureServiceUrl bedrockAdditionalFields"
-    " bedrockPromptCachePointPositions botType claudeCodeMode claudeVersion cloudflareAccountId difyApiUrl"
-    " doubaoDomain geminiSafetySetting geminiThinkingBudget genericHost hunyuanAuthId hunyuanAuthKey inputVariable"
-    " klingAccessKey klingSecretKey klingTokenRefreshAhead minimaxApiType minimaxGroupId moonshotFileId"
-    " ollamaServerHost ollamaServerPort openaiCustomUrl outputVariable promptCacheRetention qwenDomain"
-    " qwenEnableCompatible qwenEnableSearch qwenFileIds targetLang tritonDomain tritonModelVersion"
-    " vertexAuthKey vertexAuthServiceName vertexOpenAICompatible vertexProjectId vertexRegion"
-    " vertexTokenRefreshAhead vllmCustomUrl vllmServerHost zhipuCodePlanMode zhipuDomain".split()
-)
-CREDENTIALS: Final = frozenset({"apiTokens", "klingAccessKey", "klingSecretKey"})
-"""Keys that hold what nobody but the provider may see."""
-
+_TOP_KEYS: Final = ("provider", "providers", "activeProviderId", "hosts", "scrub")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _T = TypeVar("_T")
-
-
-class Problem(NamedTuple):
-    """One thing wrong: the key's path in the file (empty: the file itself), and a sentence.
-
-    `follows` are keys that are not complained about again: had they been right, this might be, too.
-    """
-
-    key: str
-    message: str
-    follows: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.message}" if self.key else self.message
+_Keys = TypeVar("_Keys")
 
 
 class ConfigurationError(Exception):
@@ -73,130 +36,105 @@ class ConfigurationError(Exception):
         super().__init__(f"{source}: {lines[0]}" if len(lines) == 1 else "\n  ".join([f"{source}:", *lines]))
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderConfig:
-    """A `provider:` block, checked. Field names are the file's keys in snake_case.
+class ProviderType(NamedTuple, Generic[_Keys]):
+    """What may stand in the block of one type of provider.
 
-    `variables` tells which environment variables the value of a key was written with. `offline`: nothing is sent.
-    `speed` is how much faster than the real provider this one is.
+    `keys` declares its own. `ignored` are accepted with any value; `not_implemented` only when they are switched off.
+    `problems` tells what is wrong between keys that are each right; it gives their names without the block's.
     """
 
-    type: str
-    id: str = ""
-    protocol: str = "openai"
-    api_tokens: tuple[Secret, ...] = ()
-    model_mapping: ModelMapping = field(default_factory=lambda: ModelMapping({}))
-    capabilities: Mapping[str, str] = field(default_factory=dict)
-    base_path: str = ""
-    base_path_handling: str = "removePrefix"
-    provider_base_path: str = ""
-    provider_domain: Origin | None = None
-    kling_access_key: str = ""
-    kling_secret_key: Secret = field(default_factory=lambda: Secret(""))
-    kling_token_refresh_ahead: int = 60
-    kling_api: str = "legacy"
-    video_response: str = "auto"
-    generic_host: Origin | None = None
-    variables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    offline: bool = False
-    speed: float = 1.0
+    keys: type[_Keys]
+    ignored: frozenset[str]
+    not_implemented: frozenset[str]
+    problems: Callable[[_Keys, Reading], Iterator[Problem]]
 
 
 @dataclass(frozen=True, slots=True)
-class HostPattern:
-    """An entry of `hosts`: a host, with a port when only that port is meant."""
+class Configuration(Generic[_Keys]):
+    """A whole configuration, checked.
 
-    host: str
-    port: int | None = None
+    `source` names it for a person: a path, most often. `provider` are the keys of the provider that is used. `hosts`
+    is None where the key is absent; `scrub` is what cassettes leave out; `blocks` are the values of all other blocks.
+    """
 
-    def matches(self, host: str, port: int) -> bool:
-        """Whether a request to this host and port is meant."""
-        return host.lower() == self.host and self.port in (None, port)
+    source: str
+    provider: _Keys
+    hosts: tuple[HostPattern, ...] | None
+    scrub: tuple[str, ...]
+    blocks: tuple[object, ...]
 
+    def block(self, declaration: type[_T]) -> _T:
+        """The block that this dataclass declares. Raises LookupError when it was not handed in at reading."""
+        for value in self.blocks:
+            if isinstance(value, declaration):
+                return value
+        raise LookupError(f"no block is declared by {declaration.__name__}")
 
-@dataclass(frozen=True, slots=True)
-class Config:
-    """A whole file, checked. `hosts` is None where the file has no such key; `scrub` is what cassettes leave out."""
-
-    provider: ProviderConfig
-    hosts: tuple[HostPattern, ...] | None = None
-    scrub: tuple[str, ...] = ()
-
-
-class ProviderType(Protocol):
-    """What this module has to know of a type of provider: its own keys, keys it accepts and ignores, its checks."""
-
-    keys: ClassVar[frozenset[str]]
-    ignored_keys: ClassVar[frozenset[str]]
-
-    @classmethod
-    def problems(cls, config: ProviderConfig) -> Iterator[Problem]:
-        """What is wrong between keys that are each right; keys are given without the block's name in front."""
+    def with_block(self, value: object) -> Configuration[_Keys]:
+        """The same with another value of one block."""
+        others = (block for block in self.blocks if type(block) is not type(value))
+        return replace(self, blocks=(*others, value))
 
 
 def read(
-    path: Path,
+    source: Path | str | Mapping[Any, Any],
     environment: Mapping[str, str],
-    types: Mapping[str, type[ProviderType]],
+    types: Mapping[str, ProviderType[_Keys]],
+    blocks: Mapping[str, type[Any]],
     *,
+    name: str = "",
     offline: bool = False,
-    optional: frozenset[str] = frozenset(),
-) -> Config:
-    """The configuration in a file; `${NAME}` comes from `environment`. Raises ConfigurationError."""
-    return parse(_text_of(path), environment, types, source=str(path), offline=offline, optional=optional)
+    unset_secrets: bool = False,
+) -> Configuration[_Keys]:
+    """The configuration in a file (a Path), in a text of YAML, or in a document that is parsed already.
 
-
-def read_section(
-    path: Path, environment: Mapping[str, str], name: str, converters: Mapping[str, Callable[[Any], Any]]
-) -> dict[str, Any]:
-    """The values of a top-level block that is no provider's, converted, by key; absent ones are left out.
-
-    Raises ConfigurationError.
+    `types` are the provider types by name, `blocks` the dataclasses that declare the other blocks. `${NAME}` comes from
+    `environment`. `name` is the source that complaints name. `offline`: nothing will be sent, so that a credential may
+    be missing. `unset_secrets`: a variable in a secret of the provider need not be set, and is empty then.
+    Raises ConfigurationError with all that is wrong.
     """
-    source, problems = str(path), list[Problem]()
-    values = _document(_text_of(path), source).get(name)
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigurationError(source, [Problem(name, "expected a mapping of keys to values")])
-    block = _Block(name, values, environment, problems)
-    block.refuse_unknown(converters)
-    found = {key: block.take(key, convert, None) for key, convert in converters.items()}
-    if problems:
-        raise ConfigurationError(source, problems)
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def parse(
-    text: str,
-    environment: Mapping[str, str],
-    types: Mapping[str, type[ProviderType]],
-    *,
-    source: str = "config.yaml",
-    offline: bool = False,
-    optional: frozenset[str] = frozenset(),
-) -> Config:
-    """The configuration in a text of YAML. Raises ConfigurationError, which names `source`.
-
-    `offline`: nothing will be sent, so that a credential may be missing. `optional` are keys of the provider whose
-    value may name a variable that is not set.
-    """
+    name, document = _named_document(source, name)
     problems: list[Problem] = []
-    document = _document(text, source)
     top = _Block("", document, environment, problems)
     try:
-        top.refuse_unknown(("provider", "providers", "activeProviderId", "hosts", "simulator", "cassette", "scrub"))
-        hosts = top.take("hosts", to_host_patterns, None)
-        scrub = top.take("scrub", to_texts, None) or ()
+        top.refuse_unknown((*_TOP_KEYS, *blocks))
+        hosts = top.take("hosts", values.hosts, None)
+        scrub = top.take("scrub", values.texts, None) or ()
         block = _active_provider(top)
-        if block:
-            block.optional = optional
-        provider = _provider(block, types, offline) if block else None
+        provider = _provider(block, types, offline, unset_secrets) if block else None
+        made = tuple(_block(top, block_name, declaration) for block_name, declaration in blocks.items())
     except RecursionError:
-        raise ConfigurationError(source, [Problem("", "holds a value that contains itself")]) from None
-    if problems or not provider:
-        raise ConfigurationError(source, problems)
-    return Config(provider, hosts, scrub)
+        raise ConfigurationError(name, [Problem("", "holds a value that contains itself")]) from None
+    if problems or provider is None:
+        raise ConfigurationError(name, problems)
+    return Configuration(name, provider, hosts, scrub, made)
+
+
+def read_block(
+    source: Path | str | Mapping[Any, Any],
+    environment: Mapping[str, str],
+    block: str,
+    declaration: type[_T],
+    *,
+    name: str = "",
+) -> _T:
+    """One block of a configuration, of which nothing else is checked. Raises ConfigurationError."""
+    name, document = _named_document(source, name)
+    problems: list[Problem] = []
+    try:
+        made = _block(_Block("", document, environment, problems), block, declaration)
+    except RecursionError:
+        raise ConfigurationError(name, [Problem("", "holds a value that contains itself")]) from None
+    if problems:
+        raise ConfigurationError(name, problems)
+    return made
+
+
+def _named_document(source: Path | str | Mapping[Any, Any], name: str) -> tuple[str, Mapping[Any, Any]]:
+    name = name or (str(source) if isinstance(source, Path) else SOURCE)
+    if isinstance(source, Mapping):
+        return name, source
+    return name, _document(_text_of(source) if isinstance(source, Path) else source, name)
 
 
 def _text_of(path: Path) -> str:
@@ -244,34 +182,19 @@ def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
     return re.sub(r"'.*'|\".*\"", "...", error.problem or "is not valid YAML")
 
 
-class _Refused(Exception):
-    """A value that will not do, for one or more reasons: what continues the key's path, and a sentence."""
-
-    def __init__(self, *reasons: tuple[str, str]) -> None:
-        self.reasons = reasons
-
-
-class _Unknown(Exception):
-    """A word that is none of those known."""
-
-    def __init__(self, word: str, known: Iterable[str]) -> None:
-        self.word = word
-        self.known = known
-
-
 class _Block:
     """A mapping of the file that knows its path and collects what is wrong with its values."""
 
     def __init__(
-        self, path: str, values: dict[Any, Any], environment: Mapping[str, str], problems: list[Problem]
+        self, path: str, values: Mapping[Any, Any], environment: Mapping[str, str], problems: list[Problem]
     ) -> None:
         self.path = path
         self.values = values
         self.environment = environment
         self.problems = problems
         self.variables: dict[str, tuple[str, ...]] = {}
-        self.optional: frozenset[str] = frozenset()
-        """Keys whose value may name a variable that is not set."""
+        self.unset_secrets = False
+        """Whether a variable in the value of a secret key may be unset."""
         self._refused: set[str] = set()
 
     def refuse(self, name: str, message: str) -> None:
@@ -295,18 +218,29 @@ class _Block:
         shown = "" if name in self.variables else f" {word!r}"
         self.refuse(name, f"unknown {kind}{shown}{nearest(word, known)} (known: {', '.join(known)})")
 
+    def take_declared(self, owner: type[_T]) -> _T:
+        """The keys that a dataclass declares."""
+        found = {one.field: self._take(one) for one in declared(owner).values()}
+        return owner(**found)
+
     def take(self, name: str, convert: Callable[[Any], _T], default: _T) -> _T:
-        """The converted value of a key; the default where it is absent, null or refused."""
+        """The converted value of one key; the default where it is absent, null or refused."""
+        found: _T = self._take(Key(name, "", convert, default))
+        return found
+
+    def _take(self, key: Key) -> Any:
+        name, default = key.name, key.default
         value = self.values.get(name)
         if value is None:
             return default
         try:
-            return convert(self._substituted(name, value))
-        except _Refused as refused:
+            found = key.convert(self._substituted(key, value))
+            return default if found is None else found
+        except WrongParts as wrong:
             self._refused.add(name)
-            for where, message in refused.reasons:
+            for where, message in wrong.reasons:
                 self.refuse(f"{name}{where}", message)
-        except _Unknown as unknown:
+        except UnknownWord as unknown:
             self._refused.add(name)
             self.refuse_word(name, "value", unknown.word, unknown.known)
         except ValueError as error:
@@ -314,47 +248,40 @@ class _Block:
             self.refuse(name, str(error))
         return default
 
-    def _substituted(self, name: str, value: Any, where: str = "") -> Any:
+    def _substituted(self, key: Key, value: Any, where: str = "") -> Any:
         """The value with `${NAME}` and `${NAME:-default}` replaced in every text of it."""
-        if isinstance(value, dict) and name in _MAPPINGS:
+        if isinstance(value, dict) and key.is_mapping:
             # In the value of a regular expression, ${name} is a group of it (modelMapping).
             return {
-                key: item
-                if isinstance(key, str) and key.startswith("~")
-                else self._substituted(name, item, f"{where}.{key}")
-                for key, item in value.items()
+                name: item
+                if isinstance(name, str) and name.startswith("~")
+                else self._substituted(key, item, f"{where}.{name}")
+                for name, item in value.items()
             }
         if isinstance(value, list):
-            return [self._substituted(name, item, f"{where}[{index}]") for index, item in enumerate(value)]
+            return [self._substituted(key, item, f"{where}[{index}]") for index, item in enumerate(value)]
         if not isinstance(value, str):
             return value
 
         def replace(match: re.Match[str]) -> str:
             variable, default = match.groups()
-            self.variables[name] = (*self.variables.get(name, ()), variable)
+            self.variables[key.name] = (*self.variables.get(key.name, ()), variable)
             # As in a shell, an empty variable counts as missing where there is a default.
             found = self.environment.get(variable)
             if found or (found is not None and default is None):
                 return found
-            if default is None and name in self.optional:
+            if default is None and key.is_secret and self.unset_secrets:
                 return ""
             if default is None:
-                raise _Refused((where, f"the environment variable {variable} is not set"))
+                raise WrongParts((where, f"the environment variable {variable} is not set"))
             return str(default)
 
         return _VARIABLE.sub(replace, value)
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """The end of a complaint about an unknown name: the nearest known one, if any is near."""
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
 def _active_provider(top: _Block) -> _Block | None:
     """The block of the one provider that is used, with its path; None with a problem noted when there is none."""
-    values = top.values
-    one, several = values.get("provider"), values.get("providers")
+    one, several = top.values.get("provider"), top.values.get("providers")
     if one is not None and several is not None:
         top.refuse("provider", "stands beside providers; keep one of the two")
     elif one is not None:
@@ -363,8 +290,8 @@ def _active_provider(top: _Block) -> _Block | None:
         top.refuse("provider", "expected a mapping of keys to values")
     elif several is not None:
         return _chosen_provider(top, several)
-    elif "provider" in values or "providers" in values:
-        top.refuse("provider" if "provider" in values else "providers", "is empty")
+    elif "provider" in top.values or "providers" in top.values:
+        top.refuse("provider" if "provider" in top.values else "providers", "is empty")
     else:
         top.refuse("provider", "is missing")
     return None
@@ -375,8 +302,8 @@ def _chosen_provider(top: _Block, several: Any) -> _Block | None:
         top.refuse("providers", "expected a list of provider blocks")
         return None
     blocks = [_Block(f"providers[{i}]", item, top.environment, top.problems) for i, item in enumerate(several)]
-    identities = [block.take("id", to_text, "") for block in blocks]
-    chosen = top.take("activeProviderId", to_text, "")
+    identities = [block.take("id", values.text, "") for block in blocks]
+    chosen = top.take("activeProviderId", values.text, "")
     found = [block for block, identity in zip(blocks, identities, strict=True) if chosen and identity == chosen]
     if len(found) == 1:
         return found[0]
@@ -390,8 +317,11 @@ def _chosen_provider(top: _Block, several: Any) -> _Block | None:
     return None
 
 
-def _provider(block: _Block, types: Mapping[str, type[ProviderType]], offline: bool) -> ProviderConfig | None:
-    name = block.take("type", to_text, "")
+def _provider(
+    block: _Block, types: Mapping[str, ProviderType[_Keys]], offline: bool, unset_secrets: bool
+) -> _Keys | None:
+    block.unset_secrets = unset_secrets
+    name = block.take("type", values.text, "")
     if name not in types:
         known = sorted(types)
         if name:
@@ -399,182 +329,30 @@ def _provider(block: _Block, types: Mapping[str, type[ProviderType]], offline: b
         elif not block.complains("type"):
             block.refuse("type", f"is missing (known: {', '.join(known)})")
         return None
-    provider_type = types[name]
-    own = {key: _CONVERTERS[key] for key in _COMMON_KEYS | provider_type.keys}
-    block.refuse_unknown(own.keys() | provider_type.ignored_keys | NOT_IMPLEMENTED | CHAT_KEYS | TYPE_KEYS)
-    unavailable = (NOT_IMPLEMENTED | CHAT_KEYS | TYPE_KEYS) - own.keys() - provider_type.ignored_keys
-    for key in sorted(unavailable & block.values.keys()):
+    kind = types[name]
+    block.refuse_unknown(declared(kind.keys).keys() | kind.ignored | kind.not_implemented)
+    for key in sorted(kind.not_implemented & block.values.keys()):
         if not _is_off(block.values[key]):
             block.refuse(key, f"is not implemented for type {name}")
-
-    fields: dict[str, Any] = {}
-    for key, convert in own.items():
-        value = block.take(key, convert, None)
-        if value is not None:
-            fields[snake_case(key)] = value
-    config = ProviderConfig(**fields, variables=block.variables, offline=offline)
-    for problem in provider_type.problems(config):
+    keys = block.take_declared(kind.keys)
+    for problem in kind.problems(keys, Reading(block.variables, offline)):
         if not block.complains(problem.key, *problem.follows):
             block.refuse(problem.key, problem.message)
-    return config
+    return keys
 
 
-def snake_case(key: str) -> str:
-    """A key of the file as the name of a field."""
-    return re.sub(r"[A-Z]", lambda match: f"_{match[0].lower()}", key)
+def _block(top: _Block, name: str, declaration: type[_T]) -> _T:
+    """A block that is no provider's; all its keys are optional, as it is itself."""
+    found = top.values.get(name)
+    if found is not None and not isinstance(found, dict):
+        top.refuse(name, "expected a mapping of keys to values")
+        found = None
+    block = _Block(name, found or {}, top.environment, top.problems)
+    block.refuse_unknown(declared(declaration))
+    return block.take_declared(declaration)
 
 
 def _is_off(value: Any) -> bool:
     if isinstance(value, dict):
         value = value.get("enabled", bool(value))
     return not value or value == "false"
-
-
-def to_text(value: Any) -> str:
-    """Text, also where YAML took it for a number. Raises ValueError."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError("expected text")
-    return str(value).strip()
-
-
-def to_credential(value: Any) -> str:
-    """Text that may stand in a header: visible ASCII. Blanks around it are cut off, line breaks are not."""
-    if not isinstance(value, str):
-        raise ValueError("expected text (in quotes, if it is made of digits)")
-    text = value.strip(" \t")
-    if "\n" in text or "\r" in text:
-        raise ValueError("holds a line break")
-    if not all("!" <= character <= "~" for character in text):
-        raise ValueError("holds a blank, a control character or a character outside ASCII")
-    return text
-
-
-def _key_of_pair(value: Any) -> str:
-    return to_credential(value.strip() if isinstance(value, str) else value)
-
-
-def _each(items: Iterable[tuple[str, Any]], convert: Callable[[Any], _T]) -> list[_T]:
-    """All items converted, each with what names it in the key's path; refused together."""
-    converted, reasons = [], []
-    for where, item in items:
-        try:
-            converted.append(convert(item))
-        except ValueError as error:
-            reasons.append((where, str(error)))
-    if reasons:
-        raise _Refused(*reasons)
-    return converted
-
-
-def _list(value: Any) -> list[tuple[str, Any]]:
-    return [(f"[{index}]", item) for index, item in enumerate(value if isinstance(value, list) else [value])]
-
-
-def _tokens(value: Any) -> tuple[Secret, ...]:
-    return tuple(Secret(text) for text in _each(_list(value), to_credential) if text)
-
-
-def _one_of(*words: str) -> Callable[[Any], str]:
-    def convert(value: Any) -> str:
-        text = to_text(value)
-        if text not in words:
-            raise _Unknown(text, words)
-        return text
-
-    return convert
-
-
-def _seconds(below: int) -> Callable[[Any], int]:
-    def convert(value: Any) -> int:
-        text = to_text(value)
-        if not (text.isascii() and text.isdigit() and int(text) < below):
-            raise ValueError(f"expected a whole number of seconds from 0 to {below - 1}")
-        return int(text)
-
-    return convert
-
-
-def _texts(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict):
-        raise ValueError("expected a mapping of names to texts")
-
-    def pair(item: tuple[Any, Any]) -> tuple[str, str]:
-        # A null is what `name:` without a value means in YAML, and "" is what was meant.
-        return to_text(item[0]), "" if item[1] is None else to_text(item[1])
-
-    return dict(_each([(f".{item[0]}", item) for item in value.items()], pair))
-
-
-def _model_mapping(value: Any) -> ModelMapping:
-    return ModelMapping(_texts(value))
-
-
-def _is_path(text: str) -> bool:
-    return text.isascii() and text.isprintable() and not any(character in text for character in " ?#")
-
-
-def _path(value: Any) -> str:
-    """A path prefix: with a slash in front, none at its end, no query."""
-    text = to_text(value)
-    if not _is_path(text) or any(segment in (".", "..") for segment in text.split("/")):
-        raise ValueError("expected a path without a query")
-    text = text.rstrip("/")
-    return text if not text or text.startswith("/") else f"/{text}"
-
-
-def _capabilities(value: Any) -> dict[str, str]:
-    def check(path: str) -> None:
-        if not path.startswith("/") or not _is_path(path.replace("?", "", 1)):
-            raise ValueError("expected a path that begins with a slash")
-
-    paths = _texts(value)
-    _each([(f".{name}", path) for name, path in paths.items()], check)
-    return paths
-
-
-def to_host_patterns(value: Any) -> tuple[HostPattern, ...]:
-    """Hosts, each with or without a port. Raises ValueError."""
-
-    def pattern(item: Any) -> HostPattern:
-        try:
-            return HostPattern(*split_host_port(to_text(item)))
-        except ValueError as error:
-            raise ValueError(f"{error}: expected host or host:port") from None
-
-    return tuple(_each(_list(value), pattern))
-
-
-def to_texts(value: Any) -> tuple[str, ...]:
-    """A list of texts, or one. Raises ValueError."""
-    return tuple(text for text in _each(_list(value), to_text) if text)
-
-
-def to_origin(value: Any) -> Origin | None:
-    """An origin; None for an empty text. Raises ValueError."""
-    text = to_text(value)
-    return Origin.parse(text) if text else None
-
-
-_MAPPINGS: Final = frozenset({"capabilities", "modelMapping"})
-_CONVERTERS: Final[dict[str, Callable[[Any], Any]]] = {
-    "type": to_text,
-    "id": to_text,
-    "protocol": _one_of(*PROTOCOLS),
-    "apiTokens": _tokens,
-    "modelMapping": _model_mapping,
-    "capabilities": _capabilities,
-    "basePath": _path,
-    "basePathHandling": _one_of(*BASE_PATH_HANDLINGS),
-    "providerBasePath": _path,
-    "providerDomain": to_origin,
-    "klingAccessKey": _key_of_pair,
-    "klingSecretKey": lambda value: Secret(_key_of_pair(value)),
-    # From 1800 s on, the life of a token, each request would sign anew.
-    "klingTokenRefreshAhead": _seconds(1800),
-    "klingApi": _one_of(*KLING_APIS),
-    "videoResponse": _one_of(*VIDEO_RESPONSES),
-    "genericHost": to_origin,
-}
-# Keys of one type each that the plugin does not have.
-_OWN_KEYS: Final = frozenset({"klingApi", "videoResponse"})
-_COMMON_KEYS: Final = frozenset(_CONVERTERS) - TYPE_KEYS - _OWN_KEYS

@@ -18,16 +18,16 @@ from mitmproxy.net.http import status_codes
 from mitmproxy.proxy import mode_specs
 
 from .. import clients, errors, registry
-from ..cassette import settings as cassette_settings
 from ..cassette.bodies import CassetteError
 from ..clients import ANYBODY, Client
 from ..config.file import ConfigurationError
+from ..config.values import HostPattern
 from ..errors import Refusal
 from ..exchange import Answer, Body, Exchange
 from ..providers.base import Provider
-from ..registry import Settings
-from ..simulator import settings as simulator_settings
+from ..registry import Configuration
 from ..simulator.links import FOLDER
+from ..simulator.settings import SimulatorSettings
 from ..wire import content_encoding, header_fields
 from ..wire.json_edit import JSONError
 from ..wire.targets import Origin
@@ -75,8 +75,9 @@ class Gateway:
     """Addons behind this one; where there are none, not even an empty list: mitmproxy looks into it at each hook."""
 
     def __init__(self) -> None:
-        self.settings: Settings | None = None
-        self._path = Path()
+        self.provider: Provider | None = None
+        self._hosts: tuple[HostPattern, ...] = registry.DEFAULT_HOSTS
+        self._path: Path | None = None
         self._signature: tuple[int, ...] | None = None
         self.simulation: Simulation | None = None
         self._simulation: Simulation | None = None
@@ -112,12 +113,12 @@ class Gateway:
             self._configure_recording()
         if OPTION in updated:
             path = Path(getattr(ctx.options, OPTION)).expanduser()
-            if self.settings is None:
-                self._path = path
+            if self.provider is None:
+                self._path, self._signature = path, _signature(path)
             try:
-                self._use(path)
+                self._load(path)
             except (ConfigurationError, CassetteError) as error:
-                if self.settings is not None:
+                if self.provider is not None:
                     raise exceptions.OptionsError(str(error)) from None
                 # Logged and not raised: before start-up is complete it ends the process, and without a traceback.
                 logger.error("ai-proxy: %s", error)
@@ -126,17 +127,23 @@ class Gateway:
         if {"mode", "connection_strategy"} & updated:
             _connect_late()
 
-    def use(self, path: Path, opening: Opening, *, simulate: bool = False) -> None:
-        """Go on with another configuration and another cassette, while no flow is under way.
+    def use(
+        self, configuration: Configuration, opening: Opening | None = None, *, simulate: bool | None = None
+    ) -> None:
+        """Go on with another configuration, while no flow is under way; no file is watched from now on.
 
-        Raises ConfigurationError or CassetteError; whatever comes then is refused.
+        `opening` is the cassette to go on with, `simulate` whether the simulator answers; None: as until now.
+        Raises ConfigurationError or CassetteError; with another cassette, whatever comes then is refused.
         """
-        self._record(opening)
-        self._simulate(simulate)
-        self._use(path)
+        if opening is not None:
+            self._record(opening)
+        if simulate is not None:
+            self._simulate(simulate)
+        self._use(configuration)
+        self._path = self._signature = None
 
     def _configure_simulation(self, value: str) -> None:
-        if self.settings is not None and value != str(self.simulation is not None).lower():
+        if self.provider is not None and value != str(self.simulation is not None).lower():
             raise exceptions.OptionsError(f"ai-proxy: {SIMULATE} can only be set at the start.")
         if value not in ("true", "false"):
             logger.error("ai-proxy: %s takes true or false.", SIMULATE)
@@ -145,7 +152,7 @@ class Gateway:
 
     def _configure_recording(self) -> None:
         record, replay = (str(getattr(ctx.options, name)).strip() for name in (RECORD, REPLAY))
-        if self.settings is not None:
+        if self.provider is not None:
             raise exceptions.OptionsError(f"ai-proxy: {RECORD} and {REPLAY} can only be set at the start.")
         if record and replay:
             logger.error("ai-proxy: %s and %s: give one of the two.", RECORD, REPLAY)
@@ -163,7 +170,7 @@ class Gateway:
             from ..simulator.app import Simulator
             from .simulated import Simulation
 
-            self._simulation = Simulation(Simulator(simulator_settings.Settings()), self._guard)
+            self._simulation = Simulation(Simulator(SimulatorSettings()), self._guard)
             self._put_behind(self._simulation)
         self.simulation = self._simulation if on else None
 
@@ -205,10 +212,10 @@ class Gateway:
         """Whether a flow is ours: all in reverse mode, else those to the configured hosts."""
         if flow.client_conn.proxy_mode.type_name == "reverse":
             return True
-        hosts = self.settings.takes if self.settings else _takes_by_default
         request = flow.request
         # The Host header is all there is where connections are redirected; where there are two, the target decides.
-        return hosts(request.pretty_host, request.port) or hosts(request.host, request.port)
+        names = (request.pretty_host, request.host)
+        return any(pattern.matches(name, request.port) for name in names for pattern in self._hosts)
 
     # Way of a request
 
@@ -300,7 +307,7 @@ class Gateway:
         request = flow.request
         client = clients.read(request.headers.fields)
         exchange = Exchange(request.method, request.path, client.content_type, client)
-        flight = Flight(exchange, self.settings.provider if self.settings else None)
+        flight = Flight(exchange, self.provider)
         self._guard.flights[flow] = flight
         if self.simulation or self.recording:
             flight.is_simulated, flight.is_taped = self.simulation is not None, self.recording is not None
@@ -397,29 +404,34 @@ class Gateway:
 
     # Configuration
 
-    def _use(self, path: Path) -> None:
-        """Put the file's configuration to use; on a ConfigurationError or a CassetteError the old one stays."""
-        self._signature = _signature(path)
-        simulator = simulator_settings.load(path)
-        cassette = cassette_settings.load(path)
-        offline = self.recording is not None and (self.recording.is_offline or self.simulation is not None)
-        settings = registry.load(path, simulated=simulator if self.simulation else None, offline=offline)
+    def _load(self, path: Path) -> None:
+        """Put a file to use; on a ConfigurationError or a CassetteError, all stays as it was."""
+        signature = _signature(path)
+        is_simulated = self.simulation is not None
+        offline = self.recording is not None and (self.recording.is_offline or is_simulated)
+        self._use(registry.read(path, offline=offline, simulated=is_simulated))
+        self._path, self._signature = path, signature
+
+    def _use(self, configuration: Configuration) -> None:
+        """Put a configuration to use; on a ConfigurationError or a CassetteError, all stays as it was."""
+        provider = registry.provider(configuration, simulated=self.simulation is not None)
         if self.recording:
-            self.recording.use(settings, cassette)
+            self.recording.use(configuration, provider)
+        # From here on, nothing can fail.
         if self.simulation:
-            self.simulation.simulator.use(simulator)
-        self._path, self.settings = path, settings
+            self.simulation.simulator.use(configuration.block(SimulatorSettings))
+        self.provider, self._hosts = provider, registry.hosts(configuration, provider)
         self._guard.takes = self.takes
-        logger.info("ai-proxy: %s: provider %s at %s", path, settings.provider.type, settings.provider.origin)
+        logger.info("ai-proxy: %s: provider %s at %s", configuration.source, provider.type, provider.origin)
 
     def _banner(self) -> str:
         """What a person has to know of a simulation, with a line to paste."""
-        try:
-            registry.load(self._path)
-        except ConfigurationError:
-            reason = "no credential found"
-        else:
-            reason = f"{SIMULATE} is set"
+        reason = f"{SIMULATE} is set"
+        if self._path:
+            try:
+                registry.read(self._path)
+            except ConfigurationError:
+                reason = "no credential found"
         proxyserver: Any = ctx.master.addons.get("proxyserver")
         addresses = proxyserver.listen_addrs() if proxyserver else []
         host, port = addresses[0][:2] if addresses else ("127.0.0.1", ctx.options.listen_port or 8080)
@@ -434,17 +446,20 @@ class Gateway:
         """Take a changed file up, without touching flows under way; report a bad one and keep the old."""
         while True:
             await asyncio.sleep(WATCH_INTERVAL)
-            signature = _signature(self._path)
+            path = self._path
+            if path is None:
+                continue
+            signature = _signature(path)
             if signature == self._signature:
                 continue
             self._signature = signature
             try:
-                self._use(self._path)
+                self._load(path)
             except (ConfigurationError, CassetteError) as error:
-                kept = "the old configuration stays" if self.settings else "nothing is forwarded"
+                kept = "the old configuration stays" if self.provider else "nothing is forwarded"
                 logger.error("ai-proxy: %s\n  (%s)", error, kept)
             except Exception as error:
-                logger.error("ai-proxy: %s while reading %s", type(error).__name__, self._path)
+                logger.error("ai-proxy: %s while reading %s", type(error).__name__, path)
 
 
 def _drop_credentials(flow: http.HTTPFlow, besides: tuple[bytes, ...] = ()) -> None:
@@ -571,10 +586,6 @@ def _connect_late() -> None:
     modes = [mode_specs.ProxyMode.parse(mode) for mode in options.mode]
     if options.connection_strategy != "lazy" and all(isinstance(mode, mode_specs.ReverseMode) for mode in modes):
         options.update(connection_strategy="lazy")
-
-
-def _takes_by_default(host: str, port: int) -> bool:
-    return any(pattern.matches(host, port) for pattern in registry.DEFAULT_HOSTS)
 
 
 def _signature(path: Path) -> tuple[int, ...] | None:

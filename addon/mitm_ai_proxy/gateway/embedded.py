@@ -6,6 +6,7 @@ mitmproxy keeps its options in globals: one at a time.
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -17,9 +18,14 @@ from mitmproxy.addons import core, disable_h2c, errorcheck, next_layer, proxyser
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 
+from ..cassette.bodies import CassetteError
+from ..config.file import ConfigurationError
 from ..kling.provider import DEFAULT_ORIGIN
-from .addon import OPTION, Gateway
+from ..registry import Configuration
+from .addon import Gateway
 from .error_log import LOGGER, ErrorLog
+
+logger = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
 ADDONS: Final = (
@@ -49,15 +55,15 @@ class Embedded:
     def __init__(
         self,
         gateway: Gateway,
-        config: Path,
+        configuration: Configuration,
         *,
         before: Sequence[object] = (),
         behind: Sequence[object] = (),
         folder: Path | None = None,
         **values: Any,
     ) -> None:
-        self._gateway = gateway
-        self._values = {OPTION: str(config), "mode": [f"reverse:{DEFAULT_ORIGIN}"], **values}
+        self._gateway, self._configuration = gateway, configuration
+        self._values = {"mode": [f"reverse:{DEFAULT_ORIGIN}"], **values}
         self._place = _Place([*before, gateway, *behind])
         self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="ai-proxy-")
         self._folder = folder or Path(self._temporary.name if self._temporary else "")
@@ -124,6 +130,11 @@ class Embedded:
             self._place.addons.append(master.addons.register(addon))
         # Not left to the gateway: without it, mitmproxy would look for the provider with each client that connects.
         options.update(**self._values, connection_strategy="lazy")
+        try:
+            self._gateway.use(self._configuration)
+        except (ConfigurationError, CassetteError) as error:
+            # ErrorCheck ends the start for what is logged as an error.
+            logger.error("ai-proxy: %s", error)
         await master.run()
 
 

@@ -19,7 +19,6 @@ from weakref import WeakKeyDictionary
 from mitmproxy import http
 from mitmproxy.connection import Server
 
-from .. import registry
 from ..cassette import links_through_proxy
 from ..cassette.bodies import CassetteError
 from ..cassette.cassette import Cassette, Opening
@@ -29,9 +28,11 @@ from ..cassette.matching import MatchOptions
 from ..cassette.playing import Miss
 from ..cassette.scrubbing import Scrubber
 from ..cassette.sensitive import is_credential
-from ..cassette.settings import Settings
+from ..cassette.settings import CassetteSettings
 from ..errors import Refusal, internal_error
 from ..exchange import Body
+from ..providers.base import Provider
+from ..registry import Configuration
 from ..wire import content_encoding, header_fields
 from ..wire.header_fields import Fields
 from ..wire.targets import Origin
@@ -103,7 +104,7 @@ class Recording:
         self.seen: Callable[[Request], None] | None = None
         """Is told each request as it would go out, its credential taken out."""
         self._opening = opening
-        self._settings = Settings()
+        self._settings = CassetteSettings()
         self._guard = guard
         self._loopback = Loopback()
         self._passages: WeakKeyDictionary[http.HTTPFlow, _Passage] = WeakKeyDictionary()
@@ -122,15 +123,19 @@ class Recording:
         self.cassette, self._opening = None, opening
         self._issued.clear()
 
-    def use(self, settings: registry.Settings, own: Settings) -> None:
-        """Open the cassette that was inserted, or go on with it, by this configuration. Raises CassetteError."""
-        self._settings = own
-        opening, scrubber = self._opening, Scrubber(settings.scrub, settings.provider.secrets())
+    def use(self, configuration: Configuration, provider: Provider) -> None:
+        """Open the cassette that was inserted, or go on with it, by this configuration.
+
+        Raises CassetteError, and goes on by the one before.
+        """
+        settings = configuration.block(CassetteSettings)
+        opening, scrubber = self._opening, Scrubber(configuration.scrub, provider.secrets())
         if self.cassette is not None:
             self.cassette.scrub_with(scrubber)
         elif opening is not None:
-            options = MatchOptions.made(own.ignore, own.compare, own.headers)
-            self.cassette = Cassette(opening, scrubber, time.monotonic, options, own.pace)
+            options = MatchOptions.made(settings.ignore, settings.compare, settings.headers)
+            self.cassette = Cassette(opening, scrubber, time.monotonic, options, settings.pace)
+        self._settings = settings
 
     @property
     def stays(self) -> bool:

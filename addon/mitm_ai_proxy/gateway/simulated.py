@@ -36,7 +36,7 @@ class Simulation:
         assert flight.provider is not None
         cuts: list[str] = []
         try:
-            environ = _environ(flow, flight.provider.config.provider_base_path)
+            environ = _environ(flow, flight.provider.keys.provider_base_path)
             environ |= {ORIGIN: str(flight.provider.origin) if flight.is_taped else flight.client_origin, CUT: cuts}
             body, status, headers = await asyncio.to_thread(run_wsgi_app, self.simulator, environ, True)
         except Exception as error:

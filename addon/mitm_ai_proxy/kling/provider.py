@@ -6,14 +6,18 @@ Behaviour: Higress ai-proxy plugin, kling. Native paths: Kling API documentation
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Final
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final
 
 from .. import apis
 from ..apis import Call
 from ..auth.kling_jwt import KlingToken
-from ..config.file import CHAT_KEYS, Problem, ProviderConfig
+from ..auth.secret import Secret
+from ..config import values
+from ..config.keys import Problem, Reading, key
 from ..exchange import Answer, Body, Exchange
-from ..providers.base import Clock, Provider
+from ..providers.base import Account, Clock, CommonKeys, Provider
+from ..providers.higress_keys import NOT_IMPLEMENTED
 from ..wire import json_edit, targets
 from ..wire.request_body import object_members, replace_text, text_member
 from ..wire.targets import Origin
@@ -33,6 +37,10 @@ from .task_kinds import (
 )
 from .videos_api import Front
 
+KLING_APIS: Final = ("legacy", "v2")
+VIDEO_RESPONSES: Final = ("auto", "openai", "native")
+MAX_REFRESH_AHEAD: Final = 1799
+"""Seconds. From 1800 on, the life of a token, each request would sign anew."""
 DEFAULT_ORIGIN: Final = Origin("https", "api-singapore.klingai.com", 443)
 # What follows /v1/videos/ in Kling's own paths, where OpenAI has a video's id.
 VIDEO_FAMILIES: Final = frozenset(
@@ -54,12 +62,73 @@ _FRONT_APIS: Final = (
 )
 
 
+def _trimmed_secret(value: Any) -> Secret:
+    return Secret(values.trimmed_credential(value))
+
+
+@dataclass(frozen=True, slots=True)
+class KlingKeys(CommonKeys):
+    """The keys of `type: kling`."""
+
+    kling_access_key: str = key(
+        values.trimmed_credential,
+        "",
+        secret=True,
+        help="The access key of a key pair, which wins over `apiTokens`.",
+    )
+    kling_secret_key: Secret = key(
+        _trimmed_secret,
+        Secret(""),
+        secret=True,
+        help="The secret key of the pair: signs a JWT (HS256, valid for 1800 s, `nbf` 5 s back).",
+    )
+    kling_token_refresh_ahead: int = key(
+        values.seconds(MAX_REFRESH_AHEAD),
+        60,
+        help="Seconds before its end at which a JWT is signed anew (0 to 1799; 0 means 60).",
+    )
+    kling_api: str = key(
+        values.one_of(*KLING_APIS),
+        "legacy",
+        extension=True,
+        help="The API of the provider that OpenAI's videos are sent to. `v2`: Kling's newer one, which needs"
+        " `apiTokens`.",
+    )
+    video_response: str = key(
+        values.one_of(*VIDEO_RESPONSES),
+        "auto",
+        extension=True,
+        help="Who gets OpenAI's Video objects and errors. `openai`: everybody; `native`: nobody; `auto`: OpenAI's SDKs"
+        " and LiteLLM, by their header fields.",
+    )
+
+    def problems(self, reading: Reading) -> Iterator[Problem]:
+        """Half a key pair, or no credential at all."""
+        access, secret = bool(self.kling_access_key), bool(self.kling_secret_key)
+        if access != secret:
+            given, missing = ("klingAccessKey", "klingSecretKey") if access else ("klingSecretKey", "klingAccessKey")
+            yield Problem(missing, f"is missing beside {given}{_set(reading, missing)}", (given,))
+        elif reading.offline:
+            return
+        elif self.kling_api == api_versions.V2 and not self.api_tokens:
+            yield Problem("apiTokens", "is missing: Kling's new design (klingApi: v2) takes an API key, no key pair")
+        elif not access and not self.api_tokens:
+            pair = [name for half in ("klingAccessKey", "klingSecretKey") for name in reading.variables.get(half, ())]
+            single = reading.variables.get("apiTokens", ())
+            ways = [" and ".join(names) for names in (pair, single) if names]
+            message = "no credential: give klingAccessKey and klingSecretKey, or apiTokens"
+            hint = f" (in the environment: {', or '.join(ways)})" if ways else ""
+            yield Problem("klingAccessKey", message + hint, ("klingSecretKey", "apiTokens"))
+
+
 class Kling(Provider):
     """Kling, on its own hosts or behind a gateway that keeps its shape (302.ai, New API)."""
 
     type = "kling"
-    keys = frozenset({"klingAccessKey", "klingSecretKey", "klingTokenRefreshAhead", "klingApi", "videoResponse"})
-    ignored_keys = Provider.ignored_keys | CHAT_KEYS
+    Keys = KlingKeys
+    keys: KlingKeys
+    not_implemented = NOT_IMPLEMENTED
+    can_be_simulated = True
     why_not = videos_api.WHY_NOT
     withheld_headers = (b"x-stainless-", b"openai-", b"idempotency-key")
     default_capabilities: ClassVar[dict[str, str]] = {
@@ -73,43 +142,33 @@ class Kling(Provider):
         VIDEO_EXTEND.retrieve: "/v1/videos/video-extend/{video_id}",
     }
 
-    def __init__(self, config: ProviderConfig, clock: Clock) -> None:
-        super().__init__(config, clock)
+    def __init__(self, keys: KlingKeys, clock: Clock, speed: float = 1.0) -> None:
+        """`speed`: how many times faster than Kling the provider is."""
+        super().__init__(keys, clock)
         self._token: KlingToken | None = None
-        if config.kling_access_key:
+        if keys.kling_access_key:
             # 0 means the default in the Higress plugin.
-            refresh_ahead = config.kling_token_refresh_ahead or 60
-            self._token = KlingToken(config.kling_access_key, config.kling_secret_key, refresh_ahead, clock)
-        if config.kling_api == api_versions.V2:
+            refresh_ahead = keys.kling_token_refresh_ahead or 60
+            self._token = KlingToken(keys.kling_access_key, keys.kling_secret_key, refresh_ahead, clock)
+        if keys.kling_api == api_versions.V2:
             # The new design takes API keys only.
             self._token = None
-        self._front = Front(self, config.model_mapping.map, config.kling_api, clock, config.speed)
+        self._front = Front(self, keys.model_mapping.map, keys.kling_api, clock, speed)
 
     @classmethod
-    def default_origin(cls, config: ProviderConfig) -> Origin:
+    def simulated(cls, keys: CommonKeys, clock: Clock, account: Account) -> Kling:
+        """With the account's single key where the configuration has one in use, else with its pair."""
+        assert isinstance(keys, KlingKeys)
+        nobody = replace(keys, kling_access_key="", kling_secret_key=Secret(""), api_tokens=())
+        if keys.kling_api == api_versions.V2 or (keys.api_tokens and not keys.kling_access_key):
+            known = replace(nobody, api_tokens=(account.api_key,))
+        else:
+            known = replace(nobody, kling_access_key=account.access_key, kling_secret_key=account.secret_key)
+        return cls(known, clock, account.speed)
+
+    def default_origin(self) -> Origin:
         """Kling's global platform."""
         return DEFAULT_ORIGIN
-
-    @classmethod
-    def problems(cls, config: ProviderConfig) -> Iterator[Problem]:
-        """Half a key pair, or no credential at all, besides the common problems."""
-        yield from super().problems(config)
-        access, secret = bool(config.kling_access_key), bool(config.kling_secret_key)
-        if access != secret:
-            given, missing = ("klingAccessKey", "klingSecretKey") if access else ("klingSecretKey", "klingAccessKey")
-            yield Problem(missing, f"is missing beside {given}{_set(config, missing)}", (given,))
-        elif config.offline:
-            # Nothing is sent.
-            return
-        elif config.kling_api == api_versions.V2 and not config.api_tokens:
-            yield Problem("apiTokens", "is missing: Kling's new design (klingApi: v2) takes an API key, no key pair")
-        elif not access and not config.api_tokens:
-            pair = [name for key in ("klingAccessKey", "klingSecretKey") for name in config.variables.get(key, ())]
-            single = config.variables.get("apiTokens", ())
-            ways = [" and ".join(names) for names in (pair, single) if names]
-            message = "no credential: give klingAccessKey and klingSecretKey, or apiTokens"
-            hint = f" (in the environment: {', or '.join(ways)})" if ways else ""
-            yield Problem("klingAccessKey", message + hint, ("klingSecretKey", "apiTokens"))
 
     def detect(self, method: str, path: str) -> Call | None:
         """As OpenAI's, except where Kling's own paths look like OpenAI's."""
@@ -172,9 +231,9 @@ class Kling(Provider):
 
     def _answers_openai(self, exchange: Exchange) -> bool:
         """Whether this client is answered with OpenAI's objects."""
-        if self.config.video_response == "auto":
+        if self.keys.video_response == "auto":
             return exchange.client.is_openai
-        return self.config.video_response == "openai"
+        return self.keys.video_response == "openai"
 
     def rewrite_request(self, exchange: Exchange, body: bytes) -> bytes:
         """A create: the path by the image fields, and `model` as `model_name`. All else stays to the byte."""
@@ -263,6 +322,6 @@ def _is_native_image(path: str) -> bool:
     return bool(found) and last.split("/")[0] in IMAGE_FAMILIES
 
 
-def _set(config: ProviderConfig, key: str) -> str:
-    names = config.variables.get(key, ())
+def _set(reading: Reading, key: str) -> str:
+    names = reading.variables.get(key, ())
     return f": set {' and '.join(names)} in the environment" if names else ""

@@ -8,19 +8,83 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 from .. import apis
 from ..apis import Call
 from ..auth.bearer import BearerTokens
-from ..config.file import SIDE_CALL_KEYS, TYPE_KEYS, Problem, ProviderConfig, nearest
+from ..auth.secret import Secret
+from ..config import keys as declarations
+from ..config import values
+from ..config.keys import Problem, Reading, key, nearest
+from ..config.model_mapping import ModelMapping
 from ..errors import unsupported_api
 from ..exchange import Answer, Body, Exchange
 from ..wire import json_edit, targets
 from ..wire.request_body import object_members, replace_text, text_member
 from ..wire.targets import Origin
+from .higress_keys import CHAT_KEYS, NOT_IMPLEMENTED
+
+PROTOCOLS: Final = ("openai", "original")
+BASE_PATH_HANDLINGS: Final = ("removePrefix", "prepend")
 
 Clock = Callable[[], float]
+
+
+class Account(NamedTuple):
+    """The credentials that the simulator takes, a key pair and a single key, and how much faster than Kling it is."""
+
+    access_key: str
+    secret_key: Secret
+    api_key: Secret
+    speed: float
+
+
+@dataclass(frozen=True, slots=True)
+class CommonKeys:
+    """The keys of a provider block that every type has. A type with more of them adds its own in a subclass."""
+
+    type: str = key(values.text, "", help="The type of the provider, such as `kling`. Required.")
+    id: str = key(values.text, "", help="A name for `activeProviderId`.")
+    protocol: str = key(
+        values.one_of(*PROTOCOLS), "openai", help="`original`: change host, base path and credential only."
+    )
+    api_tokens: tuple[Secret, ...] = key(
+        values.secrets,
+        (),
+        secret=True,
+        help="Bearer tokens, one of them at random for each request; a single text will do.",
+    )
+    model_mapping: ModelMapping = key(
+        values.model_mapping,
+        ModelMapping({}),
+        mapping=True,
+        help="Model of the client to model of the provider: exact name, then `prefix*` and `~regex` in file order"
+        ' (`$1`, `${name}` for groups), then `*`. A value of `""` keeps the model.',
+    )
+    capabilities: Mapping[str, str] = key(
+        values.paths, {}, mapping=True, help="API name to path of the provider, which may have a query of its own."
+    )
+    base_path: str = key(values.path, "", help="Prefix of the client's path.")
+    base_path_handling: str = key(
+        values.one_of(*BASE_PATH_HANDLINGS),
+        "removePrefix",
+        help="What to do with `basePath`: remove it from the client's path, or `prepend` it to the provider's.",
+    )
+    provider_base_path: str = key(values.path, "", help="Put in front of the provider's path, unless it is there.")
+    provider_domain: Origin | None = key(
+        values.origin,
+        help="Host, `host:port`, or origin with its scheme (`http://127.0.0.1:3000`); https without a scheme."
+        " Default: the provider's own host.",
+    )
+
+    def problems(self, reading: Reading) -> Iterator[Problem]:
+        """What is wrong between keys that are each right by themselves."""
+        yield from ()
+
+
+KeysType: TypeAlias = type[CommonKeys]
 
 
 class Provider(ABC):
@@ -30,23 +94,26 @@ class Provider(ABC):
     """
 
     type: ClassVar[str]
-    keys: ClassVar[frozenset[str]] = frozenset()
-    """Configuration keys beyond the common ones."""
-    ignored_keys: ClassVar[frozenset[str]] = SIDE_CALL_KEYS | TYPE_KEYS
-    """Keys of the Higress ai-proxy plugin that it accepts for this type, and that change nothing there either."""
+    Keys: ClassVar[KeysType] = CommonKeys
+    """Declares what may stand in the provider's block."""
+    not_implemented: ClassVar[frozenset[str]] = NOT_IMPLEMENTED | CHAT_KEYS
+    """Keys of the Higress ai-proxy plugin that would change something for this type, and are refused."""
+    can_be_simulated: ClassVar[bool] = False
     default_capabilities: ClassVar[Mapping[str, str]] = {}
     why_not: ClassVar[Mapping[str, str]] = {}
     """A sentence about an API that the provider does not have and never will."""
     withheld_headers: tuple[bytes, ...] = ()
     """Beginnings of names (in lower case) of header fields that do not go to the provider."""
 
-    def __init__(self, config: ProviderConfig, clock: Clock) -> None:
-        self.config = config
+    keys: CommonKeys
+
+    def __init__(self, keys: CommonKeys, clock: Clock) -> None:
+        self.keys = keys
         self.clock = clock
-        self.origin = config.provider_domain or self.default_origin(config)
-        self.capabilities = {**self.default_capabilities, **config.capabilities}
-        self._tokens = BearerTokens(config.api_tokens) if config.api_tokens else None
-        if config.protocol == "original":
+        self.origin = keys.provider_domain or self.default_origin()
+        self.capabilities = {**self.default_capabilities, **keys.capabilities}
+        self._tokens = BearerTokens(keys.api_tokens) if keys.api_tokens else None
+        if keys.protocol == "original":
             self.withheld_headers = ()
         self._sent_to = f"sent to {self.origin}"
         # Upstream paths, complete but for ids, and their own queries.
@@ -56,24 +123,29 @@ class Provider(ABC):
             self._targets[name] = self.with_base_path(path), query
 
     @classmethod
+    def simulated(cls, keys: CommonKeys, clock: Clock, account: Account) -> Provider:
+        """The provider as the simulator plays it, which takes this account. For types that can be simulated."""
+        raise NotImplementedError
+
     @abstractmethod
-    def default_origin(cls, config: ProviderConfig) -> Origin:
+    def default_origin(self) -> Origin:
         """Where requests go when `providerDomain` is not set."""
 
     @classmethod
-    def problems(cls, config: ProviderConfig) -> Iterator[Problem]:
-        """What is wrong between keys that are each right by themselves."""
-        for name, path in config.capabilities.items():
-            key = f"capabilities.{name}"
+    def problems(cls, keys: CommonKeys, reading: Reading) -> Iterator[Problem]:
+        """What is wrong with keys whose values are each right."""
+        for name, path in keys.capabilities.items():
+            where = f"capabilities.{name}"
             known = {api.name: api.path for api in apis.APIS} | dict(cls.default_capabilities)
             if name not in known:
-                yield Problem(key, f"unknown API{nearest(name, known)}")
+                yield Problem(where, f"unknown API{nearest(name, known)}")
                 continue
             named, given = targets.placeholders(known[name]), targets.placeholders(path)
             for missing in sorted(named - given):
-                yield Problem(key, f"the path has no place for {{{missing}}}")
+                yield Problem(where, f"the path has no place for {{{missing}}}")
             for unknown in sorted(given - named):
-                yield Problem(key, f"nothing is known to put into {{{unknown}}}{nearest(unknown, named)}")
+                yield Problem(where, f"nothing is known to put into {{{unknown}}}{nearest(unknown, named)}")
+        yield from keys.problems(reading)
 
     def route(self, exchange: Exchange) -> None:
         """Decide from the request's head where it goes and which bodies have to be read.
@@ -84,7 +156,7 @@ class Provider(ABC):
         targets.check_path(client_path)
         exchange.origin = self.origin
         path = self.without_base_path(client_path)
-        if self.config.protocol == "original":
+        if self.keys.protocol == "original":
             exchange.path = targets.join_query(self.with_base_path(path), query)
             exchange.request_body = exchange.answer_body = Body.STREAM
             exchange.note(f"{self._sent_to}: protocol original")
@@ -121,7 +193,7 @@ class Provider(ABC):
 
     def read_for_model(self, exchange: Exchange) -> None:
         """Hold the request's body if it may name a model that modelMapping has to map."""
-        if self.config.model_mapping and exchange.method == "POST" and "json" in exchange.content_type.lower():
+        if self.keys.model_mapping and exchange.method == "POST" and "json" in exchange.content_type.lower():
             exchange.request_body = Body.READ
 
     def rewrite_request(self, exchange: Exchange, body: bytes) -> bytes:
@@ -145,9 +217,7 @@ class Provider(ABC):
 
     def secrets(self) -> tuple[str, ...]:
         """What nobody but the provider may see, to be looked for in what is written down."""
-        config = self.config
-        found = (*config.api_tokens, config.kling_secret_key)
-        return tuple(filter(None, (config.kling_access_key, *(secret.reveal() for secret in found))))
+        return declarations.secrets(self.keys)
 
     @property
     def has_credential(self) -> bool:
@@ -170,19 +240,19 @@ class Provider(ABC):
 
     def without_base_path(self, path: str) -> str:
         """The client's path without `basePath`, where that is to be removed."""
-        if self.config.base_path_handling != "removePrefix":
+        if self.keys.base_path_handling != "removePrefix":
             return path
-        return targets.remove_prefix(path, self.config.base_path)
+        return targets.remove_prefix(path, self.keys.base_path)
 
     def with_base_path(self, path: str) -> str:
         """The upstream path with `basePath` (where that is to be prepended) and `providerBasePath` in front."""
-        if self.config.base_path_handling == "prepend":
-            path = targets.add_prefix(path, self.config.base_path)
-        return targets.add_prefix(path, self.config.provider_base_path)
+        if self.keys.base_path_handling == "prepend":
+            path = targets.add_prefix(path, self.keys.base_path)
+        return targets.add_prefix(path, self.keys.provider_base_path)
 
     def map_model(self, exchange: Exchange, model: str) -> tuple[str, str]:
         """The model and what modelMapping makes of it."""
-        mapped, pattern = self.config.model_mapping.map(model)
+        mapped, pattern = self.keys.model_mapping.map(model)
         if pattern is not None and mapped != model:
             exchange.note(f"model {model} mapped to {mapped} by modelMapping {json.dumps(pattern)}")
         return model, mapped

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 from .. import apis
-from ..config.file import CHAT_KEYS, Problem, ProviderConfig
+from ..config import values
+from ..config.keys import Problem, Reading, key
 from ..wire.targets import Origin
-from .base import Provider
+from .base import CommonKeys, Provider
+from .higress_keys import NOT_IMPLEMENTED
 
 
 class OpenAI(Provider):
     """api.openai.com, or anything that serves the same paths. Without `apiTokens` the client's own key is sent on."""
 
     type = "openai"
-    ignored_keys = Provider.ignored_keys - {"openaiCustomUrl"}
+    not_implemented = Provider.not_implemented | {"openaiCustomUrl"}
     default_capabilities: ClassVar[dict[str, str]] = {
         api.name: api.path for api in apis.APIS if api.name.startswith("openai/")
     }
 
-    @classmethod
-    def default_origin(cls, config: ProviderConfig) -> Origin:
+    def default_origin(self) -> Origin:
         """OpenAI's own host."""
         return Origin("https", "api.openai.com", 443)
 
@@ -35,25 +37,30 @@ class OpenAI(Provider):
         return key if key is None or " " in key else f"Bearer {key}"
 
 
+@dataclass(frozen=True, slots=True)
+class GenericKeys(CommonKeys):
+    """The keys of `type: generic`."""
+
+    generic_host: Origin | None = key(values.origin, help="Where to, as in `providerDomain`.")
+
+    def problems(self, reading: Reading) -> Iterator[Problem]:
+        """No host: without one, a credential could go anywhere."""
+        if not (self.generic_host or self.provider_domain):
+            yield Problem("genericHost", "is missing; give genericHost or providerDomain", ("providerDomain",))
+
+
 class Generic(Provider):
     """Any HTTP API: host, base path and credential are rewritten, nothing else. It has to be told its host."""
 
     type = "generic"
-    keys = frozenset({"genericHost"})
-    ignored_keys = Provider.ignored_keys | CHAT_KEYS
+    Keys = GenericKeys
+    keys: GenericKeys
+    not_implemented = NOT_IMPLEMENTED
 
-    @classmethod
-    def default_origin(cls, config: ProviderConfig) -> Origin:
+    def default_origin(self) -> Origin:
         """`genericHost`."""
-        assert config.generic_host is not None
-        return config.generic_host
-
-    @classmethod
-    def problems(cls, config: ProviderConfig) -> Iterator[Problem]:
-        """No host: without one, a credential could go anywhere."""
-        yield from super().problems(config)
-        if not (config.generic_host or config.provider_domain):
-            yield Problem("genericHost", "is missing; give genericHost or providerDomain", ("providerDomain",))
+        assert self.keys.generic_host is not None
+        return self.keys.generic_host
 
     def detect(self, method: str, path: str) -> None:
         """Every path is passed on as it is."""

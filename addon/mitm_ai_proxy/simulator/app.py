@@ -32,7 +32,7 @@ from .kling_error import KlingError, wrong
 from .links import FOLDER, Links
 from .media import audio, png, video
 from .models import VIDEO_MODELS
-from .settings import Settings
+from .settings import SimulatorSettings
 from .tasks import SUCCEED, Clock, Store, Task, common
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ _SELECTIONS: Final = ("add-selection", "delete-selection", "clear-selection", "p
 class Simulator:
     """One account of a Kling. An instance is the WSGI application; it may be called from several threads."""
 
-    def __init__(self, settings: Settings, clock: Clock = time.time) -> None:
+    def __init__(self, settings: SimulatorSettings, clock: Clock = time.time) -> None:
         self.settings = settings
         self.store = Store(settings, clock)
         self._links = Links()
@@ -71,7 +71,7 @@ class Simulator:
         self._lock = threading.Lock()
         self._app = self._routes()
 
-    def use(self, settings: Settings) -> None:
+    def use(self, settings: SimulatorSettings) -> None:
         """Take other settings; tasks stay."""
         self.settings = self.store.settings = self._callbacks.settings = settings
 

@@ -10,14 +10,14 @@ from typing import Any, Final
 import jwt
 
 from .kling_error import KlingError
-from .settings import Settings
+from .settings import SimulatorSettings
 
 _NO_PAIR: Final = (
     "The current API does not support AccessKey and SecretKey. Create an API key: https://kling.ai/dev/api-key"
 )
 
 
-def check(authorization: str | None, settings: Settings, now: float, *, takes_pair: bool) -> None:
+def check(authorization: str | None, settings: SimulatorSettings, now: float, *, takes_pair: bool) -> None:
     """Refuse an Authorization header that is not the account's. `now` is Kling's time in seconds.
 
     `takes_pair`: whether the API takes a JWT, as all but those of the new design do. Raises KlingError.
@@ -36,7 +36,7 @@ def check(authorization: str | None, settings: Settings, now: float, *, takes_pa
         raise KlingError(1002, _NO_PAIR)
 
 
-def _check_jwt(token: str, settings: Settings, now: float) -> None:
+def _check_jwt(token: str, settings: SimulatorSettings, now: float) -> None:
     parts = token.count(".") + 1
     if parts != 3:
         counted = {1: "0", 2: "2"}.get(parts, "> 3")

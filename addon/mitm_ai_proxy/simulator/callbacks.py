@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from .settings import Settings
+from .settings import SimulatorSettings
 from .tasks import Clock
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class _Due(NamedTuple):
 class Callbacks:
     """Sends what is due, in a thread of its own that lives as long as something waits. Each is tried once."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: SimulatorSettings, clock: Clock) -> None:
         self.settings = settings
         self._clock = clock
         self._waiting: list[_Due] = []
@@ -103,7 +103,7 @@ def signature(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
 
-def _post(url: str, body: bytes, settings: Settings, now: float) -> None:
+def _post(url: str, body: bytes, settings: SimulatorSettings, now: float) -> None:
     parts = urlsplit(url)
     headers = {"Content-Type": "application/json"}
     if settings.webhook_secret:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from .faults import NONE, PIXELS, Fault
 from .kling_error import KlingError, wrong
 from .rules import Order
-from .settings import Settings
+from .settings import SimulatorSettings
 
 Clock = Callable[[], float]
 
@@ -92,7 +92,7 @@ class Task:
 class Store:
     """All tasks of one account. Safe to use from several threads."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: SimulatorSettings, clock: Clock) -> None:
         self.settings = settings
         self._clock = clock
         self._lock = threading.RLock()

@@ -141,9 +141,11 @@ def _simulate_complaint(mark: pytest.Mark) -> str:
         return "takes arguments by name only"
     if not mark.kwargs:
         return ""
-    from ..simulator.settings import CONVERTERS
+    from ..config.keys import declared
+    from ..simulator.settings import SimulatorSettings
 
-    return next((_unknown(name, CONVERTERS) for name in mark.kwargs if name not in CONVERTERS), "")
+    keys = declared(SimulatorSettings)
+    return next((_unknown(name, keys) for name in mark.kwargs if name not in keys), "")
 
 
 def _unknown(name: str, known: Mapping[str, object]) -> str:

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import re
-import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,13 +27,15 @@ from ..cassette.entry import Headers as HeaderFields
 from ..cassette.links import unsigned
 from ..cassette.playing import Miss
 from ..cassette.variations import Variation, VariationError, vary
-from ..config.file import ConfigurationError, Problem
+from ..config.file import ConfigurationError
+from ..config.keys import Problem
 from ..gateway.error_log import LOGGER, ErrorLog
 
 if TYPE_CHECKING:
     from ..cassette.spending import Budget
     from ..gateway.addon import Gateway
     from ..gateway.embedded import Embedded
+    from ..registry import Configuration
 
 CONFIG: Final = "ai_proxy_config"
 """What a complaint about the configuration names in the place of a file."""
@@ -258,8 +259,6 @@ class Session:
             self._budget = Budget(budget)
         self._embedded: Embedded | None = None
         self._gateway: Gateway | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._configs: dict[str, Path] = {}
         self._rewritten: set[Path] = set()
         self._levels: dict[str, int] = {}
         self._complaints = ErrorLog()
@@ -267,17 +266,15 @@ class Session:
     def start(self) -> None:
         """Start it on a free port. Raises Unusable."""
         with _importing():
+            from .. import registry
             from ..gateway.addon import Gateway
             from ..gateway.embedded import Embedded, NotStarted
 
-            self._folder = tempfile.TemporaryDirectory(prefix="ai-proxy-")
             self._gateway = Gateway()
-            folder = Path(self._folder.name)
-            self._embedded = Embedded(self._gateway, self._written(_NOBODY), folder=folder)
+            self._embedded = Embedded(self._gateway, registry.read(_NOBODY, name=CONFIG))
             try:
                 self._embedded.start()
             except NotStarted as error:
-                self._folder.cleanup()
                 raise Unusable(f"The proxy did not start: {error}.") from None
         for name in _LOGGERS:
             logger = logging.getLogger(name)
@@ -291,12 +288,11 @@ class Session:
         """Have the proxy ready for a test. Raises Unusable."""
         assert self._embedded is not None
         try:
-            path = self._written(plan.config)
+            opening = self._opening(plan)
+            configuration = _configuration(plan, offline=opening.is_offline or plan.simulates)
             with _importing():
-                return self._embedded.call(lambda: self._use(path, plan))
-        except ConfigurationError as error:
-            problem = str(ConfigurationError(CONFIG, error.problems))
-        except CassetteError as error:
+                return self._embedded.call(lambda: self._use(configuration, opening, plan))
+        except (ConfigurationError, CassetteError) as error:
             problem = str(error)
         except VariationError as error:
             varied = _words(plan.variation) if plan.variation else ""
@@ -316,21 +312,19 @@ class Session:
         return is_written
 
     def stop(self) -> None:
-        """End it, and remove what it wrote for itself."""
+        """End it."""
         assert self._embedded is not None
-        assert self._folder is not None
         LOGGER.removeHandler(self._complaints)
         for name, level in self._levels.items():
             logging.getLogger(name).setLevel(level)
         self._embedded.stop()
-        self._folder.cleanup()
 
-    def _use(self, path: Path, plan: Plan) -> AIProxy:
+    def _use(self, configuration: Configuration, opening: Opening, plan: Plan) -> AIProxy:
         """In the proxy's thread."""
         embedded, gateway = self._embedded, self._gateway
         assert embedded is not None
         assert gateway is not None
-        gateway.use(path, self._opening(plan), simulate=plan.simulates)
+        gateway.use(configuration, opening, simulate=plan.simulates)
         if gateway.simulation:
             from ..simulator.app import Simulator
 
@@ -362,20 +356,17 @@ class Session:
         budget = None if plan.simulates else self._budget
         return Opening(plan.path, mode, budget, _change(plan.variation), may_be_missing=True)
 
-    def _written(self, config: Mapping[str, Any]) -> Path:
-        """A file with a configuration, for nobody else to read. Raises ConfigurationError."""
-        assert self._folder is not None
-        try:
-            text = json.dumps(config, ensure_ascii=False)
-        except (TypeError, ValueError) as error:
-            raise ConfigurationError(CONFIG, [Problem("", f"cannot be written down: {error}")]) from None
-        if text not in self._configs:
-            # A file that stays as it is: the gateway takes up a changed one at any time.
-            path = Path(self._folder.name) / f"config-{len(self._configs)}.json"
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-                file.write(text)
-            self._configs[text] = path
-        return self._configs[text]
+
+def _configuration(plan: Plan, offline: bool) -> Configuration:
+    """A test's configuration. Raises ConfigurationError."""
+    from .. import registry
+
+    try:
+        # As it would come from a file: a tuple is a list, and a name is text.
+        document = json.loads(json.dumps(plan.config))
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(CONFIG, [Problem("", f"cannot be written down: {error}")]) from None
+    return registry.read(document, name=CONFIG, offline=offline, simulated=plan.simulates)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,133 @@
+"""How a room declares the keys of its block in the file: as fields of a frozen dataclass.
+
+@dataclass(frozen=True, slots=True)
+class SimulatorSettings:
+    max_tasks: int = key(whole(1, 100_000), 1000, help="Tasks that are kept.")    # the key maxTasks
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple, TypeVar, overload
+
+from ..auth.secret import Secret
+
+_T = TypeVar("_T")
+
+_METADATA: Final = "key"
+
+
+class Key(NamedTuple):
+    """A key as it was declared; `field` is its name in the dataclass, `convert` makes the field's value from YAML's."""
+
+    name: str
+    field: str
+    convert: Callable[[Any], Any]
+    default: Any
+    help: str = ""
+    is_secret: bool = False
+    is_mapping: bool = False
+    is_extension: bool = False
+
+
+class Problem(NamedTuple):
+    """One thing wrong: the key's path in the file (empty: the file itself), and a sentence.
+
+    `follows` are keys that are not complained about again: had they been right, this might be, too.
+    """
+
+    key: str
+    message: str
+    follows: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.message}" if self.key else self.message
+
+
+class Reading(NamedTuple):
+    """What is known of a block besides the values of its keys.
+
+    `variables`: the environment variables that the value of a key was written with. `offline`: nothing will be sent,
+    so that a credential may be missing.
+    """
+
+    variables: Mapping[str, tuple[str, ...]]
+    offline: bool
+
+
+@overload
+def key(
+    convert: Callable[[Any], _T | None],
+    *,
+    help: str,
+    secret: bool = False,
+    mapping: bool = False,
+    extension: bool = False,
+) -> _T | None: ...
+
+
+@overload
+def key(
+    convert: Callable[[Any], _T | None],
+    default: _T,
+    *,
+    help: str,
+    secret: bool = False,
+    mapping: bool = False,
+    extension: bool = False,
+) -> _T: ...
+
+
+def key(
+    convert: Callable[[Any], Any],
+    default: Any = None,
+    *,
+    help: str,
+    secret: bool = False,
+    mapping: bool = False,
+    extension: bool = False,
+) -> Any:
+    """Declare a key, as the default of a dataclass's field, whose name in camelCase is the key's.
+
+    `default` holds where the key is absent, null, or converted to None. `help` is a sentence for the table in docs/.
+    `secret`: nobody but the provider may see the value. `mapping`: variables are replaced inside a mapping, too.
+    `extension`: the Higress ai-proxy plugin has no such key, and other types of provider refuse it.
+    """
+    made = Key("", "", convert, default, help, secret, mapping, extension)
+    return dataclasses.field(default_factory=lambda: default, repr=not secret, metadata={_METADATA: made})
+
+
+def declared(owner: type[Any]) -> Mapping[str, Key]:
+    """The keys that a dataclass declares, by their names in the file and in the order of its fields."""
+    found = {}
+    for field in dataclasses.fields(owner):
+        if _METADATA in field.metadata:
+            made: Key = field.metadata[_METADATA]
+            one = made._replace(name=camel_case(field.name), field=field.name)
+            found[one.name] = one
+    return found
+
+
+def secrets(values: Any) -> tuple[str, ...]:
+    """The values of all keys that are declared secret, also those in a list; without the empty ones."""
+    found: list[str] = []
+    for one in declared(type(values)).values():
+        if one.is_secret:
+            value = getattr(values, one.field)
+            items = value if isinstance(value, tuple) else (value,)
+            found += [item.reveal() if isinstance(item, Secret) else str(item) for item in items]
+    return tuple(filter(None, found))
+
+
+def camel_case(field: str) -> str:
+    """A field's name as a key of the file: `max_tasks` is maxTasks."""
+    return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), field)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The end of a complaint about an unknown name: the nearest known one, if any is near."""
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
