@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mitm_ai_proxy import registry
+from mitm_ai_proxy.cassette.settings import CassetteSettings
 from mitm_ai_proxy.config.file import ConfigurationError
+from mitm_ai_proxy.config.keys import declared
 from mitm_ai_proxy.config.values import HostPattern
+from mitm_ai_proxy.kling.provider import KlingKeys
 from mitm_ai_proxy.registry import Configuration
+from mitm_ai_proxy.simulator.settings import SimulatorSettings
 from mitm_ai_proxy.wire.targets import Origin
 
 SECRET = "s3cr3t-m4rker"
@@ -614,3 +619,97 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(name: str, reason: 
         registry.read(tmp_path / name, {})
 
     assert str(caught.value) == f"{tmp_path / name}: cannot be read: {reason}"
+
+
+def test_the_mistakes_of_all_blocks_are_reported_together() -> None:
+    text = "provider: {type: kling}\nsimulator: {sped: 1}\ncassette: {pace: fast}\nhosts: [a b]\nscrub: [[]]"
+
+    assert _problems(text) == [
+        "hosts[0]: is not a host name or address: expected host or host:port",
+        "scrub[0]: expected text",
+        NO_CREDENTIAL,
+        "simulator.sped: unknown key; did you mean speed?",
+        "cassette.pace: expected instant, real, or a factor of the recorded time (above 0, up to 1000)",
+    ]
+
+
+def test_one_read_parses_the_text_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load, parsed = yaml.load, []
+
+    def counted(text: str, Loader: Any) -> Any:
+        parsed.append(text)
+        return load(text, Loader)
+
+    monkeypatch.setattr(yaml, "load", counted)
+    path = tmp_path / "config.yaml"
+    path.write_text(_kling("") + "simulator: {speed: 3}\ncassette: {pace: real}")
+    configuration = registry.read(path, {})
+
+    assert (configuration.block(SimulatorSettings).speed, configuration.block(CassetteSettings).pace) == (3.0, 1.0)
+    assert len(parsed) == 1
+
+
+def test_a_document_is_read_as_its_text_would_be() -> None:
+    document = {"provider": {"type": "kling", "apiTokens": ["${TOKEN}"]}, "hosts": ["a"]}
+
+    read = registry.read(document, {"TOKEN": "t"})
+    assert isinstance(read.provider, KlingKeys)
+    assert [token.reveal() for token in read.provider.api_tokens] == ["t"]
+    assert read.hosts == (HostPattern("a"),)
+
+
+def test_what_complaints_name_can_be_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "other.yaml"
+    path.write_text("hosts: []")
+    sources: tuple[Path | str | dict[str, Any], ...] = (path, "hosts: []", {"hosts": []})
+    for source in sources:
+        with pytest.raises(ConfigurationError, match=r"^mine: provider: is missing$"):
+            registry.read(source, {}, name="mine")
+
+
+@pytest.mark.parametrize("key", ["klingApi", "videoResponse"])
+def test_a_key_that_the_plugin_does_not_have_is_known_to_its_own_type_only(key: str) -> None:
+    assert _problems(f"provider: {{type: openai, {key}: auto}}") == [f"provider.{key}: unknown key"]
+
+
+@pytest.mark.parametrize("owner", [*(provider.Keys for provider in registry.TYPES.values()), *registry.BLOCKS.values()])
+def test_every_key_is_explained_in_a_sentence(owner: type[Any]) -> None:
+    keys = declared(owner).values()
+
+    assert keys
+    assert [key.name for key in keys if not (key.help.endswith(".") and "\n" not in key.help)] == []
+
+
+@pytest.mark.parametrize("type_name", ["openai", "generic"])
+def test_a_type_that_cannot_be_simulated_is_refused(type_name: str) -> None:
+    configuration = registry.read(f"provider: {{{BLOCKS[type_name]}}}", {}, simulated=True)
+    with pytest.raises(ConfigurationError, match=r"^config\.yaml: ai_simulate: only kling can be simulated$"):
+        registry.provider(configuration, simulated=True)
+
+
+@pytest.mark.parametrize(
+    ("credential", "account"),
+    [
+        ("", ("access", "secret")),
+        ("klingAccessKey: a, klingSecretKey: b", ("access", "secret")),
+        ("klingAccessKey: a, klingSecretKey: b, apiTokens: t", ("access", "secret")),
+        ("apiTokens: t", ("key",)),
+        ("klingApi: v2", ("key",)),
+        ("klingApi: v2, apiTokens: t", ("key",)),
+    ],
+)
+def test_a_simulated_provider_has_the_simulators_account_in_the_place_of_its_own(
+    credential: str, account: tuple[str, ...]
+) -> None:
+    simulator = "simulator: {accessKey: access, secretKey: secret, apiKey: key}"
+    configuration = registry.read(f"provider: {{type: kling, {credential}}}\n{simulator}", {}, simulated=True)
+
+    assert registry.provider(configuration, simulated=True).secrets() == account
+
+
+def test_what_is_simulated_needs_no_credential_but_its_variables() -> None:
+    text = "provider: {type: kling, apiTokens: ['${TOKEN}']}"
+    with pytest.raises(ConfigurationError, match="TOKEN is not set"):
+        registry.read(text, {}, simulated=True)
+
+    assert isinstance(registry.read(text, {}, offline=True).provider, KlingKeys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy import mode_specs
 from mitmproxy.test import taddons, tflow
 
-from mitm_ai_proxy.gateway import engine
+from mitm_ai_proxy import registry
+from mitm_ai_proxy.cassette.bodies import CassetteError
+from mitm_ai_proxy.cassette.cassette import Mode, Opening
+from mitm_ai_proxy.gateway import addon, engine
 from mitm_ai_proxy.gateway.addon import Gateway
 
 CONFIG = "provider: {type: kling, apiTokens: [t], providerDomain: 'http://provider.test:81'}"
@@ -97,6 +101,91 @@ def test_a_bad_configuration_at_run_time_is_refused_and_rolled_back(tmp_path: Pa
         flow = _flow("regular", "127.0.0.1")
         gateway.requestheaders(flow)
         assert flow.request.host == "provider.test"
+
+    _in_context(tmp_path, work)
+
+
+def _state(gateway: Gateway) -> list[dict[str, Any]]:
+    """All that the gateway and its stages hold, but for what the watcher of the file does for itself."""
+    assert gateway.simulation is not None
+    assert gateway.recording is not None
+    parts = (gateway, gateway.recording, gateway.simulation.simulator)
+    own = ("_watcher", "_signature")
+    return [{name: value for name, value in vars(part).items() if name not in own} for part in parts]
+
+
+class _Signal(logging.Handler):
+    """Tells of a message that was logged."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text, self.has_come = text, asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._text in record.getMessage():
+            self.has_come.set()
+
+
+async def _logged(text: str, act: Callable[[], object]) -> None:
+    """Do something, and wait until the addon logs a text."""
+    signal = _Signal(text)
+    addon.logger.addHandler(signal)
+    try:
+        act()
+        await asyncio.wait_for(signal.has_come.wait(), 20)
+    finally:
+        addon.logger.removeHandler(signal)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        "provider: {type: openai}\ncassette: {pace: real}\nsimulator: {speed: 3}\nscrub: a\nhosts: [b]",
+        "provider: {type: kling}\ncassette: {pace: odd}\nsimulator: {speed: 3}",
+        "provider: {type: kling}\ncassette: {pace: real}\nsimulator: {speed: odd}",
+        "provider: {type: klong}\ncassette: {pace: real}\nsimulator: {speed: 3}",
+    ],
+)
+def test_a_refused_configuration_changes_nothing(
+    refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(addon, "WATCH_INTERVAL", 0.01)
+    caplog.set_level(logging.INFO, addon.logger.name)
+
+    async def work(gateway: Gateway, context: taddons.context) -> None:
+        path = tmp_path / "config.yaml"
+        gateway.running()
+        before = _state(gateway)
+        await _logged("the old configuration stays", lambda: path.write_text(refused))
+        assert _state(gateway) == before
+        good = f"{CONFIG}\ncassette: {{pace: real}}\nsimulator: {{speed: 3}}"
+        await _logged("provider kling", lambda: path.write_text(good))
+        assert all(now != then for now, then in zip(_state(gateway), before, strict=True))
+        gateway.done()
+
+    _in_context(tmp_path, work, ai_simulate="true", ai_record=str(tmp_path / "a.har"))
+
+
+def test_a_cassette_that_cannot_be_opened_leaves_the_settings_as_they_were(tmp_path: Path) -> None:
+    async def work(gateway: Gateway, context: taddons.context) -> None:
+        other = registry.read(f"{CONFIG}\ncassette: {{pace: real}}\nsimulator: {{speed: 3}}")
+        missing = Opening(tmp_path / "missing.har", Mode.NONE)
+        assert gateway.recording is not None
+        gateway.recording.insert(missing)
+        before = _state(gateway)
+        with pytest.raises(CassetteError):
+            gateway.use(other)
+        assert _state(gateway) == before
+
+    _in_context(tmp_path, work, ai_simulate="true", ai_record=str(tmp_path / "a.har"))
+
+
+def test_a_configuration_can_be_handed_over(tmp_path: Path) -> None:
+    async def work(gateway: Gateway, context: taddons.context) -> None:
+        gateway.use(registry.read({"provider": {"type": "openai", "providerDomain": "other.test"}}))
+        flow = _flow("regular", "127.0.0.1")
+        gateway.requestheaders(flow)
+        assert flow.request.host == "other.test"
 
     _in_context(tmp_path, work)
 

@@ -1,0 +1,194 @@
+"""A dataclass that declares keys, and a configuration that is read by such declarations: no provider, no real block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from mitm_ai_proxy.auth.secret import Secret
+from mitm_ai_proxy.config import file, values
+from mitm_ai_proxy.config.file import Configuration, ConfigurationError, ProviderType
+from mitm_ai_proxy.config.keys import Problem, Reading, camel_case, declared, key, nearest, secrets
+from mitm_ai_proxy.wire.targets import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Keys that all types have."""
+
+    type: str = key(values.text, "", help="Which.")
+    tokens: tuple[Secret, ...] = key(values.secrets, (), secret=True, help="Tokens.")
+
+
+@dataclass(frozen=True, slots=True)
+class Special(Base):
+    """Keys of one type."""
+
+    special_host: Origin | None = key(values.origin, help="Where to.")
+    special_key: str = key(values.credential, "", secret=True, help="A key.")
+    other_key: Secret = key(values.secret, Secret(""), secret=True, help="Another.")
+    names: dict[str, str] = key(values.text_mapping, {}, mapping=True, help="Names.")
+    retries: int = key(values.whole(0, 9), 3, help="How often.")
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """A block."""
+
+    wind_speed: float = key(values.number(0, 100), 2.5, help="Metres per second.")
+    rain: bool = key(values.flag, False, help="Whether it rains.")
+
+
+@dataclass(frozen=True, slots=True)
+class Tides:
+    """Another block."""
+
+    level: int = key(values.whole(0, 5), 0, help="Metres.")
+
+
+def _problems(keys: Base, reading: Reading) -> Iterator[Problem]:
+    if not (keys.tokens or reading.offline):
+        yield Problem("tokens", f"is missing {[*reading.variables.items()]}")
+
+
+TYPES = {
+    "special": ProviderType[Base](Special, frozenset({"fromElsewhere"}), frozenset({"later"}), _problems),
+    "plain": ProviderType[Base](Base, frozenset(), frozenset(), _problems),
+}
+BLOCKS: dict[str, type[Any]] = {"weather": Weather, "tides": Tides}
+SPECIAL = {"type": "special", "tokens": "t"}
+
+
+def _read(document: Any, offline: bool = False, unset_secrets: bool = False, **environment: str) -> Configuration[Base]:
+    return file.read(document, environment, TYPES, BLOCKS, offline=offline, unset_secrets=unset_secrets)
+
+
+def _complaints(document: Any) -> list[str]:
+    with pytest.raises(ConfigurationError) as refused:
+        _read(document)
+    return [str(problem) for problem in refused.value.problems]
+
+
+def test_a_declaration_tells_its_keys_with_those_it_inherits() -> None:
+    keys = declared(Special)
+
+    assert list(keys) == ["type", "tokens", "specialHost", "specialKey", "otherKey", "names", "retries"]
+    assert [name for name, one in keys.items() if one.is_secret] == ["tokens", "specialKey", "otherKey"]
+    assert (keys["retries"].field, keys["retries"].default, keys["retries"].help) == ("retries", 3, "How often.")
+
+
+@pytest.mark.parametrize(("field", "name"), [("id", "id"), ("api_tokens", "apiTokens"), ("a_2_bc", "a2Bc")])
+def test_a_key_has_its_fields_name_in_camel_case(field: str, name: str) -> None:
+    assert camel_case(field) == name
+
+
+def test_a_field_without_a_default_is_none_until_it_is_set() -> None:
+    assert Special().special_host is None
+    assert Special(retries=4).retries == 4
+
+
+def test_secrets_are_what_is_declared_secret_in_texts_and_lists_without_the_empty_ones() -> None:
+    keys = Special("special", (Secret("a"), Secret("b")), None, "c", Secret("d"))
+
+    assert secrets(keys) == ("a", "b", "c", "d")
+    assert secrets(Special()) == ()
+
+
+def test_values_of_secret_keys_are_not_shown() -> None:
+    assert "hidden" not in repr(Special(special_key="hidden", tokens=(Secret("hidden"),)))
+
+
+def test_a_document_becomes_the_keys_of_its_type_and_its_blocks() -> None:
+    document = {"provider": {**SPECIAL, "retries": "7"}, "weather": {"windSpeed": 3}, "hosts": "a", "scrub": ["b"]}
+    configuration = _read(document)
+
+    assert isinstance(configuration.provider, Special)
+    assert configuration.provider.retries == 7
+    assert configuration.block(Weather) == Weather(3.0)
+    assert configuration.block(Tides) == Tides()
+    assert (configuration.source, configuration.scrub) == ("config.yaml", ("b",))
+
+
+def test_a_block_that_nobody_declared_is_an_error_of_the_one_who_asks() -> None:
+    with pytest.raises(LookupError, match="Special"):
+        _read({"provider": SPECIAL}).block(Special)
+
+
+def test_a_configuration_with_another_block_keeps_the_rest() -> None:
+    before = _read({"provider": SPECIAL, "tides": {"level": 2}})
+    after = before.with_block(Weather(9.0))
+
+    assert (after.block(Weather), after.block(Tides), after.provider) == (Weather(9.0), Tides(2), before.provider)
+    assert before.block(Weather) == Weather()
+
+
+def test_mistakes_of_all_blocks_come_together() -> None:
+    document = {
+        "wether": {},
+        "provider": {"type": "special", "retires": 1, "later": True, "fromElsewhere": [], "specialHost": "ftp://a"},
+        "hosts": ["a b"],
+        "scrub": [[]],
+        "weather": {"windSpeed": "strong", "rian": True},
+        "tides": [],
+    }
+
+    assert _complaints(document) == [
+        "wether: unknown key; did you mean weather?",
+        "hosts[0]: is not a host name or address: expected host or host:port",
+        "scrub[0]: expected text",
+        "provider.retires: unknown key; did you mean retries?",
+        "provider.later: is not implemented for type special",
+        "provider.specialHost: unknown scheme 'ftp': use http or https",
+        "provider.tokens: is missing []",
+        "weather.rian: unknown key; did you mean rain?",
+        "weather.windSpeed: expected a number from 0 to 100",
+        "tides: expected a mapping of keys to values",
+    ]
+
+
+def test_the_provider_is_asked_what_is_wrong_between_its_keys_with_the_variables_they_were_written_with() -> None:
+    document = {"provider": {"type": "plain", "tokens": ["${A:-}", "${B:-}"]}}
+
+    assert _complaints(document) == ["provider.tokens: is missing [('tokens', ('A', 'B'))]"]
+    assert _read(document, offline=True).provider.tokens == ()
+
+
+def test_a_variable_in_a_secret_may_be_unset_where_that_is_allowed_and_in_nothing_else() -> None:
+    document: Any = {"provider": {"type": "special", "tokens": "${T}", "specialKey": "${K}"}}
+
+    assert secrets(_read(document, offline=True, unset_secrets=True).provider) == ()
+    with pytest.raises(ConfigurationError, match="T is not set"):
+        _read(document, offline=True)
+    document["provider"]["specialHost"] = "${H}"
+    with pytest.raises(ConfigurationError, match=r"provider\.specialHost: the environment variable H is not set$"):
+        _read(document, offline=True, unset_secrets=True)
+
+
+def test_variables_are_replaced_inside_a_mapping_only_where_a_key_takes_one() -> None:
+    named = _read({"provider": {**SPECIAL, "names": {"a": "${A}"}}}, A="b").provider
+
+    assert isinstance(named, Special)
+    assert named.names == {"a": "b"}
+    assert _complaints({"provider": {**SPECIAL, "specialHost": {"a": "${UNSET}"}}}) == [
+        "provider.specialHost: expected text"
+    ]
+
+
+@pytest.mark.parametrize("document", [{}, {"weather": None}, {"weather": {}}, {"weather": {"windSpeed": None}}])
+def test_a_block_is_read_alone_and_nothing_else_is_checked(document: dict[str, Any]) -> None:
+    document |= {"provider": {"type": "nobody"}, "odd": 1}
+
+    assert file.read_block(document, {}, "weather", Weather) == Weather()
+
+
+def test_a_block_that_is_read_alone_is_checked() -> None:
+    with pytest.raises(ConfigurationError, match=r"^here: weather\.rain: expected true or false$"):
+        file.read_block("weather: {rain: often}", {}, "weather", Weather, name="here")
+
+
+@pytest.mark.parametrize(("name", "end"), [("hots", "; did you mean hosts?"), ("zzz", "")])
+def test_the_nearest_name_ends_a_complaint(name: str, end: str) -> None:
+    assert nearest(name, ["hosts", "scrub"]) == end
