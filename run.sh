@@ -6,7 +6,7 @@
 #   ./run.sh WORD ...              ai-proxy WORD ...
 #   ./run.sh test [ARGUMENT ...]   the tests; the arguments go to pytest
 #   ./run.sh lint                  ruff and mypy
-#   ./run.sh bench [ARGUMENT ...]  the throughput measurement; the arguments go to tests/bench/bench.py
+#   ./run.sh bench [ARGUMENT ...]  what the addon costs; the arguments go to tests/bench/bench.py
 #
 # Environment:
 #   PYTHON  the interpreter; by default that of the environment in place, else the newest one found

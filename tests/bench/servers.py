@@ -1,6 +1,6 @@
-"""The processes a measurement needs: an nginx that plays the provider, and mitmdump with and without the addon.
+"""The processes a measurement needs: an nginx that plays the provider, and mitmdump with and without an addon.
 
-Each is a context manager that gives its port, listens on loopback only, and ends the process it started.
+Each is a context manager that starts a process, which listens on loopback only, and ends it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 TASK_ID = "831234567890123456"
 ANSWER = (
@@ -23,6 +24,13 @@ ANSWER = (
     f'"data":{{"task_id":"{TASK_ID}","task_status":"submitted","task_info":{{}},'
     '"created_at":1722769557708,"updated_at":1722769557708}}'
 )
+
+CHAT_ANSWER = (
+    '{"id":"chatcmpl-bench","object":"chat.completion","created":1722769557,"model":"gpt-4o-mini","choices":[{"index":0,'
+    '"message":{"role":"assistant","content":"A cat is a small animal."},"finish_reason":"stop"}],'
+    '"usage":{"prompt_tokens":300,"completion_tokens":7,"total_tokens":307}}'
+)
+CLIENT_KEY = "sk-bench-client-key"
 
 # The front server holds each body in memory until it is whole and then asks the back server, without the body, for the
 # answer: a server that answers at once need not read what it is sent.
@@ -43,6 +51,10 @@ http {{
     client_max_body_size 64m;
     client_body_buffer_size 32m;
     keepalive_requests 100000000;
+    map $http_authorization $whose {{
+        "Bearer {client_key}" client;
+        default proxy;
+    }}
     upstream back {{
         server 127.0.0.1:{back};
         keepalive 16;
@@ -59,6 +71,7 @@ http {{
             proxy_set_header Connection "";
             proxy_set_header Content-Length "";
             add_header X-Asked-For $request_uri;
+            add_header X-Key-Of $whose;
         }}
     }}
     server {{
@@ -67,15 +80,26 @@ http {{
             default_type application/json;
             return 200 '{answer}';
         }}
+        location /v1/chat/ {{
+            default_type application/json;
+            return 200 '{chat_answer}';
+        }}
     }}
 }}
 """
 
-ADDON_CONFIG = """\
+KLING_CONFIG = """\
 provider:
   type: kling
   klingAccessKey: bench-access-key-0123456789abcdef
   klingSecretKey: bench-secret-key-0123456789abcdef
+  providerDomain: http://127.0.0.1:{port}
+"""
+ORIGINAL_CONFIG = KLING_CONFIG + "  protocol: original\n"
+OPENAI_CONFIG = """\
+provider:
+  type: openai
+  apiTokens: [sk-bench-provider-key]
   providerDomain: http://127.0.0.1:{port}
 """
 
@@ -87,6 +111,30 @@ class BenchError(Exception):
     """The measurement cannot be made; the text says why."""
 
 
+class Addon(NamedTuple):
+    """A checkout, by the name that its processes, files and columns have."""
+
+    name: str
+    checkout: Path
+
+    @property
+    def script(self) -> Path:
+        return self.checkout / "addon" / "ai_proxy.py"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Puts the package of the checkout before an installed one."""
+        return os.environ | {"PYTHONPATH": str(self.checkout / "addon")}
+
+
+class Proxy(NamedTuple):
+    """A running mitmdump. `addon` is None for one without."""
+
+    addon: Addon | None
+    port: int
+    pid: int
+
+
 def tool(name: str) -> str | None:
     """The path of a program, also where only root looks by default."""
     folders = os.environ.get("PATH", os.defpath)
@@ -95,38 +143,86 @@ def tool(name: str) -> str | None:
 
 @contextmanager
 def provider(folder: Path) -> Iterator[int]:
-    """An nginx that answers every request like Kling, once it has read all of it."""
+    """The port of an nginx that answers every request like Kling or a chat API, once it has read all of it."""
     front, back = free_ports(2)
     conf = folder / "nginx.conf"
-    conf.write_text(NGINX_CONF.format(folder=folder, front=front, back=back, answer=ANSWER))
+    conf.write_text(
+        NGINX_CONF.format(
+            folder=folder, front=front, back=back, answer=ANSWER, chat_answer=CHAT_ANSWER, client_key=CLIENT_KEY
+        )
+    )
     command = [str(tool("nginx")), "-p", str(folder), "-c", str(conf)]
     with running("nginx", command, front, folder):
         yield front
 
 
 @contextmanager
-def mitmdump(folder: Path, upstream: int, script: Path | None) -> Iterator[int]:
-    """mitmdump before the provider, with the addon if a script is given."""
+def mitmdump(folder: Path, upstream: int, addon: Addon | None, config: str) -> Iterator[Proxy]:
+    """mitmdump before the provider; an addon has the configuration, in which `{port}` is the provider's."""
     (port,) = free_ports(1)
-    command = [str(Path(sys.executable).with_name("mitmdump")), "-q"]
-    if script is not None:
-        config = folder / "config.yaml"
-        config.write_text(ADDON_CONFIG.format(port=upstream))
-        command += ["-s", str(script), "--set", f"ai_config={config}"]
+    command = mitmdump_command(folder)
+    name = "bare"
+    if addon is not None:
+        name = addon.name
+        file = folder / f"{name}.yaml"
+        file.write_text(config.format(port=upstream))
+        command += ["-s", str(addon.script), "--set", f"ai_config={file}"]
     command += ["--mode", f"reverse:http://127.0.0.1:{upstream}", "--set", "connection_strategy=lazy"]
-    command += ["--set", f"confdir={folder / 'confdir'}", "--listen-host", "127.0.0.1", "-p", str(port)]
-    with running("mitmdump with the addon" if script else "mitmdump", command, port, folder):
-        yield port
+    command += ["--listen-host", "127.0.0.1", "-p", str(port)]
+    environment = addon.environment if addon else None
+    with running(f"mitmdump-{name}", command, port, folder, environment) as pid:
+        yield Proxy(addon, port, pid)
+
+
+def check_package(addon: Addon, folder: Path) -> None:
+    """Starts mitmdump once to see that the addon runs the package of its own checkout, and no module of another."""
+    if not addon.script.is_file():
+        raise BenchError(f"{addon.checkout} is not a checkout: it has no addon/ai_proxy.py")
+    config = folder / f"{addon.name}.yaml"
+    config.write_text(KLING_CONFIG.format(port=1))
+    command = [*mitmdump_command(folder), "-n", "--set", f"ai_config={config}", "-s", str(addon.script)]
+    command += ["-s", str(Path(__file__).with_name("loaded_from.py"))]
+    try:
+        child = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            cwd=folder,
+            env=addon.environment,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as e:
+        raise BenchError(f"mitmdump did not load {addon.script} within {START_SECONDS:.0f} s") from e
+    own = (addon.checkout / "addon").resolve()
+    files = child.stdout.splitlines()
+    strange = [file for file in files if not Path(file).resolve().is_relative_to(own)]
+    if child.returncode or not files or strange:
+        text = "\n".join(strange) or child.stdout + child.stderr
+        raise BenchError(f"{addon.script} does not run the package beside it:\n{text}")
+
+
+def mitmdump_command(folder: Path) -> list[str]:
+    return [str(Path(sys.executable).with_name("mitmdump")), "-q", "--set", f"confdir={folder / 'confdir'}"]
 
 
 @contextmanager
-def running(name: str, command: Sequence[str], port: int, folder: Path) -> Iterator[None]:
-    """A process from the moment it answers HTTP on its port until the end of the block."""
-    log = folder / (name.replace(" ", "-") + ".out")
+def running(
+    name: str, command: Sequence[str], port: int, folder: Path, environment: dict[str, str] | None = None
+) -> Iterator[int]:
+    """The id of a process, which leads a session, from when it answers HTTP on its port to the end of the block."""
+    log = folder / f"{name}.out"
     with ExitStack() as stack:
         output = stack.enter_context(log.open("wb"))
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=folder
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
         )
         stack.callback(stop, process)
         deadline = time.monotonic() + START_SECONDS
@@ -136,7 +232,7 @@ def running(name: str, command: Sequence[str], port: int, folder: Path) -> Itera
             if time.monotonic() > deadline:
                 raise BenchError(f"{name} did not answer within {START_SECONDS:.0f} s:\n{log.read_text()}")
             time.sleep(0.05)
-        yield
+        yield process.pid
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""What the clients of a measurement send: the kinds of request, each once to check the answer or many times by wrk."""
+"""What the clients of a measurement send: kinds of request, each once to check the answer, or many times by h2load."""
 
 from __future__ import annotations
 
@@ -6,45 +6,25 @@ import base64
 import http.client
 import json
 import random
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers import TASK_ID, BenchError, tool
+from servers import CLIENT_KEY, TASK_ID, BenchError, Proxy, tool
 
 HEADERS = {
     "Accept": "application/json",
-    "Authorization": "Bearer sk-bench-client-key",
+    "Authorization": f"Bearer {CLIENT_KEY}",
     "User-Agent": "bench",
 }
 PICTURE_SIZE = 10_000_000
-
-# Arguments: the method, the file with the body or "-", and the headers, a name and a value each. wrk sends what is set
-# here unchanged, and its last line is what "done" writes.
-WRK_SCRIPT = """\
-function init(args)
-    wrk.method = args[1]
-    if args[2] ~= "-" then
-        local file = assert(io.open(args[2], "rb"))
-        wrk.body = file:read("*a")
-        file:close()
-    end
-    for i = 3, #args, 2 do
-        wrk.headers[args[i]] = args[i + 1]
-    end
-end
-
-function done(summary, latency, requests)
-    local e = summary.errors
-    io.write(string.format('{"requests": %d, "microseconds": %d, "errors": %d}\\n', summary.requests,
-        summary.duration, e.connect + e.read + e.write + e.status + e.timeout))
-end
-"""
+RUN_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
 class Request:
-    """One kind of client request, and how many clients send it at a time."""
+    """One kind of client request, and how many clients send it at a time. The method is GET, or POST with a body."""
 
     method: str
     path: str
@@ -75,52 +55,55 @@ def picture_create() -> Request:
     return Request("POST", "/v1/videos", body, clients=1, upstream_path="/v1/videos/image2video")
 
 
-def check(request: Request, port: int, *, addon: bool) -> None:
-    """Sends the request once: it has to succeed, and to be rewritten by the addon and by nobody else."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+def original_create() -> Request:
+    """In Kling's own words, for a provider with `protocol: original`."""
+    path = "/v1/videos/text2video"
+    body = b'{"model_name":"kling-v2-6","prompt":"a cat","duration":"5"}'
+    return Request("POST", path, body, clients=8, upstream_path=path)
+
+
+def chat() -> Request:
+    """A conversation of some turns, for a provider that takes it as it is."""
+    turn = "What is a cat, and how does it differ from a dog? Answer in one sentence. " * 3
+    messages = [{"role": role, "content": turn} for role in ("user", "assistant") * 3 + ("user",)]
+    body = json.dumps({"model": "gpt-4o-mini", "messages": messages}).encode()
+    return Request("POST", "/v1/chat/completions", body, clients=8, upstream_path="/v1/chat/completions")
+
+
+def check(request: Request, proxy: Proxy) -> None:
+    """Sends the request once: it has to succeed; path and credential are changed by the addon and by nobody else."""
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=30)
     try:
         connection.request(request.method, request.path, request.body or None, request.headers)
         response = connection.getresponse()
         text = response.read().decode()
-        path = response.getheader("X-Asked-For")
+        got = response.status, response.getheader("X-Asked-For"), response.getheader("X-Key-Of")
     finally:
         connection.close()
-    expected = request.upstream_path if addon else request.path
-    if response.status != 200 or path != expected:
-        proxy = "mitmdump with the addon" if addon else "mitmdump"
+    expected = (200, request.upstream_path, "proxy") if proxy.addon else (200, request.path, "client")
+    if got != expected:
+        name = f"mitmdump with the addon of {proxy.addon.checkout}" if proxy.addon else "mitmdump"
         raise BenchError(
-            f"{proxy} answered {request.method} {request.path} with {response.status} after asking for {path}, "
-            f"and not with 200 after asking for {expected}:\n{text[:2000]}"
+            f"{name}: {request.method} {request.path}: status, path and owner of the credential at the provider are "
+            f"{got}, and should be {expected}:\n{text[:2000]}"
         )
 
 
-class Wrk:
-    """Measures requests per second with wrk, whose script and bodies it keeps in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._program = str(tool("wrk"))
-        self._script = folder / "wrk.lua"
-        self._script.write_text(WRK_SCRIPT)
-        self._body = folder / "body.json"
-
-    def rate(self, request: Request, port: int, seconds: int) -> float:
-        self._body.write_bytes(request.body)
-        headers = [part for header in request.headers.items() for part in header]
-        command = [self._program, "-t1", f"-c{request.clients}", f"-d{seconds}s", "--timeout", "30s"]
-        command += ["-s", str(self._script), f"http://127.0.0.1:{port}{request.path}", "--"]
-        command += [request.method, str(self._body) if request.body else "-", *headers]
-        try:
-            run = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=seconds + 60,
-                check=True,
-            )
-        except subprocess.SubprocessError as e:
-            raise BenchError(f"wrk failed: {e}") from e
-        summary = json.loads(run.stdout.splitlines()[-1])
-        if summary["errors"] or not summary["requests"]:
-            raise BenchError(f"wrk saw failing requests:\n{run.stdout}")
-        return float(summary["requests"] / summary["microseconds"] * 1e6)
+def load(request: Request, port: int, count: int, folder: Path) -> None:
+    """Sends the request so many times, over connections that are kept. The folder is for the body."""
+    command = [str(tool("h2load")), "--h1", "-t1", f"-c{min(request.clients, count)}", f"-n{count}"]
+    for name, value in request.headers.items():
+        command += ["-H", f"{name}: {value}"]
+    if request.body:  # which makes it a POST
+        body = folder / "body.json"
+        body.write_bytes(request.body)
+        command += ["-d", str(body)]
+    command.append(f"http://127.0.0.1:{port}{request.path}")
+    try:
+        run = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_SECONDS, check=True
+        )
+    except subprocess.SubprocessError as e:
+        raise BenchError(f"h2load failed: {e}") from e
+    if not re.search(rf"^requests: {count} total, .* {count} succeeded,", run.stdout, re.MULTILINE):
+        raise BenchError(f"h2load saw failing requests:\n{run.stdout}")
