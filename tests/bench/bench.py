@@ -146,7 +146,8 @@ def print_cases(cases: Sequence[Case], rounds: int, addons: Sequence[Addon | Non
         passed &= ratios[0] <= case.limit
         figures = "".join(f"{lower_quartile(column) * 1e6:9.0f}" for column in columns)
         verdict = f"<= {case.limit:.2f}  {'pass' if ratios[0] <= case.limit else 'FAIL'}"
-        print(f"{case.label:26}{figures}{ratios[0]:8.3f}  {verdict:14}{''.join(f'{x:11.3f}' for x in ratios[1:])}")
+        compare = "".join(f"{x:11.3f}" for x in ratios[1:])
+        print(f"{case.label:26}{figures}{ratios[0]:8.3f}  {verdict:14}{compare}".rstrip())
         for name, column in zip(names, columns, strict=True):
             first, second = halves(own, column)
             if abs(first - second) > SCATTER:
