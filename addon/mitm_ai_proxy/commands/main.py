@@ -24,7 +24,7 @@ from ..providers.base import Provider
 from ..simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, SimulatorSettings
 
 TOOLS: Final = {"start": "mitmdump", "web": "mitmweb", "console": "mitmproxy"}
-COMMANDS: Final = (*TOOLS, "simulate", "demo", "cassette", "check", "script")
+COMMANDS: Final = (*TOOLS, "simulate", "demo", "cassette", "check", "docs", "script")
 LISTEN: Final = ("127.0.0.1", "8080")
 SIMULATOR_PORT: Final = 8090
 SIMULATE: Final = "ai_simulate"
@@ -40,6 +40,7 @@ simulate a Kling of our own as a plain HTTP server (--port N, --host ADDRESS)
 demo     make two simulated videos and show what is rewritten, into a folder (default: demo)
 cassette what is in a recording, and what can be done with it: ai-proxy cassette --help
 check    read the configuration and say what is wrong with it
+docs     write the tables of docs/ that are made from the code (--check: only say which are stale)
 script   print the path of the addon's script, for mitmdump -s
 
 start, web and console hand all other arguments to mitmproxy's tool, for instance
@@ -63,6 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unknown command {command}{nearest(command, COMMANDS)}")
     if command == "cassette":
         return _cassette(words)
+    if command == "docs":
+        # It reads the tables of all rooms, which the other commands need not load.
+        from . import docs
+
+        return docs.main(words)
     chosen, rest = parser.parse_known_args(words)
     if rest and command not in TOOLS and command not in ("simulate", "demo"):
         parser.error(f"{command} does not take {' '.join(rest)}")

@@ -1,6 +1,6 @@
 """A create of OpenAI's as Kling wants it: sizes, lengths, models, the reference picture, nested metadata.
 
-The fields of Kling's legacy API are the common form; wire.py has the new design's. Rules: see README.md.
+The fields of Kling's legacy API are the common form; wire.py has the new design's. Rules: see docs/kling.md.
 """
 
 from __future__ import annotations

@@ -1,0 +1,240 @@
+"""The command `ai-proxy docs`: the tables of docs/ that say what the code has, each made from the code's own table.
+
+A page has such a table between `<!-- generated: NAME -->` and `<!-- end -->`; NAME is one of TABLES.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from .. import apis, registry
+from ..config import file as config
+from ..kling import error_codes, models
+from ..kling.provider import Kling
+from ..kling.task_kinds import TASK_KINDS
+from ..providers.base import Provider
+from ..simulator import faults, kling_error
+
+_REGION = re.compile(r"(<!-- generated: ([^\n]*?) -->\n)(.*?)(?=<!-- (end|generated: [^\n]*?) -->|\Z)", re.DOTALL)
+
+
+class DocsError(Exception):
+    """A page, or a folder of pages, that cannot be filled in; the text names it."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Write the generated tables, or with --check name the pages where they are stale.
+
+    Returns the exit status: 0 done, 1 stale or wrong. Usage errors exit with 2.
+    """
+    parser = ArgumentParser("ai-proxy docs", description="Write the tables of docs/ that are made from the code.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 and name the stale pages")
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("docs"), metavar="FOLDER")
+    chosen = parser.parse_args(words)
+    try:
+        pages = stale(chosen.folder)
+        for page, text in pages.items():
+            if chosen.check:
+                print(f"ai-proxy: {page}: a generated table is stale; run ai-proxy docs", file=sys.stderr)
+            else:
+                page.write_text(text, encoding="utf-8", newline="\n")
+                print(f"{page}: written")
+    except (DocsError, OSError) as error:
+        print(f"ai-proxy: {error}", file=sys.stderr)
+        return 1
+    return 1 if chosen.check and pages else 0
+
+
+def stale(folder: Path) -> dict[Path, str]:
+    """The pages of a folder whose tables are not what the code says, each with the text it should have.
+
+    Raises DocsError; a table that no page shows is an error too.
+    """
+    pages = {page: page.read_text(encoding="utf-8") for page in sorted(folder.glob("**/*.md"))}
+    if not pages:
+        raise DocsError(f"{folder}: holds no pages (*.md)")
+    missing = TABLES.keys() - {found[2] for text in pages.values() for found in _REGION.finditer(text)}
+    if missing:
+        raise DocsError(f"{folder}: no page has the table {', '.join(sorted(missing))}")
+    written = {page: fill(page, text) for page, text in pages.items()}
+    return {page: text for page, text in written.items() if text != pages[page]}
+
+
+def fill(page: Path, text: str) -> str:
+    """The text of a page with its tables made anew. Raises DocsError, which names the page."""
+
+    def region(found: re.Match[str]) -> str:
+        begin, name, _, end = found.groups()
+        if end != "end":
+            raise DocsError(f"{page}: <!-- generated: {name} --> has no <!-- end -->")
+        if name not in TABLES:
+            raise DocsError(f"{page}: unknown table {name} (known: {', '.join(TABLES)})")
+        return begin + TABLES[name]()
+
+    return _REGION.sub(region, text)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, with a line break at its end."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+def _codes(texts: Iterable[str]) -> str:
+    return ", ".join(map(_code, texts))
+
+
+# What a cell says where there is nothing.
+_NONE: Final = "-"
+
+
+def _types() -> str:
+    """The types of provider, each with the first paragraph of its class's docstring."""
+    rows = [[_code(name), _paragraph(provider)] for name, provider in registry.TYPES.items()]
+    return table(["`type`", "What it is"], rows)
+
+
+def _paragraph(documented: type) -> str:
+    return " ".join((inspect.getdoc(documented) or "").partition("\n\n")[0].split())
+
+
+def _capabilities() -> str:
+    """The API names, with the types of provider that have them."""
+
+    providers = [_provider(name) for name in registry.TYPES]
+
+    def row(api: apis.Api) -> list[str]:
+        types = [provider.type for provider in providers if provider.has(api.name)]
+        return [_code(api.name), _code(str(api)), _codes(types) or _NONE]
+
+    return table(["API name", "The client's request", "Types that have it"], map(row, apis.APIS))
+
+
+def _provider(name: str) -> Provider:
+    """A provider of a type, configured with nothing but a host."""
+    text = f"provider: {{type: {name}, providerDomain: provider.example}}"
+    return registry.use(config.parse(text, {}, registry.TYPES, offline=True)).provider
+
+
+def _paths() -> str:
+    """The capabilities whose path at the provider is not the client's."""
+    rows = [
+        [_code(name), _code(api), _code(path)]
+        for name, provider in registry.TYPES.items()
+        for api, path in provider.default_capabilities.items()
+        if api not in apis.BY_NAME or apis.BY_NAME[api].path != path
+    ]
+    return table(["Type", "API name", "Path at the provider"], rows)
+
+
+def _models() -> str:
+    """What Kling's models take."""
+    header = [
+        "Model",
+        "Seconds",
+        "Modes",
+        "From text alone",
+        "Last picture in",
+        "Sound in",
+        "Besides",
+        "Extended",
+        "With `klingApi: v2`",
+    ]
+    rows = [
+        [
+            _code(name),
+            _lengths(model.durations),
+            _codes(model.modes) or "takes none",
+            "yes" if model.text else "no",
+            _codes(model.tail) or _NONE,
+            _codes(model.sound) or _NONE,
+            _codes(sorted(model.only)) or _NONE,
+            "yes" if model.extends else "no",
+            _code(models.V2_MODELS.get(name, "")) or _NONE,
+        ]
+        for name, model in models.MODELS.items()
+    ]
+    return table(header, rows)
+
+
+def _other_models() -> str:
+    """The models that only the newer API, or only an edit, has."""
+    rows = [
+        [_code(name), _code(v2), "remix and edit" if name in models.OMNI_MODELS else "create, with `klingApi: v2`"]
+        for name, v2 in models.V2_MODELS.items()
+        if name not in models.MODELS
+    ]
+    return table(["Model", "With `klingApi: v2`", "For"], rows)
+
+
+def _lengths(durations: Sequence[int]) -> str:
+    first, last = durations[0], durations[-1]
+    is_range = len(durations) > 2 and tuple(durations) == tuple(range(first, last + 1))
+    return f"{first} to {last}" if is_range else " or ".join(map(str, durations))
+
+
+def _sizes() -> str:
+    """OpenAI's sizes in Kling's words."""
+    rows = [[_code(size), _code(ratio), _code(mode)] for size, (ratio, mode) in models.SIZES.items()]
+    return table(["`size`", "`aspect_ratio`", "`mode`"], rows)
+
+
+def _families() -> str:
+    """Kling's families of tasks: ids, paths, hints."""
+    rows = [
+        [
+            kind.name,
+            _code(f"{kind.prefix}ID"),
+            _code(Kling.default_capabilities[kind.create]),
+            _codes(sorted(kind.hints)),
+        ]
+        for kind in TASK_KINDS.values()
+    ]
+    return table(["Family", "Id", "Path at Kling", "`?kling_task_type=`"], rows)
+
+
+def _kling_errors() -> str:
+    """Kling's error codes in OpenAI's words."""
+
+    rows = [
+        [str(code), kling_error.CODES[code].message, f"{meaning.status} {_code(meaning.code)}", _repeats(meaning)]
+        for code, meaning in error_codes.MEANINGS.items()
+    ]
+    return table(["Kling's code", "Kling's usual message", "Status, `code`", "SDKs repeat it"], rows)
+
+
+def _repeats(meaning: error_codes.Meaning) -> str:
+    if not meaning.repeat:
+        return "no (`x-should-retry: false`)"
+    if meaning.retry_after is not None:
+        return f"after {meaning.retry_after} s"
+    return "after their own delay" if meaning.status >= 500 else "no"
+
+
+def _faults() -> str:
+    """What the simulator does on demand."""
+    return table(["Word", "What happens"], ([_code(word), what] for word, what in faults.FAULTS.items()))
+
+
+TABLES: Final[Mapping[str, Callable[[], str]]] = {
+    "types": _types,
+    "capabilities": _capabilities,
+    "paths": _paths,
+    "kling models": _models,
+    "kling models besides": _other_models,
+    "kling sizes": _sizes,
+    "kling families": _families,
+    "kling errors": _kling_errors,
+    "simulator faults": _faults,
+}
+"""What can be generated, by the name that a page gives."""
