@@ -112,6 +112,13 @@ def test_every_command_is_explained() -> None:
     assert [word for word in main.COMMANDS if word != "start" and f"`./run.sh {word}" not in page] == []
 
 
+def test_every_room_is_explained() -> None:
+    page = (ROOT / "docs" / "contributing.md").read_text()
+    explained = set(re.findall(r"^\| `(\w+)/` \|", page, flags=re.MULTILINE))
+
+    assert explained == {file.parent.name for file in PACKAGE.glob("*/__init__.py")}
+
+
 # The command
 
 

@@ -146,7 +146,7 @@ def _models() -> str:
         "From text alone",
         "Last picture in",
         "Sound in",
-        "Besides",
+        "Fields that others lack",
         "Extended",
         "With `klingApi: v2`",
     ]
