@@ -5,6 +5,7 @@ A page has such a table between `<!-- generated: NAME -->` and `<!-- end -->`; N
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import sys
@@ -14,11 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from .. import apis, registry
-from ..config import file as config
+from ..auth.secret import Secret
+from ..config.file import ConfigurationError
+from ..config.keys import Key, declared
+from ..config.values import UnknownWord
 from ..kling import error_codes, models
 from ..kling.provider import Kling
 from ..kling.task_kinds import TASK_KINDS
-from ..providers.base import Provider
+from ..providers.base import CommonKeys, Provider
 from ..simulator import faults, kling_error
 
 _REGION = re.compile(r"(<!-- generated: ([^\n]*?) -->\n)(.*?)(?=<!-- (end|generated: [^\n]*?) -->|\Z)", re.DOTALL)
@@ -100,8 +104,16 @@ _NONE: Final = "-"
 
 def _types() -> str:
     """The types of provider, each with the first paragraph of its class's docstring."""
-    rows = [[_code(name), _paragraph(provider)] for name, provider in registry.TYPES.items()]
-    return table(["`type`", "What it is"], rows)
+    rows = [[_code(name), _host(name), _paragraph(provider)] for name, provider in registry.TYPES.items()]
+    return table(["`type`", "Host, where none is named", "What it is"], rows)
+
+
+def _host(name: str) -> str:
+    try:
+        configuration = registry.read({"provider": {"type": name}}, {}, offline=True)
+    except ConfigurationError:
+        return _NONE
+    return _code(registry.provider(configuration).origin.host)
 
 
 def _paragraph(documented: type) -> str:
@@ -122,8 +134,8 @@ def _capabilities() -> str:
 
 def _provider(name: str) -> Provider:
     """A provider of a type, configured with nothing but a host."""
-    text = f"provider: {{type: {name}, providerDomain: provider.example}}"
-    return registry.use(config.parse(text, {}, registry.TYPES, offline=True)).provider
+    document = {"provider": {"type": name, "providerDomain": "provider.example"}}
+    return registry.provider(registry.read(document, {}, offline=True))
 
 
 def _paths() -> str:
@@ -135,6 +147,53 @@ def _paths() -> str:
         if api not in apis.BY_NAME or apis.BY_NAME[api].path != path
     ]
     return table(["Type", "API name", "Path at the provider"], rows)
+
+
+def _provider_keys() -> str:
+    """The keys of a provider block: those of every type, then each type's own."""
+    common = declared(CommonKeys)
+    rows = [["all", *_key(key)] for key in common.values()]
+    for name, provider in registry.TYPES.items():
+        rows += [[_code(name), *_key(key)] for key in declared(provider.Keys).values() if key.name not in common]
+    return table(["Types", *_KEY_HEADER], rows)
+
+
+def _block_keys(block: str) -> str:
+    """The keys of another block."""
+    declaration: type[object] = registry.BLOCKS[block]
+    return table(_KEY_HEADER, map(_key, declared(declaration).values()))
+
+
+_KEY_HEADER: Final = ("Key", "Default", "Values", "Meaning")
+
+
+def _key(key: Key) -> list[str]:
+    return [_code(key.name), _code(_default(key.default)) or _NONE, _values(key), key.help]
+
+
+def _default(value: object) -> str:
+    """A default as the file would have it; "" for nothing."""
+    if isinstance(value, Secret):
+        return value.reveal()
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value)
+    return str(value) if isinstance(value, str | int) else ""
+
+
+def _values(key: Key) -> str:
+    """What the key's converter says of a text that is never right."""
+    try:
+        key.convert("\0")
+    except UnknownWord as error:
+        return ", ".join(map(_code, error.known))
+    except ValueError as error:
+        _, expected, what = str(error).rpartition("expected ")
+        what = what if expected else "text"
+    else:
+        what = "text"
+    return f"{what}; one, or a list" if isinstance(key.default, tuple) else what
 
 
 def _models() -> str:
@@ -228,6 +287,8 @@ def _faults() -> str:
 
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "types": _types,
+    "provider keys": _provider_keys,
+    **{f"{block} keys": functools.partial(_block_keys, block) for block in registry.BLOCKS},
     "capabilities": _capabilities,
     "paths": _paths,
     "kling models": _models,
