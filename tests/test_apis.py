@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mitm_ai_proxy import apis
+from tests.tables import table
 
 JOB, CHECKPOINT = "/v1/fine_tuning/jobs/j-1", "/v1/fine_tuning/checkpoints/c-1/permissions"
 JOB_ID = {"fine_tuning_job_id": "j-1"}
@@ -73,10 +74,8 @@ def test_every_api_is_in_the_table_of_this_test_once() -> None:
     assert {name: api.name for name, api in apis.BY_NAME.items()} == {name: name for name, *_ in CALLS}
 
 
-@pytest.mark.parametrize(
-    "prefix", ["", "/proxy", "/compatible-mode/x", "/v1/videos", "/v1beta", "//", "/a%2Fb", "/a\nb"]
-)
-@pytest.mark.parametrize(("name", "method", "path", "ids"), CALLS, ids=[name for name, *_ in CALLS])
+@table("prefix", ["", "/proxy", "/compatible-mode/x", "/v1/videos", "/v1beta", "//", "/a%2Fb", "/a\nb"])
+@table(("name", "method", "path", "ids"), CALLS, ids=[name for name, *_ in CALLS])
 def test_an_api_is_detected_behind_any_prefix(
     name: str, method: str | None, path: str, ids: dict[str, str], prefix: str
 ) -> None:
@@ -100,12 +99,12 @@ def test_an_empty_id_is_detected_so_that_it_can_be_refused(
     assert _detected(method, path) == expected
 
 
-@pytest.mark.parametrize("video_id", ["kling-i2v-1", "a%2Fb", "%2e%2e", "..", "a b", "é", "a:b", "%zz", "text2video"])
+@table("video_id", ["kling-i2v-1", "a%2Fb", "%2e%2e", "..", "a b", "é", "a:b", "%zz", "text2video"])
 def test_an_id_is_given_as_it_stands_in_the_path(video_id: str) -> None:
     assert _detected("GET", f"/v1/videos/{video_id}") == ("openai/v1/retrievevideo", {"video_id": video_id})
 
 
-@pytest.mark.parametrize(
+@table(
     ("method", "paths"),
     [
         ("POST", "/ /v1 v1/chat/completions /chat/completions /v2/chat/completions /api/v3/chat/completions".split()),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from mitm_ai_proxy import clients
 from mitm_ai_proxy.clients import ANYBODY, Client
+from tests.tables import table
 
 Fields = tuple[tuple[bytes, bytes], ...]
 
@@ -20,7 +19,7 @@ def test_a_client_that_says_nothing_is_anybody() -> None:
     assert clients.read(()) == ANYBODY == Client("", False, 0, "", "")
 
 
-@pytest.mark.parametrize(
+@table(
     ("field", "is_openai"),
     [
         ("User-Agent: OpenAI/Python 3.52.0", True),
@@ -47,7 +46,7 @@ def test_a_later_user_agent_does_not_undo_an_earlier_one() -> None:
     assert _read("User-Agent: OpenAI/Python", "User-Agent: curl").is_openai
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "retries"),
     [
         ("0", 0),

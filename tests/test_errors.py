@@ -8,9 +8,10 @@ import pytest
 
 from mitm_ai_proxy import errors
 from mitm_ai_proxy.errors import Refusal
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     ("refusal", "status", "kind", "code", "param"),
     [
         (errors.bad_body("m"), 400, "invalid_request_error", "invalid_body", None),
@@ -24,7 +25,6 @@ from mitm_ai_proxy.errors import Refusal
         (errors.not_rewritten(), 503, "server_error", "proxy_not_ready", None),
         (errors.not_ready(), 503, "server_error", "proxy_not_ready", None),
     ],
-    ids=lambda value: value.message if isinstance(value, Refusal) else None,
 )
 def test_a_refusal_is_openais_error_object(
     refusal: Refusal, status: int, kind: str, code: str, param: str | None

@@ -14,6 +14,7 @@ import pytest
 
 from mitm_ai_proxy.auth.kling_jwt import KlingToken
 from mitm_ai_proxy.auth.secret import Secret
+from tests.tables import table
 
 NOW = 1710000000
 # From the behaviour reference, section 7.
@@ -56,7 +57,7 @@ def test_parts_of_a_second_do_not_count() -> None:
     assert _token(NOW + 0.9).authorization() == f"Bearer {VECTOR}"
 
 
-@pytest.mark.parametrize(
+@table(
     ("refresh_ahead", "later", "signed_at"),
     [
         pytest.param(60, 0, NOW, id="at once"),

@@ -9,6 +9,7 @@ import pytest
 from mitm_ai_proxy.cassette.links_through_proxy import Address, target
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.wire.targets import Origin
+from tests.tables import table
 
 PROXY = "http://127.0.0.1:8080"
 ADDRESS = Address(PROXY, "https://api.example.org")
@@ -72,7 +73,7 @@ LED = {
 }
 
 
-@pytest.mark.parametrize("name", LED)
+@table("name", LED)
 def test_an_answer_s_links_to_results_lead_through_the_proxy(name: str) -> None:
     document, is_led = LED[name]
     body = json.dumps(document, indent=1).encode()

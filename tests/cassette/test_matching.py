@@ -7,11 +7,10 @@ import json
 import random
 from typing import Any
 
-import pytest
-
 from mitm_ai_proxy.cassette.entry import Headers, Request
 from mitm_ai_proxy.cassette.matching import VOLATILE, MatchOptions, canonical, difference, nearest
 from mitm_ai_proxy.wire import json_text
+from tests.tables import table
 
 URL = "https://api.klingai.com/v1/videos/text2video"
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
@@ -91,7 +90,7 @@ EQUAL: list[tuple[Request, Request]] = [
 ]
 
 
-@pytest.mark.parametrize(("one", "other"), EQUAL, ids=range(len(EQUAL)))
+@table(("one", "other"), EQUAL)
 def test_these_ask_for_the_same(one: Request, other: Request) -> None:
     assert canonical(one, OPTIONS) == canonical(other, OPTIONS)
     assert hash(canonical(one, OPTIONS)) == hash(canonical(other, OPTIONS))
@@ -127,7 +126,7 @@ UNEQUAL: list[tuple[Request, Request, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("came", "recorded", "lines"), UNEQUAL, ids=range(len(UNEQUAL)))
+@table(("came", "recorded", "lines"), UNEQUAL)
 def test_these_do_not_and_the_difference_is_said(came: Request, recorded: Request, lines: list[str]) -> None:
     assert canonical(came, OPTIONS) != canonical(recorded, OPTIONS)
     found = difference(came, recorded, OPTIONS)
@@ -156,7 +155,7 @@ def test_the_nearest_is_of_the_same_address_and_has_the_fewest_differences() -> 
     assert nearest(wanted, [], OPTIONS) is None
 
 
-@pytest.mark.parametrize(
+@table(
     ("token", "spelled"),
     [
         ("0", "0"),
@@ -176,7 +175,7 @@ def test_equal_numbers_have_one_spelling(token: str, spelled: str) -> None:
     assert json_text.number(token) == spelled
 
 
-@pytest.mark.parametrize("seed", range(100))
+@table("seed", range(100))
 def test_order_and_spelling_of_random_json_do_not_matter(seed: int) -> None:
     source = random.Random(seed)
 
@@ -205,8 +204,8 @@ def test_order_and_spelling_of_random_json_do_not_matter(seed: int) -> None:
     assert difference(_json(made), _json({**made, "z": 1}), OPTIONS) == ["body.z: recorded 1, came nothing"]
 
 
-@pytest.mark.parametrize("content_type", [JSON, FORM, "multipart/form-data; boundary=B", "", "\xff"])
-@pytest.mark.parametrize("body", GARBAGE, ids=range(len(GARBAGE)))
+@table("content_type", [JSON, FORM, "multipart/form-data; boundary=B", "", "\xff"])
+@table("body", GARBAGE)
 def test_hostile_bodies_have_a_canonical_form(body: bytes, content_type: str) -> None:
     for url in (URL, "", "http://[", "http://a:b/?%ff", "https://a/\x00?\ud800=1"):
         request = Request("POST", url, (("Content-Type", content_type),), body)

@@ -15,6 +15,7 @@ from mitm_ai_proxy.cassette.entry import Chunk, Entry, Headers, Request, Respons
 from mitm_ai_proxy.cassette.matching import MatchOptions, canonical
 from mitm_ai_proxy.cassette.scrubbing import Scrubber, findings
 from mitm_ai_proxy.wire import json_text
+from tests.tables import table
 
 URL = "https://api-singapore.klingai.com/v1/videos/text2video"
 JSON, FORM, MULTIPART = "application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=B"
@@ -30,7 +31,7 @@ SHAPED = {
 }
 DEEP = b'{"data":' + b"[" * 100_000
 GARBAGE = [b"", b"null", b"5", b"[]", b'"x"', b"<html>", b"{", b"\xff", b'{"code":0,"message":"\xff"}', DEEP]
-GARBAGE += [b"{" * 1000, b'{"a":' * 400 + b"1" + b"}" * 400, b'{"a":"\\ud800"}', b'{"token":"\\ud800"}', b"\0" * 100]
+GARBAGE += [b"{" * 1000, b'{"a":' * 60 + b"1" + b"}" * 60, b'{"a":"\\ud800"}', b'{"token":"\\ud800"}', b"\0" * 100]
 GARBAGE += [b"1" * 10_000, b'{"a":1e999999999999999999}', b"--B\r\n\r\n", b"--B--", b"a=%ff&b=%", b"&&==", b"=" * 999]
 PLACES = (
     "header query path fragment key value nested form form_value part file plain link link_path list assigned".split()
@@ -95,8 +96,8 @@ def _spellings(secret: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("name", SHAPED)
-@pytest.mark.parametrize("place", PLACES)
+@table("name", SHAPED)
+@table("place", PLACES)
 def test_a_secret_is_found_wherever_it_stands_and_in_both_directions(place: str, name: str) -> None:
     secret = SHAPED[name]
     scrubber = Scrubber((), (KNOWN,))
@@ -137,7 +138,7 @@ def test_a_known_secret_is_found_in_each_encoding(spelled: str) -> None:
     assert spelled.encode() not in chunk
 
 
-@pytest.mark.parametrize(
+@table(
     "name",
     """
     api_key apikey apiKey API-Key x-api-key access_token refreshToken id_token client_secret secret secretKey password
@@ -304,8 +305,8 @@ def test_places_are_named_and_values_are_not() -> None:
     assert not any("abc" in place for place in found)
 
 
-@pytest.mark.parametrize("content_type", [JSON, FORM, MULTIPART, "text/event-stream", "image/png", "", ";;boundary="])
-@pytest.mark.parametrize("body", GARBAGE, ids=range(len(GARBAGE)))
+@table("content_type", [JSON, FORM, MULTIPART, "text/event-stream", "image/png", "", ";;boundary="])
+@table("body", GARBAGE)
 def test_hostile_bodies_become_the_same_whatever_they_are(body: bytes, content_type: str) -> None:
     scrubber = Scrubber(("prompts",), (KNOWN,))
     entry = _entry(_request(body, content_type), Response(200, "", (("Content-Type", content_type),), body))
@@ -314,15 +315,18 @@ def test_hostile_bodies_become_the_same_whatever_they_are(body: bytes, content_t
     findings(entry)
 
 
-@pytest.mark.parametrize(
-    "url", ["", "x", "http://[", "http://a:b/", "https://a:99999999/?=&&=", "//", "?a", "http://\x00/"]
-)
+def test_a_secret_deep_in_json_is_found() -> None:
+    body = b'{"a":' * 400 + b'{"token":"abc"}' + b"}" * 400
+    assert Scrubber().request(_request(body)).body == body.replace(b"abc", sensitive.MARK.encode())
+
+
+@table("url", ["", "x", "http://[", "http://a:b/", "https://a:99999999/?=&&=", "//", "?a", "http://\x00/"])
 def test_hostile_urls_do_not_raise(url: str) -> None:
     request = Request("GET", url)
     assert Scrubber().request(request) == request
 
 
-@pytest.mark.parametrize("seed", range(200))
+@table("seed", range(200))
 def test_scrubbing_twice_is_scrubbing_once_for_random_texts(seed: int) -> None:
     source = random.Random(seed)
     words = [

@@ -17,6 +17,7 @@ from mitm_ai_proxy.simulator.kling_error import CODES
 from mitm_ai_proxy.simulator.media import png
 from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, SimulatorSettings
 from mitm_ai_proxy.wire.targets import Origin
+from tests.tables import table
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -73,6 +74,18 @@ def kling() -> Kling:
     return Kling()
 
 
+@pytest.fixture
+def other() -> Kling:
+    """Another account."""
+    return Kling()
+
+
+@pytest.fixture
+def retired() -> Kling:
+    """One that still has the models that are retired."""
+    return Kling(serve_retired=True)
+
+
 M4A = b"\0\0\0\x18ftypM4A "
 TIMES = {"sound_start_time": 0, "sound_end_time": 900, "sound_insert_time": 0}
 FACE = {"face_id": "0", "audio_id": "1", **TIMES}
@@ -121,16 +134,16 @@ def test_every_endpoint_is_tried() -> None:
     assert set(CREATES) == set(ENDPOINTS)
 
 
-@pytest.mark.parametrize("path", CREATES)
-def test_a_task_is_created_retrieved_listed_and_its_results_served(path: str) -> None:
-    kling = Kling(serve_retired=True)
+@table("path", CREATES)
+def test_a_task_is_created_retrieved_listed_and_its_results_served(retired: Kling, path: str) -> None:
+    kling, name = retired, f"mine {path}"
     body = dict(CREATES[path])
     if path == "/v1/videos/video-extend":
         source = kling.data("POST", "/v1/videos/text2video", {"model_name": "kling-v1", "prompt": "a"})["task_id"]
         kling.time += 1000
         made = kling.data("GET", f"/v1/videos/text2video/{source}")["task_result"]["videos"][0]
         body["video_id"] = made["id"]
-    created = kling.data("POST", path, {**body, "external_task_id": "mine"})
+    created = kling.data("POST", path, {**body, "external_task_id": name})
     task_id = created["task_id"]
     assert created == {
         "task_id": task_id,
@@ -139,7 +152,7 @@ def test_a_task_is_created_retrieved_listed_and_its_results_served(path: str) ->
         "created_at": int(kling.time * 1000),
         "updated_at": int(kling.time * 1000),
     }
-    assert created["task_info"]["external_task_id"] == "mine"
+    assert created["task_info"]["external_task_id"] == name
     assert kling.data("GET", f"{path}/{task_id}")["task_status"] == "submitted"
     kling.time += 1000
 
@@ -321,7 +334,7 @@ def test_a_video_must_be_there_before_something_is_made_of_it(kling: Kling) -> N
 LIP_SYNC = {"mode": "text2video", "video_url": LINK, "text": "a", **VOICE}
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "body", "message"),
     [
         ("lip-sync", {"input": {**LIP_SYNC, "voice_id": None}}, "Voice language not found"),
@@ -378,7 +391,7 @@ def test_an_extension_costs_what_the_model_of_its_video_does(model: str, mode: s
     assert found["final_unit_deduction"] == units
 
 
-@pytest.mark.parametrize(
+@table(
     ("method", "path", "status", "code"),
     [
         ("GET", "/v1/nothing", 404, 1203),
@@ -392,7 +405,7 @@ def test_other_paths_and_methods_are_not_found(kling: Kling, method: str, path: 
     assert kling.error(method, path)[:2] == (status, code)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"a":1}x'])
+@table("body", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"a":1}x'])
 def test_a_body_that_is_no_object_is_refused(kling: Kling, body: bytes) -> None:
     answer = kling._client.post(
         "/v1/videos/text2video",
@@ -412,9 +425,9 @@ def test_a_body_of_another_type_is_refused(kling: Kling) -> None:
     assert (answer.status_code, json.loads(answer.data)["message"]) == (400, "Content-Type must be application/json")
 
 
-@pytest.mark.parametrize("code", CODES)
-def test_any_error_can_be_asked_for_in_three_ways(code: int) -> None:
-    kling, other = Kling(), Kling(fault=str(code))
+@table("code", CODES)
+def test_any_error_can_be_asked_for_in_three_ways(kling: Kling, other: Kling, code: int) -> None:
+    other.simulator.use(SimulatorSettings(speed=1.0, fault=str(code)))
     marked = {**TEXT, "prompt": f"a cat [simulate: {code}] on a mat"}
     for answer in (
         kling.error("POST", "/v1/videos/text2video", TEXT, headers={"x-simulate": str(code)}),
@@ -580,7 +593,7 @@ def test_calls_that_make_no_task_answer_at_once(kling: Kling) -> None:
     assert kling.simulator.store.remaining("video") == 999.8
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "body"),
     [
         ("/v1/audio/tts", {}),

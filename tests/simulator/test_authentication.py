@@ -15,6 +15,7 @@ from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.simulator import authentication
 from mitm_ai_proxy.simulator.kling_error import KlingError
 from mitm_ai_proxy.simulator.settings import API_KEY, SimulatorSettings
+from tests.tables import table
 
 NOW = 1_795_212_000
 SECRET = "s" * 32
@@ -52,7 +53,7 @@ def test_a_good_credential_is_taken(token: str) -> None:
     authentication.check(f"Bearer {token}", SETTINGS, NOW, takes_pair=True)
 
 
-@pytest.mark.parametrize(
+@table(
     ("authorization", "code", "message"),
     [
         (None, 1001, "Authorization is empty"),

@@ -9,11 +9,12 @@ import pytest
 from mitm_ai_proxy.simulator import faults
 from mitm_ai_proxy.simulator.faults import FAULTS, NONE, Fault
 from mitm_ai_proxy.simulator.kling_error import CODES, KlingError, wrong
+from tests.tables import table
 
 RISK = "Failure to pass the risk control system"
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "fault"),
     [
         ("1303", Fault("CODE", "1303")),
@@ -46,7 +47,7 @@ def test_a_fault_is_read(text: str, fault: Fault) -> None:
     assert faults.parse(text) == fault
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         *("", " ", "*2", "=", "CODE", "accepted", "accepted=", "accepted=CODE", "accepted=failed", "Failed", "FAILED"),
@@ -85,8 +86,8 @@ def test_what_asks_for_no_fault_is_refused_in_a_sentence(text: str) -> None:
         faults.parse(text)
 
 
-@pytest.mark.parametrize("key", FAULTS)
-@pytest.mark.parametrize("code", CODES)
+@table("key", FAULTS)
+@table("code", CODES)
 def test_every_fault_that_is_named_can_be_asked_for(key: str, code: int) -> None:
     text = key.replace("CODE", str(code))
     fault = faults.parse(text)
@@ -102,7 +103,7 @@ def test_no_fault_is_missing() -> None:
     assert all(FAULTS.values())
 
 
-@pytest.mark.parametrize(
+@table(
     ("header", "prompt", "configured", "fault"),
     [
         (None, "a cat", "", NONE),
@@ -199,7 +200,7 @@ def test_a_code_has_the_words_of_a_live_answer(code: int, message: str) -> None:
     assert CODES[code].message == message
 
 
-@pytest.mark.parametrize("code", STATUSES)
+@table("code", STATUSES)
 def test_an_error_has_its_code_s_status_and_its_own_words_or_the_usual_ones(code: int) -> None:
     usual, own = KlingError(code), KlingError(code, "own words")
 

@@ -8,6 +8,7 @@ import pytest
 
 from mitm_ai_proxy.simulator import new_design, prices
 from mitm_ai_proxy.simulator.endpoints import ENDPOINTS
+from tests.tables import table
 
 URL = "https://a.test/a.png"
 VIDEO_URL = "https://a.test/a.mp4"
@@ -72,7 +73,7 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {
 MOTIONS = {"3.0 motion control": "kling-v3", "2.6 motion control": "kling-v2-6"}
 
 
-@pytest.mark.parametrize(("what", "mode", "units"), CELLS)
+@table(("what", "mode", "units"), CELLS)
 def test_a_second_costs_what_the_list_says(what: str, mode: str, units: float) -> None:
     for seconds in (3, 5, 7, 10, 15):
         if what in MOTIONS:
@@ -83,7 +84,7 @@ def test_a_second_costs_what_the_list_says(what: str, mode: str, units: float) -
         assert cost == pytest.approx(seconds * units)
 
 
-@pytest.mark.parametrize(
+@table(
     ("model", "mode", "five", "ten", "more"),
     [
         ("kling-v1", "std", 1, 2, {}),
@@ -122,7 +123,7 @@ def test_the_examples_of_the_list_come_out() -> None:
     assert _text("kling-v3", "std", 3, sound="off") == 1.8
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "units"),
     [
         ({"model_name": "kling-v3-omni", "mode": "std", "duration": "5"}, 3),
@@ -143,7 +144,7 @@ def test_an_omni_video_costs_more_with_a_video_but_not_with_pictures(body: dict[
     assert _units("/v1/videos/omni-video", prompt="a", aspect_ratio="1:1", **body) == pytest.approx(units)
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "body", "units"),
     [
         ("/v1/videos/multi-image2video", {}, 2),
@@ -190,7 +191,7 @@ def test_other_things_cost_what_the_list_says(path: str, body: dict[str, Any], u
     assert _units(path, **{**base, **body}) == pytest.approx(units)
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "units"),
     [
         ("/v1/audio/tts", 0.05),
@@ -231,7 +232,7 @@ NEW_DESIGN: list[tuple[str, dict[str, Any], float]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "settings", "units"), NEW_DESIGN)
+@table(("path", "settings", "units"), NEW_DESIGN)
 def test_the_new_design_costs_the_same(path: str, settings: dict[str, Any], units: float) -> None:
     kind, _, model = path.partition("/")
     video = settings.get("video")

@@ -15,6 +15,7 @@ from mitm_ai_proxy.simulator.endpoints import ENDPOINTS
 from mitm_ai_proxy.simulator.kling_error import KlingError
 from mitm_ai_proxy.simulator.rules import Order
 from tests.simulator.creates import MEGABYTE, URL, VIDEO_URL, bare, png, refusal, some
+from tests.tables import table
 
 TEXT, IMAGE = "/v1/videos/text2video", "/v1/videos/image2video"
 OMNI, MOTION = "/v1/videos/omni-video", "/v1/videos/motion-control"
@@ -108,8 +109,8 @@ def _is_taken(model: str, family: str, mode: str | None, duration: str | None, e
     return verdicts[extra]
 
 
-@pytest.mark.parametrize("family", ["text", "image"])
-@pytest.mark.parametrize("model", [*MODELS, *NEVER])
+@table("family", ["text", "image"])
+@table("model", [*MODELS, *NEVER])
 def test_a_model_takes_what_the_table_says_and_nothing_else(model: str, family: str) -> None:
     path = {"text": TEXT, "image": IMAGE}[family]
     wrong = []
@@ -142,8 +143,8 @@ def test_without_a_model_name_the_oldest_model_is_asked_for(named: dict[str, Any
     assert (order.model, order.mode, order.seconds, order.retired) == ("kling-v1", "std", 5, True)
 
 
-@pytest.mark.parametrize("path", [TEXT, IMAGE, OMNI, MOTION, MULTI_IMAGE, "/v1/images/generations"])
-@pytest.mark.parametrize("name", [*NEVER, 5, True, ["kling-v3"], {"a": 1}])
+@table("path", [TEXT, IMAGE, OMNI, MOTION, MULTI_IMAGE, "/v1/images/generations"])
+@table("name", [*NEVER, 5, True, ["kling-v3"], {"a": 1}])
 def test_a_model_that_never_was_is_not_supported(name: Any, path: str) -> None:
     assert _refusal(path, {**BODIES[path][0], "model_name": name}) == "model is not supported"
 
@@ -162,7 +163,7 @@ POINTS = [{"x": 1, "y": 2}, {"x": 3, "y": 4}]
 CAMERA_REFUSAL = "camera_control is only supported in std mode with 5s duration and kling-v1"
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "body", "message"),
     [
         # Texts of live answers
@@ -197,7 +198,7 @@ def test_a_refusal_has_kling_s_own_words(path: str, body: dict[str, Any], messag
     assert _refusal(path, body) == message
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "body", "named"),
     [
         # prompt
@@ -295,7 +296,7 @@ def test_what_a_rule_forbids_is_refused_by_its_field(path: str, body: dict[str, 
     assert len(message) < 200
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "body"),
     [
         (TEXT, {**V3, "prompt": "\U0001f3ac" * 2500, "negative_prompt": "x" * 2500}),
@@ -341,7 +342,7 @@ def test_an_image2video_takes_no_notice_of_an_aspect_ratio(ratio: Any) -> None:
 # Pictures
 
 
-@pytest.mark.parametrize(
+@table(
     ("data", "doomed"),
     [
         (png(300, 300), ""),
@@ -373,7 +374,7 @@ def test_a_picture_of_a_wrong_size_is_taken_and_fails_later(data: bytes, doomed:
 PICTURE = bare(png(300, 300))
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "message"),
     [
         ("data:image/png;base64," + PICTURE, "File is not in a valid base64 format"),
@@ -390,7 +391,7 @@ PICTURE = bare(png(300, 300))
     ],
     ids=[*"png-prefix jpeg-prefix file ftp letters cut gif webp half-a-png half-a-jpeg too-big".split()],
 )
-@pytest.mark.parametrize("field", ["image", "image_tail", "static_mask"])
+@table("field", ["image", "image_tail", "static_mask"])
 def test_what_is_no_jpeg_or_png_of_ten_megabytes_is_refused(field: str, value: str, message: str) -> None:
     found = _refusal(IMAGE, {**V1_5, field: value})
 
@@ -414,7 +415,7 @@ def test_a_picture_by_its_url_is_not_looked_at(url: str) -> None:
 NO_MODE = "-"
 
 
-@pytest.mark.parametrize(
+@table(
     ("model", "mode", "ratio", "size"),
     [
         ("kling-v3", "std", "16:9", (1280, 720)),
@@ -446,7 +447,7 @@ def test_a_size_follows_from_the_mode_and_the_aspect_ratio(
     assert _order(TEXT, body).size == size
 
 
-@pytest.mark.parametrize(
+@table(
     ("model", "mode", "picture", "size"),
     [
         ("kling-v3", "std", (1600, 900), (1280, 720)),
@@ -491,7 +492,7 @@ def _elements(count: int) -> list[dict[str, Any]]:
     return [{"element_id": 1}] * count
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "named"),
     [
         ({**V3_OMNI, "duration": "2"}, "duration value '2' is invalid"),
@@ -529,7 +530,7 @@ def test_an_omni_video_that_will_not_do_is_refused(body: dict[str, Any], named: 
     assert named in _refusal(OMNI, body)
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "model", "mode", "seconds"),
     [
         (O1, "kling-video-o1", "pro", 5),
@@ -578,7 +579,7 @@ def test_an_omni_video_has_the_shape_of_its_first_frame_only(body: dict[str, Any
 MOVE = {"image_url": URL, "video_url": VIDEO_URL, "character_orientation": "image", "mode": "std"}
 
 
-@pytest.mark.parametrize(
+@table(
     ("more", "named"),
     [
         *(({name: value}, name) for name in MOVE for value in (None, "", "other", 5)),
@@ -780,7 +781,7 @@ def test_every_endpoint_has_bodies_here() -> None:
     assert BODIES.keys() == ENDPOINTS.keys()
 
 
-@pytest.mark.parametrize("path", BODIES)
+@table("path", BODIES)
 def test_a_body_with_all_fields_is_taken_and_unknown_ones_are_ignored(path: str) -> None:
     odd = {"model": "kling-v9", "nobody_knows": [{}], "seed": 10**400, "settings": {"mode": "x"}, "n_": math.nan}
     for body in BODIES[path]:
@@ -788,7 +789,7 @@ def test_a_body_with_all_fields_is_taken_and_unknown_ones_are_ignored(path: str)
         assert _order(path, {**body, "": 1, "\ud800": "\ud800"}) == _order(path, body)
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "needed"),
     [
         (MULTI_IMAGE, "prompt image_list"),
@@ -815,7 +816,7 @@ def test_a_field_that_is_needed_is_missed(path: str, needed: str) -> None:
         assert _refusal(path, {**body, name: None})
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "more"),
     [
         (MULTI_IMAGE, {"image_list": [{"image": URL}] * 5}),

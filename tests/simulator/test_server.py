@@ -14,16 +14,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import jwt
 import pytest
 
+from mitm_ai_proxy.commands.main import main
 from mitm_ai_proxy.simulator.app import Simulator
 from mitm_ai_proxy.simulator.server import make
 from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, SimulatorSettings
 from tests.e2e.proxy import DEADLINE, Reply
+from tests.tables import table
 
 ADDON = Path(__file__).parents[2] / "addon"
 TEXT = "/v1/videos/text2video"
@@ -276,7 +278,7 @@ def test_a_video_that_is_known_already_is_not_sent_again(shared: Account) -> Non
     assert (again.status, again.body) == (304, b"")
 
 
-@pytest.mark.parametrize(
+@table(
     "change",
     [
         lambda target: target.replace("sign=", "sign=0"),
@@ -287,7 +289,7 @@ def test_a_video_that_is_known_already_is_not_sent_again(shared: Account) -> Non
     ],
     ids=["longer signature", "other signature", "other expiry", "other file", "no signature"],
 )
-@pytest.mark.parametrize("headers", [{}, AUTHORIZATION], ids=["no credential", "credential"])
+@table("headers", [{}, AUTHORIZATION], ids=["no credential", "credential"])
 def test_a_link_that_was_changed_is_refused(
     change: Callable[[str], str], headers: dict[str, str], shared: Account
 ) -> None:
@@ -356,14 +358,21 @@ def started(*arguments: str, folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def ended(*arguments: str, folder: Path) -> tuple[int, str, str]:
-    """The status and the output of a command that ends by itself."""
-    process = started(*arguments, folder=folder)
-    try:
-        out, err = process.communicate(timeout=DEADLINE)
-    finally:
-        process.kill()
-    return process.returncode, out, err
+class Ended(Protocol):
+    """Run the command, which ends by itself, in a folder of its own; its status and what it wrote."""
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]: ...
+
+
+@pytest.fixture
+def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ended:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AI_PROXY_HOME", raising=False)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        return main(["simulate", *arguments]), *capsys.readouterr()
+
+    return run
 
 
 StartProcess = Callable[..., Process]
@@ -454,27 +463,29 @@ def test_keys_that_do_not_open_it_are_not_printed(own: str, useless: str, start_
     assert useless not in out
 
 
-def test_a_port_that_is_taken_is_one_line_and_status_1(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_one_line_and_status_1(ended: Ended) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-        status, out, err = ended("--port", port, folder=tmp_path)
+        status, out, err = ended("--port", port)
 
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert err.startswith(f"ai-proxy: cannot listen on 127.0.0.1 port {port}: ")
 
 
+# Python leaves a socket open that it was to bind to such a port.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("arguments", [("--port", "70000"), ("--port", "-1"), ("--host", "192.0.2.1", "--port", "0")])
-def test_an_address_that_cannot_be_is_one_line_and_status_1(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    status, out, err = ended(*arguments, folder=tmp_path)
+def test_an_address_that_cannot_be_is_one_line_and_status_1(arguments: tuple[str, ...], ended: Ended) -> None:
+    status, out, err = ended(*arguments)
 
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert err.startswith("ai-proxy: cannot listen on ")
 
 
-def test_a_wrong_setting_is_named_with_its_key_and_not_with_a_secret(tmp_path: Path) -> None:
+def test_a_wrong_setting_is_named_with_its_key_and_not_with_a_secret(tmp_path: Path, ended: Ended) -> None:
     secret = "not-base64-at-all"
     (tmp_path / "wrong.yaml").write_text(f"simulator: {{linkLifetime: long, webhookSecret: {secret}}}")
-    status, out, err = ended("--port", "0", "--config", "wrong.yaml", folder=tmp_path)
+    status, out, err = ended("--port", "0", "--config", "wrong.yaml")
 
     assert (status, out) == (1, "")
     assert "simulator.linkLifetime: expected a number" in err
@@ -483,8 +494,8 @@ def test_a_wrong_setting_is_named_with_its_key_and_not_with_a_secret(tmp_path: P
     assert secret not in err
 
 
-def test_a_configuration_that_is_not_there_is_named(tmp_path: Path) -> None:
-    status, out, err = ended("--port", "0", "--config", "absent.yaml", folder=tmp_path)
+def test_a_configuration_that_is_not_there_is_named(ended: Ended) -> None:
+    status, out, err = ended("--port", "0", "--config", "absent.yaml")
 
     assert (status, out) == (1, "")
     assert err == "ai-proxy: absent.yaml: cannot be read: No such file or directory\n"

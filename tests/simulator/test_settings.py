@@ -12,6 +12,7 @@ from mitm_ai_proxy.config.keys import declared
 from mitm_ai_proxy.config.values import HostPattern
 from mitm_ai_proxy.simulator.settings import SimulatorSettings
 from mitm_ai_proxy.wire.targets import Origin
+from tests.tables import table
 
 
 def _load(block: str, **environment: str) -> SimulatorSettings:
@@ -26,7 +27,7 @@ def test_without_a_block_everything_has_its_default(block: str) -> None:
     assert (loaded.access_key, loaded.link_lifetime) == ("simulated-access-key", 30 * 86400.0)
 
 
-@pytest.mark.parametrize(
+@table(
     ("key", "value", "field", "expected"),
     [
         ("speed", "instant", "speed", math.inf),
@@ -89,7 +90,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in BAD.items() for value in values])
+@table(("key", "value"), [(key, value) for key, values in BAD.items() for value in values])
 def test_a_wrong_value_is_refused_by_its_key(key: str, value: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         _load(f"simulator: {{{key}: {value}}}")

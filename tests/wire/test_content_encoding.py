@@ -8,12 +8,13 @@ import zlib
 import pytest
 
 from mitm_ai_proxy.wire import content_encoding
+from tests.tables import table
 
 BODY = b'{"model": "kling-v3"}' * 5
 GZIP, DEFLATE = gzip.compress(BODY, mtime=0), zlib.compress(BODY)
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "encoding"),
     [
         (BODY, ""),

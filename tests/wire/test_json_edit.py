@@ -13,6 +13,7 @@ import pytest
 
 from mitm_ai_proxy.wire import json_edit
 from mitm_ai_proxy.wire.json_edit import Edit, JSONError, Member
+from tests.tables import table
 
 SPACES = ("", "", "", " ", "\n", "\t", "\r\n", " \t\r\n ")
 SCALARS = ("0", "-0", "1.50", "1E400", "-2e-7", "12345678901234567890123", "true", "false", "null")
@@ -73,7 +74,7 @@ def _only(document: bytes) -> Member:
     return member
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@table("seed", SEEDS)
 def test_members_are_those_that_python_reads_and_stand_where_they_say(seed: int) -> None:
     document = _Writer(seed).document()
     found = json_edit.members(document)
@@ -84,7 +85,7 @@ def test_members_are_those_that_python_reads_and_stand_where_they_say(seed: int)
         assert _read(document, json_edit.members_of(document, member)) == (inner if isinstance(inner, tuple) else ())
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@table("seed", SEEDS)
 def test_no_prefix_of_a_document_is_taken_for_a_document(seed: int) -> None:
     document = _Writer(seed).document()
     for length in range(len(document)):
@@ -92,7 +93,7 @@ def test_no_prefix_of_a_document_is_taken_for_a_document(seed: int) -> None:
             json_edit.members(document[:length])
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@table("seed", SEEDS)
 def test_removing_a_member_takes_it_and_one_comma_and_keeps_the_bytes_of_the_others(seed: int) -> None:
     document = _Writer(seed).document()
     found = json_edit.members(document)
@@ -105,7 +106,7 @@ def test_removing_a_member_takes_it_and_one_comma_and_keeps_the_bytes_of_the_oth
         assert _parsed(edited) == _parsed(document)[:index] + _parsed(document)[index + 1 :]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@table("seed", SEEDS)
 def test_edits_in_any_order_change_what_they_name_and_nothing_else(seed: int) -> None:
     document = _Writer(seed).document()
     edits = [Edit(member.start, member.end, b"<%d>" % member.start) for member in json_edit.members(document)]
@@ -152,11 +153,10 @@ def test_a_repeated_key_is_found_twice_however_it_is_written() -> None:
 
 
 # Around the lengths and counts at which the scan hands a string or a number to another of its patterns.
-@pytest.mark.parametrize("length", [0, 1, 4, 5, 7, 8, 9, 199, 200, 201, 1600, 1601, 3000])
-@pytest.mark.parametrize(
+@table("length", [0, 1, 4, 5, 7, 8, 9, 199, 200, 201, 1600, 1601, 3000])
+@table(
     "filler",
     ["x", '"', "\\", "\n", "{", "]", "},", '",', '"}', '["', '\\"', '":"', 'a\n"', "é", "/\\}"],
-    ids=lambda filler: json.dumps(filler),
 )
 def test_what_a_string_holds_never_moves_the_end_of_a_member(filler: str, length: int) -> None:
     text = (filler * length)[:length]
@@ -173,7 +173,7 @@ def test_a_number_keeps_all_its_digits(length: int) -> None:
     assert values == [b"7" * length, b"7" * length, b"-" + b"7" * length]
 
 
-@pytest.mark.parametrize(
+@table(
     ("document", "expected"),
     [
         (b'{"a":"plain"}', "plain"),
@@ -200,7 +200,7 @@ def test_a_written_string_is_ascii_and_reads_back(text: str) -> None:
     assert json_edit.string_value(document, _only(document)) == text
 
 
-@pytest.mark.parametrize(
+@table(
     ("document", "reason"),
     [
         pytest.param(b"", "is empty", id="empty"),
@@ -288,7 +288,7 @@ def test_a_picture_is_kept_and_what_stands_beside_it_is_found(document: bytes) -
     assert {member.key: json.loads(whole[member.start : member.end]) for member in found} == json.loads(whole)
 
 
-@pytest.mark.parametrize(
+@table(
     "document",
     [
         b'{"image":"%s',
@@ -314,8 +314,8 @@ def test_what_is_wrong_beside_a_picture_is_refused(document: bytes) -> None:
         json_edit.members(document.replace(b"%s", PICTURE))
 
 
-@pytest.mark.parametrize("before", range(8))
-@pytest.mark.parametrize("escape", [r"\n", r"\"", r"\\", r"\u00e9", r"\ud83d\ude00"])
+@table("before", range(8))
+@table("escape", [r"\n", r"\"", r"\\", r"\u00e9", r"\ud83d\ude00"])
 def test_escapes_may_stand_where_the_validation_of_a_long_string_ends(escape: str, before: int) -> None:
     for tail in (PICTURE, b'","a":"'):
         document = b'{"image":"%s%s%s","model":"m"}' % (PICTURE[: json_edit.LONG - before], escape.encode(), tail)

@@ -10,9 +10,10 @@ import pytest
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.wire import targets
 from mitm_ai_proxy.wire.targets import Origin
+from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "origin", "authority"),
     [
         ("host.test", Origin("https", "host.test", 443), "host.test"),
@@ -39,7 +40,7 @@ def test_an_origin_is_read_and_its_authority_names_only_an_unusual_port(
     assert Origin.parse(str(origin)) == origin
 
 
-@pytest.mark.parametrize(
+@table(
     ("reason", "texts"),
     [
         ("unknown scheme 'ftp': use http or https", ["ftp://host.test", "FTP://host.test/v1"]),
@@ -87,14 +88,12 @@ def test_an_empty_query_leaves_no_question_mark() -> None:
     assert targets.join_query("/a", "") == "/a"
 
 
-@pytest.mark.parametrize(
-    "path", ["", "/a b", *"/ // /v1/videos/ /v1//videos /a.b/... /.a/a. /a%2Fb /%2e%2e%2e /é /%zz *".split()]
-)
+@table("path", ["", "/a b", *"/ // /v1/videos/ /v1//videos /a.b/... /.a/a. /a%2Fb /%2e%2e%2e /é /%zz *".split()])
 def test_a_path_without_dot_segments_is_allowed(path: str) -> None:
     targets.check_path(path)
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "reason"),
     [(path, "control character") for path in ("/a\n", "/a%0a", "/%00", "/a%7Fb", "/\x1f/..")]
     + [
@@ -108,14 +107,12 @@ def test_a_path_that_could_leave_its_base_is_refused(path: str, reason: str) -> 
     assert (caught.value.status, caught.value.code, caught.value.param) == (400, "invalid_path", None)
 
 
-@pytest.mark.parametrize(
-    "value", ["a b", "a" * 256, "%61" * 256, *"1 kling-i2v-123 a.b ... %20 é %C3%A9 a:b;c,d=e&f@g+h {id}".split()]
-)
+@table("value", ["a b", "a" * 256, "%61" * 256, *"1 kling-i2v-123 a.b ... %20 é %C3%A9 a:b;c,d=e&f@g+h {id}".split()])
 def test_an_id_that_can_only_be_read_as_one_is_allowed(value: str) -> None:
     targets.check_id("video_id", value)
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "reason"),
     [
         ("", "is empty"),
@@ -132,7 +129,7 @@ def test_an_id_that_could_be_read_as_something_else_is_refused_and_named(value: 
     assert (caught.value.status, caught.value.code, caught.value.param) == (400, "invalid_path", "video_id")
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "base", "below", "without", "together"),
     [
         ("/gateway/v1/chat", "/gateway", True, "/v1/chat", "/gateway/v1/chat"),
@@ -186,7 +183,7 @@ def test_a_value_is_not_a_template() -> None:
     assert targets.fill("/{a}/{b}", {"a": r"{b}\1", "b": "{a}"}) == r"/{b}\1/{a}"
 
 
-@pytest.mark.parametrize(
+@table(
     ("first", "second", "expected"),
     [
         ("", "", ""),
@@ -204,7 +201,7 @@ def test_queries_are_merged_in_order_without_exact_duplicates(first: str, second
     assert targets.merge_queries(first, second) == expected
 
 
-@pytest.mark.parametrize(
+@table(
     ("query", "value", "rest"),
     [
         ("", None, ""),

@@ -10,6 +10,7 @@ import pytest
 from mitm_ai_proxy.simulator.media import canvas, png
 from mitm_ai_proxy.simulator.media.canvas import BACKGROUND, BAR, CELL, TRACK, WORDS
 from tests.simulator.media import ffmpeg
+from tests.tables import table
 
 LINES = ("SIMULATED", "IMAGE", "1 OF 4")
 SEED = "task-1"
@@ -84,7 +85,7 @@ def test_a_word_is_as_large_as_fits_and_is_cut_when_it_does_not(
     assert art(width, height, word) == lines
 
 
-@pytest.mark.parametrize("seed", [f"task-{number}" for number in range(20)])
+@table("seed", [f"task-{number}" for number in range(20)])
 def test_words_and_bar_stand_out_from_the_ground(seed: str) -> None:
     palette = canvas.card(64, 64, (), seed).palette
     lights = [(0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255 for red, green, blue in palette]

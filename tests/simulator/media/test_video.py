@@ -15,6 +15,7 @@ from mitm_ai_proxy.simulator.media import canvas, h264, mp4, video
 from mitm_ai_proxy.simulator.media.canvas import BAR, CELL, TRACK, Card
 from mitm_ai_proxy.simulator.media.h264 import Colour
 from tests.simulator.media import ffmpeg
+from tests.tables import table
 
 WORDS = ("SIMULATED", "T2V", "5 S")
 SEED = "task-1"
@@ -196,7 +197,7 @@ def test_a_video_has_a_few_kilobytes(width: int, height: int, seconds: int, limi
         assert len(video.make(width, height, seconds, WORDS, seed)) < limit
 
 
-@pytest.mark.parametrize(("width", "height", "seconds"), SIZES)
+@table(("width", "height", "seconds"), SIZES)
 def test_the_index_stands_in_front_and_names_every_sample(width: int, height: int, seconds: int) -> None:
     data = video.make(width, height, seconds, WORDS, SEED)
     found = dict(boxes(data))
