@@ -18,10 +18,11 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from flask import Flask, Request, Response, g, request, send_file
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestedRangeNotSatisfiable, RequestEntityTooLarge
+from werkzeug.routing import Map
 
 from . import authentication, faults, new_design, objects, prices
 from .callbacks import Callbacks
@@ -61,6 +62,9 @@ _SELECTIONS: Final = ("add-selection", "delete-selection", "clear-selection", "p
 class Simulator:
     """One account of a Kling. An instance is the WSGI application; it may be called from several threads."""
 
+    _url_map: ClassVar[Map | None] = None
+    """The rules of the routes, which are every instance's: they are compiled once, for that takes a while."""
+
     def __init__(self, settings: SimulatorSettings, clock: Clock = time.time) -> None:
         self.settings = settings
         self.store = Store(settings, clock)
@@ -81,6 +85,8 @@ class Simulator:
 
     def _routes(self) -> Flask:
         app = Flask("simulator", static_folder=None)
+        if Simulator._url_map is not None:
+            app.url_map = Simulator._url_map
         app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
         app.register_error_handler(KlingError, self._refused)
         app.register_error_handler(HTTPException, self._unknown)
@@ -108,7 +114,8 @@ class Simulator:
             self._add(app, f"/v1/general/{name}", name, lambda: self._ok([]), "GET")
         for path, key in _DELETES.items():
             self._add(app, path, path, functools.partial(self._delete, key), "POST")
-        app.add_url_rule(f"/{FOLDER}/<task_id>/<name>", "file", self._file, methods=["GET"])
+        _route(app, f"/{FOLDER}/<task_id>/<name>", "file", self._file, "GET")
+        Simulator._url_map = app.url_map
         return app
 
     def _add(
@@ -137,7 +144,7 @@ class Simulator:
                 request.environ.get(CUT, []).append(fault.name)
             return answer
 
-        app.add_url_rule(path, name, guarded, methods=[method])
+        _route(app, path, name, guarded, method)
 
     # Creates
 
@@ -453,6 +460,14 @@ class Simulator:
         origin = origin or self._origin()
         expires = task.ends + self.settings.link_lifetime
         return lambda name: self._links.make(origin, name, expires)
+
+
+def _route(app: Flask, path: str, name: str, view: Callable[..., Response], method: str) -> None:
+    """Let a view answer; its rule may be there already."""
+    if app.url_map is Simulator._url_map:
+        app.view_functions[name] = view
+    else:
+        app.add_url_rule(path, name, view, methods=[method])
 
 
 def _body(asked: Request) -> dict[str, Any]:
