@@ -5,6 +5,8 @@
 #   ./run.sh -OPTION ...           ai-proxy start -OPTION ...
 #   ./run.sh WORD ...              ai-proxy WORD ...
 #   ./run.sh test [ARGUMENT ...]   the tests; the arguments go to pytest
+#   ./run.sh test unit [ARGUMENT ...]
+#                                  the unit tests: all but tests/e2e, tests/sdk, tests/plugin and tests/bench
 #   ./run.sh lint                  ruff and mypy
 #   ./run.sh bench [ARGUMENT ...]  what the addon costs; the arguments go to tests/bench/bench.py
 #
@@ -213,9 +215,14 @@ export AI_PROXY_HOME=$root
 case ${1-start} in
   test)
     shift
+    if [[ ${1-} == unit ]]; then
+      shift
+      set -- --ignore=tests/e2e --ignore=tests/sdk --ignore=tests/plugin --ignore=tests/bench "$@"
+    fi
     prepare test
     cd -- "$root"
-    exec "$venv/bin/python" -m pytest -n auto "$@"
+    # A process keeps to its share of the files as long as it has one: what tests share is started once, not in each.
+    exec "$venv/bin/python" -m pytest -n auto --dist worksteal "$@"
     ;;
   lint)
     prepare lint test # mypy wants the types of pytest

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import jwt
 import pytest
+from werkzeug.serving import BaseWSGIServer
 
 from mitm_ai_proxy.commands.main import main
 from mitm_ai_proxy.simulator.app import Simulator
@@ -366,8 +367,12 @@ class Ended(Protocol):
 
 @pytest.fixture
 def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ended:
+    def serves(_: BaseWSGIServer, __: float = 0) -> None:
+        raise AssertionError("it does not end but serves")
+
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("AI_PROXY_HOME", raising=False)
+    monkeypatch.setattr(BaseWSGIServer, "serve_forever", serves)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         return main(["simulate", *arguments]), *capsys.readouterr()
