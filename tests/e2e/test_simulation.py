@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import DEADLINE, Proxy, Reply
+from tests.tables import table
 
 SIMULATE = ("--set", "ai_simulate=true")
 INSTANT = "\nsimulator: {speed: instant, concurrency: 100}\n"
@@ -157,15 +158,16 @@ def test_a_lost_answer_is_a_closed_connection_and_its_repetition_finds_the_task(
     assert len(_json(proxy.request("GET", "/v1/videos/text2video"))["data"]) == 1
 
 
-@pytest.mark.parametrize(
-    ("fault", "status"), [("1303", 429), ("5000", 500), ("garbage", 502), ("1301", 400), ("accepted=5002", 504)]
-)
-def test_a_fault_of_kling_s_is_an_error_of_openai_s(
-    start_proxy: StartProxy, nobody: socket.socket, fault: str, status: int
-) -> None:
-    proxy = start_proxy(_config(nobody), *SIMULATE)
-    body = b'{"model":"sora-2","prompt":"a cat"}'
-    error = _json(proxy.request("POST", "/v1/videos", body, {**SDK, "x-simulate": fault}), status)["error"]
+@pytest.fixture
+def simulated(start_proxy: StartProxy, nobody: socket.socket) -> Proxy:
+    """A proxy that simulates."""
+    return start_proxy(_config(nobody), *SIMULATE)
+
+
+@table(("fault", "status"), [("1303", 429), ("5000", 500), ("garbage", 502), ("1301", 400), ("accepted=5002", 504)])
+def test_a_fault_of_kling_s_is_an_error_of_openai_s(simulated: Proxy, fault: str, status: int) -> None:
+    body = json.dumps({"model": "sora-2", "prompt": f"a cat for {fault}"}).encode()
+    error = _json(simulated.request("POST", "/v1/videos", body, {**SDK, "x-simulate": fault}), status)["error"]
 
     assert {"message", "type", "code"} <= error.keys()
 
