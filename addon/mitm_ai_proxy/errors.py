@@ -1,18 +1,13 @@
-"""What a client is told when its request is refused, in its own dialect (OpenAI's error object).
-
-Only refusals live here; what is wrong with a configuration is said by config.py.
-"""
+"""Refusals: why a request is not forwarded. How one is written is the business of the client's dialect."""
 
 from __future__ import annotations
-
-import json
 
 
 class Refusal(Exception):
     """A request that must not be forwarded, and the answer its client gets instead.
 
-    `message` is for the person who reads it and never holds a secret; `code` is a stable word for programs;
-    `param` names the field or header that is wrong.
+    `status` is that of HTTP. `message` is for the person who reads it and never holds a secret; `code` is a stable word
+    for programs; `param` names the field or header that is wrong.
     """
 
     def __init__(self, status: int, message: str, *, code: str, param: str | None = None) -> None:
@@ -21,18 +16,6 @@ class Refusal(Exception):
         self.message = message
         self.code = code
         self.param = param
-
-    @property
-    def type(self) -> str:
-        """The `type` of OpenAI's error object for this status."""
-        if self.status >= 500:
-            return "server_error"
-        return "permission_error" if self.status == 403 else "invalid_request_error"
-
-    def body(self) -> bytes:
-        """The answer's JSON: `{"error": {"message", "type", "param", "code"}}`."""
-        error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
-        return json.dumps({"error": error}).encode()
 
 
 def bad_body(message: str, *, param: str | None = None) -> Refusal:
@@ -75,4 +58,22 @@ def not_ready() -> Refusal:
         503,
         "ai-proxy has no valid configuration at the moment, so nothing is forwarded. Its log says why.",
         code="proxy_not_ready",
+    )
+
+
+def provider_changed() -> Refusal:
+    """400 for a flow that is sent again and was rewritten for another provider."""
+    return Refusal(
+        400,
+        "This flow was rewritten for another provider than the one that is configured now.",
+        code="provider_changed",
+    )
+
+
+def stream_failed() -> Refusal:
+    """502 for an answer that had begun and cannot be translated to its end."""
+    return Refusal(
+        502,
+        "ai-proxy could not translate the rest of this answer, so it ends here. Its log says where.",
+        code="stream_failed",
     )

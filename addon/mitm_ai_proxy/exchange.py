@@ -1,19 +1,23 @@
-"""One request and its answer as they travel: what the client asked, where it goes, what was changed and why.
+"""One request and its answer as values: what a client sent, what goes upstream, what comes back.
 
-Plain data. Providers fill it, the gateway carries it out; it knows no sockets and no flows.
+Plain data. Providers make it, an edge (mitmproxy, a server) carries it out; it knows no sockets and no flows.
 """
 
 from __future__ import annotations
 
-import enum
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-from .clients import ANYBODY, Client
+from .wire.header_fields import Changes, Fields
 from .wire.targets import Origin
+
+Memo: TypeAlias = Mapping[str, Any]
+"""What the way back needs to know of the way there: plain values, saved with a flow, never a secret."""
+
+NO_CHANGES: Final[Changes] = MappingProxyType({})
+NO_MEMO: Final[Memo] = MappingProxyType({})
 
 
 def plain(text: str) -> str:
@@ -21,26 +25,77 @@ def plain(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-class Body(enum.Enum):
-    """What happens to a body on its way."""
+class Caller(NamedTuple):
+    """A client as its path and its header fields show it.
 
-    STREAM = "stream"
-    """Pass on each piece as it arrives."""
-    PASS = "pass"  # noqa: S105 - not a password
-    """Pass on untouched; the proxy may keep a small one to show it."""
-    READ = "read"
-    """Hold until complete, then rewrite."""
+    `dialect` names a row of chat/dialects.py. `is_openai_sdk`: it is one of OpenAI's SDKs, or speaks exactly like one.
+    `content_type` is as it was sent, for it may hold a boundary; `retries` is how often an SDK says it sent this
+    request before; `fetch_site` is a browser's Sec-Fetch-Site; `content_encoding` is what all such fields say together.
+    """
+
+    content_type: str = ""
+    dialect: str = "openai"
+    is_openai_sdk: bool = False
+    retries: int = 0
+    idempotency_key: str = ""
+    fetch_site: str = ""
+    content_encoding: str = ""
+
+
+ANYBODY: Final = Caller()
+
+
+class Head(NamedTuple):
+    """The head of a client's request. `target` is its path and query, as they were sent (RFC 9112, origin-form).
+
+    `has_host`: the host is named by a header field, as in HTTP/1.
+    """
+
+    method: str
+    target: str
+    caller: Caller = ANYBODY
+    fields: Fields = ()
+    has_host: bool = True
+
+
+class Upstream(NamedTuple):
+    """A request as it goes out, but for its credential.
+
+    `fields` are changes to the client's header fields. `body` None stands for the client's own, as it arrives, of which
+    a small one may be held to be shown if `is_shown`. `notes` say each rewrite in one line.
+    """
+
+    origin: Origin
+    method: str
+    target: str
+    fields: Changes = NO_CHANGES
+    body: bytes | None = None
+    memo: Memo = NO_MEMO
+    notes: tuple[str, ...] = ()
+    is_shown: bool = True
+
+
+class NeedsBody(NamedTuple):
+    """What only the body can decide: `rewrite` makes the Upstream from it, decoded, or raises Refusal.
+
+    `origin` is where it will go. `notes` are what is known before.
+    """
+
+    origin: Origin
+    rewrite: Callable[[bytes], Upstream]
+    notes: tuple[str, ...] = ()
 
 
 _NO_HEADERS: Final[Mapping[str, str | None]] = MappingProxyType({})
 
 
 class Answer(NamedTuple):
-    """An answer on its way back: its body without a Content-Encoding, and header fields to set (None: to remove)."""
+    """A whole answer: its body without a Content-Encoding, and header fields to set (None: to remove)."""
 
     status: int
     body: bytes
     headers: Mapping[str, str | None] = _NO_HEADERS
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def json(cls, status: int, document: Any, headers: dict[str, str] | None = None) -> Answer:
@@ -48,31 +103,44 @@ class Answer(NamedTuple):
         return cls(status, json.dumps(document).encode(), {"content-type": "application/json", **(headers or {})})
 
 
-@dataclass(slots=True)
-class Exchange:
-    """A request on its way to a provider, and back.
+class Transducer(Protocol):
+    """Translates a stream while it flows, however it is cut."""
 
-    `path` values are origin-form targets with their query. `api` is a name of apis.py, or None for a path that is no
-    known API. `task_kind` is a provider's own word for what the task is, `plan` what else it has to know for the
-    answer, in plain values; `notes` say each rewrite in one line.
-    `upstream_method` and `upstream_content_type` are set where they differ from the client's.
+    def feed(self, data: bytes) -> bytes:
+        """What the client gets for a piece of the provider's answer; b"" for nothing yet."""
+
+    def end(self) -> bytes:
+        """What the client gets when the provider's answer has ended."""
+
+
+class Pass(NamedTuple):
+    """The answer passes as it arrives; a small one may be held to be shown if `is_shown`."""
+
+    is_shown: bool = True
+
+
+class Whole(NamedTuple):
+    """The answer is held until it is complete, and rewritten.
+
+    `rewrite` returns the same object where nothing changes, and raises wire.json_edit.JSONError for an answer that it
+    cannot read, which is passed on as it came.
     """
 
-    method: str
-    client_path: str
-    content_type: str = ""
-    client: Client = ANYBODY
-    origin: Origin | None = None
-    path: str = ""
-    upstream_method: str | None = None
-    upstream_content_type: str | None = None
-    api: str | None = None
-    request_body: Body = Body.PASS
-    answer_body: Body = Body.PASS
-    task_kind: str | None = None
-    plan: dict[str, Any] | None = None
-    notes: list[str] = field(default_factory=list)
+    rewrite: Callable[[Answer], Answer]
 
-    def note(self, text: str) -> None:
-        """Add one line that says what was changed and what caused it."""
-        self.notes.append(text if text.isascii() else plain(text))
+
+class Pieces(NamedTuple):
+    """The answer is translated as it arrives. `fields` are changes to its header fields.
+
+    Without `is_translated`, the transducer only listens: what it returns is as long as what it was given.
+    """
+
+    transducer: Transducer
+    fields: Changes = NO_CHANGES
+    is_translated: bool = True
+
+
+Handling: TypeAlias = Pass | Whole | Pieces
+"""What happens to an answer; decided when its status and header fields are known."""
+
+PASS: Final = Pass()

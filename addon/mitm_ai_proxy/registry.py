@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 from .cassette.settings import CassetteSettings
 from .config import file
 from .config.file import ConfigurationError, ProviderType
-from .config.keys import Problem, declared
+from .config.keys import Problem, Reading, declared
 from .config.values import HostPattern
 from .kling.provider import Kling
 from .providers import higress_keys
@@ -29,19 +29,18 @@ BLOCKS: Final[Mapping[str, type[Any]]] = {"simulator": SimulatorSettings, "casse
 DEFAULT_HOSTS: Final = (HostPattern("api.openai.com"),)
 """Hosts that are rewritten in regular mode besides the provider's own, where `hosts` is not set."""
 
-# What the plugin's users may have in a block of any type.
-_KNOWN_KEYS: Final = higress_keys.ALL | {
-    name for provider in TYPES.values() for name, key in declared(provider.Keys).items() if not key.is_extension
-}
 
-
-def _declaration(provider: type[Provider]) -> ProviderType[CommonKeys]:
-    own = declared(provider.Keys).keys()
-    not_implemented = provider.not_implemented - own
-    return ProviderType(provider.Keys, _KNOWN_KEYS - own - not_implemented, not_implemented, provider.problems)
-
-
-_DECLARATIONS: Final = {name: _declaration(provider) for name, provider in TYPES.items()}
+def _declarations() -> dict[str, ProviderType[CommonKeys]]:
+    """What may stand in a block, by the provider's type."""
+    keys = {name: declared(provider.Keys) for name, provider in TYPES.items()}
+    # What the plugin's users may have in a block of any type.
+    known = higress_keys.ALL | {name for own in keys.values() for name, key in own.items() if not key.is_extension}
+    found = {}
+    for name, provider in TYPES.items():
+        not_implemented = provider.not_implemented - keys[name].keys()
+        ignored = known - keys[name].keys() - not_implemented
+        found[name] = ProviderType(provider.Keys, ignored, not_implemented, provider.problems)
+    return found
 
 
 def read(
@@ -61,7 +60,7 @@ def read(
     return file.read(
         source,
         environment,
-        _DECLARATIONS,
+        _declarations(),
         BLOCKS,
         name=name,
         offline=offline or simulated,
@@ -84,6 +83,12 @@ def provider(configuration: Configuration, clock: Clock = time.time, *, simulate
     settings = configuration.block(SimulatorSettings)
     account = Account(settings.access_key, settings.secret_key, settings.api_key, settings.speed)
     return kind.simulated(keys, clock, account)
+
+
+def lacks_credential(configuration: Configuration) -> bool:
+    """Whether it could not be used to send anything."""
+    keys = configuration.provider
+    return any(True for _ in TYPES[keys.type].problems(keys, Reading({}, offline=False)))
 
 
 def hosts(configuration: Configuration, provider: Provider) -> tuple[HostPattern, ...]:

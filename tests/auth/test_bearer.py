@@ -11,21 +11,54 @@ from collections.abc import Callable
 
 import pytest
 
-from mitm_ai_proxy.auth.bearer import BearerTokens
+from mitm_ai_proxy.auth.bearer import bearer
 from mitm_ai_proxy.auth.secret import Secret
+from mitm_ai_proxy.providers.rows import Generic, GenericKeys
+from mitm_ai_proxy.wire.targets import Origin
 
 TEXT = "sk-never-shown"
 
 
+def _provider(*tokens: str) -> Generic:
+    """A provider with these `apiTokens`."""
+    host = Origin("http", "127.0.0.1", 1)
+    keys = GenericKeys("generic", generic_host=host, api_tokens=tuple(map(Secret, tokens)))
+    return Generic(keys, lambda: 0.0)
+
+
+def _sent(provider: Generic) -> str:
+    """The value of the Authorization header of one request."""
+    token = provider.token(())
+    assert token
+    return bearer(token).fields[b"authorization"].decode()
+
+
 def test_the_only_token_is_used_each_time() -> None:
-    tokens = BearerTokens([Secret(TEXT)])
-    assert {tokens.authorization() for _ in range(3)} == {f"Bearer {TEXT}"}
+    provider = _provider(TEXT)
+    assert {_sent(provider) for _ in range(3)} == {f"Bearer {TEXT}"}
 
 
 def test_the_choice_among_several_tokens_is_made_anew_each_time() -> None:
-    tokens = BearerTokens([Secret("one"), Secret("two"), Secret("three")])
+    provider = _provider("one", "two", "three")
     random.seed(1)
-    assert {tokens.authorization() for _ in range(30)} == {"Bearer one", "Bearer two", "Bearer three"}
+    assert {_sent(provider) for _ in range(30)} == {"Bearer one", "Bearer two", "Bearer three"}
+
+
+@pytest.mark.parametrize(
+    ("token", "value"),
+    [
+        ("abc", b"Bearer abc"),
+        ("Bearer abc", b"Bearer abc"),
+        ("bearer abc", b"bearer abc"),
+        ("Basic YTpi", b"Basic YTpi"),
+        ("a=,b", b"Bearer a=,b"),
+        ("\udcff", b"Bearer \xff"),
+    ],
+)
+def test_a_token_is_sent_as_bearer_unless_it_has_a_scheme(token: str, value: bytes) -> None:
+    credential = bearer(Secret(token))
+    assert dict(credential.fields) == {b"authorization": value}
+    assert credential.query == ""
 
 
 @pytest.mark.parametrize(

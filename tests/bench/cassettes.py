@@ -18,8 +18,9 @@ from mitm_ai_proxy import registry
 from mitm_ai_proxy.cassette import har
 from mitm_ai_proxy.cassette.cassette import Mode, Opening
 from mitm_ai_proxy.cassette.entry import Entry, Headers, Request, Response
-from mitm_ai_proxy.gateway.addon import REPLAY, Gateway
+from mitm_ai_proxy.gateway.addon import Gateway
 from mitm_ai_proxy.gateway.embedded import HOST, Embedded
+from mitm_ai_proxy.gateway.recorded import Recorded
 
 HERE: Final = Path(__file__).resolve().parent
 RUNS: Final = 11
@@ -42,13 +43,15 @@ def replay() -> list[float]:
         folder = Path(temporary)
         cassette, configuration = folder / "job.har", registry.read(CONFIG, offline=True)
         har.write(cassette, [*_job(TASK), Entry(300, 500, Request("GET", LINK), _file())])
-        gateway = Gateway()
-        embedded = Embedded(gateway, configuration, folder=folder, **{REPLAY: str(cassette)})
+        recorded = Recorded()
+        gateway = Gateway([recorded])
+        embedded = Embedded(gateway, configuration, folder=folder)
         embedded.start()
         try:
             results = []
             for _ in range(1 + RUNS):
-                embedded.call(lambda: gateway.use(configuration, Opening(cassette, Mode.NONE)))
+                recorded.insert(Opening(cassette, Mode.NONE))
+                embedded.call(lambda: gateway.use(configuration))
                 results.append(_play(embedded.port))
             return results[1:]
         finally:

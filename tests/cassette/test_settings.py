@@ -82,7 +82,7 @@ def test_where_nothing_is_sent_nobody_needs_a_credential(path: Path) -> None:
     provider = registry.provider(registry.read(path, {}, offline=True))
 
     assert provider.secrets() == ()
-    assert provider.authorization({}) is None
+    assert provider.token(()) is None
 
 
 @pytest.mark.parametrize("offline", [False, True])

@@ -506,7 +506,7 @@ def test_a_cassette_that_breaks_lets_nothing_out(
         "async def nothing(flow):\n"
         "    pass\n"
         "def running():\n"
-        "    recording = ctx.master.addons.get('ai_proxy_recording')\n"
+        "    recording = ctx.master.addons.get('ai_proxy_recorded')\n"
         f"    {BREAKERS[says]}\n"
         "def requestheaders(flow):\n"
         "    flow.request.stream = 'stream' in flow.request.path\n"
@@ -614,7 +614,7 @@ def test_a_recording_that_breaks_says_so_without_what_it_was_about(
         "def broken(entry):\n"
         "    raise RuntimeError(entry.request.headers)\n"
         "def running():\n"
-        "    ctx.master.addons.get('ai_proxy_recording').cassette.record = broken\n"
+        "    ctx.master.addons.get('ai_proxy_recorded').cassette.record = broken\n"
     )
     proxy = start_proxy(kling, *_record(cassette), "-s", str(breaker))
     assert proxy.request("POST", "/v1/videos", CREATE, JSON).status == 200

@@ -15,11 +15,11 @@ SECRET = "text-of-the-exception"
 
 # Where our own code raises: what is broken, and the request that gets there.
 BROKEN = {
-    "route": ("Kling.route", "GET", "/v1/videos/1", None),
+    "route": ("Kling.requestheaders", "GET", "/v1/videos/1", None),
     "route a native path": ("Kling.detect", "POST", "/v1/videos/text2video", b"{}"),
-    "rewrite the request": ("Kling.rewrite_request", "POST", "/v1/videos", b"{}"),
-    "sign": ("Kling.authorization", "POST", "/v1/videos", b"{}"),
-    "sign without a body": ("Kling.authorization", "GET", "/v1/videos/1", None),
+    "rewrite the request": ("Kling._create", "POST", "/v1/videos", b"{}"),
+    "sign": ("Kling.credential", "POST", "/v1/videos", b"{}"),
+    "sign without a body": ("Kling.credential", "GET", "/v1/videos/1", None),
 }
 
 
@@ -58,18 +58,22 @@ def running():
     assert "sk-client" not in log
 
 
+@pytest.mark.parametrize(
+    "method_of_ours",
+    ["kling.provider.Kling.responseheaders", "kling.videos_api.VideosApi._rewritten", "pipeline.response"],
+)
 def test_an_exception_on_the_way_back_is_answered_with_500(
-    kling: str, upstream: Upstream, start_proxy: StartProxy, tmp_path: Path
+    method_of_ours: str, kling: str, upstream: Upstream, start_proxy: StartProxy, tmp_path: Path
 ) -> None:
     breaker = _script(
         tmp_path,
         "breaker",
         f"""
 def running():
-    from mitm_ai_proxy.kling.provider import Kling
+    import mitm_ai_proxy.kling.provider, mitm_ai_proxy.pipeline
     def broken(*arguments):
         raise ValueError("{SECRET}")
-    Kling.rewrite_answer = broken
+    mitm_ai_proxy.{method_of_ours} = broken
 """,
     )
     proxy = start_proxy(kling, "-s", str(breaker))

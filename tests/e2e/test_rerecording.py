@@ -25,6 +25,7 @@ from mitm_ai_proxy.cassette.entry import Entry, Request
 from mitm_ai_proxy.commands import rerecording
 from mitm_ai_proxy.gateway.addon import Gateway
 from mitm_ai_proxy.gateway.embedded import Embedded
+from mitm_ai_proxy.gateway.recorded import Recorded
 from mitm_ai_proxy.simulator.app import Simulator
 from mitm_ai_proxy.simulator.server import make
 from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, SimulatorSettings
@@ -156,14 +157,13 @@ class Client:
 
 
 def _run(config: Path, use: Callable[[Client], object], **options: Any) -> None:
-    gateway = Gateway()
-    proxy = Embedded(gateway, registry.read(config, offline="ai_replay" in options), **options)
+    recorded = Recorded()
+    proxy = Embedded(Gateway([recorded]), registry.read(config, offline="ai_replay" in options), **options)
     proxy.start()
     try:
         use(Client(proxy))
         # A client has its file before it is written down.
-        assert gateway.recording
-        assert gateway.recording.idle.wait(20)
+        assert recorded.idle.wait(20)
     finally:
         proxy.stop()
 

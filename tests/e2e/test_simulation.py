@@ -129,7 +129,7 @@ def test_a_simulator_that_breaks_lets_nothing_out(start_proxy: StartProxy, nobod
     breaker.write_text(
         "from mitmproxy import ctx\n"
         "def running():\n"
-        "    ctx.master.addons.get('ai_proxy_simulation').simulator = None\n"
+        "    ctx.master.addons.get('ai_proxy_simulated').simulator = None\n"
         "def requestheaders(flow):\n"
         "    flow.request.stream = 'stream' in flow.request.path\n"
     )

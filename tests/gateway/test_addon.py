@@ -16,10 +16,13 @@ from mitmproxy.proxy import mode_specs
 from mitmproxy.test import taddons, tflow
 
 from mitm_ai_proxy import registry
-from mitm_ai_proxy.cassette.bodies import CassetteError
 from mitm_ai_proxy.cassette.cassette import Mode, Opening
-from mitm_ai_proxy.gateway import addon, engine
+from mitm_ai_proxy.gateway import addon, watch
 from mitm_ai_proxy.gateway.addon import Gateway
+from mitm_ai_proxy.gateway.recorded import Recorded
+from mitm_ai_proxy.gateway.simulated import Simulated
+from mitm_ai_proxy.gateway.stages import StageError
+from mitm_ai_proxy.pipeline import BODY_LIMIT
 
 CONFIG = "provider: {type: kling, apiTokens: [t], providerDomain: 'http://provider.test:81'}"
 
@@ -37,7 +40,7 @@ def _in_context(folder: Path, work: Callable[[Gateway, Any], Awaitable[None]], *
     async def run() -> None:
         config = folder / "config.yaml"
         config.write_text(CONFIG)
-        gateway = Gateway()
+        gateway = Gateway([Recorded(), Simulated()])
         with taddons.context(Proxyserver(), gateway) as context:
             context.configure(gateway, ai_config=str(config), **options)
             await work(gateway, context)
@@ -107,11 +110,10 @@ def test_a_bad_configuration_at_run_time_is_refused_and_rolled_back(tmp_path: Pa
 
 def _state(gateway: Gateway) -> list[dict[str, Any]]:
     """All that the gateway and its stages hold, but for what the watcher of the file does for itself."""
-    assert gateway.simulation is not None
-    assert gateway.recording is not None
-    parts = (gateway, gateway.recording, gateway.simulation.simulator)
-    own = ("_watcher", "_signature")
-    return [{name: value for name, value in vars(part).items() if name not in own} for part in parts]
+    recorded, simulated = gateway.stages
+    assert isinstance(simulated, Simulated)
+    parts = (gateway, recorded, simulated.simulator)
+    return [{name: value for name, value in vars(part).items() if name != "_watch"} for part in parts]
 
 
 class _Signal(logging.Handler):
@@ -149,7 +151,7 @@ async def _logged(text: str, act: Callable[[], object]) -> None:
 def test_a_refused_configuration_changes_nothing(
     refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(addon, "WATCH_INTERVAL", 0.01)
+    monkeypatch.setattr(watch, "INTERVAL", 0.01)
     caplog.set_level(logging.INFO, addon.logger.name)
 
     async def work(gateway: Gateway, context: taddons.context) -> None:
@@ -170,10 +172,11 @@ def test_a_cassette_that_cannot_be_opened_leaves_the_settings_as_they_were(tmp_p
     async def work(gateway: Gateway, context: taddons.context) -> None:
         other = registry.read(f"{CONFIG}\ncassette: {{pace: real}}\nsimulator: {{speed: 3}}")
         missing = Opening(tmp_path / "missing.har", Mode.NONE)
-        assert gateway.recording is not None
-        gateway.recording.insert(missing)
+        recorded = gateway.stages[0]
+        assert isinstance(recorded, Recorded)
+        recorded.insert(missing)
         before = _state(gateway)
-        with pytest.raises(CassetteError):
+        with pytest.raises(StageError):
             gateway.use(other)
         assert _state(gateway) == before
 
@@ -238,9 +241,9 @@ def test_a_request_that_came_over_http_2_has_a_length_and_no_second_host(body: b
 @pytest.mark.parametrize(
     ("headers", "killed"),
     [
-        ({"Content-Length": str(engine.LIMIT + 1)}, True),
+        ({"Content-Length": str(BODY_LIMIT + 1)}, True),
         ({"Transfer-Encoding": "chunked"}, True),
-        ({"Content-Length": str(engine.LIMIT)}, False),
+        ({"Content-Length": str(BODY_LIMIT)}, False),
     ],
 )
 def test_where_mitmproxys_layers_are_not_as_expected_a_body_without_bound_closes_the_connection(

@@ -81,7 +81,7 @@ def test_a_new_guard_takes_the_place_of_the_old_one(kinds: tuple[type[_Named], .
         size = len(addons.chain)
         second = _guard(calls)
         assert addons.get(NAME) is second
-        assert second.flights is first.flights
+        assert second.states is first.states
         assert len(addons.chain) == size
         _request(addons)
         assert calls.count("guard") == 1

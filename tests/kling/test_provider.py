@@ -14,8 +14,9 @@ import pytest
 from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.config.model_mapping import ModelMapping
 from mitm_ai_proxy.errors import Refusal
-from mitm_ai_proxy.exchange import Answer, Body, Exchange
+from mitm_ai_proxy.exchange import Answer, Caller, Head, NeedsBody, Pass, Upstream, Whole
 from mitm_ai_proxy.kling.provider import Kling, KlingKeys
+from mitm_ai_proxy.kling.videos_api import Job
 from mitm_ai_proxy.providers.base import Clock
 from mitm_ai_proxy.wire.json_edit import JSONError
 from mitm_ai_proxy.wire.targets import Origin
@@ -35,24 +36,62 @@ def _kling(clock: Clock = lambda: NOW, **keys: Any) -> Kling:
     return Kling(KlingKeys("kling", **{"api_tokens": TOKEN, **keys}), clock)
 
 
-def _route(provider: Kling, request: str) -> Exchange:
-    """The exchange of a request, written as `METHOD target`."""
+def _begin(provider: Kling, request: str) -> Upstream | NeedsBody:
+    """What the head of a request decides, written as `METHOD target`."""
     method, _, target = request.partition(" ")
-    exchange = Exchange(method, target, "application/json")
-    provider.route(exchange)
-    return exchange
+    return provider.requestheaders(Head(method, target, Caller("application/json")))
 
 
-def _create(provider: Kling, body: bytes, target: str = "/v1/videos") -> tuple[Exchange, bytes]:
-    """The exchange of a create whose body has been read, and the body to send."""
-    exchange = _route(provider, f"POST {target}")
-    return exchange, provider.rewrite_request(exchange, body)
+def _route(provider: Kling, request: str) -> Upstream:
+    """Where a request goes that needs no body for it."""
+    upstream = _begin(provider, request)
+    assert isinstance(upstream, Upstream)
+    assert upstream.body is None
+    return upstream
+
+
+def _create(provider: Kling, body: bytes, target: str = "/v1/videos") -> Upstream:
+    """A create whose body has been read."""
+    needs = _begin(provider, f"POST {target}")
+    assert isinstance(needs, NeedsBody)
+    assert needs.origin == provider.origin
+    created = needs.rewrite(body)
+    assert created.notes[: len(needs.notes)] == needs.notes
+    # A flow that is saved and loaded again.
+    return created._replace(memo=json.loads(json.dumps(created.memo)))
+
+
+def _kind(upstream: Upstream) -> str:
+    """The family of a create's task."""
+    job = Job.of(upstream.memo)
+    assert job
+    return job.kind
+
+
+def _answer(provider: Kling, upstream: Upstream, answer: Answer) -> Answer:
+    """What the client gets for an answer that was held."""
+    handling = provider.responseheaders(upstream, answer.status, ())
+    assert isinstance(handling, Whole)
+    return handling.rewrite(answer)
+
+
+def _authorization(provider: Kling, *fields: tuple[bytes, bytes]) -> str:
+    """The credential of a request with these header fields, as the value of Authorization."""
+    credential = provider.credential(Upstream(provider.origin, "GET", "/"), provider.token(fields))
+    assert (list(credential.fields), credential.query) == ([b"authorization"], "")
+    return credential.fields[b"authorization"].decode()
+
+
+def _complete(provider: Kling, request: str, body: bytes) -> Upstream:
+    """Where a request goes, by its head and, where that is needed, its body."""
+    result = _begin(provider, request)
+    return result.rewrite(body) if isinstance(result, NeedsBody) else result
 
 
 def _refusal(provider: Kling, request: str, body: bytes = b"{}") -> Refusal:
     """Why a request, or a create with this body, is not forwarded."""
     with pytest.raises(Refusal) as caught:
-        provider.rewrite_request(_route(provider, request), body)
+        _complete(provider, request, body)
     return caught.value
 
 
@@ -104,14 +143,15 @@ LONGEST = "x" * 256
     ],
 )
 def test_a_retrieve_finds_its_family_by_prefix_then_hint_then_text(target: str, path: str, kind: str, why: str) -> None:
-    exchange = _route(_kling(), f"GET /v1/videos/{target}")
+    provider = _kling()
+    upstream = _route(provider, f"GET /v1/videos/{target}")
 
-    assert (exchange.path, exchange.task_kind, exchange.api) == (path, kind, "openai/v1/retrievevideo")
-    assert (exchange.request_body, exchange.answer_body) == (Body.PASS, Body.PASS)
-    assert exchange.origin == Origin("https", "api-singapore.klingai.com", 443)
-    assert exchange.notes[0] == "sent to https://api-singapore.klingai.com: openai/v1/retrievevideo of kling"
-    assert exchange.notes[1].startswith(f"{kind}: ")
-    assert exchange.notes[1].endswith(why)
+    assert (upstream.method, upstream.target) == ("GET", path)
+    assert provider.responseheaders(upstream, 200, ()) == Pass()
+    assert upstream.origin == Origin("https", "api-singapore.klingai.com", 443)
+    assert upstream.notes[0] == "sent to https://api-singapore.klingai.com: openai/v1/retrievevideo of kling"
+    assert upstream.notes[1].startswith(f"{kind}: ")
+    assert upstream.notes[1].endswith(why)
 
 
 @pytest.mark.parametrize(
@@ -151,10 +191,10 @@ def test_an_id_that_could_be_read_as_something_else_is_refused(video_id: str, sa
 )
 def test_a_create_with_an_image_field_whatever_its_value_is_image2video(field: str, value: str) -> None:
     body = f'{{"prompt":"p", "{field}" : {value}}}'.encode()
-    exchange, sent = _create(_kling(), body)
+    upstream = _create(_kling(), body)
 
-    assert (exchange.path, exchange.task_kind, sent) == (IMAGE, "image2video", body)
-    assert f"image2video: the body has {field}" in exchange.notes
+    assert (upstream.target, _kind(upstream), upstream.body) == (IMAGE, "image2video", body)
+    assert f"image2video: the body has {field}" in upstream.notes
 
 
 @pytest.mark.parametrize(
@@ -167,14 +207,15 @@ def test_a_create_with_an_image_field_whatever_its_value_is_image2video(field: s
     ],
 )
 def test_a_create_without_an_image_field_is_text2video_and_keeps_its_body(body: bytes) -> None:
-    exchange, sent = _create(_kling(), body)
+    upstream = _create(_kling(), body)
 
-    assert (exchange.path, exchange.task_kind, sent) == (TEXT, "text2video", body)
-    assert "text2video: the body has no image field" in exchange.notes
+    assert (upstream.target, _kind(upstream), upstream.body) == (TEXT, "text2video", body)
+    assert (upstream.method, upstream.fields) == ("POST", {b"accept-encoding": b"identity"})
+    assert "text2video: the body has no image field" in upstream.notes
 
 
 def test_an_image_field_may_be_written_with_escapes() -> None:
-    assert _create(_kling(), b'{"im\\u0061ge":1}')[0].path == IMAGE
+    assert _create(_kling(), b'{"im\\u0061ge":1}').target == IMAGE
 
 
 @pytest.mark.parametrize(
@@ -205,7 +246,7 @@ def test_an_image_field_may_be_written_with_escapes() -> None:
     ],
 )
 def test_a_create_sends_its_model_as_model_name_and_every_other_byte_as_it_was(body: str, sent: str) -> None:
-    assert _create(_kling(model_mapping=MAPPING), body.encode())[1] == sent.encode()
+    assert _create(_kling(model_mapping=MAPPING), body.encode()).body == sent.encode()
 
 
 @pytest.mark.parametrize(
@@ -221,7 +262,7 @@ def test_a_create_sends_its_model_as_model_name_and_every_other_byte_as_it_was(b
     ],
 )
 def test_each_rewrite_of_a_model_is_noted(body: str, notes: list[str]) -> None:
-    assert _create(_kling(model_mapping=MAPPING), body.encode())[0].notes[2:] == notes
+    assert _create(_kling(model_mapping=MAPPING), body.encode()).notes[2:] == tuple(notes)
 
 
 @pytest.mark.parametrize(
@@ -251,9 +292,13 @@ def test_a_create_that_cannot_be_rewritten_with_certainty_is_refused(body: bytes
 
 @pytest.mark.parametrize("target", ["/v1/videos", "/any/prefix/v1/videos?a=1"])
 def test_a_create_has_no_path_before_its_body_is_read(target: str) -> None:
-    exchange = _route(_kling(), f"POST {target}")
+    provider = _kling()
+    needs = _begin(provider, f"POST {target}")
 
-    assert (exchange.request_body, exchange.answer_body, exchange.path) == (Body.READ, Body.READ, "")
+    assert isinstance(needs, NeedsBody)
+    assert needs.origin == provider.origin
+    assert needs.notes == ("sent to https://api-singapore.klingai.com: openai/v1/videos of kling",)
+    assert isinstance(provider.responseheaders(needs.rewrite(b"{}"), 200, ()), Whole)
 
 
 @pytest.mark.parametrize(
@@ -271,8 +316,8 @@ def test_a_create_merges_the_clients_query_behind_that_of_its_own_path_only(quer
     provider = _kling(capabilities=GATEWAY)
     target = f"/v1/videos{query}"
 
-    assert _create(provider, b"{}", target)[0].path == f"/gateway/text2video{text}"
-    assert _create(provider, b'{"image":1}', target)[0].path == f"/gateway/image2video{image}"
+    assert _create(provider, b"{}", target).target == f"/gateway/text2video{text}"
+    assert _create(provider, b'{"image":1}', target).target == f"/gateway/image2video{image}"
 
 
 @pytest.mark.parametrize(
@@ -286,26 +331,28 @@ def test_a_create_merges_the_clients_query_behind_that_of_its_own_path_only(quer
     ],
 )
 def test_a_retrieve_takes_paths_of_ones_own(target: str, path: str) -> None:
-    assert _route(_kling(capabilities=GATEWAY), f"GET /v1/videos/{target}").path == path
+    assert _route(_kling(capabilities=GATEWAY), f"GET /v1/videos/{target}").target == path
 
 
 @pytest.mark.parametrize("request_line", ["POST /v1/chat/completions", "POST /v1/videos/kling-i2v-7/remix"])
 def test_an_api_that_a_gateway_has_besides_has_its_model_mapped_and_is_no_create(request_line: str) -> None:
     added = {"openai/v1/chatcompletions": "/chat?v=1", "openai/v1/videoremix": "/remix/{video_id}?v=1"}
     provider = _kling(capabilities=added, model_mapping=MAPPING)
-    exchange = _route(provider, f"{request_line}?a=1")
+    needs = _begin(provider, f"{request_line}?a=1")
     path = "/chat" if "chat" in request_line else "/remix/7"
 
-    assert provider.rewrite_request(exchange, b'{"model":"sora-2", "image":1}') == b'{"model":"kling-v3", "image":1}'
-    assert (exchange.path, exchange.answer_body) == (f"{path}?v=1&a=1", Body.PASS)
+    assert isinstance(needs, NeedsBody)
+    sent = needs.rewrite(b'{"model":"sora-2", "image":1}')
+    assert (sent.target, sent.body) == (f"{path}?v=1&a=1", b'{"model":"kling-v3", "image":1}')
+    assert provider.responseheaders(sent, 200, ()) == Pass()
 
 
 def test_one_capability_of_ones_own_leaves_the_others_as_they_are() -> None:
     provider = _kling(capabilities={"kling/v1/image2video": "/pictures"})
 
-    assert _create(provider, b'{"image":1}')[0].path == "/pictures"
-    assert _create(provider, b"{}")[0].path == TEXT
-    assert _route(provider, "GET /v1/videos/kling-i2v-7").path == f"{IMAGE}/7"
+    assert _create(provider, b'{"image":1}').target == "/pictures"
+    assert _create(provider, b"{}").target == TEXT
+    assert _route(provider, "GET /v1/videos/kling-i2v-7").target == f"{IMAGE}/7"
 
 
 @pytest.mark.parametrize(
@@ -319,7 +366,7 @@ def test_one_capability_of_ones_own_leaves_the_others_as_they_are() -> None:
 def test_apis_that_a_gateway_has_besides_can_be_added(request_line: str, path: str) -> None:
     added = {"openai/v1/retrievevideocontent": "/files/{video_id}", "openai/v1/listvideos": "/list"}
 
-    assert _route(_kling(capabilities=added), request_line).path == path
+    assert _route(_kling(capabilities=added), request_line).target == path
 
 
 @pytest.mark.parametrize(
@@ -340,14 +387,14 @@ def test_apis_that_a_gateway_has_besides_can_be_added(request_line: str, path: s
 def test_base_paths_stand_before_every_path(keys: dict[str, Any], text: str, native: str, other: str) -> None:
     provider = _kling(**keys)
 
-    assert _create(provider, b"{}", "/proxy/v1/videos")[0].path == text
-    assert _route(provider, "GET /proxy/v1/videos/7").path == f"{text}/7"
-    assert _route(provider, f"GET {TEXT}/7").path == native
-    assert _route(provider, "GET /proxy/x").path == other
+    assert _create(provider, b"{}", "/proxy/v1/videos").target == text
+    assert _route(provider, "GET /proxy/v1/videos/7").target == f"{text}/7"
+    assert _route(provider, f"GET {TEXT}/7").target == native
+    assert _route(provider, "GET /proxy/x").target == other
 
 
 def test_a_base_path_that_is_to_be_prepended_is_not_taken_off_before() -> None:
-    assert _route(_kling(base_path="/proxy", base_path_handling="prepend"), "GET /proxy").path == "/proxy"
+    assert _route(_kling(base_path="/proxy", base_path_handling="prepend"), "GET /proxy").target == "/proxy"
 
 
 @pytest.mark.parametrize(
@@ -363,7 +410,7 @@ def test_a_base_path_that_is_to_be_prepended_is_not_taken_off_before() -> None:
     ],
 )
 def test_base_paths_count_by_whole_segments_and_never_twice(target: str, path: str) -> None:
-    assert _route(_kling(base_path="/proxy", provider_base_path="/kling"), f"GET {target}").path == path
+    assert _route(_kling(base_path="/proxy", provider_base_path="/kling"), f"GET {target}").target == path
 
 
 @pytest.mark.parametrize(
@@ -384,11 +431,11 @@ def test_protocol_original_changes_host_and_base_path_only(request_line: str, pa
         model_mapping=MAPPING,
         capabilities=GATEWAY,
     )
-    exchange = _route(provider, request_line)
+    upstream = _route(provider, request_line)
 
-    assert (exchange.path, exchange.api, exchange.task_kind) == (path, None, None)
-    assert (exchange.request_body, exchange.answer_body) == (Body.STREAM, Body.STREAM)
-    assert exchange.notes == ["sent to https://api-singapore.klingai.com: protocol original"]
+    assert (upstream.target, upstream.memo, upstream.fields) == (path, {}, {})
+    assert (upstream.is_shown, provider.responseheaders(upstream, 200, ())) == (False, Pass(is_shown=False))
+    assert upstream.notes == ("sent to https://api-singapore.klingai.com: protocol original",)
 
 
 TASK_PATHS = [
@@ -436,12 +483,12 @@ NATIVE = [
 def test_klings_own_paths_pass_as_they_are(request_line: str, prefix: str) -> None:
     method, _, target = request_line.partition(" ")
     provider = _kling(model_mapping=MAPPING)
-    exchange = _route(provider, f"{method} {prefix}{target}")
+    upstream = _route(provider, f"{method} {prefix}{target}")
 
     assert provider.detect(method, f"{prefix}{target}".partition("?")[0]) is None
-    assert (exchange.path, exchange.api) == (prefix + target, None)
-    assert (exchange.request_body, exchange.answer_body) == (Body.PASS, Body.PASS)
-    assert exchange.notes == ["sent to https://api-singapore.klingai.com: the path is no API that kling translates"]
+    assert (upstream.method, upstream.target, upstream.fields) == (method, prefix + target, {})
+    assert provider.responseheaders(upstream, 200, ()) == Pass()
+    assert upstream.notes == ("sent to https://api-singapore.klingai.com: the path is no API that kling translates",)
 
 
 @pytest.mark.parametrize(
@@ -476,7 +523,7 @@ def test_openais_paths_beside_klings_own_are_openais(method: str, path: str, api
 def test_an_api_that_kling_does_not_have_is_refused_with_what_it_has(request_line: str, missing: str) -> None:
     refusal = _refusal(_kling(), request_line)
 
-    assert (refusal.status, refusal.code, refusal.type) == (404, "unsupported_api", "invalid_request_error")
+    assert (refusal.status, refusal.code) == (404, "unsupported_api")
     assert refusal.message.startswith(f"kling has no {missing}. ")
     assert refusal.message.endswith(
         "It has: POST /v1/videos, GET /v1/videos/{video_id}, GET /v1/videos, GET /v1/videos/{video_id}/content, "
@@ -524,12 +571,13 @@ def test_the_answer_to_a_create_has_the_family_before_both_ids(
     answer: str, expected: str, kind: str, create: bytes
 ) -> None:
     provider = _kling()
-    exchange, _ = _create(provider, create)
-    rewritten = provider.rewrite_answer(exchange, Answer(200, answer.encode())).body
+    upstream = _create(provider, create)
+    rewritten = _answer(provider, upstream, Answer(200, answer.encode()))
 
-    assert rewritten.decode() == expected.replace("#", f"kling-{kind}-")
-    assert exchange.notes[-1].startswith(f"task_id prefixed with kling-{kind}-")
-    assert provider.rewrite_answer(exchange, Answer(201, rewritten)).body == rewritten
+    assert rewritten.body.decode() == expected.replace("#", f"kling-{kind}-")
+    assert rewritten.notes[-1].startswith(f"task_id prefixed with kling-{kind}-")
+    again = Answer(201, rewritten.body)
+    assert _answer(provider, upstream, again) is again
 
 
 @pytest.mark.parametrize(
@@ -550,12 +598,9 @@ def test_the_answer_to_a_create_has_the_family_before_both_ids(
 )
 def test_an_answer_without_an_id_to_prefix_stays_to_the_byte(answer: bytes) -> None:
     provider = _kling()
-    exchange, _ = _create(provider, b"{}")
-    notes = list(exchange.notes)
 
     unchanged = Answer(200, answer)
-    assert provider.rewrite_answer(exchange, unchanged) is unchanged
-    assert exchange.notes == notes
+    assert _answer(provider, _create(provider, b"{}"), unchanged) is unchanged
 
 
 @pytest.mark.parametrize(
@@ -573,22 +618,22 @@ def test_an_answer_without_an_id_to_prefix_stays_to_the_byte(answer: bytes) -> N
 def test_an_answer_that_is_no_json_object_is_left_to_the_gateway(answer: bytes) -> None:
     provider = _kling()
     with pytest.raises(JSONError):
-        provider.rewrite_answer(_create(provider, b"{}")[0], Answer(200, answer))
+        _answer(provider, _create(provider, b"{}"), Answer(200, answer))
 
 
 def test_a_prefixed_answer_leads_back_to_the_family_of_its_create() -> None:
     provider = _kling(provider_base_path="/kling")
-    exchange, _ = _create(provider, b'{"image":""}')
+    upstream = _create(provider, b'{"image":""}')
     answer = Answer(200, b'{"data":{"task_id":"7"}}')
-    task_id = json.loads(provider.rewrite_answer(exchange, answer).body)["data"]["task_id"]
+    task_id = json.loads(_answer(provider, upstream, answer).body)["data"]["task_id"]
 
-    assert _route(provider, f"GET /v1/videos/{task_id}").path == f"/kling{IMAGE}/7"
+    assert _route(provider, f"GET /v1/videos/{task_id}").target == f"/kling{IMAGE}/7"
 
 
 def test_a_key_pair_signs_a_jwt_and_wins_over_tokens() -> None:
     provider = _kling(kling_access_key="access-key", kling_secret_key=Secret("secret-key"))
 
-    assert provider.authorization({"authorization": "Bearer client"}) == (
+    assert _authorization(provider, (b"Authorization", b"Bearer client")) == (
         "Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
         ".eyJpc3MiOiJhY2Nlc3Mta2V5IiwiZXhwIjoxNzEwMDAxODAwLCJuYmYiOjE3MDk5OTk5OTV9"
         ".dOei0bQRPnmPMUnjQRJ654FavsE7U-XDAF8uvHcwgqA"
@@ -609,8 +654,8 @@ def test_a_jwt_is_kept_until_it_is_to_be_refreshed_where_zero_means_sixty(
         kling_secret_key=Secret("s"),
         kling_token_refresh_ahead=refresh_ahead,
     )
-    provider.authorization({})
-    token = str(provider.authorization({})).removeprefix("Bearer ")
+    _authorization(provider)
+    token = _authorization(provider).removeprefix("Bearer ")
 
     claims = jwt.decode(token, options={"verify_signature": False})
     assert claims == {"iss": "a", "exp": NOW + signed_at + 1800, "nbf": NOW + signed_at - 5}
@@ -618,7 +663,7 @@ def test_a_jwt_is_kept_until_it_is_to_be_refreshed_where_zero_means_sixty(
 
 def test_without_a_key_pair_a_token_is_sent_and_never_the_clients() -> None:
     provider = _kling(api_tokens=(Secret("one"), Secret("two")))
-    sent = {provider.authorization({"authorization": "Bearer client"}) for _ in range(100)}
+    sent = {_authorization(provider, (b"Authorization", b"Bearer client")) for _ in range(100)}
 
     assert sent == {"Bearer one", "Bearer two"}
     assert provider.has_credential
@@ -626,7 +671,7 @@ def test_without_a_key_pair_a_token_is_sent_and_never_the_clients() -> None:
 
 
 def test_a_provider_domain_replaces_klings_host() -> None:
-    exchange = _route(_kling(provider_domain=Origin("http", "127.0.0.1", 3000)), "GET /v1/videos/7")
+    upstream = _route(_kling(provider_domain=Origin("http", "127.0.0.1", 3000)), "GET /v1/videos/7")
 
-    assert str(exchange.origin) == "http://127.0.0.1:3000"
-    assert exchange.notes[0].startswith("sent to http://127.0.0.1:3000: ")
+    assert str(upstream.origin) == "http://127.0.0.1:3000"
+    assert upstream.notes[0].startswith("sent to http://127.0.0.1:3000: ")

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from mitm_ai_proxy.auth.secret import Secret
-from mitm_ai_proxy.clients import Client
 from mitm_ai_proxy.config.model_mapping import ModelMapping
 from mitm_ai_proxy.errors import Refusal
-from mitm_ai_proxy.exchange import Answer, Body, Exchange
+from mitm_ai_proxy.exchange import Answer, Caller, Head, NeedsBody, Pass, Upstream, Whole
 from mitm_ai_proxy.kling.ids import Memo, with_memo
 from mitm_ai_proxy.kling.provider import Kling, KlingKeys
+from mitm_ai_proxy.kling.videos_api import Job
 from mitm_ai_proxy.wire.json_edit import JSONError
 
 NOW = 1795212100
@@ -43,27 +43,31 @@ def _kling(api: str = "legacy", response: str = "auto", **keys: Any) -> Kling:
     return Kling(made, lambda: NOW)
 
 
-def _sdk(retries: int = 0, content_type: str = JSON, key: str = "") -> Client:
-    return Client(content_type, True, retries, key)
+def _sdk(retries: int = 0, content_type: str = JSON, key: str = "") -> Caller:
+    return Caller(content_type, is_openai_sdk=True, retries=retries, idempotency_key=key)
 
 
-def _send(provider: Kling, request: str, body: bytes = b"", client: Client | None = None) -> tuple[Exchange, bytes]:
-    """A request, written as `METHOD target`, as it goes to Kling; by default of an OpenAI SDK."""
+def _send(provider: Kling, request: str, body: bytes = b"", caller: Caller | None = None) -> tuple[Upstream, bytes]:
+    """A request, written as `METHOD target`, as it goes to Kling, and its body; by default of an OpenAI SDK."""
     method, _, target = request.partition(" ")
-    client = _sdk() if client is None else client
-    exchange = Exchange(method, target, client.content_type, client)
-    provider.route(exchange)
-    if exchange.request_body is Body.READ:
-        body = provider.rewrite_request(exchange, body)
+    upstream = provider.requestheaders(Head(method, target, _sdk() if caller is None else caller))
+    if isinstance(upstream, NeedsBody):
+        assert upstream.origin == provider.origin
+        upstream = upstream.rewrite(body)
+    assert upstream.origin == provider.origin
+    upstream.target.encode("ascii")
     # A flow that is saved and loaded again.
-    exchange.plan = json.loads(json.dumps(exchange.plan))
-    exchange.path.encode("ascii")
-    return exchange, body
+    upstream = upstream._replace(memo=json.loads(json.dumps(dict(upstream.memo))))
+    return upstream, body if upstream.body is None else upstream.body
 
 
-def _answer(provider: Kling, exchange: Exchange, answer: Any, status: int = 200) -> Answer:
+def _answer(provider: Kling, upstream: Upstream, answer: Any, status: int = 200) -> Answer:
     body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-    return provider.rewrite_answer(exchange, Answer(status, body))
+    handling = provider.responseheaders(upstream, status, ())
+    if handling == Pass():
+        return Answer(status, body)
+    assert isinstance(handling, Whole)
+    return handling.rewrite(Answer(status, body))
 
 
 def _task(api: str = "legacy", status: str = "submitted", url: str = URL, task_id: str = "7") -> dict[str, Any]:
@@ -105,17 +109,18 @@ FORM_CREATE = _form(("model", b"sora-2"), ("prompt", b"p"), ("seconds", b"8"), (
 @pytest.mark.parametrize(("body", "content_type"), [(CREATE, JSON), (FORM_CREATE, FORM)], ids=["json", "form"])
 def test_a_create_in_json_or_as_a_form_is_the_same(api: str, response: str, body: bytes, content_type: str) -> None:
     provider = _kling(api, response)
-    exchange, sent = _send(provider, "POST /v1/videos?a=1", body, _sdk(content_type=content_type))
+    upstream, sent = _send(provider, "POST /v1/videos?a=1", body, _sdk(content_type=content_type))
     fields = json.loads(sent)
 
-    assert (exchange.upstream_content_type, exchange.upstream_method) == (JSON, None)
+    assert upstream.method == "POST"
+    assert list(upstream.fields.items()) == [(b"accept-encoding", b"identity"), (b"content-type", JSON.encode())]
     if api == "v2":
-        assert exchange.path == "/text-to-video/kling-3.0?a=1"
+        assert upstream.target == "/text-to-video/kling-3.0?a=1"
         name = fields.pop("options")["external_task_id"]
         settings = {"resolution": "720p", "aspect_ratio": "16:9", "duration": 8, "audio": "off", "multi_shot": False}
         assert fields == {"prompt": "p", "settings": settings}
     else:
-        assert exchange.path == "/v1/videos/text2video?a=1"
+        assert upstream.target == "/v1/videos/text2video?a=1"
         name = fields.pop("external_task_id")
         assert fields == {
             "model_name": "kling-v3",
@@ -126,7 +131,7 @@ def test_a_create_in_json_or_as_a_form_is_the_same(api: str, response: str, body
         }
     assert name.startswith("ai-proxy-")
 
-    answer = _answer(provider, exchange, _good(_task(api)))
+    answer = _answer(provider, upstream, _good(_task(api)))
     got = json.loads(answer.body)
     if response == "native":
         assert "object" not in got
@@ -136,41 +141,41 @@ def test_a_create_in_json_or_as_a_form_is_the_same(api: str, response: str, body
     assert (got["id"], got["status"], got["prompt"]) == (video_id, "queued", "p")
     assert (answer.headers["openai-poll-after-ms"], answer.headers["x-request-id"]) == ("5000", "r-1")
 
-    exchange, _ = _send(provider, f"GET /v1/videos/{video_id}")
-    assert exchange.path == ("/tasks?task_ids=7" if api == "v2" else "/v1/videos/text2video/7")
+    upstream, _ = _send(provider, f"GET /v1/videos/{video_id}")
+    assert upstream.target == ("/tasks?task_ids=7" if api == "v2" else "/v1/videos/text2video/7")
     task = _task(api, "succeeded" if api == "v2" else "succeed")
-    got = json.loads(_answer(provider, exchange, _good([task] if api == "v2" else task)).body)
+    got = json.loads(_answer(provider, upstream, _good([task] if api == "v2" else task)).body)
     assert (got["status"], got["model"], got["size"], got["seconds"]) == ("completed", "sora-2", "1280x720", "5")
     assert got["prompt"] is None
 
 
 def test_kling_s_envelope_stays_to_the_byte_beside_the_video() -> None:
     provider = _kling()
-    exchange, _ = _send(provider, "GET /v1/videos/kling-t2v-7")
+    upstream, _ = _send(provider, "GET /v1/videos/kling-t2v-7")
     body = b' {"code" : 0,"data":{ "task_id":"7" ,"x":1.50,"y":"\\u00e9\\/"},"message":"SUCCEED" }\n'
 
-    assert _answer(provider, exchange, body).body.endswith(body.lstrip()[1:])
+    assert _answer(provider, upstream, body).body.endswith(body.lstrip()[1:])
 
 
 def test_a_member_of_a_gateway_s_envelope_does_not_overrule_one_of_the_video() -> None:
     provider = _kling()
-    exchange, _ = _send(provider, "GET /v1/videos/kling-t2v-7")
+    upstream, _ = _send(provider, "GET /v1/videos/kling-t2v-7")
     clash = {"id": "other", "status": 200, "error": None, "created_at": 1, **_good(_task(status="processing"))}
-    got = json.loads(_answer(provider, exchange, clash).body)
+    got = json.loads(_answer(provider, upstream, clash).body)
 
     assert (got["id"], got["status"], got["created_at"]) == ("kling-t2v-7", "in_progress", NOW - 9)
 
 
 def test_a_client_of_kling_s_gets_kling_s_answer_and_its_create_is_not_touched() -> None:
     provider = _kling()
-    curl = Client(JSON)
+    curl = Caller(JSON)
     body = b'{ "model_name":"kling-v3", "prompt":"p" }'
-    exchange, sent = _send(provider, "POST /v1/videos", body, curl)
+    upstream, sent = _send(provider, "POST /v1/videos", body, curl)
     answer = b'{"code":0, "data":{"task_id":"7"}}'
 
     assert sent == body
-    assert _answer(provider, exchange, answer).body == b'{"code":0, "data":{"task_id":"kling-t2v-7"}}'
-    assert _send(provider, "GET /v1/videos/7", client=curl)[0].answer_body is Body.PASS
+    assert _answer(provider, upstream, answer).body == b'{"code":0, "data":{"task_id":"kling-t2v-7"}}'
+    assert provider.responseheaders(_send(provider, "GET /v1/videos/7", caller=curl)[0], 200, ()) == Pass()
 
 
 @pytest.mark.parametrize(
@@ -184,8 +189,8 @@ def test_a_code_that_is_not_0_is_an_error_whatever_the_status(
     request_line: str, status: int, code: int, answered: int
 ) -> None:
     provider = _kling()
-    exchange, _ = _send(provider, request_line, CREATE)
-    answer = _answer(provider, exchange, {"code": code, "message": "why", "request_id": "r"}, status)
+    upstream, _ = _send(provider, request_line, CREATE)
+    answer = _answer(provider, upstream, {"code": code, "message": "why", "request_id": "r"}, status)
     error = json.loads(answer.body)["error"]
 
     assert (answer.status, error["message"], error["kling_code"]) == (answered, "why", code)
@@ -212,8 +217,8 @@ def test_a_garbled_answer_is_an_error_of_openai_s_and_none_of_ours(
 ) -> None:
     for status in (200, 404, 502):
         provider = _kling(api, "openai")
-        exchange, _ = _send(provider, request_line, body)
-        answer = _answer(provider, exchange, garbage, status)
+        upstream, _ = _send(provider, request_line, body)
+        answer = _answer(provider, upstream, garbage, status)
         assert answer.status == (502 if status == 200 else status)
         assert isinstance(json.loads(answer.body)["error"]["code"], str)
 
@@ -221,9 +226,9 @@ def test_a_garbled_answer_is_an_error_of_openai_s_and_none_of_ours(
 @pytest.mark.parametrize("garbage", [*GARBAGE, b'{"data":{"task_id":"\xff"}}'], ids=lambda garbage: repr(garbage[:22]))
 def test_a_garbled_answer_for_kling_s_clients_passes_or_is_said_to_be_no_json(garbage: bytes) -> None:
     provider = _kling("legacy", "native")
-    exchange, _ = _send(provider, "POST /v1/videos", b'{"prompt":"p"}', Client(JSON))
+    upstream, _ = _send(provider, "POST /v1/videos", b'{"prompt":"p"}', Caller(JSON))
     try:
-        assert _answer(provider, exchange, garbage).body == garbage
+        assert _answer(provider, upstream, garbage).body == garbage
     except JSONError:
         return
 
@@ -255,8 +260,8 @@ def test_an_answer_of_an_odd_shape_is_answered_without_an_error_of_ours(
     items += [_good([item, _task(api)]) for item in ODD] + [_good({"result": [item, _task(api)]}) for item in ODD]
     for answer in [{}, {"code": 0}, *items, {"code": 10**30}]:
         provider = _kling(api, "openai")
-        exchange, _ = _send(provider, request_line, body)
-        json.loads(_answer(provider, exchange, answer).body or b"{}")
+        upstream, _ = _send(provider, request_line, body)
+        json.loads(_answer(provider, upstream, answer).body or b"{}")
 
 
 def test_a_list_goes_through_both_of_kling_s_lists_and_ends() -> None:
@@ -264,9 +269,9 @@ def test_a_list_goes_through_both_of_kling_s_lists_and_ends() -> None:
     pages = {"text2video?pageNum=1": ["1", "2"], "text2video?pageNum=2": ["3"], "image2video?pageNum=1": ["4"]}
     seen, after = [], ""
     for _ in range(4):
-        exchange, _ = _send(provider, f"GET /v1/videos?limit=2{after}")
-        key = exchange.path.removeprefix("/v1/videos/").removesuffix("&pageSize=2")
-        answer = _answer(provider, exchange, _good([_task(task_id=task) for task in pages[key]]))
+        upstream, _ = _send(provider, f"GET /v1/videos?limit=2{after}")
+        key = upstream.target.removeprefix("/v1/videos/").removesuffix("&pageSize=2")
+        answer = _answer(provider, upstream, _good([_task(task_id=task) for task in pages[key]]))
         page = json.loads(answer.body)
         assert page["object"] == "list"
         assert (page["code"], page["message"], page["request_id"]) == (0, "SUCCEED", "r-1")
@@ -284,13 +289,13 @@ def test_a_list_goes_through_both_of_kling_s_lists_and_ends() -> None:
 
 def test_an_empty_page_sends_the_client_to_the_next_list_and_the_last_is_empty() -> None:
     provider = _kling()
-    exchange, _ = _send(provider, "GET /p/v1/videos?limit=2&x=1")
-    answer = _answer(provider, exchange, _good([]))
+    upstream, _ = _send(provider, "GET /p/v1/videos?limit=2&x=1")
+    answer = _answer(provider, upstream, _good([]))
     assert (answer.status, answer.headers["location"]) == (302, "/p/v1/videos?limit=2&x=1&after=page-i2v-1")
 
-    exchange, _ = _send(provider, f"GET {answer.headers['location']}")
-    assert exchange.path == "/v1/videos/image2video?pageNum=1&pageSize=2"
-    page = json.loads(_answer(provider, exchange, _good([])).body)
+    upstream, _ = _send(provider, f"GET {answer.headers['location']}")
+    assert upstream.target == "/v1/videos/image2video?pageNum=1&pageSize=2"
+    page = json.loads(_answer(provider, upstream, _good([])).body)
     assert {name: page[name] for name in ("object", "data", "first_id", "last_id", "has_more")} == {
         "object": "list",
         "data": [],
@@ -302,12 +307,13 @@ def test_an_empty_page_sends_the_client_to_the_next_list_and_the_last_is_empty()
 
 def test_the_new_design_s_list_goes_by_kling_s_cursor_however_long() -> None:
     provider = _kling("v2")
-    exchange, sent = _send(provider, "GET /v1/videos?limit=2")
-    assert (exchange.path, exchange.upstream_method, json.loads(sent)) == ("/tasks", "POST", {"limit": 2})
+    upstream, sent = _send(provider, "GET /v1/videos?limit=2")
+    assert (upstream.target, upstream.method, json.loads(sent)) == ("/tasks", "POST", {"limit": 2})
+    assert list(upstream.fields.items()) == [(b"accept-encoding", b"identity"), (b"content-type", JSON.encode())]
 
     for cursor in ("c/é", "x" * 300):
         data = {"result": [_task("v2")], "has_more": True, "next_cursor": cursor}
-        page = json.loads(_answer(provider, exchange, _good(data)).body)
+        page = json.loads(_answer(provider, upstream, _good(data)).body)
         assert page["data"][0]["id"] == "7"
         _, sent = _send(provider, f"GET /v1/videos?limit=2&after={page['last_id']}")
         assert json.loads(sent) == {"limit": 2, "cursor": cursor}
@@ -329,18 +335,18 @@ def test_the_new_design_s_list_goes_by_kling_s_cursor_however_long() -> None:
 )
 def test_a_file_is_a_redirect_or_404(api: str, response: str, status: str, url: str, answered: int) -> None:
     provider = _kling(api, response)
-    exchange, _ = _send(provider, "GET /v1/videos/kling-t2v-7/content?variant=video", client=Client())
+    upstream, _ = _send(provider, "GET /v1/videos/kling-t2v-7/content?variant=video", caller=Caller())
     task = _task(api, status, url)
-    answer = _answer(provider, exchange, _good([task] if api == "v2" else task))
+    answer = _answer(provider, upstream, _good([task] if api == "v2" else task))
 
     assert answer.status == answered
     assert answer.headers.get("location") == (URL if answered == 302 else None)
     assert answered == 302 or json.loads(answer.body)["error"]["code"] == "not_found"
 
 
-def _refused(provider: Kling, request: str, body: bytes = b"", client: Client | None = None) -> Refusal:
+def _refused(provider: Kling, request: str, body: bytes = b"", caller: Caller | None = None) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        _send(provider, request, body, client)
+        _send(provider, request, body, caller)
     assert len(caught.value.message) < 300
     return caught.value
 
@@ -370,26 +376,26 @@ FOLLOW_UPS = [
 def test_a_remix_or_an_edit_asks_for_its_source_and_is_then_made(
     api: str, response: str, request_line: str, body: bytes, content_type: str
 ) -> None:
-    provider, client = _kling(api, response), _sdk(content_type=content_type)
-    exchange, sent = _send(provider, request_line, body, client)
-    assert (exchange.upstream_method, sent) == ("GET", b"")
-    assert exchange.path == ("/tasks?task_ids=7" if api == "v2" else "/v1/videos/image2video/7")
+    provider, caller = _kling(api, response), _sdk(content_type=content_type)
+    upstream, sent = _send(provider, request_line, body, caller)
+    assert (upstream.method, sent, upstream.fields) == ("GET", b"", {b"accept-encoding": b"identity"})
+    assert upstream.target == ("/tasks?task_ids=7" if api == "v2" else "/v1/videos/image2video/7")
 
     task = _task(api, "succeed")
-    answer = _answer(provider, exchange, _good([task] if api == "v2" else task))
+    answer = _answer(provider, upstream, _good([task] if api == "v2" else task))
     location = str(answer.headers["location"])
     assert answer.status == 307
     assert location.startswith(f"{request_line.removeprefix('POST ')}&kling_source=")
 
-    exchange, sent = _send(provider, f"POST {location}", body, client)
+    upstream, sent = _send(provider, f"POST {location}", body, caller)
     fields = json.loads(sent)
     if api == "v2":
-        assert exchange.path == "/omni-video/kling-3.0-omni?a=1"
+        assert upstream.target == "/omni-video/kling-3.0-omni?a=1"
         assert fields["contents"][1] == {"type": "base_video", "url": URL}
     else:
-        assert exchange.path == "/v1/videos/omni-video?a=1"
+        assert upstream.target == "/v1/videos/omni-video?a=1"
         assert fields["video_list"] == [{"video_url": URL, "refer_type": "base"}]
-    answer = _answer(provider, exchange, _good(_task(api, task_id="8")))
+    answer = _answer(provider, upstream, _good(_task(api, task_id="8")))
     if response != "native":
         assert json.loads(answer.body)["id"].startswith("kling-omni-8-o")
 
@@ -397,13 +403,13 @@ def test_a_remix_or_an_edit_asks_for_its_source_and_is_then_made(
 def test_an_extension_is_made_of_kling_s_id_of_the_video() -> None:
     provider = _kling()
     body = b'{"prompt":"q","video":{"id":"kling-t2v-7"},"seconds":"4"}'
-    exchange, _ = _send(provider, "POST /v1/videos/extensions", body)
-    location = _answer(provider, exchange, _good(_task(status="succeed"))).headers["location"]
-    exchange, sent = _send(provider, f"POST {location}", body)
+    upstream, _ = _send(provider, "POST /v1/videos/extensions", body)
+    location = _answer(provider, upstream, _good(_task(status="succeed"))).headers["location"]
+    upstream, sent = _send(provider, f"POST {location}", body)
 
-    assert exchange.path == "/v1/videos/video-extend"
+    assert upstream.target == "/v1/videos/video-extend"
     assert json.loads(sent) == {"prompt": "q", "video_id": "v7"}
-    assert json.loads(_answer(provider, exchange, _good(_task())).body)["id"].startswith("kling-ext-7")
+    assert json.loads(_answer(provider, upstream, _good(_task())).body)["id"].startswith("kling-ext-7")
 
 
 @pytest.mark.parametrize("first", [1, 2])
@@ -411,16 +417,16 @@ def test_an_extension_whose_first_step_was_repeated_is_made(first: int) -> None:
     # An SDK counts the repetitions of the first step, and sends the same count to where it is redirected.
     provider = _kling()
     body = b'{"prompt":"q","video":{"id":"kling-t2v-7"}}'
-    exchange, _ = _send(provider, "POST /v1/videos/extensions", body, _sdk(first))
-    location = _answer(provider, exchange, _good(_task(status="succeed"))).headers["location"]
+    upstream, _ = _send(provider, "POST /v1/videos/extensions", body, _sdk(first))
+    location = _answer(provider, upstream, _good(_task(status="succeed"))).headers["location"]
 
-    assert _send(provider, f"POST {location}", body, _sdk(first))[0].path == "/v1/videos/video-extend"
+    assert _send(provider, f"POST {location}", body, _sdk(first))[0].target == "/v1/videos/video-extend"
 
 
-def _extension(provider: Kling, retries: int) -> Exchange:
+def _extension(provider: Kling, retries: int) -> Upstream:
     body = b'{"prompt":"q","video":{"id":"kling-t2v-7"}}'
-    exchange, _ = _send(provider, "POST /v1/videos/extensions", body)
-    location = _answer(provider, exchange, _good(_task(status="succeed"))).headers["location"]
+    upstream, _ = _send(provider, "POST /v1/videos/extensions", body)
+    location = _answer(provider, upstream, _good(_task(status="succeed"))).headers["location"]
     return _send(provider, f"POST {location}", body, _sdk(retries))[0]
 
 
@@ -439,7 +445,7 @@ def test_an_extension_is_repeated_only_where_kling_surely_refused_it(status: int
     provider = _kling()
     _answer(provider, _extension(provider, 0), answer, status)
     try:
-        repeated = _extension(provider, 1).path
+        repeated = _extension(provider, 1).target
     except Refusal:
         repeated = ""
 
@@ -461,34 +467,34 @@ def test_an_extension_is_repeated_only_where_kling_surely_refused_it(status: int
 def test_an_edit_is_made_by_a_model_that_edits(mapping: dict[str, str], asked: str, model: str) -> None:
     provider = _kling(model_mapping=ModelMapping(mapping))
     body = json.dumps({"prompt": "q", "video": {"id": "7"}, **({"model": asked} if asked else {})}).encode()
-    exchange, _ = _send(provider, "POST /v1/videos/edits", body)
-    location = _answer(provider, exchange, _good(_task(status="succeed"))).headers["location"]
+    upstream, _ = _send(provider, "POST /v1/videos/edits", body)
+    location = _answer(provider, upstream, _good(_task(status="succeed"))).headers["location"]
 
-    exchange, sent = _send(provider, f"POST {location}", body)
+    upstream, sent = _send(provider, f"POST {location}", body)
     assert json.loads(sent)["model_name"] == model
-    assert any(model in note for note in exchange.notes)
+    assert any(model in note for note in upstream.notes)
 
 
 @pytest.mark.parametrize("request_line", ["POST /v1/videos/7/remix", "POST /v1/videos/extensions"])
 @pytest.mark.parametrize(("status", "url"), [("processing", URL), ("failed", URL), ("succeed", ""), ("?", URL)])
 def test_nothing_is_made_of_a_video_that_is_not_ready(request_line: str, status: str, url: str) -> None:
     provider = _kling()
-    exchange, _ = _send(provider, request_line, b'{"prompt":"q","video":"kling-t2v-7"}')
+    upstream, _ = _send(provider, request_line, b'{"prompt":"q","video":"kling-t2v-7"}')
     task = _task(status=status, url=url)
     if not url:
         task["task_result"] = {}
 
-    assert _answer(provider, exchange, _good(task)).status == 404
+    assert _answer(provider, upstream, _good(task)).status == 404
 
 
 def test_a_length_that_is_no_number_does_not_stop_the_second_step() -> None:
     provider = _kling()
     task = _task(status="succeed")
     task["task_result"]["videos"][0]["duration"] = "5s"
-    exchange, _ = _send(provider, "POST /v1/videos/7/remix", b'{"prompt":"q"}')
-    location = _answer(provider, exchange, _good(task)).headers["location"]
+    upstream, _ = _send(provider, "POST /v1/videos/7/remix", b'{"prompt":"q"}')
+    location = _answer(provider, upstream, _good(task)).headers["location"]
 
-    assert _send(provider, f"POST {location}", b'{"prompt":"q"}')[0].path == "/v1/videos/omni-video"
+    assert _send(provider, f"POST {location}", b'{"prompt":"q"}')[0].target == "/v1/videos/omni-video"
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -512,12 +518,12 @@ def test_a_source_that_nobody_gave_is_refused_or_used_and_never_an_error_of_ours
 def test_an_id_in_a_body_goes_into_a_path_encoded_or_not_at_all(api: str, video: str) -> None:
     body = json.dumps({"prompt": "q", "video": {"id": video}}).encode()
     try:
-        exchange, _ = _send(_kling(api), "POST /v1/videos/edits", body)
+        upstream, _ = _send(_kling(api), "POST /v1/videos/edits", body)
     except Refusal as refusal:
         assert refusal.status == 400  # noqa: PT017
     else:
-        assert " " not in exchange.path
-        assert exchange.path.isascii()
+        assert " " not in upstream.target
+        assert upstream.target.isascii()
 
 
 DUPLICATE = {"code": 1201, "message": "External_task_id ai-proxy-x-0 already exists", "request_id": "r"}
@@ -527,96 +533,108 @@ DUPLICATE = {"code": 1201, "message": "External_task_id ai-proxy-x-0 already exi
 @pytest.mark.parametrize("response", RESPONSES)
 def test_a_repetition_of_a_create_that_was_accepted_is_sent_to_its_task(api: str, response: str) -> None:
     provider = _kling(api, response)
-    exchange, _ = _send(provider, "POST /base/v1/videos?a=1", CREATE)
-    provider.give_up(exchange)
-    exchange, _ = _send(provider, "POST /base/v1/videos?a=1", CREATE, _sdk(1))
-    answer = _answer(provider, exchange, DUPLICATE, 400)
+    upstream, _ = _send(provider, "POST /base/v1/videos?a=1", CREATE)
+    provider.error(upstream)
+    upstream, _ = _send(provider, "POST /base/v1/videos?a=1", CREATE, _sdk(1))
+    answer = _answer(provider, upstream, DUPLICATE, 400)
     prefix, _, video_id = str(answer.headers["location"]).rpartition("/")
 
     assert (answer.status, prefix) == (303, "/base/v1/videos")
-    exchange, _ = _send(provider, f"GET {answer.headers['location']}")
+    upstream, _ = _send(provider, f"GET {answer.headers['location']}")
     name = "ai-proxy-"
     assert name in video_id
-    assert exchange.path.startswith(
+    assert upstream.target.startswith(
         f"/tasks?external_task_ids={name}" if api == "v2" else f"/v1/videos/text2video/{name}"
     )
     task = _task(api)
-    got = json.loads(_answer(provider, exchange, _good([task] if api == "v2" else task)).body)
+    got = json.loads(_answer(provider, upstream, _good([task] if api == "v2" else task)).body)
     assert response == "native" or (got["model"], got["seconds"], got["size"]) == ("sora-2", "8", "1280x720")
 
 
 def test_a_first_attempt_whose_name_is_taken_gets_409_and_then_a_name_that_nobody_has() -> None:
     provider = _kling()
-    exchange, first = _send(provider, "POST /v1/videos", CREATE)
-    answer = _answer(provider, exchange, DUPLICATE, 400)
+    upstream, first = _send(provider, "POST /v1/videos", CREATE)
+    answer = _answer(provider, upstream, DUPLICATE, 400)
     assert (answer.status, answer.headers["x-should-retry"]) == (409, "true")
     assert "error" in json.loads(answer.body)
 
-    exchange, second = _send(provider, "POST /v1/videos", CREATE, _sdk(1))
+    upstream, second = _send(provider, "POST /v1/videos", CREATE, _sdk(1))
     assert json.loads(first)["external_task_id"] != json.loads(second)["external_task_id"]
-    assert _answer(provider, exchange, _good(_task())).status == 200
+    assert _answer(provider, upstream, _good(_task())).status == 200
 
 
 def test_an_idempotency_key_leads_any_client_to_the_first_task() -> None:
-    provider, client = _kling(), Client(JSON, idempotency_key="secret-key")
-    exchange, sent = _send(provider, "POST /v1/videos", b'{"prompt":"p"}', client)
-    answer = _answer(provider, exchange, DUPLICATE, 400)
+    provider, caller = _kling(), Caller(JSON, idempotency_key="secret-key")
+    upstream, sent = _send(provider, "POST /v1/videos", b'{"prompt":"p"}', caller)
+    answer = _answer(provider, upstream, DUPLICATE, 400)
 
     assert answer.status == 303
-    assert b"secret-key" not in sent + str(answer.headers).encode() + str(exchange.notes).encode()
+    assert b"secret-key" not in sent
+    assert "secret-key" not in f"{answer.headers} {upstream.notes} {answer.notes} {upstream.memo}"
 
 
 def test_a_create_with_a_name_of_its_own_keeps_it_and_gets_kling_s_400() -> None:
     provider = _kling()
-    exchange, sent = _send(provider, "POST /v1/videos", b'{"prompt":"p","external_task_id":"mine"}')
+    upstream, sent = _send(provider, "POST /v1/videos", b'{"prompt":"p","external_task_id":"mine"}')
 
     assert json.loads(sent)["external_task_id"] == "mine"
-    assert _answer(provider, exchange, DUPLICATE, 400).status == 400
+    assert _answer(provider, upstream, DUPLICATE, 400).status == 400
 
 
 @pytest.mark.parametrize("name", ["\\ud800", "é", "a\\u0000b", "\\u2028", ""])
 def test_an_odd_name_of_its_own_costs_a_create_no_answer(name: str) -> None:
     provider = _kling()
     body = b'{"model":"sora-2","prompt":"p","external_task_id":"%s"}' % name.encode()
-    exchange, _ = _send(provider, "POST /v1/videos", body)
+    upstream, _ = _send(provider, "POST /v1/videos", body)
 
-    assert _answer(provider, exchange, DUPLICATE, 400).status == 400
-    exchange, _ = _send(provider, "POST /v1/videos", body)
-    assert json.loads(_answer(provider, exchange, _good(_task())).body)["status"] == "queued"
+    assert _answer(provider, upstream, DUPLICATE, 400).status == 400
+    upstream, _ = _send(provider, "POST /v1/videos", body)
+    assert json.loads(_answer(provider, upstream, _good(_task())).body)["status"] == "queued"
 
 
 def test_half_a_surrogate_pair_of_a_client_s_does_not_stop_a_flow_from_being_saved() -> None:
     body = b'{"model":"sora-2\\ud800","prompt":"p\\ud800"}'
-    exchange, _ = _send(_kling(), "POST /v1/videos", body)
+    upstream, _ = _send(_kling(), "POST /v1/videos", body)
 
-    json.dumps([exchange.plan, exchange.notes], ensure_ascii=False).encode()
-    assert exchange.plan is not None
-    assert exchange.plan["prompt"] == "p?"
+    json.dumps(upstream.memo, ensure_ascii=False).encode()
+    job = Job.of(upstream.memo)
+    assert job
+    assert (job.prompt, job.asked.model) == ("p?", "sora-2?")
+
+
+@pytest.mark.parametrize("part", ["x=1", "x=\udcff\udc80", "x=é", "x=%FF"])
+def test_the_client_s_own_target_is_kept_in_what_can_be_saved_and_is_the_same_in_a_redirect(part: str) -> None:
+    provider = _kling()
+    upstream, _ = _send(provider, f"GET /v1/videos?limit=2&{part}")
+
+    json.dumps(dict(upstream.memo), ensure_ascii=False).encode()
+    location = _answer(provider, upstream, _good([])).headers["location"]
+    assert location == f"/v1/videos?limit=2&{part}&after=page-i2v-1"
 
 
 @pytest.mark.parametrize("model", ["\ud800", "a\nb", "é", "x" * 500])
 def test_an_odd_name_of_a_model_costs_no_answer(model: str) -> None:
     provider = _kling()
-    exchange, sent = _send(provider, "POST /v1/videos", json.dumps({"prompt": "p", "model": model}).encode())
+    upstream, sent = _send(provider, "POST /v1/videos", json.dumps({"prompt": "p", "model": model}).encode())
     sent.decode()
-    video_id = json.loads(_answer(provider, exchange, _good(_task())).body)["id"]
+    video_id = json.loads(_answer(provider, upstream, _good(_task())).body)["id"]
 
-    assert _send(provider, f"GET /v1/videos/{video_id}")[0].path == "/v1/videos/text2video/7"
+    assert _send(provider, f"GET /v1/videos/{video_id}")[0].target == "/v1/videos/text2video/7"
 
 
 def test_an_id_with_a_hand_made_memo_costs_no_answer() -> None:
     provider = _kling()
     for seconds in ("²", "٣", "9" * 80, "-1", "x"):
-        exchange, _ = _send(provider, f"GET /v1/videos/kling-t2v-{with_memo('7', Memo('m', seconds, ''))}")
-        assert _answer(provider, exchange, _good(_task(status="processing"))).status == 200
+        upstream, _ = _send(provider, f"GET /v1/videos/kling-t2v-{with_memo('7', Memo('m', seconds, ''))}")
+        assert _answer(provider, upstream, _good(_task(status="processing"))).status == 200
 
 
 def test_half_a_surrogate_pair_in_kling_s_answer_does_not_hide_a_task_that_is_paid() -> None:
     provider = _kling()
-    exchange, _ = _send(provider, "POST /v1/videos", CREATE)
+    upstream, _ = _send(provider, "POST /v1/videos", CREATE)
     body = b'{"code":0,"message":"\\ud83c","data":{"task_id":"7","task_status":"submitted"}}'
 
-    assert _answer(provider, exchange, body).status == 200
+    assert _answer(provider, upstream, body).status == 200
 
 
 NUMBERS = [
@@ -675,22 +693,23 @@ def test_a_character_that_kling_cannot_make_is_refused(fields: dict[str, Any], p
 def test_a_character_is_an_element() -> None:
     provider = _kling()
     body = b'{"name":"n","video":"https://a.test/v.mp4"}'
-    exchange, sent = _send(provider, "POST /v1/videos/characters", body)
-    assert exchange.path == "/v1/general/advanced-custom-elements"
+    upstream, sent = _send(provider, "POST /v1/videos/characters", body)
+    assert upstream.target == "/v1/general/advanced-custom-elements"
+    assert list(upstream.fields.items()) == [(b"accept-encoding", b"identity"), (b"content-type", JSON.encode())]
     assert json.loads(sent)["element_video_list"] == {"refer_videos": [{"video_url": "https://a.test/v.mp4"}]}
 
-    exchange, _ = _send(provider, "GET /v1/videos/characters/7")
-    assert exchange.path == "/v1/general/advanced-custom-elements/7"
+    upstream, _ = _send(provider, "GET /v1/videos/characters/7")
+    assert upstream.target == "/v1/general/advanced-custom-elements/7"
     task = {**_task(), "task_result": {"elements": [{"element_id": 5, "element_name": "n"}]}}
-    got = json.loads(_answer(provider, exchange, _good(task)).body)
+    got = json.loads(_answer(provider, upstream, _good(task)).body)
     assert (got["id"], got["name"], got["created_at"]) == ("7", "n", NOW - 9)
 
 
 @pytest.mark.parametrize("target", ["//other.test/v1/videos", "///other.test/v1/videos"])
 def test_a_redirect_names_no_other_host(target: str) -> None:
     provider = _kling()
-    exchange, _ = _send(provider, f"GET {target}?limit=2")
-    location = _answer(provider, exchange, _good([])).headers["location"]
+    upstream, _ = _send(provider, f"GET {target}?limit=2")
+    location = _answer(provider, upstream, _good([])).headers["location"]
 
     assert location is not None
     assert location.startswith("/other.test/v1/videos?")

@@ -15,16 +15,17 @@ from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.config.file import ConfigurationError
 from mitm_ai_proxy.config.model_mapping import ModelMapping
 from mitm_ai_proxy.errors import Refusal
-from mitm_ai_proxy.exchange import Answer, Body, Exchange
+from mitm_ai_proxy.exchange import Caller, Head, NeedsBody, Pass, Upstream
 from mitm_ai_proxy.kling.provider import Kling
 from mitm_ai_proxy.providers.base import CommonKeys, Provider
 from mitm_ai_proxy.providers.rows import Generic, GenericKeys, OpenAI
+from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.targets import Origin
 
 TOKEN = (Secret("token"),)
 MAPPING = ModelMapping({"gpt-*": "gpt-5"})
 HOST = Origin("http", "host.test", 8000)
-CLIENTS_KEY = {"authorization": "Bearer client"}
+CLIENTS_KEYS = ((b"X-Api-Key", b"client"), (b"Authorization", b"Bearer client"))
 
 
 def _openai(**keys: Any) -> OpenAI:
@@ -35,12 +36,34 @@ def _generic(**keys: Any) -> Generic:
     return Generic(GenericKeys("generic", **{"generic_host": HOST, **keys}), lambda: 0.0)
 
 
-def _route(provider: Provider, request: str, content_type: str = "application/json") -> Exchange:
-    """The exchange of a request, written as `METHOD target`."""
+def _begin(provider: Provider, request: str, content_type: str = "application/json") -> Upstream | NeedsBody:
+    """What the head of a request decides, written as `METHOD target`."""
     method, _, target = request.partition(" ")
-    exchange = Exchange(method, target, content_type)
-    provider.route(exchange)
-    return exchange
+    return provider.requestheaders(Head(method, target, Caller(content_type)))
+
+
+def _route(provider: Provider, request: str) -> Upstream:
+    """Where a request goes that needs no body for it."""
+    upstream = _begin(provider, request)
+    assert isinstance(upstream, Upstream)
+    assert (upstream.method, upstream.body, upstream.fields) == (request.partition(" ")[0], None, {})
+    return upstream
+
+
+def _mapped(provider: Provider, request: str, body: bytes) -> Upstream:
+    """Where a request goes whose body had to be read."""
+    needs = _begin(provider, request)
+    assert isinstance(needs, NeedsBody)
+    return needs.rewrite(body)
+
+
+def _authorization(provider: Provider, fields: Fields = ()) -> str | None:
+    """The credential of a request with these header fields, as the value of Authorization; None where there is none."""
+    credential = provider.credential(Upstream(provider.origin, "GET", "/"), provider.token(fields))
+    assert credential.fields.keys() <= {b"authorization"}
+    assert credential.query == ""
+    value = credential.fields.get(b"authorization")
+    return None if value is None else value.decode()
 
 
 def _use(text: str) -> Provider:
@@ -90,17 +113,19 @@ def test_each_api_of_openai_goes_to_its_own_path_whatever_stood_before_it(
     request_line: str, api: str, prefix: str
 ) -> None:
     method, _, path = request_line.partition(" ")
-    exchange = _route(_openai(), f"{method} {prefix}{path}?limit=1&after=%2F")
+    provider = _openai()
+    upstream = _route(provider, f"{method} {prefix}{path}?limit=1&after=%2F")
 
-    assert (exchange.api, exchange.path) == (f"openai/v1/{api}", f"{path}?limit=1&after=%2F")
-    assert (exchange.request_body, exchange.answer_body) == (Body.PASS, Body.PASS)
-    assert exchange.notes == [f"sent to https://api.openai.com: openai/v1/{api} of openai"]
+    assert upstream.target == f"{path}?limit=1&after=%2F"
+    assert provider.responseheaders(upstream, 200, ()) == Pass()
+    assert upstream.notes == (f"sent to https://api.openai.com: openai/v1/{api} of openai",)
 
 
 def test_a_path_of_nobody_passes_as_it_is() -> None:
-    exchange = _route(_openai(model_mapping=MAPPING), "POST /v1/threads/t-1/runs?a&a")
+    upstream = _route(_openai(model_mapping=MAPPING), "POST /v1/threads/t-1/runs?a&a")
 
-    assert (exchange.api, exchange.path, exchange.request_body) == (None, "/v1/threads/t-1/runs?a&a", Body.PASS)
+    assert upstream.target == "/v1/threads/t-1/runs?a&a"
+    assert upstream.notes == ("sent to https://api.openai.com: the path is no API that openai translates",)
 
 
 def test_an_api_that_openai_does_not_have_is_refused() -> None:
@@ -114,8 +139,8 @@ def test_an_api_can_be_added_and_another_path_given() -> None:
     paths = {"anthropic/v1/messages": "/anthropic/v1/messages", "openai/v1/retrievefile": "/files?id={file_id}"}
     provider = _openai(capabilities=paths)
 
-    assert _route(provider, "POST /v1/messages").path == "/anthropic/v1/messages"
-    assert _route(provider, "GET /v1/files/f-1?a=1").path == "/files?id=f-1&a=1"
+    assert _route(provider, "POST /v1/messages").target == "/anthropic/v1/messages"
+    assert _route(provider, "GET /v1/files/f-1?a=1").target == "/files?id=f-1&a=1"
 
 
 @pytest.mark.parametrize(
@@ -129,23 +154,23 @@ def test_bad_ids_are_refused_on_every_path(target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mapping", "request_line", "content_type", "expected"),
+    ("mapping", "request_line", "content_type", "is_read"),
     [
-        (MAPPING, "POST /v1/chat/completions", "application/json", Body.READ),
-        (MAPPING, "POST /v1/embeddings", "application/json; charset=utf-8", Body.READ),
-        (MAPPING, "POST /v1/videos", "application/vnd.api+json", Body.READ),
-        (MAPPING, "POST /v1/chat/completions", "", Body.PASS),
-        (MAPPING, "POST /v1/audio/transcriptions", "multipart/form-data; boundary=x", Body.PASS),
-        (MAPPING, "GET /v1/models", "application/json", Body.PASS),
-        (ModelMapping({}), "POST /v1/chat/completions", "application/json", Body.PASS),
+        (MAPPING, "POST /v1/chat/completions", "application/json", True),
+        (MAPPING, "POST /v1/embeddings", "application/json; charset=utf-8", True),
+        (MAPPING, "POST /v1/videos", "application/vnd.api+json", True),
+        (MAPPING, "POST /v1/chat/completions", "", False),
+        (MAPPING, "POST /v1/audio/transcriptions", "multipart/form-data; boundary=x", False),
+        (MAPPING, "GET /v1/models", "application/json", False),
+        (ModelMapping({}), "POST /v1/chat/completions", "application/json", False),
     ],
 )
 def test_a_body_is_read_only_to_map_the_model_of_posted_json(
-    mapping: ModelMapping, request_line: str, content_type: str, expected: Body
+    mapping: ModelMapping, request_line: str, content_type: str, is_read: bool
 ) -> None:
-    exchange = _route(_openai(model_mapping=mapping), request_line, content_type)
+    begun = _begin(_openai(model_mapping=mapping), request_line, content_type)
 
-    assert (exchange.request_body, exchange.answer_body) == (expected, Body.PASS)
+    assert isinstance(begun, NeedsBody) is is_read
 
 
 @pytest.mark.parametrize(
@@ -160,36 +185,34 @@ def test_a_body_is_read_only_to_map_the_model_of_posted_json(
     ],
 )
 def test_only_the_model_of_a_body_changes(body: str, sent: str) -> None:
-    provider = _openai(model_mapping=MAPPING)
-    exchange = _route(provider, "POST /v1/chat/completions")
+    upstream = _mapped(_openai(model_mapping=MAPPING), "POST /v1/chat/completions", body.encode())
 
-    assert provider.rewrite_request(exchange, body.encode()).decode() == sent
-    assert exchange.path == "/v1/chat/completions"
+    assert upstream.body == sent.encode()
+    assert (upstream.method, upstream.target, upstream.fields) == ("POST", "/v1/chat/completions", {})
 
 
 def test_a_mapped_model_is_noted_with_its_pattern() -> None:
-    provider = _openai(model_mapping=MAPPING)
-    exchange = _route(provider, "POST /v1/responses")
-    provider.rewrite_request(exchange, b'{"model":"gpt-4"}')
+    upstream = _mapped(_openai(model_mapping=MAPPING), "POST /v1/responses", b'{"model":"gpt-4"}')
 
-    assert exchange.notes[1:] == ['model gpt-4 mapped to gpt-5 by modelMapping "gpt-*"']
+    assert upstream.notes == (
+        "sent to https://api.openai.com: openai/v1/responses of openai",
+        'model gpt-4 mapped to gpt-5 by modelMapping "gpt-*"',
+    )
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"model":1}', b'{"model":"a","model":"b"}'])
 def test_a_body_whose_model_cannot_be_told_is_refused(body: bytes) -> None:
-    provider = _openai(model_mapping=MAPPING)
-    exchange = _route(provider, "POST /v1/chat/completions")
     with pytest.raises(Refusal) as caught:
-        provider.rewrite_request(exchange, body)
+        _mapped(_openai(model_mapping=MAPPING), "POST /v1/chat/completions", body)
 
     assert (caught.value.status, caught.value.code) == (400, "invalid_body")
 
 
 def test_an_answer_is_not_changed() -> None:
-    provider = _openai()
+    provider = _openai(model_mapping=MAPPING)
+    sent = _mapped(provider, "POST /v1/videos", b'{"model":"gpt-4"}')
 
-    answer = Answer(200, b'{"task_id":"1"}')
-    assert provider.rewrite_answer(_route(provider, "POST /v1/videos"), answer) is answer
+    assert {provider.responseheaders(sent, status, ()) for status in (200, 404, 500)} == {Pass()}
 
 
 @pytest.mark.parametrize(
@@ -207,28 +230,30 @@ def test_an_answer_is_not_changed() -> None:
 )
 def test_without_a_token_openai_sends_the_clients_own_key(headers: dict[str, str], expected: str | None) -> None:
     assert not _openai().has_credential
-    assert _openai().authorization(headers) == expected
+    fields = tuple((name.title().encode(), value.encode()) for name, value in headers.items())
+    assert _authorization(_openai(), fields) == expected
 
 
 @pytest.mark.parametrize("provider", [_openai(api_tokens=TOKEN), _generic(api_tokens=TOKEN)], ids=["openai", "generic"])
 def test_with_a_token_no_key_of_the_client_travels_on(provider: Provider) -> None:
     assert provider.has_credential
-    assert provider.authorization({"x-api-key": "client", **CLIENTS_KEY}) == "Bearer token"
+    assert _authorization(provider, CLIENTS_KEYS) == "Bearer token"
 
 
 def test_without_a_token_generic_leaves_the_clients_headers_as_they_are() -> None:
     assert not _generic().has_credential
-    assert _generic().authorization({"x-api-key": "client", **CLIENTS_KEY}) is None
+    assert _authorization(_generic(), CLIENTS_KEYS) is None
 
 
 @pytest.mark.parametrize("target", ["/v1/chat/completions?x=1&x=1", "/v1/videos/", "/v1/messages", "/"])
 @pytest.mark.parametrize("protocol", ["openai", "original"])
 def test_generic_passes_every_path_and_body(target: str, protocol: str) -> None:
     provider = _generic(protocol=protocol, provider_base_path="/v9", base_path="/proxy", model_mapping=MAPPING)
-    exchange = _route(provider, f"POST /proxy{target}")
+    upstream = _route(provider, f"POST /proxy{target}")
 
-    assert (exchange.path, exchange.api, exchange.origin) == (f"/v9{target}", None, HOST)
-    assert exchange.request_body is not Body.READ
+    assert (upstream.target, upstream.origin, upstream.memo) == (f"/v9{target}", HOST, {})
+    is_shown = protocol != "original"
+    assert (upstream.is_shown, provider.responseheaders(upstream, 200, ())) == (is_shown, Pass(is_shown))
 
 
 def test_generic_refuses_a_path_that_could_leave_the_base_path() -> None:
@@ -285,7 +310,7 @@ def test_a_file_is_loaded_with_an_environment_and_a_clock(tmp_path: Path) -> Non
     path.write_text("provider: {type: kling, apiTokens: ['${TOKEN}']}")
     provider = registry.provider(registry.read(path, {"TOKEN": "token"}), lambda: 7.0)
 
-    assert (provider.authorization({}), provider.clock()) == ("Bearer token", 7.0)
+    assert (_authorization(provider), provider.clock()) == ("Bearer token", 7.0)
 
 
 def test_a_file_that_is_wrong_is_not_used(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_the_new_design_takes_api_keys_only(token: str) -> None:
 def test_the_gateway_s_own_token_holds_against_a_clock_that_differs(skew: int, code: int) -> None:
     token = KlingToken("access", Secret(SECRET), 60, lambda: NOW)
     try:
-        authentication.check(token.authorization(), SETTINGS, NOW + skew, takes_pair=True)
+        authentication.check(f"Bearer {token.token().reveal()}", SETTINGS, NOW + skew, takes_pair=True)
     except KlingError as error:
         assert error.code == code  # noqa: PT017
     else:

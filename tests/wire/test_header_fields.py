@@ -16,8 +16,26 @@ def test_the_value_of_a_name_is_all_its_fields_say(name: bytes, expected: str) -
     assert header_fields.value(FIELDS, name) == expected
 
 
-def test_names_are_taken_out_in_any_case() -> None:
-    assert header_fields.without(FIELDS, {b"x-a", b"cookie"}) == (FIELDS[0], FIELDS[3])
+@pytest.mark.parametrize(
+    ("without", "beginnings", "expected"),
+    [
+        ({b"x-a", b"cookie"}, (), (FIELDS[0], FIELDS[3])),
+        ((), (b"x-", b"b"), (FIELDS[0], FIELDS[3])),
+        ({b"host"}, (b"acc",), FIELDS[1:3]),
+        ({b"x"}, (b"a-",), FIELDS),
+    ],
+)
+def test_names_are_taken_out_in_any_case(
+    without: set[bytes], beginnings: tuple[bytes, ...], expected: header_fields.Fields
+) -> None:
+    assert header_fields.changed(FIELDS, {}, without, beginnings) == expected
+
+
+@pytest.mark.parametrize(("without", "beginnings"), [({b"host"}, ()), ((), (b"ho",))])
+def test_a_new_value_of_a_name_that_is_taken_out_stands_at_the_end(
+    without: set[bytes], beginnings: tuple[bytes, ...]
+) -> None:
+    assert header_fields.changed(FIELDS, {b"host": b"b"}, without, beginnings) == (*FIELDS[1:], (b"Host", b"b"))
 
 
 @pytest.mark.parametrize(

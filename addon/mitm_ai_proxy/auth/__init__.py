@@ -1,1 +1,1 @@
-"""Credentials: from what the configuration holds to the value of an Authorization header."""
+"""Credentials: from what the configuration holds to header fields and query parameters."""

@@ -1,19 +1,12 @@
-"""Static tokens, sent as Bearer. Which of several is used is chosen anew for each request."""
+"""Tokens sent as they are, in the Authorization header."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
-
+from .header import Credential, authorization
 from .secret import Secret
 
 
-class BearerTokens:
-    """One of `apiTokens` per request, at random, as the Higress ai-proxy plugin does without failover."""
-
-    def __init__(self, tokens: Sequence[Secret]) -> None:
-        self._tokens = tokens
-
-    def authorization(self) -> str:
-        """The value of the Authorization header."""
-        return f"Bearer {random.choice(self._tokens).reveal()}"  # noqa: S311 - spreads load, guards nothing
+def bearer(token: Secret) -> Credential:
+    """The token as Bearer (RFC 6750); with a scheme in front, as a client may send one, it stays as it is."""
+    text = token.reveal()
+    return authorization(text if " " in text else f"Bearer {text}")

@@ -27,16 +27,16 @@ class KlingToken:
         self._secret_key = secret_key
         self._refresh_ahead = refresh_ahead
         self._clock = clock
-        self._token = ""
+        self._token = Secret("")
         self._not_before = self._expires = 0
 
-    def authorization(self) -> str:
-        """The value of the Authorization header, signed anew when the kept one is near its end."""
+    def token(self) -> Secret:
+        """The JWT, signed anew when the kept one is near its end."""
         now = int(self._clock())
         # A clock that was set back would make the kept token one of the future.
         if not self._not_before <= now < self._expires - self._refresh_ahead:
             self._sign(now)
-        return f"Bearer {self._token}"
+        return self._token
 
     def _sign(self, now: int) -> None:
         self._expires, self._not_before = now + LIFETIME, now - BACKDATED
@@ -44,4 +44,4 @@ class KlingToken:
         with warnings.catch_warnings():
             # The length of the key is Kling's choice, not ours to warn about.
             warnings.simplefilter("ignore")
-            self._token = jwt.encode(claims, self._secret_key.reveal(), algorithm="HS256")
+            self._token = Secret(jwt.encode(claims, self._secret_key.reveal(), algorithm="HS256"))

@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 from mitmproxy.http import HTTPFlow
 
 from .. import registry
-from ..gateway.addon import SIMULATE, Gateway
+from ..gateway.addon import Gateway
 from ..gateway.embedded import HOST, Embedded, NotStarted
+from ..gateway.simulated import Simulated
 from ..simulator.media import png
 from ..view.columns import Page
 from ..view.messages import Message, amount, brief
@@ -206,8 +207,9 @@ class _Proxy:
         configuration = registry.read(document, name="demo", simulated=True)
         recorder = _Recorder()
         behind = _Behind(recorder, self.passages)
-        options: dict[str, Any] = {SIMULATE: "true"}
-        self._embedded = Embedded(Gateway(), configuration, before=[recorder], behind=[behind], **options)
+        simulated = Simulated()
+        simulated.turn(True)
+        self._embedded = Embedded(Gateway([simulated]), configuration, before=[recorder], behind=[behind])
         self._recorder = recorder
         self._connection: http.client.HTTPConnection | None = None
 

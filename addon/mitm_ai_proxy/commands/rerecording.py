@@ -38,6 +38,8 @@ from ..config.file import ConfigurationError
 from ..gateway.addon import Gateway
 from ..gateway.embedded import Embedded, NotStarted
 from ..gateway.error_log import LOGGER, ErrorLog
+from ..gateway.recorded import Recorded
+from ..gateway.stages import StageError
 from ..providers.base import CommonKeys
 from ..registry import Configuration
 from ..wire.targets import Origin
@@ -62,7 +64,7 @@ class _Stop(Exception):
     """It cannot go on; the text is for a person."""
 
 
-_EXPECTED: Final = (CassetteError, ConfigurationError, NotStarted, PlanError, _Stop, KeyboardInterrupt)
+_EXPECTED: Final = (CassetteError, ConfigurationError, NotStarted, PlanError, StageError, _Stop, KeyboardInterrupt)
 
 
 def refresh(
@@ -336,7 +338,7 @@ class _Proxy:
     def __init__(self, provider: _Provider, opening: Opening, interval: float, timeout: float) -> None:
         self._provider, self._opening = provider, opening
         self._interval, self._timeout = interval, timeout
-        self._gateway = Gateway()
+        self._recorded = Recorded()
         self._connection: http.client.HTTPConnection | None = None
         self._stack = contextlib.ExitStack()
         self._failures = ErrorLog()
@@ -347,10 +349,12 @@ class _Proxy:
             configuration = self._provider.as_recorded()
             LOGGER.addHandler(self._failures)
             stack.callback(LOGGER.removeHandler, self._failures)
-            embedded = Embedded(self._gateway, configuration)
+            gateway = Gateway([self._recorded])
+            embedded = Embedded(gateway, configuration)
             embedded.start()
             stack.callback(embedded.stop)
-            embedded.call(lambda: self._gateway.use(configuration, self._opening))
+            self._recorded.insert(self._opening)
+            embedded.call(lambda: gateway.use(configuration))
             self.address = Address(embedded.origin, str(self._provider.origin))
             self._stack = stack.pop_all()
         return self
@@ -361,8 +365,8 @@ class _Proxy:
     @property
     def recorded(self) -> tuple[Entry, ...]:
         """What was recorded, without secrets."""
-        recording = self._gateway.recording
-        return recording.cassette.recorded if recording and recording.cassette else ()
+        cassette = self._recorded.cassette
+        return cassette.recorded if cassette else ()
 
     def described(self, request: Request) -> str:
         """A request for a person, as it leaves the proxy."""
@@ -466,8 +470,7 @@ class _Proxy:
 
     def _wait_for_the_cassette(self) -> None:
         """A file is with its client before it is written down."""
-        assert self._gateway.recording
-        self._gateway.recording.idle.wait(WRITE_TIMEOUT)
+        self._recorded.idle.wait(WRITE_TIMEOUT)
 
     def _target(self, url: str) -> str:
         """The path by which a URL is reached here."""

@@ -18,12 +18,12 @@ from mitmproxy.addons import core, disable_h2c, errorcheck, next_layer, proxyser
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 
-from ..cassette.bodies import CassetteError
 from ..config.file import ConfigurationError
 from ..kling.provider import DEFAULT_ORIGIN
 from ..registry import Configuration
 from .addon import Gateway
 from .error_log import LOGGER, ErrorLog
+from .stages import StageError
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class Embedded:
         options.update(**self._values, connection_strategy="lazy")
         try:
             self._gateway.use(self._configuration)
-        except (ConfigurationError, CassetteError) as error:
+        except (ConfigurationError, StageError) as error:
             # ErrorCheck ends the start for what is logged as an error.
             logger.error("ai-proxy: %s", error)
         await master.run()

@@ -9,7 +9,6 @@ import functools
 import logging
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
@@ -17,36 +16,14 @@ from weakref import WeakKeyDictionary
 from mitmproxy import ctx, http
 
 from .. import errors
+from ..chat.dialects import DIALECTS
 from ..errors import Refusal
-from ..exchange import Exchange
-from ..providers.base import Provider
-from . import engine
+from . import flows, streams
+from .flows import FlowState
 
 logger = logging.getLogger(__name__)
 
 NAME: Final = "ai_proxy_guard"
-REDACTED: Final = b"[sent to the provider, not kept]"
-
-
-@dataclass(slots=True)
-class Flight:
-    """A flow that the gateway took: its exchange and provider, and how far it is.
-
-    `ready`: everything has been rewritten, it may go out. `refused`: answered here. `failed`: our code raised on the
-    way back. All of them survive a reload of the script. `stays`: it must not go out, or not yet. `is_simulated`: the
-    simulator is the provider. `is_taped`: a cassette answers or records it. `client_origin` is, for one of these two,
-    how the client reached us, for links in the answer.
-    """
-
-    exchange: Exchange
-    provider: Provider | None
-    ready: bool = False
-    refused: bool = False
-    failed: bool = False
-    stays: bool = False
-    is_simulated: bool = False
-    is_taped: bool = False
-    client_origin: str = ""
 
 
 class Guard:
@@ -56,19 +33,19 @@ class Guard:
 
     def __init__(self, takes: Callable[[http.HTTPFlow], bool]) -> None:
         self.takes = takes
-        self.flights: WeakKeyDictionary[http.HTTPFlow, Flight] = WeakKeyDictionary()
+        self.states: WeakKeyDictionary[http.HTTPFlow, FlowState] = WeakKeyDictionary()
         self.addons: list[object] = []
         """An addon without business with requests that shares the guard's place, for each place in the chain takes
         time. mitmproxy asks the guard first, so that nothing the other does can keep it from its work."""
 
     @classmethod
     def install(cls, takes: Callable[[http.HTTPFlow], bool]) -> Guard:
-        """Put a guard at the end of mitmproxy's chain; it takes over the flights of one that stands there."""
+        """Put a guard at the end of mitmproxy's chain; it takes over the flows of one that stands there."""
         guard = cls(takes)
         addons = ctx.master.addons
         before = addons.get(NAME)
         if before is not None:
-            guard.flights = before.flights
+            guard.states = before.states
             # Until there is a configuration, what was taken before stays taken.
             guard.takes = before.takes
             behind, before.addons = before.addons, []
@@ -85,31 +62,32 @@ class Guard:
         """Refuse what the gateway did not see, or what another addon sent elsewhere."""
         if not concerns(flow):
             return
-        flight = self.flights.get(flow)
-        if flight is None:
+        state = self.states.get(flow)
+        if state is None:
             if self.takes(flow):
                 self._refuse(flow)
-        elif flight.ready and not _is_on_course(flow, flight):
+        elif state.is_ready and not _is_on_course(flow, state):
             self._refuse(flow)
-        elif flight.is_simulated or flight.is_taped:
-            # Held until it is answered or noted here, whoever wanted to stream it.
-            flow.request.stream = False
+        elif state.held_by:
+            # Held until a stage has answered it or let it go, whoever wanted to stream it.
+            streams.keep_held(flow)
 
     def request(self, flow: http.HTTPFlow) -> None:
-        """Refuse what the gateway did not finish, or what another addon sent elsewhere."""
+        """Refuse what the gateway did not finish, what a stage holds, or what another addon sent elsewhere."""
         if not concerns(flow) or flow.request.stream:
             return
-        flight = self.flights.get(flow)
-        if flight is None:
+        state = self.states.get(flow)
+        if state is None:
             if self.takes(flow):
                 self._refuse(flow)
-        elif flight.stays or not (flight.ready and _is_on_course(flow, flight)):
+        elif state.held_by or not (state.is_ready and _is_on_course(flow, state)):
             self._refuse(flow)
 
     def _refuse(self, flow: http.HTTPFlow) -> None:
-        logger.warning("ai-proxy: %s was not forwarded: it was not rewritten completely.", describe(flow))
-        redact(flow)
-        answer(flow, errors.not_rewritten())
+        logger.warning("ai-proxy: %s was not forwarded: it was not rewritten completely.", flows.describe(flow))
+        state = self.states.get(flow)
+        flows.redact(flow, state)
+        answer(flow, state, errors.not_rewritten())
 
 
 def concerns(flow: http.HTTPFlow) -> bool:
@@ -117,34 +95,22 @@ def concerns(flow: http.HTTPFlow) -> bool:
     return flow.live and flow.error is None and flow.response is None
 
 
-def answer(flow: http.HTTPFlow, refusal: Refusal) -> None:
-    """Answer a flow here, with OpenAI's error object; it is not forwarded then. Its body still comes in, bounded."""
-    body = b"" if flow.request.method == "HEAD" else refusal.body()
+def answer(flow: http.HTTPFlow, state: FlowState | None, refusal: Refusal) -> None:
+    """Answer a flow here, in the client's dialect; it is not forwarded then. Its body still comes in, bounded."""
+    dialect = state.dialect if state else DIALECTS[flows.head_of(flow).caller.dialect]
+    body = b"" if flow.request.method == "HEAD" else dialect.refusal(refusal)
     flow.response = http.Response.make(refusal.status, body, {"Content-Type": "application/json"})
-    engine.hold_request(flow)
+    streams.hold_request(flow)
 
 
-def refuse(flow: http.HTTPFlow, flight: Flight, refusal: Refusal, level: int = logging.INFO) -> None:
+def refuse(flow: http.HTTPFlow, state: FlowState, refusal: Refusal, level: int = logging.INFO) -> None:
     """Answer a flow that the gateway took, and note why; in the log at this level."""
-    redact(flow)
-    flight.refused = True
-    flight.exchange.note(f"refused: {refusal.message}")
-    flow.comment = "; ".join(flight.exchange.notes)
-    logger.log(level, "ai-proxy: %s %s: %s", refusal.status, describe(flow), refusal.message)
-    answer(flow, refusal)
-
-
-def redact(flow: http.HTTPFlow) -> None:
-    """Put a word in the place of the credential."""
-    headers = flow.request.headers
-    headers.fields = tuple(
-        [(name, REDACTED if name.lower() == b"authorization" else value) for name, value in headers.fields]
-    )
-
-
-def describe(flow: http.HTTPFlow) -> str:
-    """Method and path of a request, without its query, for a log line."""
-    return f"{flow.request.method} {flow.request.path.partition('?')[0]}"
+    flows.redact(flow, state)
+    state.is_refused = True
+    state.note(f"refused: {refusal.message}")
+    flows.show_notes(flow, state)
+    logger.log(level, "ai-proxy: %s %s: %s", refusal.status, flows.describe(flow), refusal.message)
+    answer(flow, state, refusal)
 
 
 _Hook = TypeVar("_Hook", bound=Callable[..., None])
@@ -165,19 +131,21 @@ def fail_closed(hook: _Hook) -> _Hook:
             place = f"{Path(frame.filename).name}:{frame.lineno}"
             # No traceback, which may show a secret; no error either, which would end mitmproxy while it starts.
             logger.warning(
-                "ai-proxy: %s in %s (%s); %s was stopped.", type(error).__name__, hook.__name__, place, describe(flow)
+                "ai-proxy: %s in %s (%s); %s was stopped.",
+                type(error).__name__,
+                hook.__name__,
+                place,
+                flows.describe(flow),
             )
             self.stop(flow)
 
     return closed  # type: ignore[return-value]
 
 
-def _is_on_course(flow: http.HTTPFlow, flight: Flight) -> bool:
+def _is_on_course(flow: http.HTTPFlow, state: FlowState) -> bool:
     """Whether a flow goes where its credential belongs."""
-    origin, data = flight.exchange.origin, flow.request.data
-    return (
-        origin is not None
-        and data.port == origin.port
-        and data.host == origin.host
-        and data.scheme == origin.scheme.encode()
-    )
+    data = flow.request.data
+    if state.upstream is None:
+        return False
+    origin = state.upstream.origin
+    return data.port == origin.port and data.host == origin.host and data.scheme == origin.scheme.encode()

@@ -1,46 +1,53 @@
-"""Cassettes inside mitmproxy: what goes upstream is recorded, or answered from a recording. Knows mitmproxy.
+"""The stage of cassettes: what goes upstream is recorded, or answered from a recording.
 
-What is equal, scrubbed or written is the cassette's business; that nothing gets past a replay is the guard's.
+What is equal, scrubbed or written is decided in cassette/; that nothing gets past a replay is the guard's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from mitmproxy import http
+from mitmproxy import ctx, exceptions, http
+from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Server
 
+from .. import pipeline
+from ..auth.header import REDACTED, is_credential
 from ..cassette import links_through_proxy
 from ..cassette.bodies import CassetteError
-from ..cassette.cassette import Cassette, Opening
+from ..cassette.cassette import Cassette, Mode, Opening
 from ..cassette.entry import Chunk, Entry, Headers, Request, Response, header
 from ..cassette.links_through_proxy import Address
 from ..cassette.matching import MatchOptions
 from ..cassette.playing import Miss
 from ..cassette.scrubbing import Scrubber
-from ..cassette.sensitive import is_credential
 from ..cassette.settings import CassetteSettings
 from ..errors import Refusal, internal_error
-from ..exchange import Body
+from ..exchange import Answer, Handling, Pieces, Transducer, Whole
 from ..providers.base import Provider
 from ..registry import Configuration
-from ..wire import content_encoding, header_fields
+from ..wire import content_encoding, header_fields, media_types
 from ..wire.header_fields import Fields
 from ..wire.targets import Origin
-from . import engine, guard
-from .guard import Flight, Guard
+from . import flows, guard
+from .flows import FlowState
+from .guard import Guard
 from .loopback import Loopback
+from .stages import Result, Stage, StageError
 
 logger = logging.getLogger(__name__)
+
+RECORD: Final = "ai_record"
+REPLAY: Final = "ai_replay"
 
 LARGEST: Final = 512 * 1024 * 1024
 """Bytes of a streamed answer that are kept to be recorded."""
@@ -50,14 +57,6 @@ PATIENCE: Final = 2.0
 """Seconds that the end of the proxy waits for exchanges that are being written down."""
 MOST_LINKS: Final = 10_000
 """Links that were given out and are still served."""
-EVENTS: Final = (
-    "text/event-stream",
-    "application/x-ndjson",
-    "application/jsonl",
-    "application/json-seq",
-    "application/vnd.amazon.eventstream",
-)
-"""Content types of which each piece counts."""
 
 _POLL_AFTER: Final = "openai-poll-after-ms"
 _RETRY_AFTER: Final = "retry-after-ms"
@@ -68,18 +67,18 @@ _HOP_BY_HOP: Final = frozenset("connection keep-alive proxy-connection te traile
 
 
 @dataclass(slots=True)
-class _Passage:
-    """An exchange that is under way. `recorded` is the entry that answers it, None where it goes out.
+class _Exchange:
+    """A recorded exchange that is under way. `recorded` is the entry that answers it, None where it goes out.
 
     `head` is the answer's as the provider sent it, and `body` with `chunks` what came of a streamed one. It is written
-    to the `cassette` that was in use when it began.
+    to the `cassette` that was in use when it began. `place` is where the request went, where a server in this process
+    answers it.
     """
 
     cassette: Cassette
     request: Request
     address: Address
-    notes: list[str]
-    is_openai: bool
+    state: FlowState
     started: float
     began: float
     recorded: Entry | None = None
@@ -94,23 +93,28 @@ class _Passage:
     is_too_long: bool = False
 
 
-class Recording:
-    """An addon behind the gateway. What goes out is recorded, or nothing does; without a cassette, all is refused."""
+class Recorded:
+    """A stage. What goes out is recorded, or nothing does; without a cassette, all is refused.
 
-    name = "ai_proxy_recording"
+    `idle` is set while no exchange is under way that is not written down yet. `seen` is told each request as it would
+    go out, its credential taken out.
+    """
 
-    def __init__(self, guard: Guard, opening: Opening | None = None) -> None:
+    name = "ai_proxy_recorded"
+    options: Sequence[str] = (RECORD, REPLAY)
+    simulates = False
+
+    def __init__(self) -> None:
+        self.is_active = False
         self.cassette: Cassette | None = None
         self.seen: Callable[[Request], None] | None = None
-        """Is told each request as it would go out, its credential taken out."""
-        self._opening = opening
-        self._settings = CassetteSettings()
-        self._guard = guard
-        self._loopback = Loopback()
-        self._passages: WeakKeyDictionary[http.HTTPFlow, _Passage] = WeakKeyDictionary()
         self.idle = threading.Event()
-        """Set while no exchange is under way that is not written down yet."""
         self.idle.set()
+        self._opening: Opening | None = None
+        self._settings = CassetteSettings()
+        self._guard: Guard | None = None
+        self._loopback = Loopback()
+        self._exchanges: WeakKeyDictionary[http.HTTPFlow, _Exchange] = WeakKeyDictionary()
         self._issued: OrderedDict[str, None] = OrderedDict()
 
     @property
@@ -119,146 +123,167 @@ class Recording:
         return self._opening is None or self._opening.is_offline
 
     def insert(self, opening: Opening | None) -> None:
-        """Have another cassette opened by the next use(). None: until then, and from then on, all is refused."""
+        """Have another cassette opened with the next configuration; until then, and with None, all is refused."""
+        self.is_active = True
         self.cassette, self._opening = None, opening
         self._issued.clear()
 
-    def use(self, configuration: Configuration, provider: Provider) -> None:
-        """Open the cassette that was inserted, or go on with it, by this configuration.
+    # What the gateway asks of a stage
 
-        Raises CassetteError, and goes on by the one before.
-        """
-        settings = configuration.block(CassetteSettings)
-        opening, scrubber = self._opening, Scrubber(configuration.scrub, provider.secrets())
-        if self.cassette is not None:
-            self.cassette.scrub_with(scrubber)
-        elif opening is not None:
-            options = MatchOptions.made(settings.ignore, settings.compare, settings.headers)
-            self.cassette = Cassette(opening, scrubber, time.monotonic, options, settings.pace)
-        self._settings = settings
+    def declare(self, loader: Loader, guard: Guard) -> None:
+        """Declare the two options."""
+        self._guard = guard
+        loader.add_option(RECORD, str, "", "Cassette (a HAR file) to which all that goes upstream is added.")
+        loader.add_option(
+            REPLAY, str, "", "Cassette (a HAR file) that answers in the provider's place; nothing is sent."
+        )
 
-    @property
-    def stays(self) -> bool:
-        """Whether nothing may go out at all."""
-        return self.cassette is None or not self.cassette.is_recording
+    def set_options(self, updated: set[str], stages: Sequence[Stage], is_running: bool) -> None:
+        """Take up the cassette that an option names."""
+        if not updated & {RECORD, REPLAY}:
+            return
+        record, replay = (str(getattr(ctx.options, name)).strip() for name in (RECORD, REPLAY))
+        if is_running:
+            raise exceptions.OptionsError(f"ai-proxy: {RECORD} and {REPLAY} can only be set at the start.")
+        if record and replay:
+            logger.error("ai-proxy: %s and %s: give one of the two.", RECORD, REPLAY)
+        elif replay and any(stage.is_active for stage in stages if stage.name != self.name):
+            logger.error("ai-proxy: %s: a cassette or the simulator can answer, not both.", REPLAY)
+        elif record or replay:
+            self.insert(Opening(Path(record or replay).expanduser(), Mode.APPEND if record else Mode.NONE))
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether exchanges are under way that are not written down yet."""
-        return not self.idle.is_set()
+    def prepare(self, configuration: Configuration, provider: Provider) -> Callable[[], None]:
+        """Open the cassette that was inserted, or go on with it."""
+        own = configuration.block(CassetteSettings)
+        scrubber = Scrubber(configuration.scrub, provider.secrets())
+        cassette, opening = self.cassette, self._opening
+        if cassette is None and opening is not None:
+            options = MatchOptions.made(own.ignore, own.compare, own.headers)
+            try:
+                cassette = Cassette(opening, scrubber, time.monotonic, options, own.pace)
+            except CassetteError as error:
+                raise StageError(str(error)) from error
 
-    async def done(self) -> None:
-        """Close what is open, and let be written what has come: clients have the end of a file before that."""
-        if any(passage.is_complete for passage in self._passages.values()):
-            await asyncio.to_thread(self.idle.wait, PATIENCE)
-        await self._loopback.close()
+        def use() -> None:
+            self._settings, self.cassette = own, cassette
+            if cassette is not None:
+                cassette.scrub_with(scrubber)
 
-    # What the gateway asks
+        return use
 
-    def link(self, flow: http.HTTPFlow) -> tuple[Origin, str] | None:
-        """Where a request for somebody's result is to go; None for any other. Raises Refusal."""
+    def begin(self, flow: http.HTTPFlow, state: FlowState) -> Result | None:
+        """The result that a link of ours leads to."""
         path = flow.request.path
         if not path.startswith(links_through_proxy.PREFIX):
             return None
         found = links_through_proxy.target(path)
         if found is None or flow.request.method not in ("GET", "HEAD"):
             raise Refusal(404, "This is no link to a result.", code="unknown_link")
-        if not self.stays and path not in self._issued:
+        may_go_out = self.cassette is not None and self.cassette.is_recording
+        if may_go_out and path not in self._issued:
             # Otherwise anybody could fetch anything through this proxy.
             raise Refusal(404, "No answer of this run held a link to this result.", code="unknown_link")
-        return found
+        return Result(*found)
 
-    def answer_begins(self, flow: http.HTTPFlow, response: http.Response, handling: Body, streams: bool) -> None:
-        """Hold an answer that may have to be edited, and listen to any other, in the responseheaders hook."""
-        passage = self._passages.get(flow)
-        if passage is None:
-            return
-        self._put_back(flow, passage)
-        passage.since = time.monotonic()
-        passage.head = response.status_code, response.reason, response.headers.fields
-        kind = header_fields.value(response.headers.fields, b"content-type").lower()
-        is_json = "json" in kind and not kind.startswith(EVENTS)
-        if handling is Body.READ or is_json:
-            engine.hold_answer(flow, response, streams)
-        elif response.raw_content is None:
-            passage.is_streamed = True
-            response.stream = functools.partial(_listen, passage, kind.startswith(EVENTS))
+    def begin_answer(self, flow: http.HTTPFlow, state: FlowState, handling: Handling) -> Handling:
+        """Hold an answer that may have to be edited, and listen to any other."""
+        exchange, response = self._exchanges.get(flow), flow.response
+        if exchange is None or response is None:
+            return handling
+        self._put_back(flow, exchange)
+        exchange.since = time.monotonic()
+        exchange.head = response.status_code, response.reason, response.headers.fields
+        kind = header_fields.value(response.headers.fields, b"content-type")
+        if isinstance(handling, Whole) or media_types.is_json(kind):
+            return handling if isinstance(handling, Whole) else Whole(_as_it_is)
+        if response.raw_content is not None:
+            return handling
+        exchange.is_streamed = True
+        inner = handling if isinstance(handling, Pieces) else Pieces(_AsItIs(), is_translated=False)
+        return inner._replace(transducer=_Listener(exchange, media_types.is_events(kind), inner.transducer))
 
-    def answer_came(self, flow: http.HTTPFlow, response: http.Response) -> None:
+    def hear_answer(self, flow: http.HTTPFlow, response: http.Response) -> None:
         """Keep the provider's answer before it is rewritten."""
-        passage = self._passages.get(flow)
-        if passage is not None and not passage.is_streamed:
-            passage.raw = response.raw_content or b""
+        exchange = self._exchanges.get(flow)
+        if exchange is not None and not exchange.is_streamed:
+            exchange.raw = response.raw_content or b""
+
+    def banner(self, configuration: Configuration, here: Origin) -> str:
+        """Nothing."""
+        return ""
 
     # Hooks
 
+    async def done(self) -> None:
+        """Close what is open, and let be written what has come: clients have the end of a file before that."""
+        if any(exchange.is_complete for exchange in self._exchanges.values()):
+            await asyncio.to_thread(self.idle.wait, PATIENCE)
+        await self._loopback.close()
+
     async def request(self, flow: http.HTTPFlow) -> None:
         """Answer a flow that is ready to go out, or let it go and remember it."""
-        flight = self._guard.flights.get(flow)
-        if flight is None or not flight.ready or not flight.is_taped or not guard.concerns(flow):
+        state = self._guard.states.get(flow) if self._guard else None
+        if state is None or not state.is_ready or self.name not in state.held_by or not guard.concerns(flow):
             return
         try:
-            await self._request(flow, flight)
+            await self._request(flow, state)
         except Exception as error:
             name = type(error).__name__
-            logger.warning("ai-proxy: %s in the cassette; %s was stopped.", name, guard.describe(flow))
-            guard.refuse(flow, flight, internal_error())
+            logger.warning("ai-proxy: %s in the cassette; %s was stopped.", name, flows.describe(flow))
+            guard.refuse(flow, state, internal_error())
 
-    async def _request(self, flow: http.HTTPFlow, flight: Flight) -> None:
-        exchange, cassette = flight.exchange, self.cassette
-        assert exchange.origin is not None
+    async def _request(self, flow: http.HTTPFlow, state: FlowState) -> None:
+        cassette = self.cassette
+        assert state.upstream
         if cassette is None:
             message = "No cassette is in use at the moment."
-            guard.refuse(flow, flight, Refusal(400, message, code="no_cassette"))
+            guard.refuse(flow, state, Refusal(400, message, code="no_cassette"))
             return
-        assert flight.provider is not None
-        here = self._settings.public_url or flight.client_origin
-        address = Address(str(here), str(flight.provider.origin))
+        assert state.provider
+        here = self._settings.public_url or state.client_origin
+        address = Address(str(here), str(state.provider.origin))
         _, body = _decoded(flow.request.headers.fields, flow.request.raw_content or b"")
         there = address.lead_there(body)
         if there != body:
-            _replace_body(flow.request, there)
+            flows.replace_body(flow.request, there)
         # An answer in pieces is recorded as it came, which a coding would hide.
         changes: dict[bytes, bytes | None] = {b"accept-encoding": b"identity"}
         flow.request.headers.fields = header_fields.changed(flow.request.headers.fields, changes)
         headers, _ = _decoded(flow.request.headers.fields, flow.request.raw_content or b"")
-        request = Request(flow.request.method, f"{exchange.origin}{flow.request.path}", headers, there)
+        request = Request(flow.request.method, f"{state.upstream.origin}{flow.request.path}", headers, there)
         if self.seen:
-            self.seen(_without_credential(request))
-        started = round(time.time(), 3)
-        passage = _Passage(
-            cassette, request, address, exchange.notes, exchange.client.is_openai, started, time.monotonic()
-        )
+            self.seen(_without_credential(request, state))
+        exchange = _Exchange(cassette, request, address, state, round(time.time(), 3), time.monotonic())
         found = await _judge(cassette, request)
         if isinstance(found, Miss):
             text = _miss_text(cassette, found)
-            guard.refuse(flow, flight, Refusal(400, text, code="not_recorded"), logging.WARNING)
+            guard.refuse(flow, state, Refusal(400, text, code="not_recorded"), logging.WARNING)
         elif found is not None:
-            exchange.note(f"answered from {cassette.name}")
-            passage.recorded = found
-            self._enter(flow, passage)
-            await self._play(flow, flight, passage, found)
+            state.note(f"answered from {cassette.name}")
+            exchange.recorded = found
+            self._enter(flow, exchange)
+            await self._play(flow, exchange, found)
         else:
             reason = cassette.refusal(request)
             if reason:
-                guard.refuse(flow, flight, Refusal(403, reason, code="budget_exceeded"), logging.WARNING)
+                guard.refuse(flow, state, Refusal(403, reason, code="budget_exceeded"), logging.WARNING)
             else:
-                self._enter(flow, passage)
-                flight.stays = flight.is_simulated
+                self._enter(flow, exchange)
+                state.held_by.discard(self.name)
 
     async def response(self, flow: http.HTTPFlow) -> None:
         """Write an exchange down before its client gets the end, and lead links through the proxy."""
-        passage = self._passages.get(flow)
+        exchange = self._exchanges.get(flow)
         response = flow.response
-        if passage is None or response is None:
+        if exchange is None or response is None:
             return
         try:
-            if passage.recorded is None and response.status_code == 101:
-                logger.warning("ai-proxy: %s changed the protocol, which is not recorded.", guard.describe(flow))
-            elif passage.recorded is None:
-                await self._write(flow, passage, _answer_of(passage))
-            if not passage.is_streamed and response.raw_content is not None:
-                self._lead_here(response, passage)
+            if exchange.recorded is None and response.status_code == 101:
+                logger.warning("ai-proxy: %s changed the protocol, which is not recorded.", flows.describe(flow))
+            elif exchange.recorded is None:
+                await self._write(flow, exchange, _answer_of(exchange))
+            if not exchange.is_streamed and response.raw_content is not None:
+                self._lead_here(response, exchange)
         except Exception as error:
             self._complain(flow, error)
         finally:
@@ -266,13 +291,13 @@ class Recording:
 
     async def error(self, flow: http.HTTPFlow) -> None:
         """An exchange that broke off is recorded as one without an answer: it may have been paid for."""
-        passage = self._passages.get(flow)
-        if passage is None:
+        exchange = self._exchanges.get(flow)
+        if exchange is None:
             return
         try:
             # A read that broke off has no consequence.
-            if passage.recorded is None and passage.request.method not in ("GET", "HEAD"):
-                await self._write(flow, passage, None)
+            if exchange.recorded is None and exchange.request.method not in ("GET", "HEAD"):
+                await self._write(flow, exchange, None)
         except Exception as error:
             self._complain(flow, error)
         finally:
@@ -281,26 +306,26 @@ class Recording:
     def _complain(self, flow: http.HTTPFlow, error: Exception) -> None:
         """Without its text and a traceback, as mitmproxy would log them: both may quote a body."""
         name = type(error).__name__
-        logger.error("ai-proxy: %s in the cassette; %s is not recorded completely.", name, guard.describe(flow))
+        logger.error("ai-proxy: %s in the cassette; %s is not recorded completely.", name, flows.describe(flow))
 
-    def _enter(self, flow: http.HTTPFlow, passage: _Passage) -> None:
-        self._passages[flow] = passage
+    def _enter(self, flow: http.HTTPFlow, exchange: _Exchange) -> None:
+        self._exchanges[flow] = exchange
         self.idle.clear()
 
     def _leave(self, flow: http.HTTPFlow) -> None:
-        self._passages.pop(flow, None)
-        if not self._passages:
+        self._exchanges.pop(flow, None)
+        if not self._exchanges:
             self.idle.set()
 
     # Replay
 
-    async def _play(self, flow: http.HTTPFlow, flight: Flight, passage: _Passage, entry: Entry) -> None:
+    async def _play(self, flow: http.HTTPFlow, exchange: _Exchange, entry: Entry) -> None:
         recorded = entry.response
         if recorded is None:
             self._leave(flow)
             flow.kill()
             return
-        response = self._hurried(recorded, passage)
+        response = self._hurried(recorded, exchange)
         if not recorded.chunks:
             fields = _framed(response, flow.request.method)
             flow.response = http.Response(
@@ -311,44 +336,46 @@ class Recording:
         # mitmproxy cannot send an answer of its own in pieces: it gets this one from a server in this process.
         origin, token = await self._loopback.offer(response, self._settings.pace)
         data = flow.request.data
-        passage.place = data.scheme, data.host, data.port, data.path, data.headers.fields
-        guard.redact(flow)
+        exchange.place = data.scheme, data.host, data.port, data.path, data.headers.fields
+        flows.redact(flow, exchange.state)
         data.scheme, data.host, data.port = b"http", origin.host, origin.port
         data.path = b"/" + token.encode()
         flow.server_conn = Server(address=(origin.host, origin.port))
-        flight.exchange.origin, flight.stays = origin, False
+        assert exchange.state.upstream
+        exchange.state.upstream = pipeline.answered_by(exchange.state.upstream, origin)
+        exchange.state.held_by.clear()
 
-    def _put_back(self, flow: http.HTTPFlow, passage: _Passage) -> None:
+    def _put_back(self, flow: http.HTTPFlow, exchange: _Exchange) -> None:
         """Show the request as it was, and not the server in this process."""
-        if passage.place:
+        if exchange.place:
             data = flow.request.data
-            data.scheme, data.host, data.port, data.path, fields = passage.place
+            data.scheme, data.host, data.port, data.path, fields = exchange.place
             data.headers.fields = fields
-            guard.redact(flow)
+            flows.redact(flow, exchange.state)
 
-    def _hurried(self, response: Response, passage: _Passage) -> Response:
+    def _hurried(self, response: Response, exchange: _Exchange) -> Response:
         """The answer with what it says about waiting in the time of this replay."""
         headers = [(name, _sooner(name.lower(), value, self._settings.pace)) for name, value in response.headers]
         waits = {name.lower() for name, _ in headers}
-        if self._settings.pace is None and passage.is_openai:
+        if self._settings.pace is None and exchange.state.head.caller.is_openai_sdk:
             if response.status >= 400 and _RETRY_AFTER not in waits:
                 headers.append((_RETRY_AFTER, "1"))
             elif response.status < 400 and _POLL_AFTER not in waits:
                 headers.append((_POLL_AFTER, "1"))
         return replace(response, headers=tuple(headers))
 
-    def _lead_here(self, response: http.Response, passage: _Passage) -> None:
+    def _lead_here(self, response: http.Response, exchange: _Exchange) -> None:
         fields = response.headers.fields
         location = header_fields.value(fields, b"location")
         changes: dict[bytes, bytes | None] = {}
-        if "://" in location and not location.startswith(f"{passage.address.proxy}/"):
-            self._issue(location, passage.address)
-            changes[b"location"] = passage.address.here(location).encode("utf-8", "surrogateescape")
+        if "://" in location and not location.startswith(f"{exchange.address.proxy}/"):
+            self._issue(location, exchange.address)
+            changes[b"location"] = exchange.address.here(location).encode("utf-8", "surrogateescape")
         _, body = _decoded(fields, response.raw_content or b"")
-        here = passage.address.lead_here(body, lambda link: self._issue(link, passage.address))
+        here = exchange.address.lead_here(body, lambda link: self._issue(link, exchange.address))
         if here != body:
-            _replace_body(response, here)
-        if passage.recorded:
+            flows.replace_body(response, here)
+        if exchange.recorded:
             # The gateway's own word about waiting is for the real provider.
             waits = header_fields.value(response.headers.fields, _POLL_AFTER.encode())
             if waits:
@@ -363,35 +390,63 @@ class Recording:
 
     # Recording
 
-    async def _write(self, flow: http.HTTPFlow, passage: _Passage, answer: Response | None) -> None:
-        if passage.is_too_long:
+    async def _write(self, flow: http.HTTPFlow, exchange: _Exchange, answer: Response | None) -> None:
+        if exchange.is_too_long:
             logger.error(
                 "ai-proxy: the answer to %s is longer than %d MiB and was not recorded.",
-                guard.describe(flow), LARGEST >> 20,
+                flows.describe(flow), LARGEST >> 20,
             )  # fmt: skip
             return
         if answer is not None and header(answer.headers, "content-encoding"):
-            what = guard.describe(flow)
+            what = flows.describe(flow)
             logger.warning("ai-proxy: the answer to %s is recorded as it came: it could not be decoded.", what)
-        milliseconds = round((time.monotonic() - passage.began) * 1000, 1)
-        entry = Entry(passage.started, milliseconds, passage.request, answer, tuple(passage.notes))
+        milliseconds = round((time.monotonic() - exchange.began) * 1000, 1)
+        entry = Entry(exchange.started, milliseconds, exchange.request, answer, tuple(exchange.state.notes))
         try:
-            await asyncio.to_thread(passage.cassette.record, entry)
+            await asyncio.to_thread(exchange.cassette.record, entry)
         except CassetteError as error:
             logger.error("ai-proxy: not recorded yet: %s; the next exchange tries again.", error)
 
 
-def _listen(passage: _Passage, is_events: bool, data: bytes) -> bytes:
-    """Keep a piece of an answer on its way to the client; an empty one is the end."""
-    passage.is_complete = not data
-    if len(passage.body) + len(data) > LARGEST:
-        passage.is_too_long = True
-        passage.body.clear()
-    if data and not passage.is_too_long:
-        passage.body += data
-        if is_events:
-            passage.chunks.append(Chunk(round((time.monotonic() - passage.since) * 1000, 1), len(data)))
-    return data
+class _AsItIs:
+    """Passes a stream on."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The piece itself."""
+        return data
+
+    def end(self) -> bytes:
+        """Nothing more."""
+        return b""
+
+
+class _Listener:
+    """Keeps what a provider sends, on its way into a transducer."""
+
+    def __init__(self, exchange: _Exchange, is_events: bool, inner: Transducer) -> None:
+        self._exchange, self._is_events, self._inner = exchange, is_events, inner
+
+    def feed(self, data: bytes) -> bytes:
+        """Keep a piece."""
+        exchange = self._exchange
+        if len(exchange.body) + len(data) > LARGEST:
+            exchange.is_too_long = True
+            exchange.body.clear()
+        if not exchange.is_too_long:
+            exchange.body += data
+            if self._is_events:
+                milliseconds = round((time.monotonic() - exchange.since) * 1000, 1)
+                exchange.chunks.append(Chunk(milliseconds, len(data)))
+        return self._inner.feed(data)
+
+    def end(self) -> bytes:
+        """Note that all has come."""
+        self._exchange.is_complete = True
+        return self._inner.end()
+
+
+def _as_it_is(answer: Answer) -> Answer:
+    return answer
 
 
 async def _judge(cassette: Cassette, request: Request) -> Entry | Miss | None:
@@ -408,13 +463,13 @@ def _miss_text(cassette: Cassette, miss: Miss) -> str:
     return " ".join([text, *(f"{difference};" for difference in miss.differences)]).removesuffix(";")
 
 
-def _answer_of(passage: _Passage) -> Response | None:
-    if passage.head is None:
+def _answer_of(exchange: _Exchange) -> Response | None:
+    if exchange.head is None:
         return None
-    status, reason, fields = passage.head
-    headers, body = _decoded(fields, bytes(passage.body) if passage.is_streamed else passage.raw)
+    status, reason, fields = exchange.head
+    headers, body = _decoded(fields, bytes(exchange.body) if exchange.is_streamed else exchange.raw)
     is_as_it_came = len(headers) == len(fields)
-    return Response(status, reason, headers, body, tuple(passage.chunks) if is_as_it_came else ())
+    return Response(status, reason, headers, body, tuple(exchange.chunks) if is_as_it_came else ())
 
 
 def _decoded(fields: Fields, raw: bytes) -> tuple[Headers, bytes]:
@@ -432,16 +487,13 @@ def _decoded(fields: Fields, raw: bytes) -> tuple[Headers, bytes]:
     return tuple(field for field in headers if field[0].lower() != "content-encoding"), body
 
 
-def _replace_body(message: http.Message, body: bytes) -> None:
-    message.raw_content = body
-    changes: dict[bytes, bytes | None] = {b"content-encoding": None, b"content-length": str(len(body)).encode()}
-    message.headers.fields = header_fields.changed(message.headers.fields, changes)
-
-
-def _without_credential(request: Request) -> Request:
-    word = guard.REDACTED.decode()
-    headers = tuple((name, word if is_credential(name) else value) for name, value in request.headers)
-    return replace(request, headers=headers)
+def _without_credential(request: Request, state: FlowState) -> Request:
+    names = {name.decode() for name in state.secret_fields}
+    headers = tuple(
+        (name, REDACTED if name.lower() in names or is_credential(name) else value) for name, value in request.headers
+    )
+    url = f"{state.upstream.origin}{state.shown_target}" if state.upstream and state.shown_target else request.url
+    return replace(request, headers=headers, url=url)
 
 
 def _framed(response: Response, method: str) -> Fields:

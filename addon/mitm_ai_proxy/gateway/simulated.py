@@ -1,58 +1,159 @@
-"""The simulator inside mitmproxy: it answers in the provider's place, so that nothing is sent. Knows mitmproxy.
+"""The stage of the simulator: it answers in the provider's place, so that nothing is sent.
 
-What is answered is the simulator's business; that nothing gets past it is the guard's.
+What is answered is decided in simulator/; that nothing gets past it is the guard's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
-from mitmproxy import http
-from werkzeug.test import EnvironBuilder, run_wsgi_app
+from mitmproxy import ctx, exceptions, http
+from mitmproxy.addonmanager import Loader
 
-from ..simulator.app import CUT, ORIGIN, Simulator
-from .guard import Guard, concerns, describe
+from .. import registry
+from ..exchange import Handling
+from ..providers.base import Provider
+from ..registry import Configuration
+from ..simulator.links import FOLDER
+from ..simulator.settings import SimulatorSettings
+from ..wire.targets import Origin
+from . import flows, guard
+from .flows import FlowState
+from .guard import Guard
+from .stages import Result, Stage
+
+if TYPE_CHECKING:
+    from ..simulator.app import Simulator
 
 logger = logging.getLogger(__name__)
 
+SIMULATE: Final = "ai_simulate"
+RESULTS: Final = f"/{FOLDER}/"
+"""Where the paths of simulated results begin."""
 
-class Simulation:
-    """An addon behind the gateway, which answers what the gateway rewrote."""
 
-    name = "ai_proxy_simulation"
+class Simulated:
+    """A stage. It answers what the gateway rewrote."""
 
-    def __init__(self, simulator: Simulator, guard: Guard) -> None:
-        self.simulator = simulator
-        self.guard = guard
+    name = "ai_proxy_simulated"
+    options: Sequence[str] = (SIMULATE,)
+    simulates = True
+
+    def __init__(self) -> None:
+        self.is_active = False
+        self.simulator: Simulator | None = None
+        self._guard: Guard | None = None
+
+    @property
+    def is_offline(self) -> bool:
+        """It needs no credential, but the variables of a configuration."""
+        return False
+
+    def turn(self, on: bool) -> None:
+        """From the next configuration on, answer, with no tasks yet and a full account; or let requests go out."""
+        self.is_active, self.simulator = on, None
+
+    # What the gateway asks of a stage
+
+    def declare(self, loader: Loader, guard: Guard) -> None:
+        """Declare the option."""
+        self._guard = guard
+        # No bool: mitmproxy would drop the script without a word for any other value.
+        loader.add_option(SIMULATE, str, "false", "true: answer from a Kling of our own; nothing is sent.")
+
+    def set_options(self, updated: set[str], stages: Sequence[Stage], is_running: bool) -> None:
+        """Take up the option."""
+        if SIMULATE not in updated:
+            return
+        value = str(getattr(ctx.options, SIMULATE)).strip().lower()
+        if is_running and value != str(self.is_active).lower():
+            raise exceptions.OptionsError(f"ai-proxy: {SIMULATE} can only be set at the start.")
+        if value not in ("true", "false"):
+            logger.error("ai-proxy: %s takes true or false.", SIMULATE)
+        else:
+            self.turn(value == "true")
+
+    def prepare(self, configuration: Configuration, provider: Provider) -> Callable[[], None]:
+        """Have a simulator ready."""
+        # Flask takes a while to import.
+        from ..simulator.app import Simulator
+
+        settings = configuration.block(SimulatorSettings)
+        simulator = self.simulator or Simulator(settings)
+
+        def use() -> None:
+            self.simulator = simulator
+            simulator.use(settings)
+
+        return use
+
+    def begin(self, flow: http.HTTPFlow, state: FlowState) -> Result | None:
+        """A result of the simulator's."""
+        return Result() if flow.request.path.startswith(RESULTS) else None
+
+    def begin_answer(self, flow: http.HTTPFlow, state: FlowState, handling: Handling) -> Handling:
+        """As it is."""
+        return handling
+
+    def hear_answer(self, flow: http.HTTPFlow, response: http.Response) -> None:
+        """Nothing: it is the one who answers."""
+
+    def banner(self, configuration: Configuration, here: Origin) -> str:
+        """What a person has to know of a simulation, with a line to paste."""
+        reason = "no credential found" if registry.lacks_credential(configuration) else f"{SIMULATE} is set"
+        return (
+            f"SIMULATED: {reason}, nothing is sent, nothing is paid\n"
+            f"  curl {here}/v1/videos -H 'Content-Type: application/json' -d "
+            '\'{"model": "kling-v3", "prompt": "a cat on a skateboard", "duration": "5"}\''
+        )
+
+    # Hooks
 
     async def request(self, flow: http.HTTPFlow) -> None:
         """Answer a flow that is ready to go out. One that is not answered here, the guard refuses."""
-        flight = self.guard.flights.get(flow)
-        if flight is None or not flight.ready or not flight.is_simulated or not concerns(flow):
+        state = self._guard.states.get(flow) if self._guard else None
+        if state is None or not state.is_ready or self.name not in state.held_by or not guard.concerns(flow):
             return
-        assert flight.provider is not None
+        assert self.simulator
+        assert state.provider
+        # Where a cassette leads links through the proxy, they are the provider's.
+        links_here = state.stages == (self.name,)
+        origin = state.client_origin if links_here else str(state.provider.origin)
+        from ..simulator.app import CUT, ORIGIN
+
         cuts: list[str] = []
         try:
-            environ = _environ(flow, flight.provider.keys.provider_base_path)
-            environ |= {ORIGIN: str(flight.provider.origin) if flight.is_taped else flight.client_origin, CUT: cuts}
-            body, status, headers = await asyncio.to_thread(run_wsgi_app, self.simulator, environ, True)
+            environ = _environ(flow, state.provider.keys.provider_base_path) | {ORIGIN: origin, CUT: cuts}
+            response = await asyncio.to_thread(_answer, self.simulator, environ)
         except Exception as error:
-            logger.warning("ai-proxy: %s in the simulator; %s was stopped.", type(error).__name__, describe(flow))
+            name = type(error).__name__
+            logger.warning("ai-proxy: %s in the simulator; %s was stopped.", name, flows.describe(flow))
             return
         if cuts:
             flow.kill()
-            return
-        response = http.Response.make(int(status.split()[0]), b"".join(body))
-        # As they are: the length in the answer to a HEAD is not that of what is sent.
-        fields = tuple((name.encode(), value.encode("latin-1")) for name, value in headers.items())
-        response.headers.fields = fields
-        flow.response = response
+        else:
+            flow.response = response
+
+
+def _answer(simulator: Simulator, environ: dict[str, Any]) -> http.Response:
+    # As Flask, it takes a while to import.
+    from werkzeug.test import run_wsgi_app
+
+    body, status, headers = run_wsgi_app(simulator, environ, True)
+    response = http.Response.make(int(status.split()[0]), b"".join(body))
+    # As they are: the length in the answer to a HEAD is not that of what is sent.
+    response.headers.fields = tuple((name.encode(), value.encode("latin-1")) for name, value in headers.items())
+    return response
 
 
 def _environ(flow: http.HTTPFlow, base_path: str) -> dict[str, Any]:
+    """The request for a WSGI application."""
+    from werkzeug.test import EnvironBuilder
+
     request = flow.request
     path, _, query = request.path.partition("?")
     path = path.removeprefix(base_path) if path.startswith(base_path + "/") else path

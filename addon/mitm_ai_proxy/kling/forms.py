@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from ..errors import bad_body
-from ..exchange import Exchange
+from ..exchange import Head
 from ..wire import multipart
 from ..wire.request_body import object_members
 from . import create, models, pictures
@@ -20,18 +20,18 @@ _VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _BOUNDARY = re.compile(rb"--([A-Za-z0-9'()+_,./:=?-]{1,70})\r\n")
 
 
-def is_form(exchange: Exchange) -> bool:
+def is_form(head: Head) -> bool:
     """Whether a request's body is said to be a form with parts."""
-    return exchange.content_type.lower().lstrip().startswith("multipart/")
+    return head.caller.content_type.lower().lstrip().startswith("multipart/")
 
 
-def document_of(exchange: Exchange, body: bytes) -> Document:
+def document_of(head: Head, body: bytes) -> Document:
     """The members of a body, form or JSON; files are pictures in base64."""
-    if not is_form(exchange):
+    if not is_form(head):
         return Document.of_json(body, object_members(body))
-    content_type = exchange.content_type
+    content_type = head.caller.content_type
     boundary = _BOUNDARY.match(body)
-    if boundary and SOURCE in exchange.client_path:
+    if boundary and SOURCE in head.target:
         # Node's fetch writes a form anew when it is redirected, and keeps the header with the old boundary.
         content_type = f'multipart/form-data; boundary="{boundary[1].decode()}"'
     document = Document()

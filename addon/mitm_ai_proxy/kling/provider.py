@@ -5,7 +5,8 @@ Behaviour: Higress ai-proxy plugin, kling. Native paths: Kling API documentation
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
@@ -15,10 +16,11 @@ from ..auth.kling_jwt import KlingToken
 from ..auth.secret import Secret
 from ..config import values
 from ..config.keys import Problem, Reading, key
-from ..exchange import Answer, Body, Exchange
+from ..exchange import Handling, Head, NeedsBody, Upstream
 from ..providers.base import Account, Clock, CommonKeys, Provider
 from ..providers.higress_keys import NOT_IMPLEMENTED
 from ..wire import json_edit, targets
+from ..wire.header_fields import Fields
 from ..wire.request_body import object_members, replace_text, text_member
 from ..wire.targets import Origin
 from . import api_versions, forms, videos_api
@@ -33,9 +35,8 @@ from .task_kinds import (
     VIDEO_EXTEND,
     TaskKind,
     kind_of,
-    prefix_edits,
 )
-from .videos_api import Front
+from .videos_api import VideosApi
 
 KLING_APIS: Final = ("legacy", "v2")
 VIDEO_RESPONSES: Final = ("auto", "openai", "native")
@@ -50,8 +51,7 @@ VIDEO_FAMILIES: Final = frozenset(
 # What follows /v1/images/ in Kling's own paths and in OpenAI's too.
 IMAGE_FAMILIES: Final = frozenset({"generations"})
 
-_CREATES: Final = frozenset({TEXT2VIDEO.create, videos_api.REMIX, videos_api.EDIT, videos_api.EXTEND})
-_FRONT_APIS: Final = (
+_VIDEOS_APIS: Final = (
     videos_api.LIST,
     videos_api.CONTENT,
     videos_api.REMIX,
@@ -125,6 +125,7 @@ class Kling(Provider):
     """Kling, on its own hosts or behind a gateway that keeps its shape (302.ai, New API)."""
 
     type = "kling"
+    home = DEFAULT_ORIGIN
     Keys = KlingKeys
     keys: KlingKeys
     not_implemented = NOT_IMPLEMENTED
@@ -145,15 +146,13 @@ class Kling(Provider):
     def __init__(self, keys: KlingKeys, clock: Clock, speed: float = 1.0) -> None:
         """`speed`: how many times faster than Kling the provider is."""
         super().__init__(keys, clock)
-        self._token: KlingToken | None = None
-        if keys.kling_access_key:
+        self._jwt: KlingToken | None = None
+        # The new design takes API keys only.
+        if keys.kling_access_key and keys.kling_api != api_versions.V2:
             # 0 means the default in the Higress plugin.
             refresh_ahead = keys.kling_token_refresh_ahead or 60
-            self._token = KlingToken(keys.kling_access_key, keys.kling_secret_key, refresh_ahead, clock)
-        if keys.kling_api == api_versions.V2:
-            # The new design takes API keys only.
-            self._token = None
-        self._front = Front(self, keys.model_mapping.map, keys.kling_api, clock, speed)
+            self._jwt = KlingToken(keys.kling_access_key, keys.kling_secret_key, refresh_ahead, clock)
+        self._videos = VideosApi(self, keys.model_mapping.map, keys.kling_api, clock, speed)
 
     @classmethod
     def simulated(cls, keys: CommonKeys, clock: Clock, account: Account) -> Kling:
@@ -166,10 +165,6 @@ class Kling(Provider):
             known = replace(nobody, kling_access_key=account.access_key, kling_secret_key=account.secret_key)
         return cls(known, clock, account.speed)
 
-    def default_origin(self) -> Origin:
-        """Kling's global platform."""
-        return DEFAULT_ORIGIN
-
     def detect(self, method: str, path: str) -> Call | None:
         """As OpenAI's, except where Kling's own paths look like OpenAI's."""
         _, found, last = path.rpartition("/v1/videos/")
@@ -178,143 +173,129 @@ class Kling(Provider):
         return None if _is_native_image(path) else super().detect(method, path)
 
     def has(self, api: str) -> bool:
-        """What the configuration names, and what the front makes of it."""
-        return super().has(api) or api in _FRONT_APIS
+        """What the configuration names, and what the Videos API makes of it."""
+        return super().has(api) or api in _VIDEOS_APIS
 
     def offered(self) -> list[str]:
         """The OpenAI side, and where Kling's own side begins."""
-        front_apis = [str(apis.BY_NAME[name]) for name in _FRONT_APIS if name not in self.capabilities]
+        videos_apis = [str(apis.BY_NAME[name]) for name in _VIDEOS_APIS if name not in self.capabilities]
         return [
             *super().offered(),
-            *front_apis,
+            *videos_apis,
             "Kling's own paths (/v1/videos/text2video, /v1/images/generations, ...)",
         ]
 
-    def route_api(self, exchange: Exchange, call: Call, query: str) -> None:
+    def call(self, head: Head, call: Call, query: str, notes: tuple[str, ...]) -> Upstream | NeedsBody:
         """A create waits for its body; a retrieve finds its family in the id's prefix or the hint."""
         hint, query = targets.take_parameter(query, HINT)
         name = call.api.name
         if name == TEXT2VIDEO.create:
             # The path is known when the body is.
-            exchange.request_body = exchange.answer_body = Body.READ
-        elif name in _FRONT_APIS and name not in self.capabilities:
-            self._route_front(exchange, call, query, hint)
-        elif "video_id" in call.ids:
-            kind, video_id = _task_of(exchange, call.ids["video_id"], hint)
-            targets.check_id("video_id", video_id)
-            exchange.task_kind = kind.name
-            if name == TEXT2VIDEO.retrieve:
-                self._front.retrieve(exchange, kind, video_id, query, self._answers_openai(exchange))
-            else:
-                exchange.path = self.upstream_path(name, {"video_id": split_memo(video_id)[0]}, query)
-                self.read_for_model(exchange)
-        else:
-            super().route_api(exchange, call, query)
+            return NeedsBody(self.origin, functools.partial(self._create, head, notes), notes)
+        if name in _VIDEOS_APIS and name not in self.capabilities:
+            return self._call_videos_api(head, call, query, hint, notes)
+        if "video_id" not in call.ids:
+            return super().call(head, call, query, notes)
+        kind, video_id, why = _task_of(call.ids["video_id"], hint)
+        targets.check_id("video_id", video_id)
+        if name == TEXT2VIDEO.retrieve:
+            return self._videos.retrieve(head, kind, video_id, query, self._answers_openai(head), (*notes, why))
+        target = self.upstream_path(name, {"video_id": split_memo(video_id)[0]}, query)
+        return self.with_mapped_model(head, Upstream(self.origin, head.method, target, notes=(*notes, why)))
 
-    def _route_front(self, exchange: Exchange, call: Call, query: str, hint: str | None) -> None:
-        name, is_openai = call.api.name, self._answers_openai(exchange)
+    def _call_videos_api(
+        self, head: Head, call: Call, query: str, hint: str | None, notes: tuple[str, ...]
+    ) -> Upstream | NeedsBody:
+        name, is_openai = call.api.name, self._answers_openai(head)
         if name == videos_api.LIST:
-            self._front.listing(exchange, query, is_openai)
-        elif name == videos_api.CONTENT:
-            kind, video_id = _task_of(exchange, call.ids["video_id"], hint)
+            return self._videos.listing(head, query, is_openai, notes)
+        if name == videos_api.CONTENT:
+            kind, video_id, why = _task_of(call.ids["video_id"], hint)
             targets.check_id("video_id", video_id)
-            self._front.content(exchange, kind, video_id, query)
-        elif name in (videos_api.CHARACTER, videos_api.RETRIEVE_CHARACTER):
-            for key, value in call.ids.items():
-                targets.check_id(key, value)
-            self._front.character(exchange, call.ids.get("character_id"), query, is_openai)
-        else:
-            video_id = call.ids.get("video_id", "")
-            if "video_id" in call.ids:
-                targets.check_id("video_id", video_id)
-            self._front.follow_up(exchange, name, video_id, query, is_openai)
+            return self._videos.content(head, kind, video_id, query, (*notes, why))
+        for part, value in call.ids.items():
+            targets.check_id(part, value)
+        if name in (videos_api.CHARACTER, videos_api.RETRIEVE_CHARACTER):
+            return self._videos.character(head, call.ids.get("character_id"), query, is_openai, notes)
+        return self._videos.follow_up(head, name, call.ids.get("video_id", ""), query, is_openai, notes)
 
-    def _answers_openai(self, exchange: Exchange) -> bool:
+    def _answers_openai(self, head: Head) -> bool:
         """Whether this client is answered with OpenAI's objects."""
         if self.keys.video_response == "auto":
-            return exchange.client.is_openai
+            return head.caller.is_openai_sdk
         return self.keys.video_response == "openai"
 
-    def rewrite_request(self, exchange: Exchange, body: bytes) -> bytes:
+    def _create(self, head: Head, notes: tuple[str, ...], body: bytes) -> Upstream:
         """A create: the path by the image fields, and `model` as `model_name`. All else stays to the byte."""
-        if exchange.api != TEXT2VIDEO.create:
-            rewritten = self._front.rewrite_request(exchange, body)
-            return super().rewrite_request(exchange, body) if rewritten is None else rewritten
-        is_openai = self._answers_openai(exchange)
-        if forms.is_form(exchange):
-            return self._front.create(exchange, body, None, is_openai)
+        is_openai = self._answers_openai(head)
+        if forms.is_form(head):
+            return self._videos.create(head, body, None, is_openai, notes)
         members = object_members(body)
-        if is_openai or exchange.client.is_openai or self._front.is_needed(exchange, body, members):
-            return self._front.create(exchange, body, members, is_openai)
+        if is_openai or head.caller.is_openai_sdk or self._videos.is_needed(head, body, members):
+            return self._videos.create(head, body, members, is_openai, notes)
         image_fields = [member.key for member in members if member.key in IMAGE_FIELDS]
         kind = IMAGE2VIDEO if image_fields else TEXT2VIDEO
-        exchange.task_kind = kind.name
+        why = f"{kind.name}: the body has {image_fields[0] if image_fields else 'no image field'}"
         # From the client's own query: that of the text path has no business here.
-        _, query = targets.take_parameter(targets.split_query(exchange.client_path)[1], HINT)
-        exchange.path = self.upstream_path(kind.create, {}, query)
-        exchange.note(f"{kind.name}: the body has {image_fields[0] if image_fields else 'no image field'}")
-        return json_edit.apply(body, self._model_edits(exchange, body, members))
+        _, query = targets.take_parameter(targets.split_query(head.target)[1], HINT)
+        edits, model_notes = self._model_edits(body, members)
+        return Upstream(
+            self.origin,
+            head.method,
+            self.upstream_path(kind.create, {}, query),
+            {b"accept-encoding": b"identity"},
+            json_edit.apply(body, edits),
+            videos_api.native_create(kind),
+            (*notes, why, *model_notes),
+        )
 
-    def rewrite_answer(self, exchange: Exchange, answer: Answer) -> Answer:
-        """The front's answer, or Kling's own to a create, with the family in front of `task_id` and `data.task_id`.
+    def responseheaders(self, sent: Upstream, status: int, fields: Fields) -> Handling:
+        """OpenAI's object or error, or Kling's own answer to a create with the family in front of its ids."""
+        return self._videos.responseheaders(sent.memo) or super().responseheaders(sent, status, fields)
 
-        Raises json_edit.JSONError for an answer that is no JSON object.
-        """
-        rewritten = self._front.rewrite_answer(exchange, answer)
-        if rewritten is not None:
-            return rewritten
-        if exchange.api not in _CREATES or not 200 <= answer.status < 300:
-            return answer
-        kind = TASK_KINDS[exchange.task_kind or TEXT2VIDEO.name]
-        edits = prefix_edits(answer.body, kind)
-        if not edits:
-            return answer
-        exchange.note(f"task_id prefixed with {kind.prefix}: a later retrieve finds {kind.name} by it")
-        return Answer(answer.status, json_edit.apply(answer.body, edits))
-
-    def give_up(self, exchange: Exchange) -> None:
+    def error(self, sent: Upstream) -> None:
         """A create ended in doubt: its repetition has to find it."""
-        self._front.give_up(exchange)
+        self._videos.error(sent.memo)
 
     @property
     def has_credential(self) -> bool:
         """Always: a configuration without one is refused."""
         return True
 
-    def authorization(self, headers: Mapping[str, str]) -> str | None:
+    def token(self, fields: Fields) -> Secret | None:
         """The JWT of the key pair, else one of `apiTokens`."""
-        return self._token.authorization() if self._token else super().authorization(headers)
+        return self._jwt.token() if self._jwt else super().token(fields)
 
-    def _model_edits(self, exchange: Exchange, body: bytes, members: list[json_edit.Member]) -> list[json_edit.Edit]:
+    def _model_edits(
+        self, body: bytes, members: list[json_edit.Member]
+    ) -> tuple[list[json_edit.Edit], tuple[str, ...]]:
         model = text_member(body, members, "model")
         model_name = text_member(body, members, "model_name")
         if model is None and model_name is None:
-            return []
+            return [], ()
         if model is None:
             assert model_name is not None
-            return replace_text(model_name[0], *self.map_model(exchange, model_name[1]))
+            mapped, notes = self.map_model(model_name[1])
+            return replace_text(*model_name, mapped), notes
         member, text = model
-        _, mapped = self.map_model(exchange, text)
-        exchange.note("model sent as model_name")
+        mapped, notes = self.map_model(text)
+        notes = (*notes, "model sent as model_name")
         if model_name is None:
             renamed = json_edit.Edit(member.key_start, member.key_end, b'"model_name"')
-            return [renamed, *replace_text(member, text, mapped)]
-        return [json_edit.remove(members, member), *replace_text(model_name[0], model_name[1], mapped)]
+            return [renamed, *replace_text(member, text, mapped)], notes
+        return [json_edit.remove(members, member), *replace_text(*model_name, mapped)], notes
 
 
-def _task_of(exchange: Exchange, video_id: str, hint: str | None) -> tuple[TaskKind, str]:
-    """The family of a task, by its id's prefix, else the hint, else text; and the id as Kling knows it."""
+def _task_of(video_id: str, hint: str | None) -> tuple[TaskKind, str, str]:
+    """The family of a task, by its id's prefix, else the hint, else text; the id as Kling knows it; and a note."""
     kind = kind_of(video_id)
     if kind:
-        exchange.note(f"{kind.name}: the id begins with {kind.prefix}")
-        return kind, video_id.removeprefix(kind.prefix)
+        return kind, video_id.removeprefix(kind.prefix), f"{kind.name}: the id begins with {kind.prefix}"
     word = (hint or "").strip().lower()
     for kind in TASK_KINDS.values():
         if word in kind.hints:
-            exchange.note(f"{kind.name}: {HINT} says so")
-            return kind, video_id
-    exchange.note("text2video: the id has no prefix and the query no hint")
-    return TEXT2VIDEO, video_id
+            return kind, video_id, f"{kind.name}: {HINT} says so"
+    return TEXT2VIDEO, video_id, "text2video: the id has no prefix and the query no hint"
 
 
 def _is_native_image(path: str) -> bool:

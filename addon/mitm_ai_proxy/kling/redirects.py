@@ -10,7 +10,7 @@ import re
 from typing import Final, NamedTuple
 
 from ..errors import Refusal
-from ..exchange import Answer, Exchange
+from ..exchange import Answer
 from ..wire import targets
 from . import error_codes, pictures, tasks
 
@@ -36,36 +36,39 @@ def to_file(task: tasks.Task) -> Answer:
     return error_codes.answer(404, None, "The video is not ready yet.", "")
 
 
-def to_second_step(exchange: Exchange, task: tasks.Task, link: str) -> Answer:
-    """307 back here with what the second step is made of, `link`; 404 where the task has nothing yet."""
+def to_second_step(target: str, task: tasks.Task, link: str) -> Answer:
+    """307 back here with what the second step is made of, `link`; 404 where the task has nothing yet.
+
+    `target` is the client's path and query, as in what follows.
+    """
     if task.status not in tasks.DONE or not link:
         return error_codes.answer(404, None, "The video is not ready, so nothing can be made of it.", "")
-    _, query = targets.split_query(exchange.client_path)
+    _, query = targets.split_query(target)
     seconds = task.duration if _LENGTH.fullmatch(task.duration) else ""
     text = base64.urlsafe_b64encode(f"{seconds}\n{link}".encode("utf-8", "replace")).decode().rstrip("=")
     query = targets.merge_queries(query, f"{SOURCE}={text}")
-    exchange.note("the client is sent on with what Kling calls its video")
-    return Answer(307, b"", {"location": f"{own_path(exchange)}?{query}", "content-type": None})
+    note = "the client is sent on with what Kling calls its video"
+    return Answer(307, b"", {"location": f"{own_path(target)}?{query}", "content-type": None}, (note,))
 
 
-def to_page(exchange: Exchange, cursor: str) -> Answer:
+def to_page(target: str, cursor: str) -> Answer:
     """302 to another page of the same list."""
-    _, query = targets.split_query(exchange.client_path)
+    _, query = targets.split_query(target)
     _, query = targets.take_parameter(query, "after")
     query = targets.merge_queries(query, f"after={cursor}")
-    return Answer(302, b"", {"location": f"{own_path(exchange)}?{query}", "content-type": None})
+    return Answer(302, b"", {"location": f"{own_path(target)}?{query}", "content-type": None})
 
 
-def to_video(exchange: Exchange, video_id: str) -> Answer:
+def to_video(target: str, video_id: str) -> Answer:
     """303 to a video that is there already."""
-    path = own_path(exchange)
+    path = own_path(target)
     videos = path[: path.rfind("/v1/videos") + len("/v1/videos")]
     return Answer(303, b"", {"location": f"{videos}/{video_id}", "content-type": None})
 
 
-def own_path(exchange: Exchange) -> str:
+def own_path(target: str) -> str:
     """The client's own path, which names no other host, as one that begins with two slashes would."""
-    path, _ = targets.split_query(exchange.client_path)
+    path, _ = targets.split_query(target)
     return "/" + path.lstrip("/")
 
 

@@ -5,17 +5,19 @@ Where two steps are needed, the client is sent on by a redirect; what the second
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 from urllib.parse import quote
 
 import msgspec
 
+from .. import exchange
 from ..errors import Refusal, bad_body
-from ..exchange import Answer, Body, Exchange, plain
+from ..exchange import NO_MEMO, Answer, Head, NeedsBody, Upstream, Whole, plain
 from ..wire import json_edit, targets
+from ..wire.targets import Origin
 from . import api_versions, create, error_codes, forms, models, pages, pictures, redirects, tasks, video_object
 from .document import Document, encoded
 from .error_codes import is_printable
@@ -52,36 +54,70 @@ WHY_NOT: Final = {
 """Why an API of OpenAI's has no counterpart, in a sentence."""
 
 
-@dataclass(slots=True)
-class Job:
-    """What was decided on the way there, for the way back. Plain values: it is kept with a flow that is saved."""
+class Job(NamedTuple):
+    """What was decided on the way there, for the way back. Plain values: its memo is kept with a flow that is saved.
+
+    `what` is retrieve, content, list, source (of what is made next), character, or, for what is paid for, create or
+    make. `asked` is the Memo for the video's id, `name` the create's external_task_id, `repeated` whether the client
+    may have sent it before. `api` is that of a follow-up, `page` that of a list. `target` is the client's own, for a
+    redirect.
+    """
 
     what: str
     kind: str = ""
     is_openai: bool = True
-    memo: list[str] = field(default_factory=lambda: list(NOTHING))
+    asked: Memo = NOTHING
     prompt: str | None = None
     name: str = ""
     repeated: bool = False
-    family: str = ""
-    place: str = ""
-    limit: int = 0
+    api: str = ""
+    page: pages.Page | None = None
+    target: str = ""
 
     @classmethod
-    def of(cls, exchange: Exchange) -> Job | None:
-        """The job of an exchange; None where there is none."""
-        return cls(**exchange.plan) if exchange.plan else None
+    def of(cls, memo: exchange.Memo) -> Job | None:
+        """The job of a request; None where there is none."""
+        if not memo:
+            return None
+        asked, page = memo.get("asked"), memo.get("page")
+        target = memo.get("target", "").encode("latin-1").decode("utf-8", "surrogateescape")
+        given = {**memo, "asked": Memo(*asked or NOTHING), "page": page and pages.Page(*page), "target": target}
+        return cls(**given)
 
-    def keep(self, exchange: Exchange) -> None:
-        """Write the job into its exchange."""
+    @property
+    def memo(self) -> exchange.Memo:
+        """The members that are not their defaults, in plain values."""
+        defaults = self._field_defaults
+        found = {name: value for name, value in self._asdict().items() if value != defaults.get(name)}
         # Half a surrogate pair, which JSON may hold, would break the file that mitmproxy saves a flow in.
-        self.memo = [plain(text) for text in self.memo]
-        self.prompt = None if self.prompt is None else plain(self.prompt)
-        exchange.plan = {name: getattr(self, name) for name in self.__slots__}
+        if "asked" in found:
+            found["asked"] = [plain(text) for text in self.asked]
+        if self.page:
+            found["page"] = list(self.page)
+        if self.prompt is not None:
+            found["prompt"] = plain(self.prompt)
+        if self.target:
+            # A target may hold any byte, and is to be the same in a redirect.
+            found["target"] = self.target.encode("utf-8", "surrogateescape").decode("latin-1")
+        return found
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether it makes something."""
+        return self.what in ("create", "make")
+
+
+def native_create(kind: TaskKind) -> exchange.Memo:
+    """The memo of a create in Kling's own words, which is answered in these."""
+    return Job("create", kind.name, is_openai=False).memo
 
 
 class Routes(Protocol):
-    """What the front needs of a provider: its paths, base paths included."""
+    """What the Videos API needs of a provider: its origin, and its paths, base paths included."""
+
+    @property
+    def origin(self) -> Origin:
+        """Where requests go."""
 
     def upstream_path(self, capability: str, ids: Mapping[str, str], query: str) -> str:
         """Path and query of a capability, with ids and the client's query."""
@@ -91,10 +127,20 @@ class Routes(Protocol):
 
 
 MapModel = Callable[[str], "tuple[str, str | None]"]
+Notes: TypeAlias = tuple[str, ...]
+
+_JSON: Final = {b"content-type": b"application/json"}
+# Fewer forms to decode; the answer is small.
+_PLAIN_ANSWER: Final = {b"accept-encoding": b"identity"}
 
 
-class Front:
-    """The front of one configured Kling. `clock` gives Unix time in seconds; `speed`: how much faster than Kling."""
+class VideosApi:
+    """OpenAI's Videos API of one configured Kling. `clock` gives Unix time in seconds.
+
+    `map_model` is that of modelMapping; `speed` is how much faster than Kling the provider is. The methods that begin a
+    request take its head, what the path says, the client's query, whether it is answered with OpenAI's objects, and
+    the notes so far.
+    """
 
     def __init__(self, routes: Routes, map_model: MapModel, api: str, clock: Callable[[], float], speed: float) -> None:
         self._routes = routes
@@ -106,72 +152,71 @@ class Front:
 
     # The way there
 
-    def retrieve(self, exchange: Exchange, kind: TaskKind, task_id: str, query: str, is_openai: bool) -> None:
+    def retrieve(self, head: Head, kind: TaskKind, task_id: str, query: str, is_openai: bool, notes: Notes) -> Upstream:
         """A task's state, as Kling or as OpenAI would tell it."""
-        task_id, memo = split_memo(task_id)
-        exchange.path = self._task_path(kind, task_id, query)
-        if is_openai:
-            exchange.answer_body = Body.READ
-            Job("retrieve", kind.name, memo=list(memo)).keep(exchange)
+        task_id, asked = split_memo(task_id)
+        memo = Job("retrieve", kind.name, asked=asked).memo if is_openai else NO_MEMO
+        return self._upstream(head.method, self._task_path(kind, task_id, query), memo, notes)
 
-    def content(self, exchange: Exchange, kind: TaskKind, task_id: str, query: str) -> None:
+    def content(self, head: Head, kind: TaskKind, task_id: str, query: str, notes: Notes) -> Upstream:
         """A video's file: its link is asked for here, and the client is sent there without any credential."""
         variant, query = targets.take_parameter(query, "variant")
         if variant not in (None, "", "video"):
             raise Refusal(400, f"Kling has no {variant[:40]!r} of a video.", code="invalid_value", param="variant")
-        exchange.path = self._task_path(kind, split_memo(task_id)[0], query)
-        exchange.answer_body = Body.READ
-        Job("content", kind.name).keep(exchange)
+        target = self._task_path(kind, split_memo(task_id)[0], query)
+        return self._upstream(head.method, target, Job("content", kind.name).memo, notes)
 
-    def listing(self, exchange: Exchange, query: str, is_openai: bool) -> None:
+    def listing(self, head: Head, query: str, is_openai: bool, notes: Notes) -> Upstream | NeedsBody:
         """One page of one of Kling's lists."""
         page = pages.page(query, self._families)
-        if self._v2:
-            exchange.path = self._routes.with_base_path(api_versions.TASKS)
-            exchange.upstream_method, exchange.upstream_content_type = "POST", "application/json"
-            exchange.request_body = Body.READ
-        else:
+        memo = Job("list", is_openai=is_openai, page=page, target=head.target).memo
+        if not self._v2:
             place = f"pageNum={page.place}&pageSize={page.limit}"
-            exchange.path = self._routes.upstream_path(_FAMILIES[page.family].create, {}, place)
-        if is_openai:
-            exchange.answer_body = Body.READ
-        Job("list", is_openai=is_openai, family=page.family, place=page.place, limit=page.limit).keep(exchange)
+            target = self._routes.upstream_path(_FAMILIES[page.family].create, {}, place)
+            return self._upstream(head.method, target, memo if is_openai else NO_MEMO, notes)
 
-    def follow_up(self, exchange: Exchange, api: str, video_id: str, query: str, is_openai: bool) -> None:
+        def ask(_: bytes) -> Upstream:
+            target = self._routes.with_base_path(api_versions.TASKS)
+            body = api_versions.v2_page(page.limit, page.place)
+            fields = _PLAIN_ANSWER | _JSON if is_openai else _JSON
+            return Upstream(self._routes.origin, "POST", target, fields, body, memo if is_openai else NO_MEMO, notes)
+
+        return NeedsBody(self._routes.origin, ask, notes)
+
+    def follow_up(self, head: Head, api: str, video_id: str, query: str, is_openai: bool, notes: Notes) -> NeedsBody:
         """A remix, an edit or an extension: of a video that is asked for first, or, sent on by a redirect, made."""
         source, _ = targets.take_parameter(query, SOURCE)
-        exchange.request_body = exchange.answer_body = Body.READ
-        Job("make" if source else "source", is_openai=is_openai, family=api, place=source or video_id).keep(exchange)
+        job = Job("make" if source else "source", is_openai=is_openai, api=api, target=head.target)
 
-    def character(self, exchange: Exchange, character_id: str | None, query: str, is_openai: bool) -> None:
+        def make(body: bytes) -> Upstream:
+            document = forms.document_of(head, body)
+            if source:
+                return self._make(head, job, document, source_of(source), forms.prompt(document), notes)
+            return self._source(head, job, video_id, document, notes)
+
+        return NeedsBody(self._routes.origin, make, notes)
+
+    def character(
+        self, head: Head, character_id: str | None, query: str, is_openai: bool, notes: Notes
+    ) -> Upstream | NeedsBody:
         """A character to make (None) or to look up: an element of Kling's."""
         path = ELEMENTS if character_id is None else f"{ELEMENTS}/{character_id}"
-        exchange.path = targets.join_query(self._routes.with_base_path(path), query)
-        if is_openai:
-            exchange.answer_body = Body.READ
-        if character_id is None:
-            exchange.request_body = Body.READ
-        Job("character", is_openai=is_openai).keep(exchange)
+        target = targets.join_query(self._routes.with_base_path(path), query)
+        memo = Job("character").memo if is_openai else NO_MEMO
+        if character_id is not None:
+            return self._upstream(head.method, target, memo, notes)
 
-    def rewrite_request(self, exchange: Exchange, body: bytes) -> bytes | None:
-        """The body of a request that is no create; None where it is none of the front's."""
-        job = Job.of(exchange)
-        if job is None:
-            return None
-        if job.what == "list":
-            return api_versions.v2_page(job.limit, job.place)
-        document = forms.document_of(exchange, body)
-        if job.what == "character":
-            exchange.upstream_content_type = "application/json"
-            exchange.note("the character becomes an element of Kling's")
-            return forms.element(document)
-        if job.what == "source":
-            return self._source(exchange, job, document)
-        return self._make(exchange, job, document, source_of(job.place), forms.prompt(document))
+        def make(body: bytes) -> Upstream:
+            element = forms.element(forms.document_of(head, body))
+            fields = _PLAIN_ANSWER | _JSON if is_openai else _JSON
+            said = (*notes, "the character becomes an element of Kling's")
+            return Upstream(self._routes.origin, head.method, target, fields, element, memo, said)
 
-    def is_needed(self, exchange: Exchange, body: bytes, members: list[json_edit.Member]) -> bool:
+        return NeedsBody(self._routes.origin, make, notes)
+
+    def is_needed(self, head: Head, body: bytes, members: list[json_edit.Member]) -> bool:
         """Whether a create in JSON has anything that Kling's own API does not."""
-        if self._v2 or exchange.client.idempotency_key:
+        if self._v2 or head.caller.idempotency_key:
             return True
         model = None
         for member in members:
@@ -184,66 +229,63 @@ class Front:
         word = json_edit.string_value(body, model)
         return word is not None and models.sora_mode(word) is not None and self._map_model(word)[1] is None
 
-    def create(self, exchange: Exchange, body: bytes, members: list[json_edit.Member] | None, is_openai: bool) -> bytes:
-        """The body of a create, from JSON with these members or from a form."""
-        job = Job("create", is_openai=is_openai)
-        document = forms.document_of(exchange, body) if members is None else Document.of_json(body, members)
+    def create(
+        self, head: Head, body: bytes, members: list[json_edit.Member] | None, is_openai: bool, notes: Notes
+    ) -> Upstream:
+        """A create, from JSON with these members or from a form."""
+        document = forms.document_of(head, body) if members is None else Document.of_json(body, members)
         asked = document.text("model") or document.text("model_name") or ""
         model_name, pattern = self._map_model(asked)
         created = create.translate(document, asked, model_name if pattern is not None else None)
-        for note in created.notes:
-            exchange.note(note)
         field = next((name for name in document.names if name in IMAGE_FIELDS), None)
         kind = IMAGE2VIDEO if field else TEXT2VIDEO
-        exchange.note(f"{kind.name}: the body has {field or 'no image field'}")
-        return self._send(exchange, job, kind, document, created.memo, created.prompt)
+        why = f"{kind.name}: the body has {field or 'no image field'}"
+        job = Job("create", is_openai=is_openai, asked=created.memo, prompt=created.prompt, target=head.target)
+        return self._send(head, job, kind, document, (*notes, *created.notes, why), TEXT2VIDEO.create)
 
-    def _source(self, exchange: Exchange, job: Job, document: Document) -> bytes:
-        if job.family == EXTEND and self._v2:
+    def _source(self, head: Head, job: Job, video_id: str, document: Document, notes: Notes) -> Upstream:
+        if job.api == EXTEND and self._v2:
             raise bad_body("Kling's new design extends no video.", param="video")
         prompt = forms.prompt(document)
-        video_id = job.place
         if not video_id:
             link = document.value("video")
-            if job.family == EDIT and isinstance(link, str) and pictures.is_web_url(link):
-                job.what = "make"
-                return self._make(exchange, job, document, Source(link), prompt)
+            if job.api == EDIT and isinstance(link, str) and pictures.is_web_url(link):
+                return self._make(head, job._replace(what="make"), document, Source(link), prompt, notes)
             video_id = forms.video_id(document)
         kind = kind_of(video_id) or TEXT2VIDEO
-        task_id, memo = split_memo(video_id.removeprefix(kind.prefix))
+        task_id, asked = split_memo(video_id.removeprefix(kind.prefix))
         targets.check_id("video_id", task_id)
-        if job.family == EXTEND:
-            model = self._model(memo.model)
+        if job.api == EXTEND:
+            model = self._model(asked.model)
             row = models.MODELS.get(model)
             if row and not row.extends:
                 raise bad_body(f"Kling extends no video of {model}; it does those of V1, V1.5 and V1.6.", param="video")
-        exchange.upstream_method = "GET"
-        exchange.path = self._task_path(kind, task_id, "")
-        exchange.note(f"{job.family} needs the file of {task_id}: it is asked for first")
-        job.kind = kind.name
-        job.keep(exchange)
-        return b""
+        said = (*notes, f"{job.api} needs the file of {task_id}: it is asked for first")
+        target = self._task_path(kind, task_id, "")
+        memo = job._replace(kind=kind.name).memo
+        return Upstream(self._routes.origin, "GET", target, _PLAIN_ANSWER, b"", memo, said)
 
-    def _make(self, exchange: Exchange, job: Job, document: Document, source: Source, prompt: str) -> bytes:
+    def _make(self, head: Head, job: Job, document: Document, source: Source, prompt: str, notes: Notes) -> Upstream:
         seconds = document.take("seconds")
         document.take("video")
-        if job.family == EXTEND:
+        if job.api == EXTEND:
             if self._v2:
                 raise bad_body("Kling's new design extends no video.", param="video")
             if seconds is not None and str(seconds) not in ("4", "5"):
                 raise bad_body("Kling extends a video by 4 to 5 seconds, not more.", param="seconds")
             document.take("model")
             document.put("video_id", source.link)
-            if exchange.client.retries and self._paid.knows(EXTEND, document.body()):
+            if head.caller.retries and self._paid.knows(EXTEND, document.body()):
                 raise Refusal(
                     400,
                     "Kling cannot tell whether an extension was accepted before, so it is not sent again; "
                     "look for it in Kling's own list, GET /v1/videos/video-extend.",
                     code="not_repeated",
                 )
-            job.name = self._paid.name(EXTEND, document.body(), 0, "")
+            name = self._paid.name(EXTEND, document.body(), 0, "")
             length = str(int(float(source.seconds)) + 5) if source.seconds else ""
-            return self._send(exchange, job, VIDEO_EXTEND, document, Memo("", length, ""), prompt)
+            extended = job._replace(name=name, asked=Memo("", length, ""), prompt=prompt)
+            return self._send(head, extended, VIDEO_EXTEND, document, notes, EXTEND)
         if seconds is not None:
             raise bad_body("An edited video keeps its length.", param="seconds")
         create.lift_metadata(document, [])
@@ -253,12 +295,12 @@ class Front:
         # A model for creates, as a modelMapping with "*" names one, edits nothing.
         model = self._model(asked)
         name = model if model in models.OMNI_MODELS else models.OMNI_MODELS[0]
-        exchange.note(f"model {asked or '(none)'} became {name}, which edits videos")
         document.put("model_name", name)
         if not self._v2:
             document.put("video_list", [{"video_url": source.link, "refer_type": "base"}])
-        memo = Memo(asked or name, source.seconds, "")
-        return self._send(exchange, job, OMNI_VIDEO, document, memo, prompt, source.link)
+        said = (*notes, f"model {asked or '(none)'} became {name}, which edits videos")
+        edited = job._replace(asked=Memo(asked or name, source.seconds, ""), prompt=prompt)
+        return self._send(head, edited, OMNI_VIDEO, document, said, job.api, source.link)
 
     def _model(self, asked: str) -> str:
         """Kling's name for the model that a client asked for; "" where it asked for none."""
@@ -271,44 +313,46 @@ class Front:
 
     def _send(
         self,
-        exchange: Exchange,
+        head: Head,
         job: Job,
         kind: TaskKind,
         document: Document,
-        memo: Memo,
-        prompt: str | None,
+        notes: Notes,
+        api: str,
         base: str | None = None,
-    ) -> bytes:
+    ) -> Upstream:
         """Name the create so that it is paid once, and put it into the words of the API in use."""
-        client = exchange.client
-        job.memo, job.prompt = list(memo), prompt
+        caller = head.caller
         if self._v2:
             # What is refused here has no name yet.
             api_versions.v2_create(document, base)
+        name = job.name
         # An extension has no such field.
         if (
             "external_task_id" not in document
             and kind is not VIDEO_EXTEND
-            and (client.is_openai or client.idempotency_key)
+            and (caller.is_openai_sdk or caller.idempotency_key)
         ):
-            job.name = self._paid.name(str(exchange.api), document.body(), client.retries, client.idempotency_key)
-            document.put("external_task_id", job.name)
-            exchange.note(f"external_task_id {job.name}: a repetition finds this task and buys no other")
+            name = self._paid.name(api, document.body(), caller.retries, caller.idempotency_key)
+            document.put("external_task_id", name)
+            notes = (*notes, f"external_task_id {name}: a repetition finds this task and buys no other")
         elif not self._v2 and is_printable(own := document.text("external_task_id") or ""):
-            job.name = own
-        job.repeated = bool(client.retries or client.idempotency_key)
-        exchange.task_kind = job.kind = kind.name
-        exchange.upstream_content_type = "application/json"
-        _, query = targets.split_query(exchange.client_path)
+            name = own
+        _, query = targets.split_query(head.target)
         _, query = targets.take_parameter(query, SOURCE)
         _, query = targets.take_parameter(query, HINT)
         if self._v2:
             path, body = api_versions.v2_create(document, base)
-            exchange.path = targets.join_query(self._routes.with_base_path(path), query)
+            target = targets.join_query(self._routes.with_base_path(path), query)
         else:
-            exchange.path, body = self._routes.upstream_path(kind.create, {}, query), document.body()
-        job.keep(exchange)
-        return body
+            target, body = self._routes.upstream_path(kind.create, {}, query), document.body()
+        repeated = bool(caller.retries or caller.idempotency_key)
+        memo = job._replace(kind=kind.name, name=name, repeated=repeated).memo
+        return Upstream(self._routes.origin, head.method, target, _PLAIN_ANSWER | _JSON, body, memo, notes)
+
+    def _upstream(self, method: str, target: str, memo: exchange.Memo, notes: Notes) -> Upstream:
+        """A request whose body, if it has one, is the client's."""
+        return Upstream(self._routes.origin, method, target, memo=memo, notes=notes)
 
     def _task_path(self, kind: TaskKind, task_id: str, query: str) -> str:
         if not self._v2:
@@ -322,87 +366,118 @@ class Front:
 
     # The way back
 
-    def rewrite_answer(self, exchange: Exchange, answer: Answer) -> Answer | None:
-        """The answer for the client; None where it is Kling's own business."""
-        job = Job.of(exchange)
-        if job is None or not (job.is_openai or job.name or job.what in ("content", "source")):
-            return None
+    def responseheaders(self, memo: exchange.Memo) -> Whole | None:
+        """How an answer is rewritten; None where it is Kling's own business."""
+        job = Job.of(memo)
+        return Whole(functools.partial(self._rewritten, job)) if job else None
+
+    def error(self, memo: exchange.Memo) -> None:
+        """The request ended without an answer."""
+        job = Job.of(memo)
+        if job:
+            self._settle(job, answered=False)
+
+    def _rewritten(self, job: Job, answer: Answer) -> Answer:
+        """The answer for the client. Raises json_edit.JSONError for one that is no JSON object, where it stays."""
+        if job.is_openai or job.what in ("content", "source"):
+            return self._translated(job, answer)
+        if job.name:
+            document = _decoded(answer.body)
+            envelope = tasks.envelope(document)
+            if _is_good(answer, document, envelope):
+                self._settle(job, answered=True)
+            else:
+                instead = self._instead(job, envelope)
+                if instead:
+                    return instead
+                self._forget_refused(job, answer, envelope)
+        return self._with_prefix(job, answer)
+
+    def _translated(self, job: Job, answer: Answer) -> Answer:
+        """OpenAI's object, error, or a redirect."""
         document = _decoded(answer.body)
         envelope = tasks.envelope(document)
-        good = 200 <= answer.status < 300 and envelope.code in (0, None) and isinstance(document, dict)
-        if not good:
-            return self._refused(exchange, job, answer, envelope)
-        if not (job.is_openai or job.what in ("content", "source")):
-            self._settle(job, answered=True)
-            return None
+        if not _is_good(answer, document, envelope):
+            instead = self._instead(job, envelope)
+            if instead:
+                return instead
+            self._forget_refused(job, answer, envelope)
+            message = envelope.message
+            if envelope.code is None and not message:
+                message = f"The provider's answer (status {answer.status}) is not Kling's."
+            return error_codes.answer(answer.status, envelope.code, message, envelope.request_id)
         if job.what == "character":
             return _character(answer, envelope)
-        found = tasks.task(envelope.data)
         if job.what == "list":
-            return self._page(exchange, job, answer, envelope)
+            return self._page(job, answer, envelope)
+        found = tasks.task(envelope.data)
         if found is None:
-            if job.what in ("create", "make"):
+            if job.is_paid:
                 self._settle(job, answered=False)
                 return error_codes.answer(502, None, "Kling's answer names no task.", envelope.request_id)
             return error_codes.answer(404, 1203, "Kling knows no such task.", envelope.request_id)
         if job.what == "content":
             return redirects.to_file(found)
         if job.what == "source":
-            return redirects.to_second_step(exchange, found, found.video_id if job.family == EXTEND else found.url)
-        if job.what in ("create", "make"):
+            link = found.video_id if job.api == EXTEND else found.url
+            return redirects.to_second_step(job.target, found, link)
+        if job.is_paid:
             self._settle(job, answered=True)
         return self._video(job, answer, envelope, found)
 
-    def give_up(self, exchange: Exchange) -> None:
-        """The exchange ended without an answer."""
-        job = Job.of(exchange)
-        if job:
-            self._settle(job, answered=False)
+    def _with_prefix(self, job: Job, answer: Answer) -> Answer:
+        """Kling's own answer to a create, with the family in front of `task_id` and `data.task_id`."""
+        if not job.is_paid or not 200 <= answer.status < 300:
+            return answer
+        kind = TASK_KINDS[job.kind]
+        edits = prefix_edits(answer.body, kind)
+        if not edits:
+            return answer
+        note = f"task_id prefixed with {kind.prefix}: a later retrieve finds {kind.name} by it"
+        return Answer(answer.status, json_edit.apply(answer.body, edits), notes=(note,))
 
     def _settle(self, job: Job, *, answered: bool) -> None:
         if job.name:
             self._paid.settle(job.name, answered)
 
-    def _refused(self, exchange: Exchange, job: Job, answer: Answer, envelope: tasks.Envelope) -> Answer | None:
-        duplicate = bool(job.name) and error_codes.is_duplicate(envelope.code, envelope.message)
-        if duplicate and job.repeated:
-            self._settle(job, answered=True)
-            video_id = TASK_KINDS[job.kind].prefix + with_memo(quote(job.name, safe=""), Memo(*job.memo))
-            exchange.note("the first attempt was accepted: the client is sent to that task")
-            return redirects.to_video(exchange, video_id)
-        if duplicate and job.name.startswith(PREFIX):
-            self._paid.taken(job.name)
-            exchange.note("an equal create is older than this proxy: the client sends it again, under another name")
-            message = "An equal create was made before; send it again."
-            again = error_codes.answer(409, None, message, envelope.request_id)
-            return Answer(409, again.body, {**again.headers, "x-should-retry": "true", "retry-after-ms": "1"})
-        self._settle(job, answered=False)
-        if (
-            job.family == EXTEND
-            and job.name
-            and not error_codes.is_doubtful(answer.status, envelope.code, envelope.message)
-        ):
-            self._paid.forget(job.name)
-        if not (job.is_openai or job.what in ("content", "source")):
+    def _instead(self, job: Job, envelope: tasks.Envelope) -> Answer | None:
+        """The answer to a create that Kling refused because its name is taken; None for any other refusal."""
+        if not (job.name and error_codes.is_duplicate(envelope.code, envelope.message)):
             return None
-        message = envelope.message
-        if envelope.code is None and not message:
-            message = f"The provider's answer (status {answer.status}) is not Kling's."
-        return error_codes.answer(answer.status, envelope.code, message, envelope.request_id)
+        if job.repeated:
+            self._settle(job, answered=True)
+            video_id = TASK_KINDS[job.kind].prefix + with_memo(quote(job.name, safe=""), job.asked)
+            note = "the first attempt was accepted: the client is sent to that task"
+            return redirects.to_video(job.target, video_id)._replace(notes=(note,))
+        if job.name.startswith(PREFIX):
+            self._paid.taken(job.name)
+            again = error_codes.answer(
+                409, None, "An equal create was made before; send it again.", envelope.request_id
+            )
+            headers = {**again.headers, "x-should-retry": "true", "retry-after-ms": "1"}
+            note = "an equal create is older than this proxy: the client sends it again, under another name"
+            return Answer(409, again.body, headers, (note,))
+        return None
+
+    def _forget_refused(self, job: Job, answer: Answer, envelope: tasks.Envelope) -> None:
+        self._settle(job, answered=False)
+        is_doubtful = error_codes.is_doubtful(answer.status, envelope.code, envelope.message)
+        if job.api == EXTEND and job.name and not is_doubtful:
+            self._paid.forget(job.name)
 
     def _video(self, job: Job, answer: Answer, envelope: tasks.Envelope, found: tasks.Task) -> Answer:
         kind = TASK_KINDS[job.kind]
-        memo = Memo(*job.memo)
-        video_id = kind.prefix + with_memo(found.task_id, memo)
-        video = video_object.video(video_id, found, memo, self._clock(), job.prompt, self._speed)
+        video_id = kind.prefix + with_memo(found.task_id, job.asked)
+        video = video_object.video(video_id, found, job.asked, self._clock(), job.prompt, self._speed)
         edits = _spliced(answer.body, video)
-        if job.what in ("create", "make") and not self._v2:
+        if job.is_paid and not self._v2:
             edits += prefix_edits(answer.body, kind)
         headers = {**video_object.poll_after(self._speed), **_request_id(envelope)}
         return Answer(answer.status, json_edit.apply(answer.body, edits), headers)
 
-    def _page(self, exchange: Exchange, job: Job, answer: Answer, envelope: tasks.Envelope) -> Answer:
-        page = pages.Page(job.family, job.place, job.limit)
+    def _page(self, job: Job, answer: Answer, envelope: tasks.Envelope) -> Answer:
+        page = job.page
+        assert page
         found = tasks.tasks(envelope.data)
         if found is None:
             return error_codes.answer(502, None, "Kling's answer is no list of tasks.", envelope.request_id)
@@ -416,7 +491,7 @@ class Front:
         )
         if not found and following is not None:
             # An SDK stops at an empty page, though another list may follow.
-            return redirects.to_page(exchange, following.cursor)
+            return redirects.to_page(job.target, following.cursor)
         prefix = "" if self._v2 else _FAMILIES[page.family].prefix
         now = self._clock()
         videos = [
@@ -434,6 +509,10 @@ class Front:
         }
         body = b'{"object": "list", "data": [%s], %s' % (b", ".join(videos), json.dumps(ends).encode()[1:])
         return Answer(answer.status, body, _request_id(envelope))
+
+
+def _is_good(answer: Answer, document: Any, envelope: tasks.Envelope) -> bool:
+    return 200 <= answer.status < 300 and envelope.code in (0, None) and isinstance(document, dict)
 
 
 _FAMILIES: Final = {"t2v": TEXT2VIDEO, "i2v": IMAGE2VIDEO}

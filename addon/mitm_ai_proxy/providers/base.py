@@ -5,23 +5,27 @@ A provider overrides what differs; a provider that speaks OpenAI's API overrides
 
 from __future__ import annotations
 
+import functools
 import json
-from abc import ABC, abstractmethod
+import random
+from abc import ABC
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 from .. import apis
 from ..apis import Call
-from ..auth.bearer import BearerTokens
+from ..auth.bearer import bearer
+from ..auth.header import NO_CREDENTIAL, Credential
 from ..auth.secret import Secret
 from ..config import keys as declarations
 from ..config import values
 from ..config.keys import Problem, Reading, key, nearest
 from ..config.model_mapping import ModelMapping
 from ..errors import unsupported_api
-from ..exchange import Answer, Body, Exchange
+from ..exchange import Handling, Head, NeedsBody, Pass, Upstream
 from ..wire import json_edit, targets
+from ..wire.header_fields import Fields
 from ..wire.request_body import object_members, replace_text, text_member
 from ..wire.targets import Origin
 from .higress_keys import CHAT_KEYS, NOT_IMPLEMENTED
@@ -88,7 +92,7 @@ KeysType: TypeAlias = type[CommonKeys]
 
 
 class Provider(ABC):
-    """One configured provider. Everything it decides is written into the Exchange it is given.
+    """One configured provider. Its methods are named after mitmproxy's hooks that need them, and return values.
 
     `default_capabilities` maps API names to upstream paths, in which `{names}` stand for the ids of the client's path.
     """
@@ -99,6 +103,8 @@ class Provider(ABC):
     not_implemented: ClassVar[frozenset[str]] = NOT_IMPLEMENTED | CHAT_KEYS
     """Keys of the Higress ai-proxy plugin that would change something for this type, and are refused."""
     can_be_simulated: ClassVar[bool] = False
+    home: ClassVar[Origin]
+    """The provider's own host; a type whose configuration names it overrides default_origin()."""
     default_capabilities: ClassVar[Mapping[str, str]] = {}
     why_not: ClassVar[Mapping[str, str]] = {}
     """A sentence about an API that the provider does not have and never will."""
@@ -112,7 +118,6 @@ class Provider(ABC):
         self.clock = clock
         self.origin = keys.provider_domain or self.default_origin()
         self.capabilities = {**self.default_capabilities, **keys.capabilities}
-        self._tokens = BearerTokens(keys.api_tokens) if keys.api_tokens else None
         if keys.protocol == "original":
             self.withheld_headers = ()
         self._sent_to = f"sent to {self.origin}"
@@ -127,9 +132,9 @@ class Provider(ABC):
         """The provider as the simulator plays it, which takes this account. For types that can be simulated."""
         raise NotImplementedError
 
-    @abstractmethod
     def default_origin(self) -> Origin:
         """Where requests go when `providerDomain` is not set."""
+        return self.home
 
     @classmethod
     def problems(cls, keys: CommonKeys, reading: Reading) -> Iterator[Problem]:
@@ -147,30 +152,33 @@ class Provider(ABC):
                 yield Problem(where, f"nothing is known to put into {{{unknown}}}{nearest(unknown, named)}")
         yield from keys.problems(reading)
 
-    def route(self, exchange: Exchange) -> None:
-        """Decide from the request's head where it goes and which bodies have to be read.
+    # The way there
+
+    def requestheaders(self, head: Head) -> Upstream | NeedsBody:
+        """Where a request goes, by its head; or that this takes its body, too.
 
         Raises Refusal for a request that must not be forwarded.
         """
-        client_path, query = targets.split_query(exchange.client_path)
+        client_path, query = targets.split_query(head.target)
         targets.check_path(client_path)
-        exchange.origin = self.origin
         path = self.without_base_path(client_path)
         if self.keys.protocol == "original":
-            exchange.path = targets.join_query(self.with_base_path(path), query)
-            exchange.request_body = exchange.answer_body = Body.STREAM
-            exchange.note(f"{self._sent_to}: protocol original")
-            return
-        call = self.detect(exchange.method, path)
+            notes = (f"{self._sent_to}: protocol original",)
+            return self._passed_on(head, path, query, notes, is_shown=False)
+        call = self.detect(head.method, path)
         if call is None:
-            exchange.path = targets.join_query(self.with_base_path(path), query)
-            exchange.note(f"{self._sent_to}: the path is no API that {self.type} translates")
-            return
-        exchange.api = call.api.name
-        if not self.has(call.api.name):
-            raise unsupported_api(self.type, str(call.api), self.offered(), self.why_not.get(call.api.name, ""))
-        exchange.note(f"{self._sent_to}: {exchange.api} of {self.type}")
-        self.route_api(exchange, call, query)
+            notes = (f"{self._sent_to}: the path is no API that {self.type} translates",)
+            return self._passed_on(head, path, query, notes)
+        name = call.api.name
+        if not self.has(name):
+            raise unsupported_api(self.type, str(call.api), self.offered(), self.why_not.get(name, ""))
+        return self.call(head, call, query, (f"{self._sent_to}: {name} of {self.type}",))
+
+    def _passed_on(
+        self, head: Head, path: str, query: str, notes: tuple[str, ...], *, is_shown: bool = True
+    ) -> Upstream:
+        target = targets.join_query(self.with_base_path(path), query)
+        return Upstream(self.origin, head.method, target, notes=notes, is_shown=is_shown)
 
     def detect(self, method: str, path: str) -> Call | None:
         """The API that a client's method and path (no query, no base path) mean to this provider."""
@@ -184,36 +192,38 @@ class Provider(ABC):
         """What this provider has, in a client's words, for a person who asked for something else."""
         return [str(apis.BY_NAME[name]) for name in self.capabilities if name in apis.BY_NAME]
 
-    def route_api(self, exchange: Exchange, call: Call, query: str) -> None:
-        """Decide for a known API that this provider has."""
+    def call(self, head: Head, call: Call, query: str, notes: tuple[str, ...]) -> Upstream | NeedsBody:
+        """The same for a known API that this provider has; `query` is the client's, `notes` are the first ones."""
         for name, value in call.ids.items():
             targets.check_id(name, value)
-        exchange.path = self.upstream_path(call.api.name, call.ids, query)
-        self.read_for_model(exchange)
+        target = self.upstream_path(call.api.name, call.ids, query)
+        return self.with_mapped_model(head, Upstream(self.origin, head.method, target, notes=notes))
 
-    def read_for_model(self, exchange: Exchange) -> None:
-        """Hold the request's body if it may name a model that modelMapping has to map."""
-        if self.keys.model_mapping and exchange.method == "POST" and "json" in exchange.content_type.lower():
-            exchange.request_body = Body.READ
+    def with_mapped_model(self, head: Head, upstream: Upstream) -> Upstream | NeedsBody:
+        """The request with the model that modelMapping makes of the client's, where its body may name one."""
+        if self.keys.model_mapping and head.method == "POST" and "json" in head.caller.content_type.lower():
+            return NeedsBody(self.origin, functools.partial(self._mapped, upstream), upstream.notes)
+        return upstream
 
-    def rewrite_request(self, exchange: Exchange, body: bytes) -> bytes:
-        """The request body to send, and the path if only the body can tell it. Called for Body.READ."""
-        document = object_members(body)
-        model = text_member(body, document, "model")
+    def _mapped(self, upstream: Upstream, body: bytes) -> Upstream:
+        model = text_member(body, object_members(body), "model")
         if model is None:
-            return body
-        mapped = self.map_model(exchange, model[1])
-        return json_edit.apply(body, replace_text(model[0], *mapped))
+            return upstream._replace(body=body)
+        member, asked = model
+        mapped, notes = self.map_model(asked)
+        edited = json_edit.apply(body, replace_text(member, asked, mapped))
+        return upstream._replace(body=edited, notes=(*upstream.notes, *notes))
 
-    def rewrite_answer(self, exchange: Exchange, answer: Answer) -> Answer:
-        """The answer for the client, the same object where nothing changes. Called for Body.READ.
+    # The way back
 
-        Raises json_edit.JSONError for an answer that cannot be read and is to be passed on as it came.
-        """
-        return answer
+    def responseheaders(self, sent: Upstream, status: int, fields: Fields) -> Handling:
+        """What is to be done with an answer of this status, with these header fields, to what was sent."""
+        return Pass(is_shown=self.keys.protocol != "original")
 
-    def give_up(self, exchange: Exchange) -> None:  # noqa: B027 - few providers care
-        """An exchange ended without an answer."""
+    def error(self, sent: Upstream) -> None:  # noqa: B027 - few providers care
+        """A request ended without an answer."""
+
+    # Credentials
 
     def secrets(self) -> tuple[str, ...]:
         """What nobody but the provider may see, to be looked for in what is written down."""
@@ -222,14 +232,21 @@ class Provider(ABC):
     @property
     def has_credential(self) -> bool:
         """Whether a credential is configured. If so, none of the client's own travels on."""
-        return self._tokens is not None
+        return bool(self.keys.api_tokens)
 
-    def authorization(self, headers: Mapping[str, str]) -> str | None:
-        """The value of the one Authorization header to send; None leaves the client's headers as they are.
+    def token(self, fields: Fields) -> Secret | None:
+        """The token for one request: one of `apiTokens`, at random, as the Higress ai-proxy plugin does.
 
-        `headers` are the client's, and of use only where no credential is configured.
+        `fields` are the client's header fields, of use only where no credential is configured.
         """
-        return self._tokens.authorization() if self._tokens else None
+        tokens = self.keys.api_tokens
+        return random.choice(tokens) if tokens else None  # noqa: S311 - spreads load, guards nothing
+
+    def credential(self, upstream: Upstream, token: Secret | None) -> Credential:
+        """What is added to a request last of all, to make it the provider's own."""
+        return bearer(token) if token else NO_CREDENTIAL
+
+    # Paths and models
 
     def upstream_path(self, capability: str, ids: Mapping[str, str], query: str) -> str:
         """The path and query of a capability, with the ids and the client's query put in."""
@@ -250,9 +267,9 @@ class Provider(ABC):
             path = targets.add_prefix(path, self.keys.base_path)
         return targets.add_prefix(path, self.keys.provider_base_path)
 
-    def map_model(self, exchange: Exchange, model: str) -> tuple[str, str]:
-        """The model and what modelMapping makes of it."""
+    def map_model(self, model: str) -> tuple[str, tuple[str, ...]]:
+        """What modelMapping makes of a model, and a note if that is another one."""
         mapped, pattern = self.keys.model_mapping.map(model)
-        if pattern is not None and mapped != model:
-            exchange.note(f"model {model} mapped to {mapped} by modelMapping {json.dumps(pattern)}")
-        return model, mapped
+        if pattern is None or mapped == model:
+            return mapped, ()
+        return mapped, (f"model {model} mapped to {mapped} by modelMapping {json.dumps(pattern)}",)

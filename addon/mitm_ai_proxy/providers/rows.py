@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from .. import apis
+from ..auth.secret import Secret
 from ..config import values
 from ..config.keys import Problem, Reading, key
+from ..wire import header_fields
+from ..wire.header_fields import Fields
 from ..wire.targets import Origin
 from .base import CommonKeys, Provider
 from .higress_keys import NOT_IMPLEMENTED
@@ -18,23 +21,20 @@ class OpenAI(Provider):
     """api.openai.com, or anything that serves the same paths. Without `apiTokens` the client's own key is sent on."""
 
     type = "openai"
+    home = Origin("https", "api.openai.com", 443)
     not_implemented = Provider.not_implemented | {"openaiCustomUrl"}
     default_capabilities: ClassVar[dict[str, str]] = {
         api.name: api.path for api in apis.APIS if api.name.startswith("openai/")
     }
 
-    def default_origin(self) -> Origin:
-        """OpenAI's own host."""
-        return Origin("https", "api.openai.com", 443)
-
-    def authorization(self, headers: Mapping[str, str]) -> str | None:
+    def token(self, fields: Fields) -> Secret | None:
         """One of `apiTokens`, else the client's key, wherever it is: x-api-key, x-authorization, Authorization."""
-        own = super().authorization(headers)
-        if own is not None:
+        own = super().token(fields)
+        if own:
             return own
-        key = next(filter(None, map(headers.get, ("x-api-key", "x-authorization", "authorization"))), None)
-        # With a scheme it is a whole Authorization header already.
-        return key if key is None or " " in key else f"Bearer {key}"
+        keys = (header_fields.value(fields, name) for name in (b"x-api-key", b"x-authorization", b"authorization"))
+        key = next(filter(None, keys), "")
+        return Secret(key) if key else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 from urllib.parse import parse_qs, urlsplit
 
-from ..cassette.bodies import CassetteError
 from ..cassette.cassette import Cassette, Mode, Opening
 from ..cassette.entry import Entry, Request
 from ..cassette.entry import Headers as HeaderFields
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     from ..cassette.spending import Budget
     from ..gateway.addon import Gateway
     from ..gateway.embedded import Embedded
+    from ..gateway.recorded import Recorded
+    from ..gateway.simulated import Simulated
     from ..registry import Configuration
 
 CONFIG: Final = "ai_proxy_config"
@@ -259,6 +260,8 @@ class Session:
             self._budget = Budget(budget)
         self._embedded: Embedded | None = None
         self._gateway: Gateway | None = None
+        self._recorded: Recorded | None = None
+        self._simulated: Simulated | None = None
         self._rewritten: set[Path] = set()
         self._levels: dict[str, int] = {}
         self._complaints = ErrorLog()
@@ -269,8 +272,11 @@ class Session:
             from .. import registry
             from ..gateway.addon import Gateway
             from ..gateway.embedded import Embedded, NotStarted
+            from ..gateway.recorded import Recorded
+            from ..gateway.simulated import Simulated
 
-            self._gateway = Gateway()
+            self._recorded, self._simulated = Recorded(), Simulated()
+            self._gateway = Gateway([self._recorded, self._simulated])
             self._embedded = Embedded(self._gateway, registry.read(_NOBODY, name=CONFIG))
             try:
                 self._embedded.start()
@@ -292,20 +298,21 @@ class Session:
             configuration = _configuration(plan, offline=opening.is_offline or plan.simulates)
             with _importing():
                 return self._embedded.call(lambda: self._use(configuration, opening, plan))
-        except (ConfigurationError, CassetteError) as error:
+        except ConfigurationError as error:
             problem = str(error)
         except VariationError as error:
             varied = _words(plan.variation) if plan.variation else ""
             problem = f"{shown(plan.path)} cannot be played with {varied}: {error}"
+        except Unusable as error:
+            problem = str(error)
         self._embedded.call(self._rest)
         raise Unusable(problem)
 
     def end(self, proxy: AIProxy) -> bool:
         """Leave a test's cassette when all is written down; whether that came in time."""
         assert self._embedded is not None
-        assert self._gateway is not None
-        recording = self._gateway.recording
-        is_written = recording is None or recording.idle.wait(PATIENCE)
+        assert self._recorded is not None
+        is_written = self._recorded.idle.wait(PATIENCE)
         self._embedded.call(self._rest)
         if proxy.cassette.mode is Mode.REWRITE and proxy.plan.path and proxy.cassette.recorded:
             self._rewritten.add(proxy.plan.path)
@@ -324,26 +331,29 @@ class Session:
         embedded, gateway = self._embedded, self._gateway
         assert embedded is not None
         assert gateway is not None
-        gateway.use(configuration, opening, simulate=plan.simulates)
-        if gateway.simulation:
-            from ..simulator.app import Simulator
+        recorded, simulated = self._recorded, self._simulated
+        assert recorded is not None
+        assert simulated is not None
+        from ..gateway.stages import StageError
 
-            # No test finds the tasks of another, or an account that others emptied.
-            gateway.simulation.simulator = Simulator(gateway.simulation.simulator.settings)
-        recording = gateway.recording
-        assert recording is not None
-        assert recording.cassette is not None
-        proxy = AIProxy(embedded.origin, plan, recording.cassette, self._share)
-        recording.seen = proxy.saw
+        recorded.insert(opening)
+        # No test finds the tasks of another, or an account that others emptied.
+        simulated.turn(plan.simulates)
+        try:
+            gateway.use(configuration)
+        except StageError as error:
+            raise Unusable(str(error)) from None
+        assert recorded.cassette is not None
+        proxy = AIProxy(embedded.origin, plan, recorded.cassette, self._share)
+        recorded.seen = proxy.saw
         self._complaints.texts = proxy.complaints
         return proxy
 
     def _rest(self) -> None:
         """In the proxy's thread: refuse all."""
-        assert self._gateway is not None
-        if self._gateway.recording:
-            self._gateway.recording.insert(None)
-            self._gateway.recording.seen = None
+        assert self._recorded is not None
+        self._recorded.insert(None)
+        self._recorded.seen = None
 
     def _opening(self, plan: Plan) -> Opening:
         mode = plan.mode

@@ -29,3 +29,32 @@ def decode(body: bytes, content_encoding: str, limit: int) -> bytes:
     if not decoder.eof or decoder.unused_data:
         raise ValueError(f"is not what its Content-Encoding says ({encoding})")
     return decoded
+
+
+class Decoder:
+    """The same for a body that comes in pieces: feed() each, then end(). Both raise ValueError as decode() does."""
+
+    def __init__(self, content_encoding: str) -> None:
+        encoding = content_encoding.strip().lower()
+        if encoding not in ("", "identity", *_DECODERS):
+            raise ValueError("has a Content-Encoding other than gzip, deflate or none")
+        self._encoding = encoding
+        self._decoder = zlib.decompressobj(_DECODERS[encoding]) if encoding in _DECODERS else None
+
+    def feed(self, data: bytes) -> bytes:
+        """What a piece holds, as far as it can be told yet."""
+        if self._decoder is None:
+            return data
+        try:
+            return self._decoder.decompress(data)
+        except zlib.error:
+            raise ValueError(f"is not what its Content-Encoding says ({self._encoding})") from None
+
+    def end(self) -> bytes:
+        """What is left at the end."""
+        if self._decoder is None:
+            return b""
+        rest = self._decoder.flush()
+        if not self._decoder.eof:
+            raise ValueError(f"is not what its Content-Encoding says ({self._encoding})")
+        return rest

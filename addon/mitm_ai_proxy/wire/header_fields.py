@@ -6,8 +6,11 @@ mitmproxy's own mapping makes several passes for each field that is set, which a
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import TypeAlias
 
-Fields = tuple[tuple[bytes, bytes], ...]
+Fields: TypeAlias = tuple[tuple[bytes, bytes], ...]
+Changes: TypeAlias = Mapping[bytes, bytes | None]
+"""New values by name (in lower case); None removes."""
 
 
 def value(fields: Fields, name: bytes) -> str:
@@ -15,23 +18,21 @@ def value(fields: Fields, name: bytes) -> str:
     return b", ".join([field[1] for field in fields if field[0].lower() == name]).decode("utf-8", "surrogateescape")
 
 
-def without(fields: Fields, names: Collection[bytes], beginnings: tuple[bytes, ...] = ()) -> Fields:
-    """The fields whose names (in lower case) are others, and begin in another way."""
-    return tuple(
-        [field for field in fields if (name := field[0].lower()) not in names and not name.startswith(beginnings)]
-    )
-
-
-def changed(fields: Fields, changes: Mapping[bytes, bytes | None]) -> Fields:
+def changed(
+    fields: Fields, changes: Changes, without: Collection[bytes] = (), beginnings: tuple[bytes, ...] = ()
+) -> Fields:
     """The fields with new values for some names (in lower case), each once.
 
     A new value stands where the old one stood, or at the end. None removes. A length only takes the place of another:
-    a message without one is framed in another way, which stays.
+    a message without one is framed in another way, which stays. `without` are names to be left out, `beginnings`
+    beginnings of such names; a new value for one of them stands at the end.
     """
     left = dict(changes)
     result = []
     for field in fields:
         name = field[0].lower()
+        if name in without or name.startswith(beginnings):
+            continue
         if name not in changes:
             result.append(field)
             continue

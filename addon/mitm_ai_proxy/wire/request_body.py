@@ -1,7 +1,4 @@
-"""What is read in a JSON request body, refused with 400 where it is not what it has to be.
-
-What it means is decided elsewhere.
-"""
+"""What is read in a JSON request body; refused with 400 where it is not what it has to be."""
 
 from __future__ import annotations
 

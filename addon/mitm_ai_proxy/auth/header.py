@@ -1,0 +1,78 @@
+"""Credentials in header fields and queries: what one is, which names hold one, how it is taken out of what is kept."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from ..wire.header_fields import Fields
+
+REDACTED: Final = "[sent to the provider, not kept]"
+CLIENT_FIELDS: Final = frozenset(
+    b"authorization proxy-authorization x-api-key x-authorization api-key x-goog-api-key cookie".split()
+)
+"""Where AI APIs expect a client's credential, in lower case. None goes to a provider that is given one of its own."""
+
+_LONGEST_NAME: Final = 200
+# Behind the last underscore: `max_tokens`, `token_type`, `next_page_token` and `api_key_name` are none of these.
+_CREDENTIAL = re.compile(
+    r"""(?:x_)?token | (?:.*_)?(?:
+        api_?key | access_?key(?:_?id)? | private_?key | signing_?key | auth_?key | subscription_?key
+        | secret(?:_?key|_?token|_?access_?key)?
+        | (?:access|refresh|id|auth|api|session|security|bearer|csrf|xsrf|user|oauth2?|app|service|personal)_?token
+        | password | passwd | pwd | passphrase | signature | credentials? | authorization | cookies? | jwt | bearer
+    )""",
+    re.VERBOSE,
+)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_NO_NAME = re.compile(r"[^A-Za-z0-9]+")
+
+
+class Credential(NamedTuple):
+    """What makes a request the provider's own: header fields to set (names in lower case), and query parameters to add.
+
+    `query` is percent-encoded: `key=abc`. All of it is secret: none of it is kept once it has been sent.
+    """
+
+    fields: Mapping[bytes, bytes] = MappingProxyType({})
+    query: str = ""
+
+
+NO_CREDENTIAL: Final = Credential()
+
+
+def authorization(value: str) -> Credential:
+    """A credential that is the value of the Authorization header."""
+    return Credential({b"authorization": value.encode("utf-8", "surrogateescape")})
+
+
+def normal(name: str) -> str:
+    """A name in snake_case, whatever a header or another language makes of it."""
+    return _NO_NAME.sub("_", _CAMEL.sub("_", name[-_LONGEST_NAME:])).strip("_").lower()
+
+
+@functools.lru_cache(4096)
+def is_credential(name: str) -> bool:
+    """Whether a header, parameter or member of this name holds a credential."""
+    return _CREDENTIAL.fullmatch(normal(name)) is not None
+
+
+@functools.lru_cache(4096)
+def _is_secret_field(name: bytes) -> bool:
+    lower = name.lower()
+    return lower in CLIENT_FIELDS or is_credential(lower.decode("latin-1"))
+
+
+def redacted(fields: Fields, names: Collection[bytes] = ()) -> Fields:
+    """The fields without the values of those named (in lower case), and of all whose name says that they are secret."""
+    word = REDACTED.encode()
+    return tuple([(name, word if _is_secret_field(name) or name.lower() in names else value) for name, value in fields])
+
+
+def redacted_query(credential: Credential) -> str:
+    """The query of a credential, without its values."""
+    names = [part.partition("=")[0] for part in credential.query.split("&") if part]
+    return "&".join(f"{name}=redacted" for name in names)

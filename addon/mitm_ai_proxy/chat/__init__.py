@@ -1,0 +1,1 @@
+"""The dialects that clients speak: OpenAI's and Anthropic's."""

@@ -1,0 +1,69 @@
+"""The dialects of clients, a row each: how a refusal and the failure of a stream are said in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from ..errors import Refusal
+
+OPENAI: Final = "openai"
+ANTHROPIC: Final = "anthropic"
+
+
+class Dialect(NamedTuple):
+    """`refusal` is the JSON body of an answer that is an error; `failure` is the event that ends a stream with one."""
+
+    name: str
+    refusal: Callable[[Refusal], bytes]
+    failure: Callable[[Refusal], bytes]
+
+
+def _openai(refusal: Refusal) -> dict[str, Any]:
+    """Source: OpenAI's API reference, error object."""
+    kind = "invalid_request_error"
+    if refusal.status >= 500:
+        kind = "server_error"
+    elif refusal.status == 403:
+        kind = "permission_error"
+    return {"error": {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code}}
+
+
+_ANTHROPIC_TYPES: Final = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+"""Source: Anthropic's API reference, errors; 400 is any other request's fault, 500 any other failure."""
+
+
+def _anthropic(refusal: Refusal) -> dict[str, Any]:
+    kind = _ANTHROPIC_TYPES.get(refusal.status, "api_error" if refusal.status >= 500 else "invalid_request_error")
+    return {"type": "error", "error": {"type": kind, "message": refusal.message}}
+
+
+def _encoded(document: dict[str, Any]) -> bytes:
+    return json.dumps(document).encode()
+
+
+DIALECTS: Final = {
+    dialect.name: dialect
+    for dialect in (
+        Dialect(
+            OPENAI,
+            lambda refusal: _encoded(_openai(refusal)),
+            lambda refusal: b"data: " + _encoded(_openai(refusal)) + b"\n\n",
+        ),
+        Dialect(
+            ANTHROPIC,
+            lambda refusal: _encoded(_anthropic(refusal)),
+            lambda refusal: b"event: error\ndata: " + _encoded(_anthropic(refusal)) + b"\n\n",
+        ),
+    )
+}

@@ -1,0 +1,190 @@
+"""Which bodies are held and which flow: the only file that sets `.stream` of mitmproxy's messages.
+
+It also translates what flows, and ends a stream that cannot be translated with an error in the client's dialect.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from mitmproxy import ctx, http
+from mitmproxy.utils import human
+
+from .. import errors
+from ..chat.dialects import Dialect
+from ..exchange import Handling, Pieces, Transducer, Whole
+from ..pipeline import BODY_LIMIT
+from ..wire import content_encoding, header_fields
+from ..wire.media_types import EVENT_STREAM, is_streamed
+from . import engine
+
+logger = logging.getLogger(__name__)
+
+SHOWN_BODY: Final = 1024 * 1024
+"""Bytes up to which a body that only passes is kept, so that mitmproxy can show it; longer ones are streamed."""
+
+_HTTP1: Final = frozenset((b"HTTP/1.0", b"HTTP/1.1"))
+
+
+# Requests
+
+
+def hold_request(flow: http.HTTPFlow, streams: bool = True) -> None:
+    """Buffer this request's body, whatever `stream_large_bodies` says, up to BODY_LIMIT or `body_size_limit`.
+
+    `streams`: whether `stream_large_bodies` may be set, which takes mitmproxy time to tell.
+    A longer one is answered with 413, at once when its Content-Length says so. Where mitmproxy's layers are not as
+    expected, the connection of a request that could be too long is closed instead.
+    """
+    flow.request.stream = False
+    if flow.request.raw_content is not None:
+        return
+    length = _length(flow.request)
+    too_long = length is not None and length > BODY_LIMIT
+    if too_long:
+        # After a "100 Continue" mitmproxy does not answer with 413 any more; a client that waits for one sends anyway.
+        flow.request.headers.pop("Expect", None)
+    if not _hold(flow, length, streams) and flow.killable and (too_long or "Transfer-Encoding" in flow.request.headers):
+        flow.kill()
+
+
+def keep_held(flow: http.HTTPFlow) -> None:
+    """Undo what another addon said about streaming this request."""
+    flow.request.stream = False
+
+
+def stream_request(flow: http.HTTPFlow) -> None:
+    """Send this request's body on as it arrives."""
+    flow.request.stream = True
+
+
+def stream_long_request(flow: http.HTTPFlow) -> None:
+    """Stream this request's body if it is longer than SHOWN_BODY, in the requestheaders hook."""
+    length = _length(flow.request)
+    if length is None:
+        # Also where that cannot be arranged: a body without bound is not to be kept.
+        flow.request.stream = flow.request.stream or not _stream_from(flow, SHOWN_BODY)
+    elif length > SHOWN_BODY:
+        flow.request.stream = True
+
+
+# Answers
+
+
+def begin_answer(
+    flow: http.HTTPFlow, response: http.Response, handling: Handling, dialect: Dialect, streams: bool
+) -> None:
+    """Hold, translate or pass an answer, in the responseheaders hook. `streams` is as in hold_request.
+
+    One that is held and too long becomes a 502.
+    """
+    if isinstance(handling, Whole):
+        response.stream = False
+        _hold(flow, _length(response), streams)
+    elif isinstance(handling, Pieces):
+        _translate(flow, response, handling, dialect)
+    elif response.raw_content is not None:
+        return  # it is here already
+    elif not handling.is_shown or is_streamed(header_fields.value(response.headers.fields, b"content-type")):
+        response.stream = True
+    else:
+        length = _length(response)
+        if length is None:
+            response.stream = response.stream or not _stream_from(flow, SHOWN_BODY)
+        elif length > SHOWN_BODY:
+            response.stream = True
+
+
+def _translate(flow: http.HTTPFlow, response: http.Response, pieces: Pieces, dialect: Dialect) -> None:
+    fields = response.headers.fields
+    encoding = header_fields.value(fields, b"content-encoding")
+    changes: dict[bytes, bytes | None] = {}
+    if pieces.is_translated:
+        changes = {b"content-length": None, b"content-encoding": None}
+        if response.data.http_version in _HTTP1:
+            changes[b"transfer-encoding"] = b"chunked"
+    fields = header_fields.changed(fields, changes | dict(pieces.fields))
+    response.headers.fields = fields
+    is_events = header_fields.value(fields, b"content-type").lower().startswith(EVENT_STREAM)
+    failure = dialect.failure(errors.stream_failed()) if is_events else b""
+
+    def failed(error: Exception) -> None:
+        logger.warning("ai-proxy: %s while an answer was translated; it ends with an error.", type(error).__name__)
+        engine.close_upstream(flow)
+
+    decoder = content_encoding.Decoder(encoding) if pieces.is_translated and encoding else None
+    response.stream = _Translation(pieces.transducer, decoder, failure, failed)
+
+
+class _Translation:
+    """What mitmproxy calls with each piece of an answer, and with b"" at its end. It never raises.
+
+    For nothing it returns [], since b"" would end a chunked answer.
+    """
+
+    def __init__(
+        self,
+        transducer: Transducer,
+        decoder: content_encoding.Decoder | None,
+        failure: bytes,
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self._transducer = transducer
+        self._decoder = decoder
+        self._failure = failure
+        self._failed = failed
+        self._is_over = False
+
+    def __call__(self, data: bytes) -> list[bytes]:
+        if self._is_over:
+            return []
+        try:
+            translated = self._translated(data)
+        except Exception as error:
+            self._is_over = True
+            self._failed(error)
+            translated = self._failure
+        return [translated] if translated else []
+
+    def _translated(self, data: bytes) -> bytes:
+        if not data:
+            self._is_over = True
+            rest = self._decoder.end() if self._decoder else b""
+            return (self._transducer.feed(rest) if rest else b"") + self._transducer.end()
+        plain = self._decoder.feed(data) if self._decoder else data
+        return self._transducer.feed(plain) if plain else b""
+
+
+# Limits
+
+
+def _length(message: http.Message) -> int | None:
+    """The length that an HTTP/1 message declares; None where only its end will tell."""
+    if message.data.http_version not in _HTTP1:
+        return None
+    length = b"0" if isinstance(message, http.Request) else b""
+    for name, value in message.headers.fields:
+        lower = name.lower()
+        if lower == b"transfer-encoding":
+            return None
+        if lower == b"content-length":
+            length = value
+    return int(length) if length.isdigit() else None
+
+
+def _hold(flow: http.HTTPFlow, length: int | None, streams: bool) -> bool:
+    """Whether the limit holds for a body of this length, for which mitmproxy's options are laid over if need be."""
+    if length is not None and length <= BODY_LIMIT and not streams:
+        return True
+    own_limit = human.parse_size(ctx.options.body_size_limit)
+    limit = BODY_LIMIT if own_limit is None else min(own_limit, BODY_LIMIT)
+    # A length that is known to be too much need not come in up to the limit.
+    limit = limit if length is None or length <= limit else 0
+    return engine.lay_over(flow, {"stream_large_bodies": None, "body_size_limit": str(limit)})
+
+
+def _stream_from(flow: http.HTTPFlow, size: int) -> bool:
+    """Stream this flow's bodies once they are longer than that; whether it could be arranged."""
+    return engine.lay_over(flow, {"stream_large_bodies": str(size)})

@@ -1,0 +1,33 @@
+"""Content types, as far as it matters how a body of them is handled."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EVENT_STREAM: Final = "text/event-stream"
+EVENTS: Final = (
+    EVENT_STREAM,
+    "application/x-ndjson",
+    "application/jsonl",
+    "application/json-seq",
+    "application/vnd.amazon.eventstream",
+)
+"""Of which each piece counts."""
+
+# Read as they arrive, or by nobody in a proxy.
+_STREAMED: Final = ("video/", "audio/", "image/", EVENT_STREAM, "application/x-ndjson", "application/octet")
+
+
+def is_streamed(content_type: str) -> bool:
+    """Whether a body of this type is passed on as it arrives."""
+    return content_type.lower().startswith(_STREAMED)
+
+
+def is_events(content_type: str) -> bool:
+    """Whether each piece of a body of this type counts."""
+    return content_type.lower().startswith(EVENTS)
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a body of this type is one JSON document."""
+    return "json" in content_type.lower() and not is_events(content_type)

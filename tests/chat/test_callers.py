@@ -1,0 +1,197 @@
+"""What a client's path and header fields say about it."""
+
+from __future__ import annotations
+
+import pytest
+
+from mitm_ai_proxy.chat import callers
+from mitm_ai_proxy.chat.dialects import ANTHROPIC, OPENAI
+from mitm_ai_proxy.exchange import ANYBODY, Caller
+
+TARGET = "/v1/videos"
+CHAT = "/v1/chat/completions"
+
+
+def _read(*fields: str, target: str = TARGET) -> Caller:
+    """The client of these fields, each written as `name: value`."""
+    pairs = (field.partition(": ") for field in fields)
+    return callers.read(target, tuple((name.encode(), value.encode()) for name, _, value in pairs))
+
+
+def test_a_client_that_says_nothing_is_anybody() -> None:
+    assert callers.read(TARGET, ()) == ANYBODY == Caller("", OPENAI, False, 0, "", "", "")
+
+
+@pytest.mark.parametrize(
+    ("field", "is_openai"),
+    [
+        ("User-Agent: OpenAI/Python 3.52.0", True),
+        ("user-agent: AsyncOpenAI/Python 3.52.0", True),
+        ("USER-AGENT: OpenAI/JS 7.55.0", True),
+        ("User-Agent: AzureOpenAI/Python 3.52.0", True),
+        ("User-Agent: AsyncAzureOpenAI/Python 3.52.0", True),
+        ("User-Agent: litellm/1.109.1", True),
+        ("X-Stainless-Lang: js", True),
+        ("x-stainless-retry-count: 0", True),
+        ("X-Stainless-: ", True),
+        ("User-Agent: openai/1", False),
+        ("User-Agent: my OpenAI/Python", False),
+        ("User-Agent: OpenAI", False),
+        ("User-Agent: curl/8.5.0", False),
+        ("X-Stainless: js", False),
+        ("OpenAI-Organization: x", False),
+        ("Idempotency-Key: x", False),
+    ],
+)
+def test_an_openai_client_is_known_by_its_user_agent_or_its_own_fields(field: str, is_openai: bool) -> None:
+    caller = _read("Accept: */*", field, "Host: a")
+
+    assert (caller.is_openai_sdk, caller.dialect) == (is_openai, OPENAI)
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        # For a copy of OpenAI's API: repetitions are counted, and answers and errors are read, as OpenAI's do.
+        "Groq/Python 0.9.0",
+        "AsyncTogether/Python 2.1.0",
+        "Cerebras/JS 1.0.0",
+        # OpenAI's, under a name that the application chose.
+        "my-app/1.0",
+        "",
+    ],
+)
+def test_an_sdk_of_stainless_s_speaks_as_openai_s_does_whatever_its_name(agent: str) -> None:
+    caller = _read(f"User-Agent: {agent}", "X-Stainless-Lang: python", "X-Stainless-Retry-Count: 1", target=CHAT)
+
+    assert (caller.dialect, caller.is_openai_sdk, caller.retries) == (OPENAI, True, 1)
+
+
+@pytest.mark.parametrize("stainless", ["", "X-Stainless-Retry-Count: 2"])
+@pytest.mark.parametrize(
+    ("agent", "dialect"),
+    [
+        ("Anthropic/Python 0.70.0", ANTHROPIC),
+        ("AsyncAnthropic/Python 0.70.0", ANTHROPIC),
+        ("Anthropic/JS 0.65.0", ANTHROPIC),
+        ("AnthropicBedrock/Python 0.70.0", ANTHROPIC),
+        ("AsyncAnthropicBedrock/Python 0.70.0", ANTHROPIC),
+        ("AnthropicVertex/JS 0.65.0", ANTHROPIC),
+        ("claude-cli/2.0 (external, cli)", ANTHROPIC),
+        ("claude-code/2.0", ANTHROPIC),
+        ("OpenAI/Python 3.52.0", OPENAI),
+        ("AsyncOpenAI/Python 3.52.0", OPENAI),
+        ("AzureOpenAI/Python 3.52.0", OPENAI),
+        # These are in neither table.
+        ("anthropic/1", OPENAI),
+        ("my Anthropic/Python", OPENAI),
+        ("claude/1", OPENAI),
+        ("curl/8.5.0", OPENAI),
+    ],
+)
+def test_a_user_agent_says_the_dialect_and_anthropic_s_is_no_sdk_of_openai_s(
+    agent: str, dialect: str, stainless: str
+) -> None:
+    for fields in ((f"User-Agent: {agent}", stainless), (stainless, f"User-Agent: {agent}")):
+        caller = _read(*filter(None, fields))
+        is_sdk = dialect == OPENAI and ("OpenAI/" in agent or bool(stainless))
+
+        assert (caller.dialect, caller.is_openai_sdk) == (dialect, is_sdk)
+        assert caller.retries == (2 if stainless else 0)
+
+
+@pytest.mark.parametrize("agent", ["my-app/1.0", "curl/8.5.0", "OpenAI/Python 3.52.0"])
+@pytest.mark.parametrize("version", ["2023-06-01", ""])
+def test_anthropic_s_version_field_says_its_dialect_whoever_sends_it(agent: str, version: str) -> None:
+    caller = _read(f"User-Agent: {agent}", f"Anthropic-Version: {version}", "X-Stainless-Lang: js")
+
+    assert (caller.dialect, caller.is_openai_sdk) == (ANTHROPIC, False)
+
+
+@pytest.mark.parametrize(
+    ("target", "dialect"),
+    [
+        ("/v1/messages", ANTHROPIC),
+        ("/v1/messages?beta=true", ANTHROPIC),
+        ("/v1/messages?", ANTHROPIC),
+        ("/v1/messages/", ANTHROPIC),
+        ("/v1/messages/?beta=true", ANTHROPIC),
+        ("/proxy/anthropic/v1/messages", ANTHROPIC),
+        ("//v1/messages", ANTHROPIC),
+        ("/v1/messages/count_tokens", ANTHROPIC),
+        ("/a/v1/messages/count_tokens/?b", ANTHROPIC),
+        ("/v1/complete", ANTHROPIC),
+        ("/v1/complete?a=/v1/videos", ANTHROPIC),
+        # Near misses
+        ("/v1/completions", OPENAI),
+        ("/v1/completed", OPENAI),
+        ("/v1/chat/completions", OPENAI),
+        ("/v1/messagesX", OPENAI),
+        ("/v1/messages//", OPENAI),
+        ("/v1/Messages", OPENAI),
+        ("/v1/messages\n", OPENAI),
+        ("/xv1/messages", OPENAI),
+        ("/v1/threads/t-1/messages", OPENAI),
+        ("/v1/videos?next=/v1/messages", OPENAI),
+        ("/v1/videos?/v1/messages?", OPENAI),
+        ("/messages", OPENAI),
+        ("", OPENAI),
+        # Anthropic's, but no API that is known here: what else a client of it sends says so.
+        ("/v1/messages/batches", OPENAI),
+        ("/v1/messages/batches?limit=1", OPENAI),
+    ],
+)
+def test_the_path_of_an_api_that_only_anthropic_has_says_its_dialect(target: str, dialect: str) -> None:
+    assert _read(target=target).dialect == dialect
+    caller = _read("User-Agent: OpenAI/Python 3.52.0", target=target)
+    assert (caller.dialect, caller.is_openai_sdk) == (dialect, dialect == OPENAI)
+
+
+def test_a_later_user_agent_does_not_undo_an_earlier_one() -> None:
+    assert _read("User-Agent: OpenAI/Python", "User-Agent: curl").is_openai_sdk
+    assert _read("User-Agent: Anthropic/JS", "User-Agent: curl").dialect == ANTHROPIC
+
+
+@pytest.mark.parametrize(
+    ("value", "retries"),
+    [
+        ("0", 0),
+        ("1", 1),
+        ("2", 2),
+        ("0002", 2),
+        ("9" * 10_000, 9999),
+        ("", 0),
+        ("-1", 0),
+        ("+1", 0),
+        ("1.0", 0),
+        ("1 ", 0),
+        ("x", 0),
+        ("٣", 0),
+        ("²", 0),
+        ("1_0", 0),
+    ],
+)
+def test_retries_are_what_an_sdk_counts_and_nothing_else(value: str, retries: int) -> None:
+    assert _read(f"X-Stainless-Retry-Count: {value}").retries == retries
+
+
+def test_the_other_fields_are_read_whatever_the_case_of_their_names() -> None:
+    caller = _read(
+        "CONTENT-TYPE: Multipart/Form-Data; boundary=AbC",
+        "idempotency-KEY: k",
+        "sec-fetch-SITE: cross-site",
+        "content-ENCODING: gzip",
+    )
+
+    assert caller == Caller("Multipart/Form-Data; boundary=AbC", OPENAI, False, 0, "k", "cross-site", "gzip")
+
+
+def test_content_encodings_of_several_fields_are_one_list() -> None:
+    assert _read("Content-Encoding: gzip", "content-encoding: br").content_encoding == "gzip, br"
+
+
+def test_bytes_that_are_no_text_are_kept() -> None:
+    caller = callers.read(TARGET, ((b"Idempotency-Key", b"\xff\x00k"), (b"Content-Type", b"\xe9")))
+
+    assert caller.idempotency_key.encode("utf-8", "surrogateescape") == b"\xff\x00k"
+    assert caller.content_type.encode("utf-8", "surrogateescape") == b"\xe9"

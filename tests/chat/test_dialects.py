@@ -1,0 +1,96 @@
+"""How a refusal and the failure of a stream are written, in each dialect."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mitm_ai_proxy import errors
+from mitm_ai_proxy.chat.dialects import ANTHROPIC, DIALECTS, OPENAI
+from mitm_ai_proxy.errors import Refusal
+
+# Of our own failures: none has anything of the request.
+FAILURES = [errors.internal_error(), errors.not_rewritten(), errors.not_ready(), errors.stream_failed()]
+
+
+def _event(dialect: str, refusal: Refusal) -> tuple[list[str], Any]:
+    """The lines of the event that ends a stream before its data, and the data."""
+    text = DIALECTS[dialect].failure(refusal).decode("ascii")
+    assert text.endswith("\n\n")
+    *lines, data = text[:-2].split("\n")
+    assert data.startswith("data: ")
+    return lines, json.loads(data.removeprefix("data: "))
+
+
+@pytest.mark.parametrize(
+    ("status", "openai", "anthropic"),
+    [
+        (400, "invalid_request_error", "invalid_request_error"),
+        (401, "invalid_request_error", "authentication_error"),
+        (402, "invalid_request_error", "billing_error"),
+        (403, "permission_error", "permission_error"),
+        (404, "invalid_request_error", "not_found_error"),
+        (405, "invalid_request_error", "invalid_request_error"),
+        (409, "invalid_request_error", "invalid_request_error"),
+        (413, "invalid_request_error", "request_too_large"),
+        (415, "invalid_request_error", "invalid_request_error"),
+        (422, "invalid_request_error", "invalid_request_error"),
+        (429, "invalid_request_error", "rate_limit_error"),
+        (499, "invalid_request_error", "invalid_request_error"),
+        (500, "server_error", "api_error"),
+        (501, "server_error", "api_error"),
+        (502, "server_error", "api_error"),
+        (503, "server_error", "api_error"),
+        (504, "server_error", "timeout_error"),
+        (529, "server_error", "overloaded_error"),
+        (599, "server_error", "api_error"),
+    ],
+)
+@pytest.mark.parametrize("param", [None, "p"])
+def test_a_refusal_is_the_error_object_of_its_dialect_and_ends_a_stream_as_such(
+    status: int, openai: str, anthropic: str, param: str | None
+) -> None:
+    refusal = Refusal(status, "m", code="c", param=param)
+    ours = {"error": {"message": "m", "type": openai, "param": param, "code": "c"}}
+    theirs = {"type": "error", "error": {"type": anthropic, "message": "m"}}
+
+    assert json.loads(DIALECTS[OPENAI].refusal(refusal)) == ours
+    assert json.loads(DIALECTS[ANTHROPIC].refusal(refusal)) == theirs
+    assert _event(OPENAI, refusal) == ([], ours)
+    assert _event(ANTHROPIC, refusal) == (["event: error"], theirs)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize(
+    "message",
+    ['a "b" \\', "é😀", "two\nlines", "a\r\n\r\ndata: [DONE]\n\n", "\u2028", "\0", "\ud800", ""],
+    ids=["quotes", "letters", "lines", "an event", "separator", "zero", "half", "empty"],
+)
+def test_a_message_of_any_text_makes_a_body_and_one_event_in_ascii(name: str, message: str) -> None:
+    refusal = errors.bad_body(message, param=message)
+    body, event = DIALECTS[name].refusal(refusal), DIALECTS[name].failure(refusal)
+
+    assert body.isascii()
+    assert event.isascii()
+    assert json.loads(body)["error"]["message"] == message
+    assert _event(name, refusal)[1] == json.loads(body)
+    assert event.count(b"\n\n") == 1
+    assert b"\r" not in event
+
+
+@pytest.mark.parametrize("refusal", FAILURES, ids=str)
+@pytest.mark.parametrize("name", DIALECTS)
+def test_a_failure_of_our_own_is_the_same_whatever_was_sent_and_no_finish_is_made_up(
+    name: str, refusal: Refusal
+) -> None:
+    text = DIALECTS[name].failure(refusal)
+
+    assert json.loads(DIALECTS[name].refusal(refusal))["error"]["message"] == refusal.message
+    assert b"[DONE]" not in text
+    assert b"message_stop" not in text
+
+
+def test_each_dialect_stands_under_its_name() -> None:
+    assert {name: dialect.name for name, dialect in DIALECTS.items()} == {OPENAI: OPENAI, ANTHROPIC: ANTHROPIC}

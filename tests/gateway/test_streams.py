@@ -1,0 +1,239 @@
+"""Which bodies are held and which flow, and what a translated stream gives, on literal flows."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+
+import pytest
+from mitmproxy import http
+from mitmproxy.test import taddons, tflow
+
+from mitm_ai_proxy.chat.dialects import DIALECTS
+from mitm_ai_proxy.exchange import Handling, Pass, Pieces, Whole
+from mitm_ai_proxy.gateway import streams
+from mitm_ai_proxy.gateway.streams import SHOWN_BODY
+from mitm_ai_proxy.pipeline import BODY_LIMIT
+
+FAILURE = b'data: {"error": {"message": "ai-proxy could not translate'
+
+
+class Upper:
+    """Capital letters, and an end."""
+
+    def feed(self, data: bytes) -> bytes:
+        return data.upper()
+
+    def end(self) -> bytes:
+        return b"."
+
+
+class Lines:
+    """Whole lines only; nothing for the start of one."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> bytes:
+        done, _, self._rest = (self._rest + data).rpartition(b"\n")
+        return done
+
+    def end(self) -> bytes:
+        return b""
+
+
+class Raising:
+    """Raises at a piece, or at the end."""
+
+    def __init__(self, at: bytes | None) -> None:
+        self._at = at
+
+    def feed(self, data: bytes) -> bytes:
+        if self._at is not None and self._at in data:
+            raise RuntimeError("text of a body")
+        return data
+
+    def end(self) -> bytes:
+        if self._at is None:
+            raise KeyError("text of a body")
+        return b""
+
+
+def _answer(fields: dict[str, str], version: str = "HTTP/1.1") -> http.HTTPFlow:
+    """A flow whose answer's head has come."""
+    flow = tflow.tflow(resp=http.Response.make(200, b"", fields))
+    assert flow.response
+    flow.response.http_version = version
+    flow.response.data.content = None
+    flow.response.headers.pop("content-length", None)
+    flow.response.headers.update(fields)
+    return flow
+
+
+@pytest.fixture(autouse=True)
+def _mitmproxy() -> Iterator[None]:
+    """mitmproxy's options, which are global."""
+    with taddons.context():
+        yield
+
+
+def _begin(flow: http.HTTPFlow, handling: Handling, dialect: str = "openai") -> Callable[[bytes], list[bytes]] | bool:
+    assert flow.response
+    streams.begin_answer(flow, flow.response, handling, DIALECTS[dialect], False)
+    stream = flow.response.stream
+    assert isinstance(stream, bool) or callable(stream)
+    return stream  # type: ignore[return-value]
+
+
+EVENTS = {"content-type": "text/event-stream"}
+WHOLE = Whole(lambda answer: answer)
+
+
+@pytest.mark.parametrize(
+    ("fields", "handling", "streamed"),
+    [
+        ({"content-length": "2"}, Pass(), False),
+        ({"content-length": str(SHOWN_BODY)}, Pass(), False),
+        ({"content-length": str(SHOWN_BODY + 1)}, Pass(), True),
+        ({"content-length": "2"}, Pass(is_shown=False), True),
+        ({"content-length": "2", "content-type": "video/mp4"}, Pass(), True),
+        ({"content-length": "2", "content-type": "TEXT/Event-Stream; charset=utf-8"}, Pass(), True),
+        ({"content-length": "2", "content-type": "application/json"}, Pass(), False),
+        # A length that only the end tells: mitmproxy's layers are not found behind a literal flow.
+        ({"transfer-encoding": "chunked"}, Pass(), True),
+        ({"content-length": str(SHOWN_BODY + 1), "content-type": "video/mp4"}, WHOLE, False),
+        ({"content-length": str(BODY_LIMIT)}, WHOLE, False),
+    ],
+)
+def test_an_answer_is_held_or_flows_by_its_length_its_type_and_its_handling(
+    fields: dict[str, str], handling: Handling, streamed: bool
+) -> None:
+    assert _begin(_answer(fields), handling) is streamed
+
+
+def test_an_answer_that_is_here_already_is_left_alone() -> None:
+    flow = tflow.tflow(resp=http.Response.make(200, b"x" * (SHOWN_BODY + 1)))
+
+    assert _begin(flow, Pass()) is False
+
+
+@pytest.mark.parametrize(
+    ("version", "fields", "expected"),
+    [
+        ("HTTP/1.1", {"content-length": "9", "content-encoding": "identity"}, {"transfer-encoding": "chunked"}),
+        ("HTTP/1.1", {"transfer-encoding": "chunked"}, {"transfer-encoding": "chunked"}),
+        ("HTTP/2.0", {"content-length": "9"}, {}),
+    ],
+)
+def test_a_translated_answer_has_no_length_and_no_coding(
+    version: str, fields: dict[str, str], expected: dict[str, str]
+) -> None:
+    flow = _answer({"x-a": "1", **fields}, version)
+
+    _begin(flow, Pieces(Upper(), {b"content-type": b"text/event-stream"}))
+
+    assert flow.response
+    headers = {name.lower(): value for name, value in flow.response.headers.items()}
+    assert headers == {"x-a": "1", "content-type": "text/event-stream", **expected}
+
+
+def test_an_answer_that_is_only_listened_to_keeps_its_head() -> None:
+    flow = _answer({"content-length": "9", "content-encoding": "br"})
+    assert flow.response
+    before = flow.response.headers.fields
+
+    _begin(flow, Pieces(Upper(), is_translated=False))
+
+    assert flow.response.headers.fields == before
+
+
+@pytest.mark.parametrize(
+    ("transducer", "pieces", "expected"),
+    [
+        (Upper(), [b"a", b"b"], [[b"A"], [b"B"], [b"."]]),
+        # b"" would end a chunked answer.
+        (Lines(), [b"a", b"b\nc", b"\n"], [[], [b"ab"], [b"c"], []]),
+    ],
+)
+def test_each_piece_is_translated_and_nothing_is_an_empty_list(
+    transducer: Upper | Lines, pieces: list[bytes], expected: list[list[bytes]]
+) -> None:
+    stream = _begin(_answer(EVENTS), Pieces(transducer))
+    assert not isinstance(stream, bool)
+
+    assert [stream(piece) for piece in [*pieces, b""]] == expected
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_a_coded_stream_is_decoded_before_it_is_translated(coding: str, size: int) -> None:
+    packer = zlib.compressobj(wbits=31 if coding == "gzip" else 15)
+    packed = packer.compress(b"abc" * 1000) + packer.flush()
+    stream = _begin(_answer({**EVENTS, "content-encoding": coding}), Pieces(Upper()))
+    assert not isinstance(stream, bool)
+
+    pieces = [packed[start : start + size] for start in range(0, len(packed), size)]
+
+    assert b"".join(part for piece in [*pieces, b""] for part in stream(piece)) == b"ABC" * 1000 + b"."
+
+
+@pytest.mark.parametrize(
+    ("transducer", "pieces", "before"),
+    [
+        (Raising(b"x"), [b"a", b"x", b"b"], 1),
+        (Raising(b"a"), [b"a", b"b"], 0),
+        (Raising(None), [b"a", b"b"], 2),
+    ],
+    ids=["in the middle", "at once", "at the end"],
+)
+@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
+def test_a_transducer_that_raises_gives_one_error_event_and_silence(
+    transducer: Raising, pieces: list[bytes], before: int, dialect: str
+) -> None:
+    stream = _begin(_answer(EVENTS), Pieces(transducer), dialect)
+    assert not isinstance(stream, bool)
+
+    got = [stream(piece) for piece in [*pieces, b"", b""]]
+
+    assert got[:before] == [[piece] for piece in pieces[:before]]
+    (event,) = got[before]
+    assert event.startswith(b"event: error\n" if dialect == "anthropic" else FAILURE)
+    assert event.endswith(b"}\n\n")
+    assert b"text of a body" not in event
+    assert got[before + 1 :] == [[]] * len(got[before + 1 :])
+
+
+def test_a_broken_coding_is_a_failure_too() -> None:
+    stream = _begin(_answer({**EVENTS, "content-encoding": "gzip"}), Pieces(Upper()))
+    assert not isinstance(stream, bool)
+
+    (event,) = stream(b"no gzip at all")
+
+    assert event.startswith(FAILURE)
+
+
+def test_the_failure_of_what_is_no_event_stream_is_its_end() -> None:
+    stream = _begin(_answer({"content-type": "text/plain"}), Pieces(Raising(b"x")))
+    assert not isinstance(stream, bool)
+
+    assert [stream(b"a"), stream(b"x"), stream(b"b"), stream(b"")] == [[b"a"], [], [], []]
+
+
+@pytest.mark.parametrize(
+    ("fields", "streamed"),
+    [
+        ({}, False),
+        ({"Content-Length": str(SHOWN_BODY)}, False),
+        ({"Content-Length": str(SHOWN_BODY + 1)}, True),
+        ({"Transfer-Encoding": "chunked"}, True),
+    ],
+)
+def test_a_request_that_only_passes_is_held_as_long_as_it_is_small(fields: dict[str, str], streamed: bool) -> None:
+    flow = tflow.tflow(req=http.Request.make("POST", "http://a.test/"))
+    flow.request.data.content = None
+    flow.request.headers.pop("content-length", None)
+    flow.request.headers.update(fields)
+
+    streams.stream_long_request(flow)
+
+    assert flow.request.stream is streamed

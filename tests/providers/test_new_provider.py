@@ -1,0 +1,208 @@
+"""What a new provider takes: a row for one that speaks OpenAI's API, a transducer for one that has its own protocol."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from mitm_ai_proxy import pipeline
+from mitm_ai_proxy.apis import Call
+from mitm_ai_proxy.auth.secret import Secret
+from mitm_ai_proxy.config.model_mapping import ModelMapping
+from mitm_ai_proxy.exchange import PASS, Handling, Head, NeedsBody, Pieces, Transducer, Upstream
+from mitm_ai_proxy.providers.base import CommonKeys, Provider
+from mitm_ai_proxy.providers.rows import OpenAI
+from mitm_ai_proxy.wire import header_fields, media_types
+from mitm_ai_proxy.wire.header_fields import Fields
+from mitm_ai_proxy.wire.targets import Origin
+
+CHAT = "/v1/chat/completions"
+JSON_FIELDS = ((b"Host", b"proxy"), (b"Content-Type", b"application/json"), (b"Content-Length", b"2"))
+
+
+class Row(OpenAI):
+    """A provider that is a row: its name, its host, and its paths."""
+
+    type = "row"
+    home = Origin("https", "row.test", 443)
+    default_capabilities = {"openai/v1/chatcompletions": "/api/v3/chat"}  # noqa: RUF012 - read only
+
+
+class LinesToEvents:
+    """Lines `text WORD`, `end REASON` and `error MESSAGE` as chunks of OpenAI's chat."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._is_finished = False
+
+    def feed(self, data: bytes) -> bytes:
+        """The events of all lines that are whole."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return b"".join(map(self._event, lines))
+
+    def end(self) -> bytes:
+        """The last line, and a finish only where there was one."""
+        last = self._event(self._rest) if self._rest else b""
+        return last + (b"data: [DONE]\n\n" if self._is_finished else b"")
+
+    def _event(self, line: bytes) -> bytes:
+        word, _, text = line.decode().removesuffix("\r").partition(" ")
+        if word == "text":
+            return _event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]})
+        if word == "end":
+            self._is_finished = True
+            return _event({"choices": [{"index": 0, "delta": {}, "finish_reason": text}]})
+        return _event({"error": {"message": text}}) if word == "error" else b""
+
+
+def _event(document: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(document).encode() + b"\n\n"
+
+
+class Translating(Row):
+    """A provider with a protocol of its own, in both directions."""
+
+    type = "translating"
+
+    def call(self, head: Head, call: Call, query: str, notes: tuple[str, ...]) -> Upstream | NeedsBody:
+        """A chat is sent as lines."""
+        return NeedsBody(self.origin, functools.partial(self._asked, notes), notes)
+
+    def _asked(self, notes: tuple[str, ...], body: bytes) -> Upstream:
+        asked = json.loads(body)
+        model, mapped = self.map_model(asked["model"])
+        lines = "".join(f"{message['role']} {message['content']}\n" for message in asked["messages"])
+        memo = {"is_stream": bool(asked.get("stream"))}
+        fields = {b"content-type": b"text/plain", b"accept-encoding": b"identity"}
+        return Upstream(self.origin, "POST", f"/ask/{model}", fields, lines.encode(), memo, (*notes, *mapped))
+
+    def responseheaders(self, sent: Upstream, status: int, fields: Fields) -> Handling:
+        """Lines become events where events were asked for, and an answer is good."""
+        if (
+            sent.memo.get("is_stream")
+            and status == 200
+            and header_fields.value(fields, b"content-type") == "text/plain"
+        ):
+            return Pieces(
+                LinesToEvents(), {b"content-type": media_types.EVENT_STREAM.encode(), b"content-length": None}
+            )
+        return super().responseheaders(sent, status, fields)
+
+
+def _provider(kind: type[Provider], **keys: Any) -> Provider:
+    return kind(CommonKeys(kind.type, **{"api_tokens": (Secret("key"),), **keys}), lambda: 0.0)
+
+
+def test_a_row_is_a_whole_provider() -> None:
+    provider = _provider(Row, model_mapping=ModelMapping({"*": "large"}), base_path="/proxy")
+    head = Head("POST", f"/proxy{CHAT}?a=1", fields=(*JSON_FIELDS, (b"X-Api-Key", b"client")))
+    head = head._replace(caller=head.caller._replace(content_type="application/json"))
+    needs = pipeline.requestheaders(provider, head)
+    assert isinstance(needs, NeedsBody)
+
+    upstream = pipeline.request(needs, head, b'{"model": "gpt-5", "n": 1.0}')
+    outgoing = pipeline.outgoing(provider, head, upstream, b'{"model": "gpt-5", "n": 1.0}')
+    assert (str(upstream.origin), upstream.method) == ("https://row.test", "POST")
+    assert (outgoing.target, outgoing.body) == ("/api/v3/chat?a=1", b'{"model": "large", "n": 1.0}')
+    assert outgoing.fields == (
+        (b"Host", b"row.test"),
+        (b"Content-Type", b"application/json"),
+        (b"Content-Length", b"28"),
+        (b"Authorization", b"Bearer key"),
+    )
+    assert upstream.notes[0] == "sent to https://row.test: openai/v1/chatcompletions of row"
+    assert pipeline.responseheaders(provider, upstream, 200, ()) == PASS
+
+
+ANSWERS = [
+    (
+        "text Hé\ntext  lo 🙂\r\n\nend stop\n".encode(),
+        _event({"choices": [{"index": 0, "delta": {"content": "Hé"}, "finish_reason": None}]})
+        + _event({"choices": [{"index": 0, "delta": {"content": " lo 🙂"}, "finish_reason": None}]})
+        + _event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        + b"data: [DONE]\n\n",
+    ),
+    # The last line has no end.
+    (b"end stop", _event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}) + b"data: [DONE]\n\n"),
+    # No finish is made up.
+    (
+        b"text a\nerror no",
+        _event({"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": None}]})
+        + _event({"error": {"message": "no"}}),
+    ),
+    (b"text a\nte", _event({"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": None}]})),
+    (b"", b""),
+]
+
+
+def _translating() -> tuple[Provider, Upstream]:
+    """A provider, and what was sent to it of a chat that is to be streamed."""
+    provider = _provider(Translating)
+    head = Head("POST", CHAT, fields=JSON_FIELDS)
+    needs = pipeline.requestheaders(provider, head)
+    assert isinstance(needs, NeedsBody)
+    body = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": true}'
+    upstream = pipeline.request(needs, head, body)
+    outgoing = pipeline.outgoing(provider, head, upstream, body)
+    assert (outgoing.target, outgoing.body) == ("/ask/m", b"user hi\n")
+    assert outgoing.fields == (
+        (b"Host", b"row.test"),
+        (b"Content-Type", b"text/plain"),
+        (b"Content-Length", b"8"),
+        (b"Accept-Encoding", b"identity"),
+        (b"Authorization", b"Bearer key"),
+    )
+    # A flow that is saved and loaded again.
+    return provider, upstream._replace(memo=json.loads(json.dumps(dict(upstream.memo))))
+
+
+def _transducer(provider: Provider, sent: Upstream) -> Transducer:
+    fields = ((b"Content-Type", b"text/plain"), (b"Content-Length", b"9"), (b"Server", b"s"))
+    handling = pipeline.responseheaders(provider, sent, 200, fields)
+    assert isinstance(handling, Pieces)
+    assert handling.is_translated
+    changed = header_fields.changed(fields, handling.fields)
+    assert changed == ((b"Content-Type", b"text/event-stream"), (b"Server", b"s"))
+    return handling.transducer
+
+
+@pytest.mark.parametrize(("answer", "events"), ANSWERS)
+def test_a_translated_stream_is_the_same_however_it_is_cut(answer: bytes, events: bytes) -> None:
+    provider, sent = _translating()
+    whole = range(len(answer) + 1)
+    cuts = [[0, first, second, len(answer)] for first in whole for second in whole if first <= second]
+    for places in [*cuts, list(whole)]:
+        transducer = _transducer(provider, sent)
+        pieces = [transducer.feed(answer[start:end]) for start, end in itertools.pairwise(places)]
+        assert b"".join(pieces) + transducer.end() == events
+
+
+def test_a_stream_s_events_leave_with_the_line_that_makes_them() -> None:
+    transducer = _transducer(*_translating())
+
+    assert transducer.feed(b"text a") == b""
+    assert transducer.feed(b"\nte").count(b"data: ") == 1
+    assert transducer.feed(b"xt b\ntext c\n").count(b"data: ") == 2
+    assert transducer.end() == b""
+
+
+def test_each_answer_has_a_transducer_of_its_own() -> None:
+    provider, sent = _translating()
+    first, second = _transducer(provider, sent), _transducer(provider, sent)
+    first.feed(b"text a")
+
+    assert second.feed(b"\n") == b""
+    assert first.feed(b"\n") != b""
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type"), [(401, b"text/plain"), (200, b"application/json"), (500, b"text/html")]
+)
+def test_an_answer_that_is_no_stream_of_the_provider_s_passes(status: int, content_type: bytes) -> None:
+    provider, sent = _translating()
+
+    assert pipeline.responseheaders(provider, sent, status, ((b"Content-Type", content_type),)) == PASS
