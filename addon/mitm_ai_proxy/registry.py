@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from .cassette.recorded_api import AllAPIs, RecordedAPI
 from .cassette.settings import CassetteSettings
 from .config import file
 from .config.file import ConfigurationError, ProviderType
 from .config.keys import Problem, Reading, declared
 from .config.values import HostPattern
 from .kling.provider import Kling
+from .kling.recorded_api import RECORDED_API
 from .providers import higress_keys
 from .providers.base import Account, Clock, CommonKeys, Provider
 from .providers.rows import Generic, OpenAI
@@ -25,6 +27,9 @@ Configuration: TypeAlias = file.Configuration[CommonKeys]
 
 TYPES: Final[Mapping[str, type[Provider]]] = {provider.type: provider for provider in (Kling, OpenAI, Generic)}
 BLOCKS: Final[Mapping[str, type[Any]]] = {"simulator": SimulatorSettings, "cassette": CassetteSettings}
+
+RECORDED_APIS: Final[Mapping[str, RecordedAPI]] = {Kling.type: RECORDED_API}
+"""What cassettes are told of a provider's API, by its type: prices, error codes, where a task is read."""
 
 DEFAULT_HOSTS: Final = (HostPattern("api.openai.com"),)
 """Hosts that are rewritten in regular mode besides the provider's own, where `hosts` is not set."""
@@ -41,6 +46,11 @@ def _declarations() -> dict[str, ProviderType[CommonKeys]]:
         ignored = known - keys[name].keys() - not_implemented
         found[name] = ProviderType(provider.Keys, ignored, not_implemented, provider.problems)
     return found
+
+
+def recorded_api(provider_type: str = "") -> RecordedAPI:
+    """What is known of a provider's API; where that is nothing, or no provider is configured, of all APIs together."""
+    return RECORDED_APIS.get(provider_type) or AllAPIs([*RECORDED_APIS.values()])
 
 
 def read(

@@ -1,4 +1,4 @@
-"""Cassettes in use: what each mode answers, lets out and writes. Which recording answers is test_player.py's."""
+"""Cassettes in use: what each mode answers, lets out and writes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import pytest
 
 from mitm_ai_proxy.cassette import har
 from mitm_ai_proxy.cassette.bodies import CassetteError
+from mitm_ai_proxy.cassette.budget import Budget
 from mitm_ai_proxy.cassette.cassette import Cassette, Mode, Opening
 from mitm_ai_proxy.cassette.entry import Entry, Request, Response
 from mitm_ai_proxy.cassette.playing import Miss
 from mitm_ai_proxy.cassette.scrubbing import Scrubber
-from mitm_ai_proxy.cassette.spending import Budget
+from mitm_ai_proxy.kling.recorded_api import RECORDED_API
 
 ORIGIN = "https://api-singapore.klingai.com"
 SECRET = "a-most-secret-key"
@@ -48,7 +49,7 @@ def _job(prompt: str, task_id: str) -> list[Entry]:
 
 
 def _open(path: Path | None, mode: Mode, **more: Any) -> Cassette:
-    return Cassette(Opening(path, mode, **more), Scrubber(known=[SECRET]), lambda: 0.0)
+    return Cassette(Opening(path, mode, **more), Scrubber(known=[SECRET]), lambda: 0.0, prices=RECORDED_API)
 
 
 def _says(answer: Entry | Miss | None) -> Any:
@@ -183,7 +184,7 @@ def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_create_beyond_the_budget_is_refused(path: Path) -> None:
-    cassette = _open(path, Mode.APPEND, budget=Budget(5))
+    cassette = _open(path, Mode.APPEND, budget=Budget(5, RECORDED_API))
     assert cassette.refusal(_create("a cat")) is None
     for entry in _job("a cat", "1"):
         cassette.record(entry)

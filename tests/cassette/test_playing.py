@@ -9,24 +9,30 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import jwt
 import pytest
-from werkzeug.test import Client
 
 from mitm_ai_proxy.cassette import ranges
-from mitm_ai_proxy.cassette.entry import Entry, Headers, Request, Response, header
+from mitm_ai_proxy.cassette.entry import Entry, Request, Response, header
 from mitm_ai_proxy.cassette.matching import MatchOptions
 from mitm_ai_proxy.cassette.playing import Miss, Player
 from mitm_ai_proxy.cassette.scrubbing import Scrubber
-from mitm_ai_proxy.simulator.app import Simulator
-from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, SimulatorSettings
+from mitm_ai_proxy.simulator.settings import API_KEY, SECRET_KEY
+from tests.cassette.exchanges import (
+    NUMBERS,
+    ORIGIN,
+    TEXT,
+    Exchange,
+    Recorder,
+    entries_of,
+    new_answer,
+    new_request,
+    played,
+    poll,
+    signed_in,
+    task_answer,
+)
 
-ORIGIN = "https://api-singapore.klingai.com"
-TEXT = f"{ORIGIN}/v1/videos/text2video"
 FILE = b"0123456789" * 10
-JSON: Headers = (("Content-Type", "application/json"),)
-NUMBERS = itertools.count()
-"""What is different in each answer."""
 DEEP = b'{"data":' + b"[" * 100_000
 GARBAGE = [b"", b"null", b"5", b"[]", b'"x"', b"<html>", b"{", b"\xff", b'{"code":0,"message":"\xff"}', DEEP]
 GARBAGE += [
@@ -47,37 +53,16 @@ class Clock:
         return self.time
 
 
-def _ask(method: str, url: str, body: Any = None, headers: Headers = ()) -> Request:
-    encoded = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Request(method, url, (*JSON, *headers), encoded)
-
-
-def _says(body: Any, status: int = 200, headers: Headers = JSON) -> Response:
-    return Response(status, "", headers, body if isinstance(body, bytes) else json.dumps(body).encode())
-
-
-def _task(task_id: str, status: str, **more: Any) -> Response:
-    data = {"task_id": task_id, "task_status": status, "updated_at": next(NUMBERS), **more}
-    return _says({"code": 0, "request_id": f"r-{next(NUMBERS)}", "data": data})
-
-
-def _record(*exchanges: tuple[Request, Response | None], every: float = 5.0) -> list[Entry]:
-    return [Entry(every * index, 10.0, request, response) for index, (request, response) in enumerate(exchanges)]
+def _record(*exchanges: Exchange, every: float = 5.0) -> list[Entry]:
+    return entries_of(exchanges, every)
 
 
 def _player(entries: Sequence[Entry], pace: float | None = None, clock: Clock | None = None) -> Player:
     return Player(entries, MatchOptions(), Scrubber(), clock or Clock(), pace)
 
 
-def _played(player: Player, request: Request) -> Response:
-    answer = player.answer(request)
-    assert isinstance(answer, Entry), answer
-    assert answer.response is not None
-    return answer.response
-
-
 def _data(player: Player, request: Request) -> Any:
-    return json.loads(_played(player, request).body)["data"]
+    return json.loads(played(player, request).body)["data"]
 
 
 def _status(player: Player, request: Request) -> str:
@@ -90,21 +75,17 @@ def _missed(player: Player, request: Request) -> Miss:
     return answer
 
 
-CREATE = _ask("POST", TEXT, {"prompt": "a cat"})
+CREATE = new_request("POST", TEXT, {"prompt": "a cat"})
 SIGNED = "https://v1-kling.klingai.com/{}.mp4?sign=s&expires=1"
-
-
-def _poll(task_id: str) -> Request:
-    return _ask("GET", f"{TEXT}/{task_id}")
 
 
 def _life(task_id: str, create: Request = CREATE, polls: int = 3) -> list[tuple[Request, Response | None]]:
     states = ["submitted", *["processing"] * polls, "succeed"]
     link = SIGNED.format(task_id)
     return [
-        (create, _task(task_id, "submitted")),
-        *((_poll(task_id), _task(task_id, state, url=link if state == "succeed" else "")) for state in states),
-        (_ask("GET", link), _says(FILE, 200, (("Content-Type", "video/mp4"), ("ETag", '"e"')))),
+        (create, task_answer(task_id, "submitted")),
+        *((poll(task_id), task_answer(task_id, state, url=link if state == "succeed" else "")) for state in states),
+        (new_request("GET", link), new_answer(FILE, 200, (("Content-Type", "video/mp4"), ("ETag", '"e"')))),
     ]
 
 
@@ -113,10 +94,10 @@ def _life(task_id: str, create: Request = CREATE, polls: int = 3) -> list[tuple[
 def test_a_job_ends_however_often_it_is_polled(recorded: int, polls: int) -> None:
     player = _player(_record(*_life("7", polls=recorded)))
     assert _status(player, CREATE) == "submitted"
-    seen = [_status(player, _poll("7")) for _ in range(polls)]
+    seen = [_status(player, poll("7")) for _ in range(polls)]
 
     assert seen == ["submitted", "processing", *["succeed"] * (polls - 2)]
-    assert _played(player, _ask("GET", SIGNED.format("7"))).body == FILE
+    assert played(player, new_request("GET", SIGNED.format("7"))).body == FILE
     assert player.unused() == ()
     assert player.misses == ()
     assert sum(player.played) == polls + 2
@@ -125,13 +106,13 @@ def test_a_job_ends_however_often_it_is_polled(recorded: int, polls: int) -> Non
 @pytest.mark.parametrize("order", sorted(set(itertools.permutations([0, 0, 0, 0, 1, 1, 1, 1]))))
 def test_two_equal_jobs_never_mix(order: Sequence[int]) -> None:
     first, second = _life("71"), _life("72")
-    second[3:] = [(_poll("72"), _task("72", "failed"))]
+    second[3:] = [(poll("72"), task_answer("72", "failed"))]
     player = _player(_record(*(pair for pairs in itertools.zip_longest(first, second) for pair in pairs if pair)))
     ids: dict[int, str] = {}
     seen: dict[int, list[str]] = {0: [], 1: []}
     for who in order:
         if who in ids:
-            task = _data(player, _poll(ids[who]))
+            task = _data(player, poll(ids[who]))
             assert task["task_id"] == ids[who]
             seen[who].append(task["task_status"])
         else:
@@ -145,7 +126,7 @@ def test_two_equal_jobs_never_mix(order: Sequence[int]) -> None:
 def test_creates_may_come_in_another_order_and_with_other_secrets_and_names() -> None:
     def create(prompt: str, name: str, key: str) -> Request:
         body = {"prompt": prompt, "external_task_id": name}
-        return _ask("POST", TEXT, body, (("Authorization", f"Bearer {key}"),))
+        return new_request("POST", TEXT, body, (("Authorization", f"Bearer {key}"),))
 
     entries = [
         Scrubber().entry(entry)
@@ -156,28 +137,28 @@ def test_creates_may_come_in_another_order_and_with_other_secrets_and_names() ->
     player = _player(entries)
     assert _data(player, create("b", "p", "other"))["task_id"] == "2"
     assert _data(player, create("a", "q", "other"))["task_id"] == "1"
-    assert [_status(player, _poll("2")) for _ in range(3)] == ["submitted", "processing", "succeed"]
-    assert _status(player, _poll("1")) == "submitted"
-    assert _played(player, _ask("GET", SIGNED.format("1").replace("sign=s", "sign=scrubbed"))).body == FILE
+    assert [_status(player, poll("2")) for _ in range(3)] == ["submitted", "processing", "succeed"]
+    assert _status(player, poll("1")) == "submitted"
+    assert played(player, new_request("GET", SIGNED.format("1").replace("sign=s", "sign=scrubbed"))).body == FILE
 
 
 @pytest.mark.parametrize("by", ["the client's name", "the id"])
 def test_a_job_is_found_by_the_client_s_name_of_this_replay(by: str) -> None:
-    creates = [_ask("POST", TEXT, {"prompt": "a", "external_task_id": name}) for name in ("x", "y")]
+    creates = [new_request("POST", TEXT, {"prompt": "a", "external_task_id": name}) for name in ("x", "y")]
     names = ("x", "y") if by == "the client's name" else ("1", "2")
     entries = _record(
-        (creates[0], _task("1", "submitted")),
-        (creates[1], _task("2", "submitted")),
-        (_poll(names[0]), _task("1", "succeed")),
-        (_poll(names[1]), _task("2", "failed")),
+        (creates[0], task_answer("1", "submitted")),
+        (creates[1], task_answer("2", "submitted")),
+        (poll(names[0]), task_answer("1", "succeed")),
+        (poll(names[1]), task_answer("2", "failed")),
     )
     player = _player(entries)
     # The names of the recording, for the other jobs.
     for name, task_id in (("y", "1"), ("x", "2")):
-        answer = _data(player, _ask("POST", TEXT, {"external_task_id": name, "prompt": "a"}))
+        answer = _data(player, new_request("POST", TEXT, {"external_task_id": name, "prompt": "a"}))
         assert answer["task_id"] == task_id
-    assert _status(player, _poll("y")) == "succeed"
-    assert _status(player, _poll("x")) == "failed"
+    assert _status(player, poll("y")) == "succeed"
+    assert _status(player, poll("x")) == "failed"
 
 
 @pytest.mark.parametrize("parameter", ["task_ids=1", "external_task_ids=x"])
@@ -188,67 +169,80 @@ def test_the_new_design_is_polled_by_its_query(parameter: str) -> None:
         return {"id": "1", "status": status, "update_time": next(NUMBERS)}
 
     entries = _record(
-        (_ask("POST", url, {"prompt": "a", "options": {"external_task_id": "x"}}), _says({"data": task("submitted")})),
-        *((_ask("GET", f"{ORIGIN}/tasks?{parameter}"), _says({"data": [task(s)]})) for s in ("processing",) * 9),
-        (_ask("GET", f"{ORIGIN}/tasks?{parameter}"), _says({"data": [task("succeeded")]})),
+        (
+            new_request("POST", url, {"prompt": "a", "options": {"external_task_id": "x"}}),
+            new_answer({"data": task("submitted")}),
+        ),
+        *(
+            (new_request("GET", f"{ORIGIN}/tasks?{parameter}"), new_answer({"data": [task(s)]}))
+            for s in ("processing",) * 9
+        ),
+        (new_request("GET", f"{ORIGIN}/tasks?{parameter}"), new_answer({"data": [task("succeeded")]})),
     )
     player = _player(entries)
-    _played(player, _ask("POST", url, {"prompt": "a", "options": {"external_task_id": "other"}}))
+    played(player, new_request("POST", url, {"prompt": "a", "options": {"external_task_id": "other"}}))
     polled = parameter.replace("=x", "=other")
-    seen = [_data(player, _ask("GET", f"{ORIGIN}/tasks?{polled}"))[0]["status"] for _ in range(4)]
+    seen = [_data(player, new_request("GET", f"{ORIGIN}/tasks?{polled}"))[0]["status"] for _ in range(4)]
     assert seen == ["processing", "succeeded", "succeeded", "succeeded"]
     if parameter == "task_ids=1":
-        assert _data(player, _ask("GET", f"{ORIGIN}/tasks?external_task_ids=other"))[0]["id"] == "1"
+        assert _data(player, new_request("GET", f"{ORIGIN}/tasks?external_task_ids=other"))[0]["id"] == "1"
 
 
 def test_a_create_whose_answer_was_lost_is_played_so_and_its_job_is_found_by_name() -> None:
-    create = _ask("POST", TEXT, {"prompt": "a", "external_task_id": "x"})
-    player = _player(_record((create, None), (_poll("x"), _task("1", "succeed"))))
-    lost = player.answer(_ask("POST", TEXT, {"prompt": "a", "external_task_id": "new"}))
+    create = new_request("POST", TEXT, {"prompt": "a", "external_task_id": "x"})
+    player = _player(_record((create, None), (poll("x"), task_answer("1", "succeed"))))
+    lost = player.answer(new_request("POST", TEXT, {"prompt": "a", "external_task_id": "new"}))
     assert isinstance(lost, Entry)
     assert lost.response is None
-    assert _status(player, _poll("new")) == "succeed"
+    assert _status(player, poll("new")) == "succeed"
 
 
 def test_errors_among_polls_are_played_once_each() -> None:
-    busy, limited = _says(b"busy", 503), _says({"code": 1303}, 429)
+    busy, limited = new_answer(b"busy", 503), new_answer({"code": 1303}, 429)
     answers = [
-        _task("1", "processing"),
+        task_answer("1", "processing"),
         busy,
         busy,
         limited,
         None,
-        _task("1", "processing"),
-        _task("1", "succeed"),
+        task_answer("1", "processing"),
+        task_answer("1", "succeed"),
         busy,
     ]
-    player = _player(_record((CREATE, _task("1", "submitted")), *((_poll("1"), answer) for answer in answers)))
-    _played(player, CREATE)
+    player = _player(_record((CREATE, task_answer("1", "submitted")), *((poll("1"), answer) for answer in answers)))
+    played(player, CREATE)
     seen = []
     for _ in range(10):
-        answer = player.answer(_poll("1"))
+        answer = player.answer(poll("1"))
         assert isinstance(answer, Entry)
         seen.append(answer.response.status if answer.response else None)
     assert seen == [200, 503, 503, 429, None, 200, 200, 503, 200, 200]
-    assert _status(player, _poll("1")) == "succeed"
+    assert _status(player, poll("1")) == "succeed"
 
 
 def test_an_answer_that_repeats_is_given_so_often_more_before_the_next() -> None:
-    costs = _ask("GET", f"{ORIGIN}/account/costs")
-    answers = [_task("1", "submitted"), _task("1", "processing"), _task("1", "processing"), _says(b"", 503)]
-    answers += [_task("1", "succeed")]
+    costs = new_request("GET", f"{ORIGIN}/account/costs")
+    answers = [
+        task_answer("1", "submitted"),
+        task_answer("1", "processing"),
+        task_answer("1", "processing"),
+        new_answer(b"", 503),
+    ]
+    answers += [task_answer("1", "succeed")]
     repeats = [1, 2, 3, 2, 1, 1]
     entries = [
         replace(entry, repeats=count)
-        for entry, count in zip(_record((costs, _says({})), *((_poll("1"), a) for a in answers)), repeats, strict=True)
+        for entry, count in zip(
+            _record((costs, new_answer({})), *((poll("1"), a) for a in answers)), repeats, strict=True
+        )
     ]
-    player = _player([*entries, *_record((costs, _says({}, 503)))])
+    player = _player([*entries, *_record((costs, new_answer({}, 503)))])
     seen = []
     for _ in range(14):
-        answer = _played(player, _poll("1"))
+        answer = played(player, poll("1"))
         seen.append(json.loads(answer.body)["data"]["task_status"] if answer.body else answer.status)
     assert seen == ["submitted"] * 3 + ["processing"] * 6 + [503] * 2 + ["succeed"] * 3
-    assert [_played(player, costs).status for _ in range(3)] == [200, 200, 503]
+    assert [played(player, costs).status for _ in range(3)] == [200, 200, 503]
     assert _missed(player, costs).differences == ("recorded 3 times, asked 4 times",)
     assert player.unused() == ()
 
@@ -256,16 +250,21 @@ def test_an_answer_that_repeats_is_given_so_often_more_before_the_next() -> None
 @pytest.mark.parametrize("pace", [1.0, 0.1])
 def test_with_a_pace_a_state_is_shown_when_it_is_due(pace: float) -> None:
     clock = Clock()
-    answers = [_task("1", "submitted"), _says(b"", 503), _task("1", "processing"), _task("1", "succeed")]
-    entries = _record((CREATE, _task("1", "submitted")), *((_poll("1"), a) for a in answers), every=10)
+    answers = [
+        task_answer("1", "submitted"),
+        new_answer(b"", 503),
+        task_answer("1", "processing"),
+        task_answer("1", "succeed"),
+    ]
+    entries = _record((CREATE, task_answer("1", "submitted")), *((poll("1"), a) for a in answers), every=10)
     player = _player(entries, pace, clock)
     clock.time += 99999
     start = clock.time
-    _played(player, CREATE)
+    played(player, CREATE)
     seen = []
     for seconds in (0, 15, 22, 23, 31, 39.9, 40.1, 9999):
         clock.time = start + seconds * pace
-        answer = _played(player, _poll("1"))
+        answer = played(player, poll("1"))
         seen.append(answer.status if answer.status != 200 else json.loads(answer.body)["data"]["task_status"])
     assert seen == ["submitted", "submitted", 503, "submitted", "processing", "processing", "succeed", "succeed"]
 
@@ -276,10 +275,10 @@ def test_a_pace_is_more_than_nothing() -> None:
 
 
 def test_equal_requests_are_answered_in_order_and_each_once() -> None:
-    costs = _ask("GET", f"{ORIGIN}/account/costs?start_time=1795212000000&end_time=1795212000001")
-    player = _player(_record((costs, _says({"n": 1})), (costs, _says({"n": 2}))))
-    later = _ask("GET", f"{ORIGIN}/account/costs?start_time=1895212000000&end_time=1895212000001")
-    assert [json.loads(_played(player, later).body)["n"] for _ in range(2)] == [1, 2]
+    costs = new_request("GET", f"{ORIGIN}/account/costs?start_time=1795212000000&end_time=1795212000001")
+    player = _player(_record((costs, new_answer({"n": 1})), (costs, new_answer({"n": 2}))))
+    later = new_request("GET", f"{ORIGIN}/account/costs?start_time=1895212000000&end_time=1895212000001")
+    assert [json.loads(played(player, later).body)["n"] for _ in range(2)] == [1, 2]
 
     assert _missed(player, later).differences == ("recorded 2 times, asked 3 times",)
     assert _missed(player, costs).differences == ("recorded 2 times, asked 4 times",)
@@ -289,14 +288,14 @@ def test_equal_requests_are_answered_in_order_and_each_once() -> None:
 
 def test_a_create_too_many_is_a_miss() -> None:
     player = _player(_record(*_life("1")))
-    _played(player, CREATE)
+    played(player, CREATE)
     assert _missed(player, CREATE).differences == ("recorded 1 time, asked 2 times",)
 
 
 def test_a_miss_names_the_nearest_recording_and_no_secret() -> None:
-    player = _player(_record(*_life("1"), (_ask("GET", f"{ORIGIN}/account/costs"), _says({}))))
+    player = _player(_record(*_life("1"), (new_request("GET", f"{ORIGIN}/account/costs"), new_answer({}))))
     url = f"{TEXT}?token=abcdefghijk"
-    miss = _missed(player, _ask("POST", url, {"prompt": "a dog", "key": "sk-abcdefghijklmnop"}))
+    miss = _missed(player, new_request("POST", url, {"prompt": "a dog", "key": "sk-abcdefghijklmnop"}))
 
     assert (miss.nearest, miss.recorded) == (0, f"POST {TEXT}")
     assert miss.request == f"POST {TEXT}?token=scrubbed"
@@ -337,7 +336,7 @@ def test_a_recorded_file_is_served_in_parts(asked: str, status: int, body: bytes
     player = _player(_record(*_life("7")))
     link = SIGNED.format("7").replace("sign=s", "sign=new")
     for _ in range(2):
-        answer = _played(player, _ask("GET", link, None, (("Range", asked),)))
+        answer = played(player, new_request("GET", link, None, (("Range", asked),)))
         assert (answer.status, answer.body) == (status, body)
         assert header(answer.headers, "content-range") == content_range
         if status != 200:
@@ -350,39 +349,41 @@ def test_a_recorded_file_is_served_in_parts(asked: str, status: int, body: bytes
 def test_a_range_of_another_file_is_not_served(condition: str, status: int) -> None:
     player = _player(_record(*_life("7")))
     headers = (("Range", "bytes=0-1"), ("If-Range", condition))
-    assert _played(player, _ask("GET", SIGNED.format("7"), None, headers)).status == status
+    assert played(player, new_request("GET", SIGNED.format("7"), None, headers)).status == status
 
 
 def test_head_is_answered_from_a_recorded_get() -> None:
     player = _player(_record(*_life("7")))
-    answer = _played(player, _ask("HEAD", SIGNED.format("7")))
+    answer = played(player, new_request("HEAD", SIGNED.format("7")))
     assert (answer.status, answer.body, header(answer.headers, "content-length")) == (200, b"", "100")
-    assert isinstance(player.answer(_ask("HEAD", f"{ORIGIN}/account/costs")), Miss)
+    assert isinstance(player.answer(new_request("HEAD", f"{ORIGIN}/account/costs")), Miss)
 
 
 def test_a_file_recorded_as_a_range_is_whole_when_all_of_it_was_asked_for() -> None:
     link = SIGNED.format("7")
     headers = (("Content-Type", "video/mp4"), ("Content-Range", "bytes 0-99/100"))
-    player = _player(_record((_ask("GET", link, None, (("Range", "bytes=0-"),)), _says(FILE, 206, headers))))
-    whole = _played(player, _ask("GET", link))
+    player = _player(
+        _record((new_request("GET", link, None, (("Range", "bytes=0-"),)), new_answer(FILE, 206, headers)))
+    )
+    whole = played(player, new_request("GET", link))
     assert (whole.status, whole.body, header(whole.headers, "content-range")) == (200, FILE, "")
-    assert _played(player, _ask("GET", link, None, (("Range", "bytes=5-6"),))).body == b"56"
+    assert played(player, new_request("GET", link, None, (("Range", "bytes=5-6"),))).body == b"56"
 
 
 def test_a_part_of_a_file_answers_the_same_range_only() -> None:
     link = SIGNED.format("7")
     headers = (("Content-Type", "video/mp4"), ("Content-Range", "bytes 0-9/100"))
-    asked = _ask("GET", link, None, (("Range", "bytes=0-9"),))
-    player = _player(_record((asked, _says(FILE[:10], 206, headers))))
-    assert [_played(player, asked).body for _ in range(2)] == [FILE[:10]] * 2
-    other = _ask("GET", link, None, (("Range", "bytes=10-19"),))
+    asked = new_request("GET", link, None, (("Range", "bytes=0-9"),))
+    player = _player(_record((asked, new_answer(FILE[:10], 206, headers))))
+    assert [played(player, asked).body for _ in range(2)] == [FILE[:10]] * 2
+    other = new_request("GET", link, None, (("Range", "bytes=10-19"),))
     assert _missed(player, other).differences == ("headers.range: recorded bytes=0-9, came bytes=10-19",)
 
 
 def test_a_failed_download_is_played_before_the_good_one() -> None:
-    link = _ask("GET", SIGNED.format("7"))
+    link = new_request("GET", SIGNED.format("7"))
     life = _life("7")
-    player = _player(_record(*life[:-1], (link, _says(b"", 503)), (link, None), life[-1]))
+    player = _player(_record(*life[:-1], (link, new_answer(b"", 503)), (link, None), life[-1]))
     seen = []
     for _ in range(4):
         answer = player.answer(link)
@@ -398,7 +399,9 @@ def test_ranges_of_an_empty_file_cannot_be_satisfied() -> None:
 @pytest.mark.parametrize("body", GARBAGE, ids=range(len(GARBAGE)))
 def test_hostile_bodies_and_addresses_never_raise(body: bytes) -> None:
     urls = (TEXT, f"{TEXT}/7", "", "http://[", "https://a/\x00?\ud800=1,2", f"{ORIGIN}/tasks")
-    exchanges = [(_ask(method, url, body), _says(body)) for url in urls for method in ("GET", "POST", "HEAD", "X")]
+    exchanges = [
+        (new_request(method, url, body), new_answer(body)) for url in urls for method in ("GET", "POST", "HEAD", "X")
+    ]
     player = _player(_record(*exchanges))
     for request, _ in exchanges:
         assert isinstance(player.answer(request), Entry)
@@ -406,7 +409,7 @@ def test_hostile_bodies_and_addresses_never_raise(body: bytes) -> None:
 
 
 def test_threads_get_every_recording_once() -> None:
-    entries = _record(*((CREATE, _task(str(index), "submitted")) for index in range(200)))
+    entries = _record(*((CREATE, task_answer(str(index), "submitted")) for index in range(200)))
     player = _player(entries)
     ids: list[str] = []
 
@@ -422,30 +425,6 @@ def test_threads_get_every_recording_once() -> None:
     assert player.played == (1,) * 200
 
 
-class Recorder:
-    """A client of a simulator, and all that it asked and was answered."""
-
-    def __init__(self, fault: str = "") -> None:
-        self.time = 1_795_212_000.0
-        self._client = Client(Simulator(SimulatorSettings(speed=1.0, fault=fault), lambda: self.time))
-        self.entries: list[Entry] = []
-
-    def ask(self, request: Request) -> Response:
-        target = request.url.removeprefix(ORIGIN)
-        answer = self._client.open(
-            target, method=request.method, data=request.body, headers=list(request.headers), base_url=ORIGIN
-        )
-        response = Response(answer.status_code, "OK", tuple(answer.headers.items()), answer.data)
-        self.entries.append(Entry(self.time, 1.0, request, response))
-        return response
-
-
-def _signed_in(request: Request, time: float, single: bool) -> Request:
-    claims = {"iss": ACCESS_KEY, "exp": int(time) + 1800, "nbf": int(time) - 5}
-    token = API_KEY if single else jwt.encode(claims, SECRET_KEY, "HS256")
-    return replace(request, headers=(*request.headers, ("Authorization", f"Bearer {token}")))
-
-
 @pytest.mark.parametrize("design", ["legacy", "new"])
 def test_the_whole_life_of_a_simulated_job_is_replayed(design: str) -> None:
     recorder = Recorder()
@@ -456,11 +435,11 @@ def test_the_whole_life_of_a_simulated_job_is_replayed(design: str) -> None:
 
     def create(name: str) -> Request:
         text = json.dumps({"prompt": "a cat", **more}).replace("mine", name)
-        return _signed_in(_ask("POST", url, text.encode()), recorder.time, is_new)
+        return signed_in(new_request("POST", url, text.encode()), recorder.time, is_new)
 
     def poll(task_id: str) -> Request:
         address = f"{ORIGIN}/tasks?task_ids={task_id}" if is_new else f"{TEXT}/{task_id}"
-        return _signed_in(_ask("GET", address), recorder.time, is_new)
+        return signed_in(new_request("GET", address), recorder.time, is_new)
 
     def task_of(response: Response) -> dict[str, Any]:
         data = json.loads(response.body)["data"]
@@ -488,14 +467,14 @@ def test_the_whole_life_of_a_simulated_job_is_replayed(design: str) -> None:
     assert "eyJ" not in repr(entries)
     player = Player(entries, MatchOptions(), scrubber, Clock())
     recorder.time += 99_999
-    assert task_of(_played(player, create("other")))["id" if is_new else "task_id"] == task_id
+    assert task_of(played(player, create("other")))["id" if is_new else "task_id"] == task_id
     states = list(dict.fromkeys(recorded))
     assert len(states) >= 2
-    assert [task_of(_played(player, poll(task_id)))[key] for _ in states] == states
-    link = link_of(task_of(_played(player, poll(task_id))))
+    assert [task_of(played(player, poll(task_id)))[key] for _ in states] == states
+    link = link_of(task_of(played(player, poll(task_id))))
     assert "sign=scrubbed" in link
-    assert _played(player, Request("GET", link)).body == film.body
-    part = _played(player, Request("GET", link, (("Range", "bytes=4-7"),)))
+    assert played(player, Request("GET", link)).body == film.body
+    part = played(player, Request("GET", link, (("Range", "bytes=4-7"),)))
     assert (part.status, part.body) == (206, b"ftyp")
     assert player.unused() == ()
     assert player.misses == ()

@@ -7,40 +7,46 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import jwt
 import pytest
-from werkzeug.test import Client
 
 from mitm_ai_proxy.cassette import listing
 from mitm_ai_proxy.cassette.entry import MOST_REPEATS, Chunk, Entry, Headers, Request, Response, header
 from mitm_ai_proxy.cassette.matching import MatchOptions
 from mitm_ai_proxy.cassette.playing import Miss, Player
+from mitm_ai_proxy.cassette.recorded_api import UNKNOWN
 from mitm_ai_proxy.cassette.scrubbing import Scrubber
-from mitm_ai_proxy.cassette.variations import RETRIES, Variation, VariationError, vary
-from mitm_ai_proxy.simulator.app import Simulator
-from mitm_ai_proxy.simulator.kling_error import CODES
-from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, SimulatorSettings
+from mitm_ai_proxy.cassette.variations import RETRIES, Variation, VariationError, check_code, vary
+from mitm_ai_proxy.kling.recorded_api import CODES, RECORDED_API
+from mitm_ai_proxy.simulator.settings import API_KEY, SECRET_KEY
+from tests.cassette.exchanges import (
+    JSON,
+    NEW_DESIGN,
+    OPENAI,
+    ORIGIN,
+    TEXT,
+    Exchange,
+    Recorder,
+    entries_of,
+    new_answer,
+    new_request,
+    played,
+    signed_in,
+)
 
-ORIGIN = "https://api-singapore.klingai.com"
-TEXT = f"{ORIGIN}/v1/videos/text2video"
-NEW = f"{ORIGIN}/text-to-video/kling-3.0"
-OPENAI = "https://api.openai.com/v1/videos"
 FILE = b"0123456789" * 10
-JSON: Headers = (("Content-Type", "application/json"), ("X-Trace", "t"))
+TRACED: Headers = (*JSON, ("X-Trace", "t"))
 MP4: Headers = (("Content-Type", "video/mp4"), ("ETag", '"e"'), ("Content-Length", "100"))
 WHY = 'Failure to pass the "risk" control system é'
 IDS = ("830000000000000001", "830000000000000002")
 
-Exchange = tuple[Request, Response | None]
-
 
 def _ask(method: str, url: str, body: Any = None) -> Request:
-    return Request(method, url, JSON, b"" if body is None else json.dumps(body).encode())
+    return new_request(method, url, body, TRACED[1:])
 
 
-def _says(body: Any, status: int = 200, headers: Headers = JSON) -> Response:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Response(status, "", (*headers, ("Content-Length", str(len(data)))), data)
+def _says(body: Any, status: int = 200, headers: Headers = TRACED) -> Response:
+    answer = new_answer(body, status, headers)
+    return replace(answer, headers=(*headers, ("Content-Length", str(len(answer.body)))))
 
 
 def _file() -> Response:
@@ -113,7 +119,7 @@ class Form:
 FORMS = {
     "Kling": Form(_legacy, TEXT, f"{TEXT}/{{}}", ("submitted", "processing", "succeed"), ""),
     "Kling's new design": Form(
-        _new, NEW, f"{ORIGIN}/tasks?task_ids={{}}", ("submitted", "processing", "succeeded"), ""
+        _new, NEW_DESIGN, f"{ORIGIN}/tasks?task_ids={{}}", ("submitted", "processing", "succeeded"), ""
     ),
     "OpenAI": Form(_openai, OPENAI, f"{OPENAI}/{{}}", ("queued", "in_progress", "completed"), f"{OPENAI}/{{}}/content"),
 }
@@ -122,18 +128,11 @@ forms = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 
 def _record(*exchanges: Exchange) -> list[Entry]:
-    return [Entry(1000 + 5.0 * index, 10.0, *exchange) for index, exchange in enumerate(exchanges)]
+    return entries_of(exchanges, started=1000.0)
 
 
 def _player(entries: Sequence[Entry], pace: float | None = None, clock: Callable[[], float] = lambda: 0.0) -> Player:
     return Player(entries, MatchOptions(), Scrubber(), clock, pace)
-
-
-def _played(player: Player, request: Request) -> Response:
-    answer = player.answer(request)
-    assert isinstance(answer, Entry), answer
-    assert answer.response is not None
-    return answer.response
 
 
 def _task(response: Response) -> dict[str, Any]:
@@ -149,12 +148,16 @@ def _status(response: Response) -> str:
 
 
 def _seen(player: Player, request: Request, times: int) -> list[str]:
-    return [_status(_played(player, request)) for _ in range(times)]
+    return [_status(played(player, request)) for _ in range(times)]
+
+
+def _vary(entries: Sequence[Entry], variation: Variation) -> list[Entry]:
+    return vary(entries, variation, RECORDED_API)
 
 
 def _problem(entries: Sequence[Entry], variation: Variation) -> str:
     with pytest.raises(VariationError) as caught:
-        vary(entries, variation)
+        _vary(entries, variation)
     return str(caught.value)
 
 
@@ -191,11 +194,11 @@ FAILED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", FORMS)
 def test_a_job_fails_as_the_provider_would_say_it(name: str) -> None:
     form = FORMS[name]
-    varied = vary(_record(*form.life(IDS[0])), Variation(failed=WHY))
+    varied = _vary(_record(*form.life(IDS[0])), Variation(failed=WHY))
     player = _player(varied)
-    assert _status(_played(player, form.create(IDS[0])[0])) == form.states[0]
+    assert _status(played(player, form.create(IDS[0])[0])) == form.states[0]
     assert _seen(player, form.poll(IDS[0]), 4) == [*form.states[:2], "failed", "failed"]
-    last = _played(player, form.poll(IDS[0]))
+    last = played(player, form.poll(IDS[0]))
     assert _task(last) == FAILED[name]
     assert last.status == 200
     assert header(last.headers, "content-length") == str(len(last.body))
@@ -209,7 +212,7 @@ def test_all_bytes_that_a_failure_does_not_change_stay() -> None:
     )
     end = b', "task_result":{"videos":[{"url":"http:\\/\\/a\\/b"}] },"u":"\\u00e9"  }}'
     answer = replace(_says(body + b',"final_unit_deduction":"3"' + end), chunks=(Chunk(1.0, 5),))
-    (_, poll, *_) = vary(_record(LEGACY.create(IDS[0]), (LEGACY.poll(IDS[0]), answer)), Variation(failed="no"))
+    (_, poll, *_) = _vary(_record(LEGACY.create(IDS[0]), (LEGACY.poll(IDS[0]), answer)), Variation(failed="no"))
     assert poll.response
     # A member that is taken out takes with it what is between it and the next, a new one stands behind the last.
     expected = body.replace(b'"succeed"', b'"failed"') + b',"task_result":{},"u":"\\u00e9","task_status_msg":"no"  }}'
@@ -220,7 +223,7 @@ def test_all_bytes_that_a_failure_does_not_change_stay() -> None:
 def test_a_failed_job_costs_nothing() -> None:
     entries = [replace(entry, units=3.0, price=0.42) for entry in _record(*LEGACY.life(IDS[0]))]
     other = replace(_record((_ask("GET", f"{ORIGIN}/account/costs"), _says({})))[0], units=1.0, price=0.1)
-    *varied, kept = vary([*entries, other], Variation(failed="no"))
+    *varied, kept = _vary([*entries, other], Variation(failed="no"))
     assert {(entry.units, entry.price) for entry in varied} == {(None, None)}
     assert kept == other
 
@@ -228,7 +231,7 @@ def test_a_failed_job_costs_nothing() -> None:
 def test_lists_tell_of_the_failure_and_other_people_s_tasks_stay() -> None:
     mine, theirs = _legacy(IDS[0], "succeed")["data"], _legacy("830000000000000009", "succeed")["data"]
     listed = _ask("GET", f"{TEXT}?pageNum=1"), _says({"code": 0, "data": [theirs, mine]})
-    varied = vary(_record(*LEGACY.life(IDS[0]), listed), Variation(failed=WHY))
+    varied = _vary(_record(*LEGACY.life(IDS[0]), listed), Variation(failed=WHY))
     assert varied[-1].response
     assert json.loads(varied[-1].response.body)["data"] == [theirs, FAILED["Kling"]]
 
@@ -237,7 +240,7 @@ def test_a_task_inside_of_a_task_is_part_of_its_result() -> None:
     answer = {"id": "resp_000001", "object": "response", "status": "completed", "error": None}
     answer["output"] = [{"type": "message", "id": "resp_000001", "status": "completed"}]  # type: ignore[assignment]
     exchange = _ask("POST", "https://api.openai.com/v1/responses", {"input": "a"}), _says(answer)
-    (varied,) = vary(_record(exchange), Variation(failed="no"))
+    (varied,) = _vary(_record(exchange), Variation(failed="no"))
     assert varied.response
     assert json.loads(varied.response.body) == {
         **answer, "status": "failed", "output": [], "error": {"code": "server_error", "message": "no"}
@@ -247,14 +250,14 @@ def test_a_task_inside_of_a_task_is_part_of_its_result() -> None:
 @forms
 def test_a_job_whose_create_was_not_recorded_fails_too(form: Form) -> None:
     entries = _record(*form.life(IDS[0], 1)[1:])
-    player = _player(vary(entries, Variation(failed="no")))
+    player = _player(_vary(entries, Variation(failed="no")))
     assert _seen(player, form.poll(IDS[0]), 3) == [*form.states[:2], "failed"]
 
 
 def test_a_reason_stands_where_there_is_room_for_one() -> None:
     answer = _legacy(IDS[0], "succeed")
     answer["data"] |= {"task_status_msg": None, "message": {"a": 1}}
-    (_, varied) = vary(_record(LEGACY.create(IDS[0]), (LEGACY.poll(IDS[0]), _says(answer))), Variation(failed="no"))
+    (_, varied) = _vary(_record(LEGACY.create(IDS[0]), (LEGACY.poll(IDS[0]), _says(answer))), Variation(failed="no"))
     assert varied.response
     task = _task(varied.response)
     assert (task["task_status_msg"], task["message"]) == ("no", {"a": 1})
@@ -262,7 +265,7 @@ def test_a_reason_stands_where_there_is_room_for_one() -> None:
     form = FORMS["Kling's new design"]
     answer = _new(IDS[0], "succeeded")
     answer["data"][0]["message"] = None
-    (_, varied) = vary(_record(form.create(IDS[0]), (form.poll(IDS[0]), _says(answer))), Variation(failed="no"))
+    (_, varied) = _vary(_record(form.create(IDS[0]), (form.poll(IDS[0]), _says(answer))), Variation(failed="no"))
     assert varied.response
     assert _task(varied.response) == FAILED["Kling's new design"] | {"message": "no"}
 
@@ -271,7 +274,7 @@ def test_a_short_number_names_no_result() -> None:
     second = _ask("POST", TEXT, {"prompt": "a", "duration": 5}), _says(_legacy("6", "submitted"))
     first = _ask("POST", TEXT, {"prompt": "a"}), _says(_legacy("5", "submitted"))
     poll = LEGACY.poll("5"), _says(_legacy("5", "succeed"))
-    assert len(vary(_record(first, poll, second), Variation(failed="no"))) == 3
+    assert len(_vary(_record(first, poll, second), Variation(failed="no"))) == 3
 
 
 @pytest.mark.parametrize(
@@ -288,7 +291,7 @@ def test_what_needs_the_result_of_a_job_that_has_none_cannot_have_happened(varia
     body = {"video_id": f"9{IDS[0]}"} if by == "video_id" else {"video_url": _link(IDS[0]).replace("sign=s", "sign=t")}
     second = _ask("POST", url, {} if by == "a path" else body), _says(_legacy(IDS[1], "submitted"))
     entries = _record(*LEGACY.life(IDS[0]), second, *LEGACY.life(IDS[1])[1:])
-    varied = vary(entries, variation)
+    varied = _vary(entries, variation)
     assert not any(IDS[1] in repr(entry) or entry.request == second[0] for entry in varied)
     assert varied
 
@@ -298,16 +301,16 @@ def test_a_redirect_to_the_result_and_what_it_leads_to_are_left_out() -> None:
     *life, _ = form.life(IDS[0])
     redirect = form.download(IDS[0]), Response(302, "", (("Location", "https://cdn.test/a.mp4?sig=1"),))
     target = Request("GET", "https://cdn.test/a.mp4?sig=2"), _file()
-    varied = vary(_record(*life, redirect, target), Variation(failed="no"))
+    varied = _vary(_record(*life, redirect, target), Variation(failed="no"))
     assert [entry.request for entry in varied] == [request for request, _ in life]
 
 
 @pytest.mark.parametrize("variation", [Variation(failed=WHY), Variation(error=1102), Variation(slow=3)])
 def test_all_jobs_are_varied(variation: Variation) -> None:
     exchanges = [pair for pairs in zip(*map(LEGACY.life, IDS), strict=True) for pair in pairs]
-    player = _player(vary(_record(*exchanges), variation))
+    player = _player(_vary(_record(*exchanges), variation))
     for task_id in IDS:
-        answer = _played(player, LEGACY.create(task_id)[0])
+        answer = played(player, LEGACY.create(task_id)[0])
         if variation.error:
             assert answer.status == 429
             continue
@@ -323,13 +326,13 @@ def test_all_jobs_are_varied(variation: Variation) -> None:
 @pytest.mark.parametrize("form", [LEGACY, FORMS["Kling's new design"]], ids=["legacy", "new"])
 def test_a_create_is_refused_as_kling_does_it(code: int, form: Form) -> None:
     entries = [replace(entry, units=3.0, price=0.42) for entry in _record(*form.life(IDS[0]))]
-    varied = vary(entries, Variation(error=code))
+    varied = _vary(entries, Variation(error=code))
     (entry,) = varied
     assert (entry.units, entry.price) == (None, None)
     player = _player(varied)
     # A client tries again.
     for _ in range(1 + RETRIES):
-        answer = _played(player, form.create(IDS[0])[0])
+        answer = played(player, form.create(IDS[0])[0])
         status, message = CODES[code]
         assert answer.status == status
         assert json.loads(answer.body) == {"code": code, "message": message, "request_id": "r"}
@@ -344,10 +347,10 @@ def test_a_create_is_refused_as_kling_does_it(code: int, form: Form) -> None:
     [(1303, 429, "concurrency_limit", "15"), (1301, 400, "moderation_blocked", ""), (1304, 403, "ip_not_allowed", "")],
 )
 def test_a_create_in_openai_s_form_is_refused_in_openai_s_form(code: int, status: int, word: str, retry: str) -> None:
-    (entry,) = vary(_record(*FORMS["OpenAI"].life(IDS[0])), Variation(error=code))
+    (entry,) = _vary(_record(*FORMS["OpenAI"].life(IDS[0])), Variation(error=code))
     assert entry.response
     error = json.loads(entry.response.body)["error"]
-    assert (entry.response.status, error["code"], error["message"]) == (status, word, CODES[code].message)
+    assert (entry.response.status, error["code"], error["message"]) == (status, word, CODES[code][1])
     assert header(entry.response.headers, "retry-after") == retry
 
 
@@ -363,10 +366,10 @@ def test_what_a_create_was_refused_with_before_stays_and_what_came_after_is_left
         (_ask("GET", f"{ORIGIN}/tasks?task_ids={IDS[0]}"), _says(_new(IDS[0], "succeeded"))),
         (_ask("GET", TEXT), _says({"data": [_legacy(IDS[0], "succeed")["data"]]})),
     )
-    varied = vary(entries, Variation(error=5000))
+    varied = _vary(entries, Variation(error=5000))
     assert [entry.response and entry.response.status for entry in varied] == [429, 500]
     assert varied[0] == entries[0]
-    again = vary(entries, Variation(error=5000))
+    again = _vary(entries, Variation(error=5000))
     assert varied == again
 
 
@@ -376,17 +379,17 @@ def test_what_a_create_was_refused_with_before_stays_and_what_came_after_is_left
 @forms
 def test_a_result_is_gone_and_all_else_stays(form: Form) -> None:
     entries = _record(*form.life(IDS[0]))
-    varied = vary(entries, Variation(content_gone=True))
+    varied = _vary(entries, Variation(content_gone=True))
     assert varied[:-1] == entries[:-1]
     player = _player(varied)
     is_link = form.url != OPENAI
     for asked in ("GET", "HEAD", "GET") if is_link else ("GET", "GET"):
-        answer = _played(player, replace(form.download(IDS[0]), method=asked, headers=(("Range", "bytes=0-9"),)))
+        answer = played(player, replace(form.download(IDS[0]), method=asked, headers=(("Range", "bytes=0-9"),)))
         assert answer.status == (403 if is_link else 404)
         assert header(answer.headers, "content-type") == ("application/xml" if is_link else "application/json")
         assert header(answer.headers, "etag") == ""
         assert (b"expired" in answer.body) == (asked == "GET")
-    _played(player, form.create(IDS[0])[0])
+    played(player, form.create(IDS[0])[0])
     assert _seen(player, form.poll(IDS[0]), 3) == list(form.states)
     assert player.unused() == ()
 
@@ -397,7 +400,7 @@ def test_errors_and_redirects_before_a_download_stay() -> None:
     redirect = form.download(IDS[0]), Response(302, "", (("Location", "https://cdn.test/a.mp4?sig=1"),))
     target = Request("GET", "https://cdn.test/a.mp4?sig=2")
     entries = _record(*life, redirect, (target, _says(b"busy", 503)), (target, None), (target, _file()))
-    varied = vary(entries, Variation(content_gone=True))
+    varied = _vary(entries, Variation(content_gone=True))
     assert varied[:-1] == entries[:-1]
     assert varied[-1].response
     assert varied[-1].response.status == 403
@@ -405,23 +408,23 @@ def test_errors_and_redirects_before_a_download_stay() -> None:
 
 @pytest.mark.parametrize("form", [LEGACY, FORMS["Kling's new design"]], ids=["legacy", "new"])
 def test_a_result_that_was_not_downloaded_is_gone_too(form: Form) -> None:
-    player = _player(vary(_record(*form.life(IDS[0])[:-1]), Variation(content_gone=True)))
-    assert [_played(player, form.download(IDS[0])).status for _ in range(2)] == [403, 403]
+    player = _player(_vary(_record(*form.life(IDS[0])[:-1]), Variation(content_gone=True)))
+    assert [played(player, form.download(IDS[0])).status for _ in range(2)] == [403, 403]
 
 
 def test_a_result_in_parts_is_gone_as_a_whole() -> None:
     *life, (download, _) = LEGACY.life(IDS[0])
     part = Response(206, "", (*MP4, ("Content-Range", "bytes 0-9/100")), FILE[:10])
     exchanges = [(replace(download, headers=(("Range", text),)), part) for text in ("bytes=0-9", "bytes=10-19")]
-    player = _player(vary(_record(*life, *exchanges), Variation(content_gone=True)))
-    assert [_played(player, download).status for _ in range(2)] == [403, 403]
+    player = _player(_vary(_record(*life, *exchanges), Variation(content_gone=True)))
+    assert [played(player, download).status for _ in range(2)] == [403, 403]
     assert len(player.unused()) == len(life)
 
 
 def test_a_head_of_a_result_that_is_gone_has_no_body() -> None:
     *life, (download, film) = LEGACY.life(IDS[0])
     asked = replace(download, method="HEAD"), replace(_file(), body=b"")
-    *_, head = vary(_record(*life, (download, film), asked), Variation(content_gone=True))
+    *_, head = _vary(_record(*life, (download, film), asked), Variation(content_gone=True))
     assert head.response
     assert (head.response.status, head.response.body) == (403, b"")
 
@@ -433,11 +436,11 @@ def test_a_head_of_a_result_that_is_gone_has_no_body() -> None:
 @pytest.mark.parametrize("polls", [1, 25])
 def test_a_slow_job_is_polled_more_often(form: Form, polls: int) -> None:
     entries = _record(*form.life(IDS[0]))
-    player = _player(vary(entries, Variation(slow=polls)))
+    player = _player(_vary(entries, Variation(slow=polls)))
     first, middle, last = form.states
-    _played(player, form.create(IDS[0])[0])
+    played(player, form.create(IDS[0])[0])
     assert _seen(player, form.poll(IDS[0]), polls + 4) == [first, *[middle] * (1 + polls), last, last]
-    assert _played(player, form.download(IDS[0])).body == FILE
+    assert played(player, form.download(IDS[0])).body == FILE
     assert player.unused() == ()
     assert player.misses == ()
 
@@ -445,11 +448,11 @@ def test_a_slow_job_is_polled_more_often(form: Form, polls: int) -> None:
 @forms
 def test_a_job_that_was_done_at_once_is_slow(form: Form) -> None:
     create, *_, last, download = form.life(IDS[0])
-    player = _player(vary(_record(create, last, download), Variation(slow=3)))
-    _played(player, create[0])
+    player = _player(_vary(_record(create, last, download), Variation(slow=3)))
+    played(player, create[0])
     _, middle, end = form.states
     assert _seen(player, last[0], 5) == [*[middle] * 3, end, end]
-    unfinished = _player(vary(_record(create, last), Variation(slow=3))).answer(last[0])
+    unfinished = _player(_vary(_record(create, last), Variation(slow=3))).answer(last[0])
     assert isinstance(unfinished, Entry)
     assert unfinished.response
     assert "klingai.com/files" not in unfinished.response.body.decode()
@@ -461,8 +464,8 @@ def test_a_slow_job_takes_longer_where_time_counts(polls: int) -> None:
     life = LEGACY.life(IDS[0], polls)
     entries = _record(*life) if polls else _record(life[0], *life[-2:])
     time = 0.0
-    player = _player(vary(entries, Variation(slow=10)), 1.0, lambda: time)
-    _played(player, life[0][0])
+    player = _player(_vary(entries, Variation(slow=10)), 1.0, lambda: time)
+    played(player, life[0][0])
     # The end was seen 20 seconds after the create, or 5, each poll 5 seconds after the one before.
     end = 20 if polls else 5
     seen = []
@@ -478,11 +481,11 @@ def test_jobs_that_one_answer_tells_of_are_slow_together() -> None:
 
     form = FORMS["Kling's new design"]
     creates = [form.create(task_id) for task_id in IDS]
-    varied = vary(_record(*creates, poll("succeeded", "succeeded")), Variation(slow=2))
+    varied = _vary(_record(*creates, poll("succeeded", "succeeded")), Variation(slow=2))
     player = _player(varied)
     for create, _ in creates:
-        _played(player, create)
-    seen = [[task["status"] for task in json.loads(_played(player, poll("", "")[0]).body)["data"]] for _ in range(3)]
+        played(player, create)
+    seen = [[task["status"] for task in json.loads(played(player, poll("", "")[0]).body)["data"]] for _ in range(3)]
     assert seen == [["processing"] * 2, ["processing"] * 2, ["succeeded"] * 2]
 
 
@@ -498,14 +501,14 @@ def test_what_was_varied_is_noted() -> None:
         Variation(slow=1): "varied: the job is slow",
     }
     for variation, note in notes.items():
-        found = [entry.notes for entry in vary(entries, variation)]
+        found = [entry.notes for entry in _vary(entries, variation)]
         assert ("model: gone", note) in found
         assert set(found) <= {("model: gone", note), ("model: gone",)}
 
 
 OTHER = (_ask("GET", f"{ORIGIN}/account/costs"), _says({"code": 0}))
 UNFINISHED = [LEGACY.create(IDS[0]), (LEGACY.poll(IDS[0]), _says(_legacy(IDS[0], "processing")))]
-REFUSED = [(LEGACY.create(IDS[0])[0], _says({"code": 1303}, 429))]
+REFUSED_CREATE = [(LEGACY.create(IDS[0])[0], _says({"code": 1303}, 429))]
 
 
 @pytest.mark.parametrize(
@@ -515,7 +518,7 @@ REFUSED = [(LEGACY.create(IDS[0])[0], _says({"code": 1303}, 429))]
         (Variation(failed="x"), UNFINISHED, "no job in it succeeds"),
         (Variation(failed="x"), [OTHER], "no job in it succeeds"),
         (Variation(error=1303), [OTHER], "no create of a job in it is accepted"),
-        (Variation(error=1303), REFUSED, "no create of a job in it is accepted"),
+        (Variation(error=1303), REFUSED_CREATE, "no create of a job in it is accepted"),
         (Variation(error=1303), LEGACY.life(IDS[0])[1:], "no create of a job in it is accepted"),
         (Variation(content_gone=True), [], "no job in it has a result"),
         (Variation(content_gone=True), UNFINISHED, "no job in it has a result"),
@@ -532,7 +535,6 @@ def test_a_variation_of_nothing_is_refused(variation: Variation, exchanges: list
     [
         ({}, "one of failed, error"),
         ({"failed": "x", "slow": 1}, "one of failed, error"),
-        ({"error": 1305}, "Kling has no error code 1305; it has 1000, 1001"),
         ({"slow": 0}, "from|by 1 to"),
         ({"slow": MOST_REPEATS + 1}, "by 1 to"),
     ],
@@ -542,8 +544,15 @@ def test_a_variation_is_one_thing_that_can_be(fields: dict[str, Any], problem: s
         Variation(**fields)
 
 
+def test_a_code_that_the_provider_does_not_have_is_refused() -> None:
+    assert _problem([], Variation(error=1305)).startswith("Kling has no error code 1305; it has 1000, 1001, 1002, ")
+    with pytest.raises(VariationError, match="a provider has no error code 1303; it has none"):
+        check_code(1303, UNKNOWN)
+    check_code(1303, RECORDED_API)
+
+
 def test_no_answer_is_repeated_more_often_than_a_cassette_can_say() -> None:
-    entries = vary(_record(*LEGACY.life(IDS[0])), Variation(slow=MOST_REPEATS))
+    entries = _vary(_record(*LEGACY.life(IDS[0])), Variation(slow=MOST_REPEATS))
     assert "repeated more than" in _problem(entries, Variation(slow=1))
 
 
@@ -562,9 +571,11 @@ HOSTILE += [
 @pytest.mark.parametrize("fields", [{"failed": "x"}, {"error": 1303}, {"content_gone": True}, {"slow": 2}])
 def test_hostile_recordings_are_varied_or_refused(body: bytes, fields: dict[str, Any]) -> None:
     urls = (TEXT, f"{TEXT}/830000", "http://[", f"{ORIGIN}/tasks", "https://a/\x00?\ud800=1")
-    exchanges = [(Request(method, url, JSON, body), _says(body)) for url in urls for method in ("POST", "GET", "HEAD")]
+    exchanges = [
+        (Request(method, url, TRACED, body), _says(body)) for url in urls for method in ("POST", "GET", "HEAD")
+    ]
     try:
-        varied = vary(_record(*exchanges), Variation(**fields))
+        varied = _vary(_record(*exchanges), Variation(**fields))
     except VariationError:
         return
     player = _player(varied)
@@ -575,45 +586,20 @@ def test_hostile_recordings_are_varied_or_refused(body: bytes, fields: dict[str,
 # A recording of the simulator
 
 
-class Recorder:
-    """A client of a simulator, and all that it asked and was answered."""
-
-    def __init__(self) -> None:
-        self.time = 1_795_212_000.0
-        self._client = Client(Simulator(SimulatorSettings(speed=1.0), lambda: self.time))
-        self.entries: list[Entry] = []
-
-    def ask(self, request: Request) -> Response:
-        answer = self._client.open(
-            request.url.removeprefix(ORIGIN),
-            method=request.method,
-            data=request.body,
-            headers=list(request.headers),
-            base_url=ORIGIN,
-        )
-        response = Response(answer.status_code, "OK", tuple(answer.headers.items()), answer.data)
-        self.entries.append(Entry(self.time, 1.0, request, response))
-        return response
-
-
-def _signed_in(request: Request, time: float, single: bool) -> Request:
-    claims = {"iss": ACCESS_KEY, "exp": int(time) + 1800, "nbf": int(time) - 5}
-    token = API_KEY if single else jwt.encode(claims, SECRET_KEY, "HS256")
-    return replace(request, headers=(("Content-Type", "application/json"), ("Authorization", f"Bearer {token}")))
-
-
 @pytest.mark.parametrize("design", ["legacy", "new"])
 @pytest.mark.parametrize("way", ["failed", "error", "content_gone", "slow"])
 def test_a_recording_of_a_simulated_job_is_varied_and_replays(design: str, way: str) -> None:
     recorder = Recorder()
     is_new = design == "new"
-    create = _ask("POST", NEW if is_new else TEXT, {"prompt": "a", **({} if is_new else {"model_name": "kling-v3"})})
+    create = _ask(
+        "POST", NEW_DESIGN if is_new else TEXT, {"prompt": "a", **({} if is_new else {"model_name": "kling-v3"})}
+    )
 
     def poll(task_id: str) -> Request:
         return _ask("GET", f"{ORIGIN}/tasks?task_ids={task_id}" if is_new else f"{TEXT}/{task_id}")
 
     def ask(request: Request) -> dict[str, Any]:
-        return _task(recorder.ask(_signed_in(request, recorder.time, is_new)))
+        return _task(recorder.ask(signed_in(request, recorder.time, is_new)))
 
     task = ask(create)
     task_id = task["id" if is_new else "task_id"]
@@ -625,9 +611,9 @@ def test_a_recording_of_a_simulated_job_is_varied_and_replays(design: str, way: 
     scrubber = Scrubber((), (SECRET_KEY, API_KEY))
     entries = [scrubber.entry(entry) for entry in recorder.entries]
     fields: dict[str, Any] = {"failed": WHY, "error": 1301, "content_gone": True, "slow": 7}
-    player = Player(vary(entries, Variation(**{way: fields[way]})), MatchOptions(), scrubber, lambda: 0.0)
+    player = Player(_vary(entries, Variation(**{way: fields[way]})), MatchOptions(), scrubber, lambda: 0.0)
 
-    created = _played(player, _signed_in(create, 0.0, is_new))
+    created = played(player, signed_in(create, 0.0, is_new))
     if way == "error":
         assert (created.status, json.loads(created.body)["code"]) == (400, 1301)
         assert isinstance(player.answer(poll(task_id)), Miss)
@@ -637,12 +623,12 @@ def test_a_recording_of_a_simulated_job_is_varied_and_replays(design: str, way: 
     assert seen[-1] == ("failed" if way == "failed" else good)
     assert seen.count("processing") == (8 if way == "slow" else 1)
     if way == "failed":
-        task = _task(_played(player, poll(task_id)))
+        task = _task(played(player, poll(task_id)))
         assert task["message" if is_new else "task_status_msg"] == WHY
         assert not task["outputs" if is_new else "task_result"]
         assert "final_unit_deduction" not in task
         assert isinstance(player.answer(Request("GET", link)), Miss)
     else:
-        answer = _played(player, Request("GET", link))
+        answer = played(player, Request("GET", link))
         assert (answer.status, answer.body == film.body) == ((403, False) if way == "content_gone" else (200, True))
     assert player.unused() == ()

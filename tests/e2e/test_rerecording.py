@@ -20,12 +20,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from mitm_ai_proxy import registry
-from mitm_ai_proxy.cassette import har, listing, rerecord_plan, scrubbing
+from mitm_ai_proxy.cassette import har, listing, scrubbing
 from mitm_ai_proxy.cassette.entry import Entry, Request
+from mitm_ai_proxy.cassette.missing import find_missing
 from mitm_ai_proxy.commands import rerecording
 from mitm_ai_proxy.gateway.addon import Gateway
 from mitm_ai_proxy.gateway.embedded import Embedded
 from mitm_ai_proxy.gateway.recorded import Recorded
+from mitm_ai_proxy.kling.recorded_api import RECORDED_API
 from mitm_ai_proxy.simulator.app import Simulator
 from mitm_ai_proxy.simulator.server import make
 from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, SimulatorSettings
@@ -422,7 +424,7 @@ def test_a_file_is_fetched_from_where_its_link_leads_in_the_end(
     answer = har.read(cassette)[-1].response
     assert answer
     assert answer.body == b"film"
-    assert rerecord_plan.missing(har.read(cassette)).pending == []
+    assert find_missing(har.read(cassette), RECORDED_API).pending == []
 
 
 def test_a_link_that_leads_in_a_circle_is_left(

@@ -1,7 +1,4 @@
-"""Bodies in files of their own beside a cassette, each named by its hash, and how a file is replaced as a whole.
-
-Which bodies these are and what names them is in har.py.
-"""
+"""Bodies in files of their own beside a cassette, each named by its hash, and how a file is replaced as a whole."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A cassette in use: what it answers, what it takes up, and what it says at the end. The modes are those of VCR.
-
-Which recording answers a request is in player.py, the file in har.py. It knows no flows and sends nothing.
-"""
+"""A cassette in use: what it answers, what it records, and what it tells at the end. The modes are those of VCR."""
 
 from __future__ import annotations
 
@@ -10,19 +7,18 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from . import jobs
 from .bodies import check_writable
+from .budget import Budget
 from .entry import Entry, Request
 from .har import INLINE, Writer, read
 from .links import found, unsigned
 from .matching import Key, MatchOptions, canonical
 from .playing import Miss, Player
+from .recorded_api import UNKNOWN, Prices
 from .scrubbing import Scrubber
-
-if TYPE_CHECKING:
-    from .spending import Budget
+from .spending import priced
 
 
 class Mode(enum.Enum):
@@ -39,7 +35,7 @@ class Mode(enum.Enum):
     REWRITE = "rewrite"
     """Record everything into a new file, which replaces the old one with its first exchange."""
     APPEND = "append"
-    """Record everything, behind what is there."""
+    """Record everything, after what is there."""
 
     @property
     def plays(self) -> bool:
@@ -75,7 +71,9 @@ class Opening:
 class Cassette:
     """One file, and one run with it. It may be called from several threads.
 
-    `clock` gives seconds; `pace` is for player.Player. Raises CassetteError for a file that cannot be read.
+    `clock` gives seconds; `pace` is that of Player; `prices` are the provider's.
+
+    Raises CassetteError for a file that cannot be read.
     """
 
     def __init__(
@@ -85,18 +83,20 @@ class Cassette:
         clock: Callable[[], float],
         options: MatchOptions | None = None,
         pace: float | None = None,
+        prices: Prices = UNKNOWN,
     ) -> None:
         self.path, self.mode = opening.path, opening.mode
         self._options = options or MatchOptions()
         self._scrubber = scrubber
         self._budget = opening.budget
+        self._prices = prices
         self._lock = threading.Lock()
         is_there = self.path is not None and self.path.exists()
         must_be_there = opening.is_offline and not opening.may_be_missing
         self.is_recording = not opening.is_offline
-        """Whether a request that nothing answers may go out."""
+        """Whether a request without a recorded answer may be sent."""
         if self.path and self.is_recording:
-            # Said before something is paid for that could not be kept.
+            # Raises before something is paid for that could not be kept.
             check_writable(self.path)
         self._stamp = _stamp(self.path)
         before = read(self.path) if self.path and (is_there or must_be_there) and self.mode.reads else []
@@ -116,7 +116,7 @@ class Cassette:
 
     @property
     def name(self) -> str:
-        """What to call it in a message."""
+        """Its name in messages."""
         return self.path.name if self.path else "the cassette"
 
     def answer(self, request: Request) -> Entry | Miss | None:
@@ -140,7 +140,7 @@ class Cassette:
         return reason
 
     def scrub_with(self, scrubber: Scrubber) -> None:
-        """Take other secrets out of what is recorded from now on."""
+        """Use another scrubber for what is recorded from now on."""
         self._scrubber = scrubber
 
     def record(self, entry: Entry) -> None:
@@ -148,10 +148,7 @@ class Cassette:
 
         Another process may record into the same file: what it wrote stays.
         """
-        # What things cost is a long list, which a replay need not wait for.
-        from . import spending
-
-        entry = spending.priced(self._scrubber.entry(entry))
+        entry = priced(self._scrubber.entry(entry), self._prices)
         if self._budget:
             self._budget.settle(entry)
         with self._lock:
@@ -226,7 +223,7 @@ class Cassette:
 
     @property
     def unused(self) -> tuple[Entry, ...]:
-        """The entries that answered nothing."""
+        """The entries that were no answer in this run."""
         return tuple(self._played[index] for index in self._player.unused()) if self._player else ()
 
 
@@ -239,7 +236,7 @@ def _links(entry: Entry) -> set[str]:
 
 
 def _lightened(entry: Entry) -> Entry:
-    """The entry without a long body, which is in the file: a proxy may run for long."""
+    """The entry without long bodies, which are in the file: a proxy that runs for long would keep them in memory."""
     request, response = entry.request, entry.response
     if len(request.body) > INLINE:
         request = replace(request, body=b"")
@@ -249,7 +246,7 @@ def _lightened(entry: Entry) -> Entry:
 
 
 def _stamp(path: Path | None) -> tuple[int, int, int] | None:
-    """What is different after somebody else wrote the file; None where there is none."""
+    """What changes when another process writes the file; None without a file."""
     try:
         status = path.stat() if path else None
     except OSError:

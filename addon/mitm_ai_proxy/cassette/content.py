@@ -1,7 +1,4 @@
-"""A body as fields that can be compared: JSON, forms in pairs and in parts, pictures, and bytes that are none of these.
-
-Which fields count, and what a difference is worth, is decided in match.py.
-"""
+"""A body as fields that can be compared: JSON, forms in pairs and in parts, pictures, and any other bytes."""
 
 from __future__ import annotations
 
@@ -14,10 +11,10 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
+from ..auth.header import normal
 from ..wire import json_text
 from ..wire.json_text import Path
 from . import forms, links
-from .sensitive import normal
 
 PICTURES: Final = frozenset(
     """

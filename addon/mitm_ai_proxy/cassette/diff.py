@@ -1,6 +1,6 @@
 """How one cassette differs from another: which exchanges only one has, and what differs between the others.
 
-Jobs are compared by what they are, not by their ids, and answers without what is new each time.
+Jobs are paired by their requests and states, for ids are new in each recording; so are times, which do not count.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from ..auth.header import normal
 from ..wire import json_text
 from . import content, har, links, listing, matching
 from .content import Field
@@ -19,7 +20,6 @@ from .entry import Entry, Response, header
 from .formatting import SCRUBBER, address, status
 from .listing import Job, Listing
 from .matching import Key, MatchOptions
-from .sensitive import normal
 
 _COUNTED: Final = ("content-type", "retry-after")
 """Header fields of answers that have to be equal."""
@@ -31,7 +31,7 @@ _OF_A_JOB: Final = "of-a-job"
 _SHORTEST_NAME: Final = 6
 
 _Steps: TypeAlias = "dict[tuple[str, int], int]"
-"""Indexes of the exchanges of a job by what they are: creates, states, the end, files."""
+"""Indexes of the exchanges of a job by their kind (create, state, end, file) and number."""
 
 
 def differences(path: Path, other: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""One recorded exchange, as plain data: what went upstream and what came back. Files and answers are elsewhere."""
+"""One recorded exchange as plain data: what was sent to the provider, and what came back."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class Response:
 class Entry:
     """An exchange. `started` is Unix time in seconds; without a response, the answer never came.
 
-    `notes` say what the gateway rewrote and why; `units` are what the exchange says that its task cost, `price` what
-    that is worth in US dollars. `repeats` is how many more requests in a row a replay gives the answer to, before the
-    next one; nothing that is recorded has any.
+    `notes` say what the gateway rewrote and why; `units` are what the answer says that its task cost, `price` what that
+    is worth in US dollars. `repeats` is how many more equal requests in a row a replay answers with this entry; it is 0
+    in what is recorded, and set by variations.
     """
 
     started: float

@@ -1,4 +1,4 @@
-"""How parts of an exchange are said to a person, in few characters and without secrets. What is said is elsewhere."""
+"""How parts of an exchange are written for a person: in few characters and without secrets."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ def address(request: Request) -> str:
     url = links.unsigned(SCRUBBER.request(Request(request.method, request.url)).url)
     text = url.partition("://")[2] or url
     return text if len(text) <= URL_WIDTH else f"…{text[1 - URL_WIDTH :]}"
+
+
+def described(request: Request) -> str:
+    """A request for a person: without what signs it, and without its query."""
+    url = links.unsigned(request.url)
+    return f"{request.method} {url.partition('?')[0]}"
 
 
 def short(text: str, width: int) -> str:

@@ -1,7 +1,4 @@
-"""The parts of a multipart/form-data body with their places, read without judging it: for scrubbing and matching.
-
-A form that a client sent to be understood is read by videos/multipart.py.
-"""
+"""The parts of a multipart/form-data body with their places, as far as they can be read, for scrubbing and matching."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Cassettes as files: HAR 1.2 for browsers and mitmproxy, with own fields so that every entry comes back exactly.
-
-What an entry holds is in entry.py, bodies that are long or no text in bodies.py; nothing is matched or scrubbed here.
-"""
+"""Cassettes as files: HAR 1.2 for browsers and mitmproxy, with own fields, so that entries are read as written."""
 
 from __future__ import annotations
 

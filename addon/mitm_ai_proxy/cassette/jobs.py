@@ -1,7 +1,4 @@
-"""Jobs in a recording: the names that they have, who asks for them, and the states that they went through.
-
-Which request gets which state now is decided in player.py.
-"""
+"""Jobs in a recording: their names, the requests that ask for them, and the states that they went through."""
 
 from __future__ import annotations
 
@@ -45,7 +42,7 @@ class Scalars(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a job was for a while: the entries that say so, and since when."""
+    """A state of a job: the entries that tell of it, and since when."""
 
     since: float
     entries: tuple[int, ...]
@@ -53,8 +50,8 @@ class State:
 
 
 def scalars(body: bytes) -> Scalars:
-    """What stands in a JSON body."""
-    text = _text(body)
+    """The scalars of a JSON body."""
+    text = decoded(body)
     if not json_text.is_container(text):
         return Scalars({}, ())
     values: dict[Path, str] = {}
@@ -90,7 +87,7 @@ def names_in(request: Request) -> frozenset[str]:
     parts = _split(request.url)
     if request.method == "POST":
         is_read = parts is not None and parts.path.endswith(LISTS)
-        return frozenset(json_text.strings(_text(request.body))) if is_read else frozenset()
+        return frozenset(json_text.strings(decoded(request.body))) if is_read else frozenset()
     if request.method not in ("GET", "HEAD") or parts is None:
         return frozenset()
     found = {unquote(segment) for segment in parts.path.split("/")}
@@ -143,7 +140,7 @@ def _is_error(response: Response | None) -> bool:
 
 
 def _says(response: Response | None) -> object:
-    """What is equal for two answers of the same state."""
+    """What two answers have in common that tell of the same state."""
     if response is None:
         return None
     found = scalars(response.body)
@@ -162,7 +159,8 @@ def _split(url: str) -> SplitResult | None:
         return None
 
 
-def _text(body: bytes) -> str:
+def decoded(body: bytes) -> str:
+    """A body in UTF-8; "" for any other."""
     try:
         return body.decode()
     except UnicodeDecodeError:

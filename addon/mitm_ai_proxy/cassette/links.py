@@ -1,7 +1,4 @@
-"""Links in recorded text: where they stand, which parameters only sign them, and one spelling for equal ones.
-
-What becomes of a parameter that signs, and which exchange a link leads to, is decided elsewhere.
-"""
+"""Links in recorded text: where they stand, which parameters only sign them, and one spelling for equal ones."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from . import sensitive
+from ..auth.header import is_credential, normal
 
 SIGNING: Final = frozenset(
     """
@@ -18,7 +15,8 @@ SIGNING: Final = frozenset(
     se st ske skt ws_secret ws_time security_token google_access_id q_ak q_key_time q_signature x_signature x_expires
     """.split()
 )
-"""Parameters of signed links, as sensitive.normal() spells them: CDNs, S3, GCS, Azure, OSS, COS, CloudFront, Akamai."""
+"""Parameters of signed links, as auth.header.normal() spells them: CDNs, S3, GCS, Azure, OSS, COS, CloudFront,
+Akamai."""
 SIGNING_STARTS: Final = ("x_amz_", "x_goog_", "x_kcdn_", "x_oss_", "x_tos_", "x_cos_", "q_sign_", "kpx")
 
 PORTS: Final = {"http": 80, "https": 443}
@@ -40,8 +38,8 @@ class Place(NamedTuple):
 
 def signs(name: str) -> bool:
     """Whether a parameter of a URL is a signature, belongs to one, or is a credential."""
-    known = sensitive.normal(name)
-    return known in SIGNING or known.startswith(SIGNING_STARTS) or sensitive.is_credential(name)
+    known = normal(name)
+    return known in SIGNING or known.startswith(SIGNING_STARTS) or is_credential(name)
 
 
 def place(url: str) -> Place:
@@ -57,7 +55,7 @@ def place(url: str) -> Place:
 
 
 def unsigned(url: str) -> str:
-    """The link in the spelling that all that lead to the same have, whoever signed them and until when."""
+    """The link without its signature, in one spelling: equal for links to the same file, however they are signed."""
     found = place(url)
     # Half a surrogate pair, as JSON may have it, cannot be encoded otherwise.
     query = f"?{urlencode(found.query, errors='surrogatepass')}" if found.query else ""
@@ -74,6 +72,12 @@ def found(text: str) -> Iterator[str]:
     """The links in a text."""
     if "://" in text:
         yield from (match[0] for match in _LINK.finditer(text))
+
+
+def origin(url: str) -> str:
+    """Scheme and host of a URL, without a default port."""
+    found = place(url)
+    return f"{found.scheme}://{found.host}"
 
 
 def edit(text: str, change: Callable[[str], str]) -> str:

@@ -1,4 +1,4 @@
-"""Results of a provider under the proxy's own address: links to them, there and back. Nothing is fetched here.
+"""Links to a provider's results, rewritten so that they lead through the proxy, and back.
 
 In reverse mode a client would fetch a result past the proxy; a recording would lack it, and a replay need the network.
 """

@@ -1,7 +1,4 @@
-"""What is in a recording: the tasks that its answers tell of, and which exchanges belong to which job.
-
-Nothing is changed or printed here; which request gets which exchange in a replay is decided in player.py.
-"""
+"""What is in a recording: the tasks that its answers tell of, and which exchanges belong to which job."""
 
 from __future__ import annotations
 
@@ -11,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from ..auth.header import normal
 from ..wire import json_text
 from ..wire.json_text import Part, Path
 from . import jobs, links
 from .entry import Entry, Response, header
 from .playing import MEDIA
-from .sensitive import normal
 
 IDS: Final = ("task_id", "id", "request_id")
 """Members that name a task, where one that says its status stands beside them."""
@@ -75,6 +72,11 @@ class Job:
     def task(self, entry: Entry) -> Task | None:
         """What an exchange tells of the job."""
         return next((task for task in tasks(entry.response) if task.name == self.task_id), None)
+
+    def end(self, entries: Sequence[Entry]) -> Task | None:
+        """The last that a recording tells of the job: its end, where it has one; None where it tells nothing."""
+        told = [task for index in self.indexes if (task := self.task(entries[index]))]
+        return next((task for task in told if task.is_ended), told[-1] if told else None)
 
 
 class Listing(NamedTuple):

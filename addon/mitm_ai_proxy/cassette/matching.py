@@ -1,6 +1,6 @@
 """When two requests ask for the same: their canonical form, how they differ in words, and which is the nearest.
 
-Both are scrubbed before they come here. Which recording answers a request is decided in player.py.
+Requests are scrubbed before they are compared.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final, NamedTuple
 
+from ..auth.header import normal
 from ..wire import json_text
 from . import content, links
 from .content import Field
 from .entry import Request, header
-from .sensitive import normal
 
 VOLATILE: Final = frozenset(
     """
@@ -23,7 +23,7 @@ VOLATILE: Final = frozenset(
     nonce user
     """.split()
 )
-"""Names, as sensitive.normal() spells them, that do not count.
+"""Names, as auth.header.normal() spells them, that do not count.
 
 A client makes up a new external id for each create, and a callback has a port or a tunnel of the day; neither changes
 what is made. Many clients draw a seed: equal creates with different seeds are told apart by their order.

@@ -1,7 +1,4 @@
-"""Answers requests from a recording: each exchange once, a job's reads state by state, files as often as asked for.
-
-When requests are equal is in match.py, what a job is in jobs.py. Nothing is sent; the caller says what the time is.
-"""
+"""Answers requests from a recording: each exchange once, a job's reads state by state, files as often as asked for."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Parts of a recorded file: what a Range request gets when the whole was recorded (RFC 9110, section 14), and HEAD.
-
-Which file answers a request is decided in player.py.
-"""
+"""Parts of a recorded file: what a Range request gets when the whole was recorded (RFC 9110, section 14), and HEAD."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Takes secrets out of an exchange before it is written, and says where a written one still has some.
-
-What a secret is called and looks like is in sensitive.py; what signs a link, in links.py. All other bytes stay.
-"""
+"""Takes secrets out of an exchange before it is written, and finds those in a written one. All other bytes stay."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import AnyStr, Final
 from urllib.parse import quote_plus, unquote_plus
 
+from ..auth.header import is_credential, normal
 from ..wire import json_text
 from . import forms, links, sensitive
 from .entry import Chunk, Entry, Headers, Request, Response, header
@@ -32,14 +30,14 @@ _ASSIGNED = re.compile(rf"(?i)((?<![\w.-])(?:(?<=\\)[nrt])?([\w.-]++)\\*[\"']?\s
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """What is scrubbed beside what always is: names as sensitive.normal() spells them, secrets as they may stand."""
+    """What is scrubbed beside what always is: names as auth.header.normal() spells them, secrets as they may stand."""
 
     names: frozenset[str] = frozenset()
     known: tuple[str, ...] = ()
     known_bytes: tuple[bytes, ...] = ()
 
     def covers(self, name: str) -> bool:
-        return sensitive.is_credential(name) or sensitive.normal(name) in self.names
+        return is_credential(name) or normal(name) in self.names
 
 
 class Scrubber:
@@ -52,7 +50,7 @@ class Scrubber:
     def __init__(self, extra: Sequence[str] = (), known: Sequence[str] = ()) -> None:
         names: set[str] = set()
         for word in extra:
-            names |= sensitive.GROUPS.get(word, {sensitive.normal(word)})
+            names |= sensitive.GROUPS.get(word, {normal(word)})
         spelled = sensitive.spellings(known)
         encoded = tuple(text.encode("utf-8", "surrogatepass") for text in spelled)
         self._rules = _Rules(frozenset(names), spelled, encoded)

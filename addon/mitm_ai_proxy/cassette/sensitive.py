@@ -1,9 +1,8 @@
-"""What a secret is called and looks like: tables of names and shapes. Where one is looked for is elsewhere."""
+"""What a secret is called and looks like: tables of names and shapes."""
 
 from __future__ import annotations
 
 import base64
-import functools
 import json
 import re
 from collections.abc import Iterable
@@ -30,20 +29,6 @@ GROUPS: Final = {"prompts": PROMPTS, "accounts": ACCOUNTS}
 MIN_KNOWN: Final = 6
 """Characters. A shorter key would be found in the midst of words."""
 _MIN_ENCODED: Final = 10
-_LONGEST_NAME: Final = 200
-
-# Behind the last underscore: `max_tokens`, `token_type`, `next_page_token` and `api_key_name` are none of these.
-_CREDENTIAL = re.compile(
-    r"""(?:x_)?token | (?:.*_)?(?:
-        api_?key | access_?key(?:_?id)? | private_?key | signing_?key | auth_?key | subscription_?key
-        | secret(?:_?key|_?token|_?access_?key)?
-        | (?:access|refresh|id|auth|api|session|security|bearer|csrf|xsrf|user|oauth2?|app|service|personal)_?token
-        | password | passwd | pwd | passphrase | signature | credentials? | authorization | cookies? | jwt | bearer
-    )""",
-    re.VERBOSE,
-)
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_NO_NAME = re.compile(r"[^A-Za-z0-9]+")
 
 # Behind an escape of JSON or of a URL, a letter is no part of the word.
 _START = r"(?:(?<![\w\\-])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))"
@@ -66,17 +51,6 @@ _SHAPES: Final = (
     ),
 )
 _SCHEME = re.compile(r"(?i)(bearer|basic|digest|token|key|apikey|negotiate|aws4-hmac-sha256)\s+\S.*", re.DOTALL)
-
-
-def normal(name: str) -> str:
-    """A name in snake_case, whatever a header or another language makes of it."""
-    return _NO_NAME.sub("_", _CAMEL.sub("_", name[-_LONGEST_NAME:])).strip("_").lower()
-
-
-@functools.lru_cache(4096)
-def is_credential(name: str) -> bool:
-    """Whether a header, parameter or member of this name holds a credential."""
-    return _CREDENTIAL.fullmatch(normal(name)) is not None
 
 
 def authorization(value: str) -> str:

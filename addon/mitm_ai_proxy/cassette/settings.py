@@ -1,4 +1,4 @@
-"""The `cassette:` block of config.yaml. What a setting does is the business of the file that reads it."""
+"""The `cassette:` block of config.yaml."""
 
 from __future__ import annotations
 

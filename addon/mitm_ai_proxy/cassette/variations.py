@@ -1,26 +1,21 @@
-"""Variations of a recorded success, so that nobody pays for a failure to test one: what the provider would have said.
-
-A recording goes in and another comes out. Which exchanges belong to which job is in listing.py.
-"""
+"""Variations of a recorded success: the same jobs failing, refused, slow, or with results that are gone."""
 
 from __future__ import annotations
 
 import json
 import re
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from ..kling import error_codes
-from ..simulator.kling_error import CODES
 from ..wire import json_edit
 from ..wire.json_edit import Edit, JSONError, Member
 from . import jobs, links, listing
 from .entry import MOST_REPEATS, Entry, Headers, Request, Response
 from .listing import Job, Task, results, tasks, text
+from .recorded_api import Errors, json_object
 
 POLLS: Final = 10
 """How many polls more a slow job takes, where nobody says."""
@@ -41,8 +36,6 @@ _REASONS: Final = ("task_status_msg", "message", "failure")
 _FAILURE_CODE: Final = "server_error"
 _EMPTIED: Final = listing.RESULTS | {"billing", "completed_at", "expires_at"}
 """Members that are empty or null until a task succeeds."""
-_COSTS: Final = ("final_unit_deduction", "final_balance_deduction")
-"""Members that only a task has that was paid for."""
 
 _SHORTEST_ID: Final = 6
 """Characters. A shorter one may be any other value."""
@@ -61,8 +54,8 @@ class VariationError(ValueError):
 class Variation:
     """What goes otherwise than it was recorded: exactly one of these. Raises VariationError.
 
-    `failed`: the jobs end as failed, with this message. `error`: their creates are refused with this code of Kling's.
-    `content_gone`: the links to their results lead nowhere any more. `slow`: they take so many polls more.
+    `failed`: the jobs end as failed, with this message. `error`: their creates are refused with this code, of the
+    provider's. `content_gone`: the links to their results lead nowhere any more. `slow`: they take so many polls more.
     """
 
     failed: str | None = None
@@ -73,35 +66,42 @@ class Variation:
     def __post_init__(self) -> None:
         if sum(getattr(self, field.name) != field.default for field in fields(self)) != 1:
             raise VariationError("a variation is one of failed, error, content_gone and slow")
-        if self.error is not None and self.error not in CODES:
-            raise VariationError(f"Kling has no error code {self.error}; it has {', '.join(map(str, CODES))}")
         if self.slow is not None and not 1 <= self.slow <= MOST_REPEATS:
             raise VariationError(f"a job is slower by 1 to {MOST_REPEATS} polls")
 
 
-def vary(entries: Sequence[Entry], variation: Variation) -> list[Entry]:
+def check_code(code: int, errors: Errors) -> None:
+    """Raise VariationError for an error code that the provider does not have."""
+    if code not in errors.error_codes:
+        known = ", ".join(map(str, errors.error_codes))
+        raise VariationError(f"{errors.name} has no error code {code}; it has {known or 'none'}")
+
+
+def vary(entries: Sequence[Entry], variation: Variation, errors: Errors) -> list[Entry]:
     """The recording as it would be had its jobs gone otherwise; what could not have happened then is left out.
 
-    Raises VariationError where nothing in it could have gone so.
+    Raises VariationError where nothing in it could have gone so, and for an error code that the provider does not have.
     """
+    if variation.error is not None:
+        check_code(variation.error, errors)
     found = listing.sort(entries).jobs
     try:
         if variation.failed is not None:
-            return _failed(entries, found, variation.failed)
+            return _failed(entries, found, variation.failed, errors)
         if variation.error is not None:
-            return _refused(entries, found, variation.error)
+            return _refused(entries, found, variation.error, errors)
         if variation.slow is not None:
-            return _slow(entries, found, variation.slow)
+            return _slow(entries, found, variation.slow, errors)
         return _gone(entries, found)
     except JSONError as error:
         raise VariationError(f"an answer that tells of a job {error}") from None
 
 
-def _failed(entries: Sequence[Entry], found: Sequence[Job], message: str) -> list[Entry]:
+def _failed(entries: Sequence[Entry], found: Sequence[Job], message: str, errors: Errors) -> list[Entry]:
     names = {job.task_id for job in found}
     varied: dict[int, Entry] = {}
     for index, entry in enumerate(entries):
-        response = _told_otherwise(entry.response, names, _FAILED, message)
+        response = _told_otherwise(entry.response, names, _FAILED, errors.paid_members, message)
         if response:
             varied[index] = _noted(replace(entry, response=response), "the job fails")
     if not varied:
@@ -115,7 +115,7 @@ def _failed(entries: Sequence[Entry], found: Sequence[Job], message: str) -> lis
     return [varied.get(index, entry) for index, entry in enumerate(entries) if index not in removed]
 
 
-def _refused(entries: Sequence[Entry], found: Sequence[Job], code: int) -> list[Entry]:
+def _refused(entries: Sequence[Entry], found: Sequence[Job], code: int, errors: Errors) -> list[Entry]:
     varied: dict[int, Entry] = {}
     refused: list[Job] = []
     removed: set[int] = set()
@@ -123,7 +123,7 @@ def _refused(entries: Sequence[Entry], found: Sequence[Job], code: int) -> list[
         create = next((index for index in job.creates if _is_accepted(entries[index].response)), None)
         if create is None:
             continue
-        entry = replace(entries[create], response=_refusal(entries[create], code), units=None, price=None)
+        entry = replace(entries[create], response=_refusal(entries[create], code, errors), units=None, price=None)
         varied[create] = _noted(replace(entry, repeats=RETRIES), f"the create is refused with {code}")
         refused.append(job)
         removed.update(index for index in job.indexes if index > create)
@@ -160,7 +160,7 @@ def _gone(entries: Sequence[Entry], found: Sequence[Job]) -> list[Entry]:
     return varied
 
 
-def _slow(entries: Sequence[Entry], found: Sequence[Job], polls: int) -> list[Entry]:
+def _slow(entries: Sequence[Entry], found: Sequence[Job], polls: int, errors: Errors) -> list[Entry]:
     changed = list(entries)
     before: dict[int, Entry] = {}
     """By the index of an end, a poll that comes before it: the job was done when it was first asked for."""
@@ -181,7 +181,7 @@ def _slow(entries: Sequence[Entry], found: Sequence[Job], polls: int) -> list[En
         else:
             # One answer may tell of several jobs.
             poll = before.get(end) or _noted(entries[end], note)
-            response = _told_otherwise(poll.response, {job.task_id}, _UNFINISHED)
+            response = _told_otherwise(poll.response, {job.task_id}, _UNFINISHED, errors.paid_members)
             if response is None:
                 continue
             before[end] = replace(poll, response=response, units=None, price=None, repeats=polls - 1)
@@ -236,7 +236,11 @@ def _named_by(request: Request) -> set[str]:
 
 
 def _told_otherwise(
-    response: Response | None, names: set[str], words: Mapping[str, str], reason: str | None = None
+    response: Response | None,
+    names: set[str],
+    words: Mapping[str, str],
+    paid: Collection[str],
+    reason: str | None = None,
 ) -> Response | None:
     """The answer with other words for these jobs where it says that they succeeded; None where it says so of none."""
     found = [task for task in tasks(response) if task.name in names and task.status in words]
@@ -246,18 +250,24 @@ def _told_otherwise(
     pieces: list[str] = []
     position = 0
     for task in found:
-        changed = _without_result(document[task.start : task.end].encode(), task.member, words[task.status], reason)
+        object_ = _without_members(document[task.start : task.end].encode(), paid)
+        changed = _without_result(object_, task.member, words[task.status], reason)
         pieces += (document[position : task.start], changed.decode())
         position = task.end
     body = "".join([*pieces, document[position:]]).encode()
     return replace(response, body=body, headers=_with_length(response.headers, response.body, body), chunks=())
 
 
-def _without_result(document: bytes, member: str, status: str, reason: str | None) -> bytes:
-    """A task's object with another status, nothing that only a success has, and the reason where there is one."""
-    for name in _COSTS:
+def _without_members(document: bytes, names: Collection[str]) -> bytes:
+    """An object without the members of these names."""
+    for name in names:
         members = json_edit.members(document)
         document = json_edit.apply(document, [json_edit.remove(members, item) for item in members if item.key == name])
+    return document
+
+
+def _without_result(document: bytes, member: str, status: str, reason: str | None) -> bytes:
+    """A task's object with another status, nothing that only a success has, and the reason where there is one."""
     members = json_edit.members(document)
     changes = {item.key: _empty(document, item) for item in members if item.key in _EMPTIED}
     changes[member] = json_edit.string(status)
@@ -275,17 +285,11 @@ def _empty(document: bytes, member: Member) -> bytes:
     return {b"{": b"{}", b"[": b"[]"}.get(document[member.start : member.start + 1], b"null")
 
 
-def _refusal(entry: Entry, code: int) -> Response:
-    """What a create gets instead of a job: Kling's words, or OpenAI's where the recorded answer has OpenAI's form."""
-    status, message = CODES[code]
-    values = jobs.scalars(entry.response.body).values if entry.response else {}
-    if ("id",) not in values or ("code",) in values:
-        request_id = values.get(("request_id",)) or str(uuid.uuid5(uuid.NAMESPACE_URL, entry.request.url))
-        return _answer(entry.response, status, _json({"code": code, "message": message, "request_id": request_id}))
-    meaning = error_codes.meaning(status, code, message)
-    error = {"message": message, "type": meaning.type, "param": None, "code": meaning.code}
-    headers = (("Retry-After", str(meaning.retry_after)),) if meaning.retry_after is not None else ()
-    return _answer(entry.response, meaning.status, _json({"error": error}), more=headers)
+def _refusal(entry: Entry, code: int, errors: Errors) -> Response:
+    """What a create gets instead of a job."""
+    recorded = json_object(entry.response.body) if entry.response else None
+    status, body, headers = errors.error_answer(code, entry.request.url, recorded or {})
+    return _answer(entry.response, status, _json(body), more=tuple(headers.items()))
 
 
 def _expired(entry: Entry, is_link: bool) -> Response:

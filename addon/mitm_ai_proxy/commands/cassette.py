@@ -1,7 +1,4 @@
-"""The command `ai-proxy cassette`: beside those that only look at files, the two that need a provider.
-
-What these do is in rerecording.py, the others are in cassette/cassette_files.py.
-"""
+"""The command `ai-proxy cassette`: what cassette_files.py has, and `resume` and `refresh`, which need a provider."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..cassette.rerecord_plan import INTERVAL, TIMEOUT
+from ..cassette.polling import INTERVAL, TIMEOUT
 from . import cassette_files
 from .cassette_files import Command
 

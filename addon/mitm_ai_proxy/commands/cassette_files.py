@@ -1,6 +1,6 @@
 """`ai-proxy cassette COMMAND FILE ...`: what is in a cassette, what is wrong with it, how two differ, and variations.
 
-A command is a row of COMMANDS. What belongs to which job is in listing.py, what a variation is in variations.py.
+A command is a row of COMMANDS.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple, TextIO
 
+from .. import registry
 from ..cassette import har, listing, scrubbing, spending
 from ..cassette.bodies import DIGITS, BodyFiles, CassetteError
 from ..cassette.diff import differences
 from ..cassette.entry import Entry, header
 from ..cassette.formatting import URL_WIDTH, WIDTH, address, clean, clock, count, duration, short, size, status
 from ..cassette.listing import Job, Listing
-from ..cassette.variations import POLLS, Variation, VariationError, vary
+from ..cassette.variations import POLLS, Variation, VariationError, check_code, vary
 
 PROGRAM: Final = "ai-proxy"
 
@@ -100,7 +101,7 @@ def _summary(path: Path, entries: Sequence[Entry], found: Listing) -> Iterator[s
     sizes = [file.stat().st_size for file in _files(bodies.folder) if file.stem in names]
     if sizes:
         yield f"{count(sizes, 'body', 'bodies')} of {size(sum(sizes))} in {bodies.folder.name}"
-    total = spending.spent(entries)
+    total = spending.spent(entries, registry.recorded_api())
     if total.jobs or total.units:
         said = [spending.money_text(total.units, total.dollars)] if total.jobs > total.unknown else []
         said += [f"{total.estimated:g} of the units are expected, not charged"] if total.estimated else []
@@ -210,11 +211,11 @@ def _problems(path: Path, entries: Sequence[Entry], found: Listing) -> Iterator[
 
 def _left_as(job: Job, entries: Sequence[Entry]) -> str | None:
     """What a job that was accepted and is not known to have ended was at last; None for any other."""
-    told = [task for index in job.indexes if (task := job.task(entries[index]))]
+    last = job.end(entries)
     refused = all((answer := entries[index].response) and answer.status >= 400 for index in job.indexes)
-    if refused or any(task.is_ended for task in told) or (job.files and not told):
+    if refused or (last and last.is_ended) or (job.files and not last):
         return None
-    return told[-1].status if told else ""
+    return last.status if last else ""
 
 
 # diff
@@ -238,7 +239,9 @@ def _add_variations(parser: ArgumentParser) -> None:
     ways = parser.add_mutually_exclusive_group(required=True)
     ways.add_argument("--failed", metavar="TEXT", help="the jobs end as failed, with this message")
     code = "their creates are refused with this code of Kling's"
-    ways.add_argument("--error", type=_checked(lambda number: Variation(error=number)), metavar="CODE", help=code)
+    ways.add_argument(
+        "--error", type=_checked(lambda number: check_code(number, registry.recorded_api())), metavar="CODE", help=code
+    )
     ways.add_argument("--content-gone", action="store_true", help="the links to their results have expired")
     slow = f"they take N polls more (default: {POLLS})"
     ways.add_argument(
@@ -246,7 +249,7 @@ def _add_variations(parser: ArgumentParser) -> None:
     )
 
 
-def _checked(use: Callable[[int], Variation]) -> Callable[[str], int]:
+def _checked(use: Callable[[int], object]) -> Callable[[str], int]:
     """What reads a number that a variation can be made with."""
 
     def number(text: str) -> int:
@@ -269,7 +272,8 @@ def _vary(chosen: Namespace) -> int:
     if BodyFiles(out).folder.resolve() == BodyFiles(path).folder.resolve():
         raise CassetteError(f"{out}: would share its bodies with {path}; -o takes another name, such as a.har")
     try:
-        varied = vary(entries, Variation(chosen.failed, chosen.error, chosen.content_gone, chosen.slow))
+        variation = Variation(chosen.failed, chosen.error, chosen.content_gone, chosen.slow)
+        varied = vary(entries, variation, registry.recorded_api())
     except VariationError as error:
         raise CassetteError(f"{path}: {error}") from None
     har.write(out, varied)

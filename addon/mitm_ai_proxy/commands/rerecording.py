@@ -1,7 +1,4 @@
-"""`ai-proxy cassette refresh` and `resume`: records anew what a cassette holds, or what it lacks, through a proxy.
-
-What is to be sent, and in which order, is decided in cassette/rerecord_plan.py.
-"""
+"""`ai-proxy cassette refresh` and `resume`: records anew what a cassette holds, or what it lacks, through a proxy."""
 
 from __future__ import annotations
 
@@ -25,15 +22,20 @@ from typing import Final, TextIO
 from urllib.parse import quote
 
 from .. import registry
-from ..cassette import har, jobs, listing, rerecord_plan, spending
+from ..cassette import har, jobs, links, listing, polling, rerecord_plan, spending
 from ..cassette.bodies import BodyFiles, CassetteError
+from ..cassette.budget import Budget
 from ..cassette.cassette import Mode, Opening
 from ..cassette.entry import Entry, Request, Response, header
+from ..cassette.formatting import described
 from ..cassette.links_through_proxy import Address
 from ..cassette.listing import Task
-from ..cassette.rerecord_plan import INTERVAL, TIMEOUT, Pending, PlanError, Reading, Replacements, Step
+from ..cassette.missing import Missing, Pending, find_missing, results
+from ..cassette.polling import INTERVAL, TIMEOUT, Reading
+from ..cassette.recorded_api import Prices
+from ..cassette.replacements import Replacements
+from ..cassette.rerecord_plan import PlanError, Step
 from ..cassette.settings import CassetteSettings
-from ..cassette.spending import Budget
 from ..config.file import ConfigurationError
 from ..gateway.addon import Gateway
 from ..gateway.embedded import Embedded, NotStarted
@@ -117,24 +119,24 @@ class _Refresh:
             return True
         provider = _Provider(self._config)
         provider.check(self._path, [step.request for step in steps if not step.link])
-        self._check_price(steps, budget)
-        if self._costs(steps) and not yes:
+        self._check_price(steps, budget, provider.prices)
+        if self._costs(steps, provider.prices) and not yes:
             _ask()
         provider.reach()
         new = _unused_name(self._target)
         try:
-            opening = Opening(new, Mode.REWRITE, None if budget is None else Budget(budget))
+            opening = Opening(new, Mode.REWRITE, None if budget is None else Budget(budget, provider.prices))
             with _Proxy(provider, opening, self._interval, self._timeout) as proxy:
-                self._send(steps, proxy)
+                self._send(steps, proxy, provider.prices)
             entries = har.read(new)
             har.write(self._target, entries)
         except _EXPECTED as error:
             _complain(error)
-            self._keep(new)
+            self._keep(new, provider.prices)
             return False
         har.tidy(self._target)
         _remove(new)
-        total = spending.spent(entries)
+        total = spending.spent(entries, provider.prices)
         cost = spending.money_text(total.units, total.dollars)
         _say(f"{self._target}: recorded anew, {_count(len(entries), 'exchange')}, {cost}")
         return True
@@ -146,48 +148,44 @@ class _Refresh:
                 f"{self._target}: would share its bodies with {self._path}; -o takes another name, such as a.har"
             )
 
-    def _check_price(self, steps: Sequence[Step], budget: float | None) -> None:
+    def _check_price(self, steps: Sequence[Step], budget: float | None, prices: Prices) -> None:
         if budget is None:
             return
         try:
-            planned = Budget(budget)
+            planned = Budget(budget, prices)
         except ValueError as error:
             raise _Stop(str(error)) from None
         for step in steps:
             reason = planned.refuse(step.request)
             if reason:
-                raise _Stop(
-                    f"entry {step.index + 1}, {rerecord_plan.described(step.request)}: {reason} Nothing was sent."
-                )
+                raise _Stop(f"entry {step.index + 1}, {described(step.request)}: {reason} Nothing was sent.")
 
-    def _costs(self, steps: Sequence[Step]) -> bool:
+    def _costs(self, steps: Sequence[Step], prices: Prices) -> bool:
         """Say what it will cost; whether it will cost anything."""
-        prices = [(step.request.url, spending.expected(step.request)) for step in steps]
-        known = [(url, units) for url, units in prices if units]
-        unknown = sum(units is None for _, units in prices)
+        costs = [spending.expected(step.request, prices) for step in steps]
+        known = [cost for cost in costs if cost and (cost.units or cost.dollars)]
+        unknown = sum(cost is None for cost in costs)
         said = []
         if known:
-            dollars = sum(spending.worth(units, url) for url, units in known)
-            said.append(f"up to {spending.money_text(round(sum(units for _, units in known), 6), dollars)}")
+            units, dollars = (spending.total(amounts) for amounts in zip(*known, strict=True))
+            said.append(f"up to {spending.money_text(units, dollars)}")
         if unknown:
             said.append(f"{_count(unknown, 'request')} of unknown price")
         _say(f"{self._path}: {_count(len(steps), 'request')}; {' and '.join(said) or 'none of them costs anything'}")
         return bool(said)
 
-    def _send(self, steps: Sequence[Step], proxy: _Proxy) -> None:
+    def _send(self, steps: Sequence[Step], proxy: _Proxy, prices: Prices) -> None:
         names = rerecord_plan.external_names(steps)
         replacements = Replacements({name: _fresh(name) for name in names})
         for step in steps:
             request = replacements.request(step.request)
             if step.link and replacements.link(step.link) is None:
-                raise _Stop(
-                    f"entry {step.index + 1}, {rerecord_plan.described(step.request)}: no new answer has this link"
-                )
+                raise _Stop(f"entry {step.index + 1}, {described(step.request)}: no new answer has this link")
             what = proxy.described(request)
             if step.is_polled:
                 response = proxy.poll(request, listing.tasks, what)
             else:
-                is_paid = spending.expected(step.request) != 0
+                is_paid = not spending.is_free(step.request, prices)
                 answer = proxy.ask(request, is_paid)
                 if answer is None and step.answer is not None:
                     doubt = "; it cannot be known whether it was paid" if is_paid else ""
@@ -202,12 +200,12 @@ class _Refresh:
             for recorded in step.recorded:
                 replacements.learn(recorded, response)
 
-    def _keep(self, new: Path) -> None:
+    def _keep(self, new: Path, prices: Prices) -> None:
         """Keep what was paid for, or may have been."""
         if not new.exists():
             return
         with contextlib.suppress(CassetteError):
-            if not any(map(_may_be_paid, har.read(new))):
+            if not any(_may_be_paid(entry, prices) for entry in har.read(new)):
                 _remove(new)
                 return
         _complain(
@@ -226,7 +224,8 @@ class _Resume:
     def run(self) -> bool:
         """All of it."""
         entries = har.read(self._path)
-        missing = rerecord_plan.missing(entries)
+        # Where nothing is missing, no configuration is needed.
+        missing = find_missing(entries, registry.recorded_api())
         for line in missing.unknown:
             _say(f"{self._path}: {line}")
         if not missing.pending:
@@ -237,7 +236,8 @@ class _Resume:
         provider.reach()
         is_good = True
         # Whatever happens, nothing that costs units goes out.
-        with _Proxy(provider, Opening(self._path, Mode.APPEND, Budget(0)), self._interval, self._timeout) as proxy:
+        opening = Opening(self._path, Mode.APPEND, Budget(0, provider.prices))
+        with _Proxy(provider, opening, self._interval, self._timeout) as proxy:
             for job in missing.pending:
                 try:
                     is_good &= self._complete(job, missing, proxy)
@@ -247,18 +247,18 @@ class _Resume:
         self._report()
         return is_good
 
-    def _complete(self, job: Pending, missing: rerecord_plan.Missing, proxy: _Proxy) -> bool:
+    def _complete(self, job: Pending, missing: Missing, proxy: _Proxy) -> bool:
         """Follow a job to its end, and fetch what it made; whether all of it was there."""
         if job.is_doubtful:
             answer = proxy.ask(job.read)
-            if rerecord_plan.reading(answer, _told(job, answer)) is Reading.UNKNOWN:
+            if polling.reading(answer, _told(job, answer)) is Reading.UNKNOWN:
                 _say(f"job {job.name}: the provider knows no such task, so it was not paid")
                 return True
         response = proxy.poll(job.read, lambda answer: _told(job, answer), f"job {job.name}")
         task = job.task(response)
         assert task
         is_good = True
-        for result in rerecord_plan.results(response, task, job.read, proxy.address):
+        for result in results(response, task, job.read, proxy.address):
             is_wanted = not missing.members or result.member in missing.members
             if result.link not in missing.fetched and is_wanted:
                 is_good &= self._fetch(replace(job.read, url=result.here), proxy)
@@ -279,7 +279,7 @@ class _Resume:
     def _report(self) -> None:
         entries = har.read(self._path)
         for job in listing.sort(entries).jobs:
-            task = rerecord_plan.end(job, entries)
+            task = job.end(entries)
             state = f"ended as {task.status}" if task and task.is_ended else "has no end"
             _say(f"{self._path}: job {job.name}: {state}, {_count(len(job.files), 'file')}")
 
@@ -292,11 +292,12 @@ class _Provider:
         self._configuration = registry.read(config)
         provider = registry.provider(self._configuration)
         self.origin: Origin = provider.origin
+        self.prices: Prices = registry.recorded_api(provider.type)
         self._has_credential = provider.has_credential
 
     def check(self, path: Path, requests: Sequence[Request]) -> None:
         """Refuse to send requests to another host than that of their recording, or without a credential."""
-        elsewhere = sorted({rerecord_plan.origin(request.url) for request in requests} - {str(self.origin)})
+        elsewhere = sorted({links.origin(request.url) for request in requests} - {str(self.origin)})
         if elsewhere:
             raise _Stop(
                 f"{path} was recorded with {', '.join(elsewhere)}, and {self.config} leads to {self.origin}."
@@ -371,7 +372,7 @@ class _Proxy:
     def described(self, request: Request) -> str:
         """A request for a person, as it leaves the proxy."""
         there = self.address.lead_there(request.url.encode("utf-8", "surrogateescape"))
-        return rerecord_plan.described(replace(request, url=there.decode("utf-8", "surrogateescape")))
+        return described(replace(request, url=there.decode("utf-8", "surrogateescape")))
 
     def ask(self, request: Request, is_paid: bool = False) -> Response | None:
         """The answer to a request, its links led through the proxy; None when none came.
@@ -390,7 +391,7 @@ class _Proxy:
         if not entries:
             if answer.status == _BAD_GATEWAY:
                 return None
-            raise _Stop(f"{self.described(request)}: {rerecord_plan.explanation(answer)}")
+            raise _Stop(f"{self.described(request)}: {polling.explanation(answer)}")
         return answer
 
     def poll(self, request: Request, told: Callable[[Response | None], Sequence[Task]], what: str) -> Response:
@@ -404,7 +405,7 @@ class _Proxy:
             response = self.ask(request)
             tasks = told(response)
             state = ", ".join(task.status for task in tasks) or _outcome(response)
-            found = rerecord_plan.reading(response, tasks)
+            found = polling.reading(response, tasks)
             if found in (Reading.UNKNOWN, Reading.REFUSED):
                 raise _Stop(_with_explanation(f"{what}: {state}", self.recorded))
             if state != shown:
@@ -416,7 +417,7 @@ class _Proxy:
             failures = failures + 1 if found is Reading.BUSY else 0
             if failures == MOST_FAILURES:
                 raise _Stop(f"{what}: {state}, {failures} times in a row")
-            seconds = rerecord_plan.seconds_to_wait(response, self._interval, datetime.now(UTC))
+            seconds = polling.seconds_to_wait(response, self._interval, datetime.now(UTC))
             if time.monotonic() + seconds > deadline:
                 raise _Stop(f"{what}: still {state} after {self._timeout:g} seconds")
             time.sleep(seconds)
@@ -477,7 +478,7 @@ class _Proxy:
         for origin in (self.address.proxy, self.address.provider):
             if url.startswith(f"{origin}/"):
                 return quote(url[len(origin) :], safe=string.punctuation, errors="surrogateescape")
-        raise _Stop(f"{rerecord_plan.described(Request('GET', url))}: is a link that does not lead through the proxy")
+        raise _Stop(f"{described(Request('GET', url))}: is a link that does not lead through the proxy")
 
 
 def _awaited(future: Future[Response | None]) -> Response | None:
@@ -513,10 +514,10 @@ def _remove(path: Path) -> None:
     BodyFiles(path).remove_all_but(set())
 
 
-def _may_be_paid(entry: Entry) -> bool:
+def _may_be_paid(entry: Entry, prices: Prices) -> bool:
     response = entry.response
     is_refused = response is not None and 300 <= response.status < 500
-    return spending.expected(entry.request) != 0 and not is_refused
+    return not is_refused and not spending.is_free(entry.request, prices)
 
 
 def _ask() -> None:
@@ -540,7 +541,7 @@ def _outcome(response: Response | None) -> str:
 def _with_explanation(text: str, recorded: Sequence[Entry]) -> str:
     """A text, and what the provider says to it; from the recording, which has no secrets."""
     response = recorded[-1].response if recorded else None
-    said = rerecord_plan.explanation(response) if response else ""
+    said = polling.explanation(response) if response else ""
     return f"{text}: {said}" if said else text
 
 

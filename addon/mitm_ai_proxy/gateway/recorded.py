@@ -20,7 +20,7 @@ from mitmproxy import ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Server
 
-from .. import pipeline
+from .. import pipeline, registry
 from ..auth.header import REDACTED, is_credential
 from ..cassette import links_through_proxy
 from ..cassette.bodies import CassetteError
@@ -159,8 +159,9 @@ class Recorded:
         cassette, opening = self.cassette, self._opening
         if cassette is None and opening is not None:
             options = MatchOptions.made(own.ignore, own.compare, own.headers)
+            prices = registry.recorded_api(provider.type)
             try:
-                cassette = Cassette(opening, scrubber, time.monotonic, options, own.pace)
+                cassette = Cassette(opening, scrubber, time.monotonic, options, own.pace, prices)
             except CassetteError as error:
                 raise StageError(str(error)) from error
 

@@ -1,7 +1,4 @@
-"""The report at the end of a run of tests: what all of them together replayed, recorded and lacked, and what that cost.
-
-What one test did is in testing.py, where and when the report is shown in pytest_plugin.py.
-"""
+"""The report at the end of a run of tests: what all of them replayed, recorded and lacked, and what that cost."""
 
 from __future__ import annotations
 

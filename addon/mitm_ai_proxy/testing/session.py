@@ -25,13 +25,14 @@ from ..cassette.entry import Entry, Request
 from ..cassette.entry import Headers as HeaderFields
 from ..cassette.links import unsigned
 from ..cassette.playing import Miss
-from ..cassette.variations import Variation, VariationError, vary
+from ..cassette.variations import Variation, VariationError, check_code, vary
 from ..config.file import ConfigurationError
 from ..config.keys import Problem
 from ..gateway.error_log import LOGGER, ErrorLog
 
 if TYPE_CHECKING:
-    from ..cassette.spending import Budget
+    from ..cassette.budget import Budget
+    from ..cassette.recorded_api import RecordedAPI
     from ..gateway.addon import Gateway
     from ..gateway.embedded import Embedded
     from ..gateway.recorded import Recorded
@@ -207,6 +208,7 @@ class AIProxy:
         """What the test did."""
         from ..cassette import spending
 
+        prices = _recorded_api()
         cassette, plan = self.cassette, self.plan
         recorded, replayed = cassette.recorded, cassette.replayed
         says_what_is_unused = passed and plan.variation is None
@@ -218,8 +220,8 @@ class AIProxy:
             "missed": len(cassette.misses),
             "refused": len(self.refusals),
             "unused": [_name(entry) for entry in cassette.unused] if says_what_is_unused else None,
-            "cost": list(spending.spent(() if plan.simulates else recorded)),
-            "saved": list(spending.spent(() if plan.simulates else replayed)),
+            "cost": list(spending.spent(() if plan.simulates else recorded, prices)),
+            "saved": list(spending.spent(() if plan.simulates else replayed, prices)),
         }
 
     def _missed(self, misses: Sequence[Miss]) -> str:
@@ -255,9 +257,9 @@ class Session:
         self._budget: Budget | None = None
         self._share = share
         if budget is not None:
-            from ..cassette.spending import Budget
+            from ..cassette.budget import Budget
 
-            self._budget = Budget(budget)
+            self._budget = Budget(budget, _recorded_api())
         self._embedded: Embedded | None = None
         self._gateway: Gateway | None = None
         self._recorded: Recorded | None = None
@@ -419,6 +421,8 @@ def plan(
     given = {item.name: marked[item.name] for item in fields(Variation) if marked.get(item.name, False) is not False}
     try:
         variation = Variation(**given) if given else None
+        if variation and variation.error is not None:
+            check_code(variation.error, _recorded_api())
     except VariationError as error:
         raise Unusable(f"ai_cassette: {error}") from None
     return Plan(config, path, Mode(mode) if path else Mode.APPEND, variation, simulated is not None)
@@ -476,4 +480,11 @@ def _first(texts: Sequence[str]) -> list[str]:
 
 def _change(variation: Variation | None) -> Callable[[Sequence[Entry]], list[Entry]] | None:
     """What makes a variation of the entries in a file; nothing of those that are not there."""
-    return (lambda entries: vary(entries, variation) if entries else []) if variation else None
+    return (lambda entries: vary(entries, variation, _recorded_api()) if entries else []) if variation else None
+
+
+def _recorded_api() -> RecordedAPI:
+    """What is known of the APIs of all providers, which a run of tests without any need not import."""
+    from .. import registry
+
+    return registry.recorded_api()
