@@ -70,7 +70,7 @@ def _sent(provider: Provider, head: Head, raw: bytes = b"") -> Outgoing:
     upstream = pipeline.requestheaders(provider, head)
     if isinstance(upstream, NeedsBody):
         upstream = pipeline.request(upstream, head, raw)
-    return pipeline.outgoing(provider, head, upstream, raw)
+    return pipeline.outgoing(provider, head, upstream, raw=raw)
 
 
 CREATE = b'{"model":"kling-v3","prompt":"p"}'

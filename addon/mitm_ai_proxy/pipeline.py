@@ -13,7 +13,7 @@ from .auth.header import CLIENT_FIELDS, NO_CREDENTIAL, Credential, redacted_quer
 from .exchange import Answer, Handling, Head, Memo, NeedsBody, Upstream, Whole
 from .providers.base import Provider
 from .wire import content_encoding, header_fields, targets
-from .wire.header_fields import Changes, Fields
+from .wire.header_fields import Fields
 from .wire.targets import Origin
 
 BODY_LIMIT: Final = 100 * 1024 * 1024
@@ -21,7 +21,6 @@ BODY_LIMIT: Final = 100 * 1024 * 1024
 
 # What describes a body that is not sent.
 _BODY_FIELDS: Final = (b"content-length", b"content-type", b"transfer-encoding", b"expect")
-_NO_CONTENT_ENCODING: Final[Changes] = {b"content-encoding": None}
 
 
 class Outgoing(NamedTuple):
@@ -63,17 +62,24 @@ def request(needs: NeedsBody, head: Head, raw: bytes) -> Upstream:
     return upstream._replace(body=None) if upstream.body is raw else upstream
 
 
-def outgoing(provider: Provider, head: Head, upstream: Upstream, raw: bytes = b"") -> Outgoing:
-    """The request with the provider's credential. `raw` is the client's body where it was held."""
-    credential = provider.credential(upstream, provider.token(head.fields))
+def outgoing(
+    provider: Provider, head: Head, upstream: Upstream, fields: Fields | None = None, raw: bytes = b""
+) -> Outgoing:
+    """The request with the provider's credential.
+
+    `fields` are the client's header fields where they are not those of the head any more; `raw` is its body where it
+    was held.
+    """
+    fields = head.fields if fields is None else fields
+    credential = provider.credential(upstream, provider.token(fields))
     without, beginnings = (CLIENT_FIELDS, provider.withheld_headers) if provider.has_credential else ((), ())
-    return _outgoing(head, upstream, raw, credential, without, beginnings)
+    return _outgoing(head, upstream, fields, raw, credential, without, beginnings)
 
 
-def without_credential(head: Head, origin: Origin, target: str, note: str) -> Outgoing:
+def without_credential(head: Head, origin: Origin, target: str, note: str, fields: Fields | None = None) -> Outgoing:
     """A request to somebody else than the provider, such as whoever keeps its results; no credential goes with it."""
     upstream = Upstream(origin, head.method, target, notes=(note,))
-    return _outgoing(head, upstream, b"", NO_CREDENTIAL, CLIENT_FIELDS, ())
+    return _outgoing(head, upstream, head.fields if fields is None else fields, b"", NO_CREDENTIAL, CLIENT_FIELDS, ())
 
 
 def answered_by(upstream: Upstream, origin: Origin) -> Upstream:
@@ -89,21 +95,24 @@ def again(provider: Provider, head: Head, origin: Origin, memo: Memo, raw: bytes
     upstream = Upstream(origin, head.method, head.target, memo=memo, notes=(note,))
     # What the client sent is not known any more: only a word for it was kept.
     credential = provider.credential(upstream, provider.token(()))
-    return _outgoing(head, upstream, raw, credential, CLIENT_FIELDS, ())
+    return _outgoing(head, upstream, head.fields, raw, credential, CLIENT_FIELDS, ())
 
 
 def _outgoing(
     head: Head,
     upstream: Upstream,
+    fields: Fields,
     raw: bytes,
     credential: Credential,
     without: Collection[bytes],
     beginnings: tuple[bytes, ...],
 ) -> Outgoing:
     body = raw if upstream.body is None else upstream.body
-    fields, changes = head.fields, dict(upstream.fields)
+    changes: dict[bytes, bytes | None] = {}
     if upstream.body is not None:
-        changes = {**_NO_CONTENT_ENCODING, b"content-length": _length(body), **changes}
+        changes = {b"content-encoding": None, b"content-length": _length(body)}
+    if upstream.fields:
+        changes.update(upstream.fields)
     if upstream.method != head.method and not body:
         changes |= dict.fromkeys(_BODY_FIELDS)
     elif body and (upstream.method != head.method or not head.has_host):
@@ -160,7 +169,7 @@ def response(whole: Whole, status: int, fields: Fields, raw: bytes) -> Reply | N
     rewritten = whole.rewrite(answer)
     if rewritten is answer:
         return None
-    changes: dict[bytes, bytes | None] = {**_NO_CONTENT_ENCODING, b"content-length": _length(rewritten.body)}
+    changes: dict[bytes, bytes | None] = {b"content-encoding": None, b"content-length": _length(rewritten.body)}
     for name, text in rewritten.headers.items():
         # When to come again is better known by the one who is asked.
         if name != "retry-after" or not header_fields.value(fields, b"retry-after"):

@@ -105,7 +105,7 @@ def test_a_row_is_a_whole_provider() -> None:
     assert isinstance(needs, NeedsBody)
 
     upstream = pipeline.request(needs, head, b'{"model": "gpt-5", "n": 1.0}')
-    outgoing = pipeline.outgoing(provider, head, upstream, b'{"model": "gpt-5", "n": 1.0}')
+    outgoing = pipeline.outgoing(provider, head, upstream, raw=b'{"model": "gpt-5", "n": 1.0}')
     assert (str(upstream.origin), upstream.method) == ("https://row.test", "POST")
     assert (outgoing.target, outgoing.body) == ("/api/v3/chat?a=1", b'{"model": "large", "n": 1.0}')
     assert outgoing.fields == (
@@ -147,7 +147,7 @@ def _translating() -> tuple[Provider, Upstream]:
     assert isinstance(needs, NeedsBody)
     body = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": true}'
     upstream = pipeline.request(needs, head, body)
-    outgoing = pipeline.outgoing(provider, head, upstream, body)
+    outgoing = pipeline.outgoing(provider, head, upstream, raw=body)
     assert (outgoing.target, outgoing.body) == ("/ask/m", b"user hi\n")
     assert outgoing.fields == (
         (b"Host", b"row.test"),

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from ..wire.header_fields import Fields
 
 REDACTED: Final = "[sent to the provider, not kept]"
+_REDACTED: Final = REDACTED.encode()
 CLIENT_FIELDS: Final = frozenset(
     b"authorization proxy-authorization x-api-key x-authorization api-key x-goog-api-key cookie".split()
 )
@@ -61,15 +62,20 @@ def is_credential(name: str) -> bool:
 
 
 @functools.lru_cache(4096)
-def _is_secret_field(name: bytes) -> bool:
+def is_secret_field(name: bytes) -> bool:
+    """Whether a header field of this name, in any case, holds a credential."""
     lower = name.lower()
     return lower in CLIENT_FIELDS or is_credential(lower.decode("latin-1"))
 
 
 def redacted(fields: Fields, names: Collection[bytes] = ()) -> Fields:
     """The fields without the values of those named (in lower case), and of all whose name says that they are secret."""
-    word = REDACTED.encode()
-    return tuple([(name, word if _is_secret_field(name) or name.lower() in names else value) for name, value in fields])
+    return tuple(
+        [
+            (field[0], _REDACTED) if is_secret_field(field[0]) or (names and field[0].lower() in names) else field
+            for field in fields
+        ]
+    )
 
 
 def redacted_query(credential: Credential) -> str:

@@ -16,7 +16,7 @@ from ..auth.header import CLIENT_FIELDS
 from ..config.file import ConfigurationError
 from ..config.values import HostPattern
 from ..errors import Refusal
-from ..exchange import ANYBODY, Head, NeedsBody, Upstream, Whole
+from ..exchange import ANYBODY, NeedsBody, Upstream, Whole
 from ..providers.base import Provider
 from ..registry import Configuration
 from ..wire import header_fields
@@ -279,8 +279,9 @@ class Gateway:
             if result.origin:
                 streams.hold_request(flow, self._streams)
                 note = f"sent to {result.origin}, where the result is, without a credential"
-                now = _now(flow, head)
-                flows.send(flow, state, pipeline.without_credential(now, result.origin, result.target, note))
+                fields = flow.request.headers.fields
+                send = pipeline.without_credential(head, result.origin, result.target, note, fields)
+                flows.send(flow, state, send)
                 return
         found = pipeline.requestheaders(provider, head)
         if isinstance(found, NeedsBody):
@@ -302,8 +303,9 @@ class Gateway:
     def _send(
         self, flow: http.HTTPFlow, state: FlowState, provider: Provider, upstream: Upstream, raw: bytes = b""
     ) -> None:
-        head = _now(flow, state.head)
-        flows.send(flow, state, pipeline.outgoing(provider, head, upstream, raw))
+        # Other addons may have changed header fields since the head came.
+        fields = flow.request.headers.fields
+        flows.send(flow, state, pipeline.outgoing(provider, state.head, upstream, fields, raw))
 
     def _send_again(self, flow: http.HTTPFlow, state: FlowState) -> None:
         """A flow that was rewritten before is sent again: it only needs its credential anew."""
@@ -331,11 +333,6 @@ class Gateway:
             # It stays here: what is shown of it is where it would have gone.
             flows.place(flow, state.origin)
         guard.refuse(flow, state, refusal)
-
-
-def _now(flow: http.HTTPFlow, head: Head) -> Head:
-    """The head with the header fields as they are now: other addons may have changed them."""
-    return head._replace(fields=flow.request.headers.fields)
 
 
 def _drop_credentials(flow: http.HTTPFlow, beginnings: tuple[bytes, ...] = ()) -> None:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 
 from .. import apis
 from ..apis import Call
+from ..auth.bearer import bearer
 from ..auth.kling_jwt import KlingToken
 from ..auth.secret import Secret
 from ..config import values
@@ -245,7 +246,7 @@ class Kling(Provider):
             self.upstream_path(kind.create, {}, query),
             {b"accept-encoding": b"identity"},
             json_edit.apply(body, edits),
-            videos_api.native_create(kind),
+            videos_api.NATIVE_CREATES[kind.name],
             (*notes, why, *model_notes),
         )
 
@@ -264,7 +265,13 @@ class Kling(Provider):
 
     def token(self, fields: Fields) -> Secret | None:
         """The JWT of the key pair, else one of `apiTokens`."""
-        return self._jwt.token() if self._jwt else super().token(fields)
+        if self._jwt is None:
+            return super().token(fields)
+        token = self._jwt.token()
+        if token not in self._credentials:
+            # Of the JWT that was in use before, nothing is needed any more.
+            self._credentials = {token: bearer(token)}
+        return token
 
     def _model_edits(
         self, body: bytes, members: list[json_edit.Member]

@@ -79,9 +79,13 @@ class Job(NamedTuple):
         """The job of a request; None where there is none."""
         if not memo:
             return None
-        asked, page = memo.get("asked"), memo.get("page")
-        target = memo.get("target", "").encode("latin-1").decode("utf-8", "surrogateescape")
-        given = {**memo, "asked": Memo(*asked or NOTHING), "page": page and pages.Page(*page), "target": target}
+        given = dict(memo)
+        if "asked" in given:
+            given["asked"] = Memo(*given["asked"])
+        if "page" in given:
+            given["page"] = pages.Page(*given["page"])
+        if "target" in given:
+            given["target"] = given["target"].encode("latin-1").decode("utf-8", "surrogateescape")
         return cls(**given)
 
     @property
@@ -107,9 +111,8 @@ class Job(NamedTuple):
         return self.what in ("create", "make")
 
 
-def native_create(kind: TaskKind) -> exchange.Memo:
-    """The memo of a create in Kling's own words, which is answered in these."""
-    return Job("create", kind.name, is_openai=False).memo
+NATIVE_CREATES: Final = {name: Job("create", name, is_openai=False).memo for name in TASK_KINDS}
+"""The memo of a create in Kling's own words, which is answered in these, by the kind of its task."""
 
 
 class Routes(Protocol):

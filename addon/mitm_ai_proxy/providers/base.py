@@ -121,6 +121,7 @@ class Provider(ABC):
         if keys.protocol == "original":
             self.withheld_headers = ()
         self._sent_to = f"sent to {self.origin}"
+        self._credentials = {token: bearer(token) for token in keys.api_tokens}
         # Upstream paths, complete but for ids, and their own queries.
         self._targets: dict[str, tuple[str, str]] = {}
         for name, target in self.capabilities.items():
@@ -244,7 +245,9 @@ class Provider(ABC):
 
     def credential(self, upstream: Upstream, token: Secret | None) -> Credential:
         """What is added to a request last of all, to make it the provider's own."""
-        return bearer(token) if token else NO_CREDENTIAL
+        if token is None:
+            return NO_CREDENTIAL
+        return self._credentials.get(token) or bearer(token)
 
     # Paths and models
 
