@@ -1,11 +1,14 @@
-"""The arrows between the rooms of the package: who may import whom, and who may know mitmproxy or a web framework."""
+"""The arrows between the rooms of the package: who may import whom, who may know mitmproxy or a web framework.
+
+Also what a single file or room does: set `.stream`, make an Upstream.
+"""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -145,6 +148,146 @@ def test_a_forbidden_arrow_is_found(module: str, source: str) -> None:
 )
 def test_an_allowed_arrow_is_not_a_fault(module: str, source: str) -> None:
     assert _faults(source, f"{PACKAGE}.{module}") == []
+
+
+# What only some files may do: who may, by a room or a module.
+STREAM_SETTERS = {"gateway.streams"}
+UPSTREAM_MAKERS = {"pipeline", "providers", "kling"}
+
+
+def _allowed(module: str, places: set[str]) -> bool:
+    inside = module.partition(".")[2]
+    return any(inside == place or inside.startswith(f"{place}.") for place in places)
+
+
+def _targets(node: ast.AST) -> list[ast.expr]:
+    """What a statement or an expression assigns to, or deletes."""
+    if isinstance(node, ast.Assign | ast.Delete):
+        return node.targets
+    if isinstance(node, ast.AugAssign | ast.AnnAssign | ast.For | ast.AsyncFor | ast.comprehension | ast.NamedExpr):
+        return [node.target]
+    if isinstance(node, ast.withitem) and node.optional_vars:
+        return [node.optional_vars]
+    return []
+
+
+def _stream_setters(source: str) -> list[int]:
+    """The lines that set an attribute named stream, by an assignment or by setattr."""
+    lines = []
+    for node in ast.walk(ast.parse(source)):
+        parts = (part for target in _targets(node) for part in ast.walk(target))
+        lines += [
+            part.lineno
+            for part in parts
+            if isinstance(part, ast.Attribute) and part.attr == "stream" and not isinstance(part.ctx, ast.Load)
+        ]
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
+            lines += [
+                node.lineno for name in node.args[1:2] if isinstance(name, ast.Constant) and name.value == "stream"
+            ]
+    return lines
+
+
+def _upstream_makers(source: str) -> list[int]:
+    """The lines that call Upstream, under whatever name it was imported, or its own constructors."""
+    tree = ast.parse(source)
+    names = {"Upstream"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names |= {name.asname for name in node.names if name.name == "Upstream" and name.asname}
+
+    def is_upstream(expression: ast.expr) -> bool:
+        if isinstance(expression, ast.Name):
+            return expression.id in names
+        return isinstance(expression, ast.Attribute) and (
+            expression.attr == "Upstream" or (expression.attr in ("_make", "__new__") and is_upstream(expression.value))
+        )
+
+    return [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Call) and is_upstream(node.func)]
+
+
+def _found(look: Callable[[str], list[int]], places: set[str]) -> tuple[set[str], list[str]]:
+    """Where something is found: the modules that may have it, and the places that may not."""
+    good: set[str] = set()
+    faults = []
+    for module, _, path in _modules():
+        lines = look(path.read_text())
+        if lines and _allowed(module, places):
+            good.add(module)
+        elif lines:
+            faults += [f"{module}:{line}" for line in lines]
+    return good, faults
+
+
+def test_one_file_sets_whether_a_message_streams() -> None:
+    assert _found(_stream_setters, STREAM_SETTERS) == ({f"{PACKAGE}.gateway.streams"}, [])
+
+
+def test_only_the_core_makes_what_goes_upstream() -> None:
+    good, faults = _found(_upstream_makers, UPSTREAM_MAKERS)
+
+    assert faults == []
+    assert {_room(module) for module in good} == UPSTREAM_MAKERS
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("flow.response.stream = True", 1),
+        ("flow.request.stream = flow.response.stream = True", 2),
+        ("def f(message):\n    message.stream: object = print", 1),
+        ("a, flow.request.stream = 1, False", 1),
+        ("flow.request.stream |= True", 1),
+        ("for flow.request.stream in (1, 2): pass", 1),
+        ("with a as flow.response.stream: pass", 1),
+        ("[1 for flow.request.stream in a]", 1),
+        ("del flow.request.stream", 1),
+        ("setattr(flow.request, 'stream', True)", 1),
+        ("stream = flow.request.stream", 0),
+        ("flow.request.stream.a = True", 0),
+        ("flow.request.streams = True", 0),
+        ("flow.response.stream(b'')", 0),
+        ("getattr(flow.request, 'stream')", 0),
+        ("setattr(flow, 'other', 'stream')", 0),
+    ],
+)
+def test_whoever_sets_stream_is_found(source: str, count: int) -> None:
+    assert len(_stream_setters(source)) == count
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("from ..exchange import Upstream\nUpstream(o, 'GET', '/')", 1),
+        ("from ..exchange import Upstream as Sent\nSent(o, 'GET', '/')", 1),
+        ("from .. import exchange\nexchange.Upstream(o, 'GET', '/')", 1),
+        ("def f():\n    return g(Upstream(*a), Upstream._make(b))", 2),
+        ("Upstream.__new__(Upstream)", 1),
+        ("upstream._replace(body=None)", 0),
+        ("def f(upstream: Upstream) -> Upstream: ...", 0),
+        ("isinstance(a, Upstream)", 0),
+        ("NeedsUpstream(1)", 0),
+    ],
+)
+def test_whoever_makes_an_upstream_is_found(source: str, count: int) -> None:
+    assert len(_upstream_makers(source)) == count
+
+
+@pytest.mark.parametrize(
+    ("module", "places", "allowed"),
+    [
+        ("gateway.streams", STREAM_SETTERS, True),
+        ("gateway.streamsets", STREAM_SETTERS, False),
+        ("gateway", STREAM_SETTERS, False),
+        ("pipeline", UPSTREAM_MAKERS, True),
+        ("providers.rows", UPSTREAM_MAKERS, True),
+        ("kling.media.video", UPSTREAM_MAKERS, True),
+        ("gateway.addon", UPSTREAM_MAKERS, False),
+        ("exchange", UPSTREAM_MAKERS, False),
+    ],
+)
+def test_who_may_do_it(module: str, places: set[str], allowed: bool) -> None:
+    assert _allowed(f"{PACKAGE}.{module}", places) is allowed
 
 
 def test_importing_the_core_loads_no_proxy_and_no_web_framework() -> None:

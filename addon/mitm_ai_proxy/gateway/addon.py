@@ -224,24 +224,27 @@ class Gateway:
             return  # another addon answered it
         fields = response.headers.fields
         handling = pipeline.responseheaders(state.provider, state.upstream, response.status_code, fields)
-        state.handling = handling
         for stage in self._active:
             handling = stage.begin_answer(flow, state, handling)
+        state.handling = handling
         streams.begin_answer(flow, response, handling, state.dialect, self._streams)
 
     @fail_closed
     def response(self, flow: http.HTTPFlow) -> None:
         """Rewrite an answer that was held."""
-        state = self._guard.states.pop(flow, None)
+        state = self._guard.states.get(flow)
         if state is None or flow.response is None:
             return
-        for stage in self._active:
-            stage.hear_answer(flow, flow.response)
+        if state.is_ready:
+            for stage in self._active:
+                stage.hear_answer(flow, flow.response)
         if state.has_failed:
             guard.answer(flow, state, errors.internal_error())
         elif not state.is_refused and isinstance(state.handling, Whole) and flow.is_replay != "response":
             self._answer(flow, flow.response, state, state.handling)
         flows.show_notes(flow, state)
+        # Not before: should something raise here, this tells the client's dialect.
+        del self._guard.states[flow]
 
     @fail_closed
     def error(self, flow: http.HTTPFlow) -> None:

@@ -84,6 +84,8 @@ def place(flow: http.HTTPFlow, origin: Origin) -> None:
 def send(flow: http.HTTPFlow, state: FlowState, outgoing: Outgoing) -> None:
     """All is decided: put it into the flow, and mark it as ready to go out."""
     request, upstream = flow.request, outgoing.upstream
+    # First of all: should something raise here, this is what is taken out again.
+    state.secret_fields, state.shown_target = outgoing.secret_fields, outgoing.shown_target
     if outgoing.body is not None:
         request.raw_content = outgoing.body
     place(flow, upstream.origin)
@@ -96,7 +98,6 @@ def send(flow: http.HTTPFlow, state: FlowState, outgoing: Outgoing) -> None:
     if not state.head.has_host:
         request.host_header = upstream.origin.authority
     state.upstream = upstream
-    state.secret_fields, state.shown_target = outgoing.secret_fields, outgoing.shown_target
     known = state.needs.notes if state.needs else ()
     state.note(*upstream.notes[len(known) :])
     flow.metadata[MARK] = {"memo": dict(upstream.memo)}

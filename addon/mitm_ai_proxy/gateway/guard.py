@@ -87,6 +87,8 @@ class Guard:
         logger.warning("ai-proxy: %s was not forwarded: it was not rewritten completely.", flows.describe(flow))
         state = self.states.get(flow)
         flows.redact(flow, state)
+        if state:
+            state.is_refused, state.is_ready = True, False
         answer(flow, state, errors.not_rewritten())
 
 
@@ -106,7 +108,7 @@ def answer(flow: http.HTTPFlow, state: FlowState | None, refusal: Refusal) -> No
 def refuse(flow: http.HTTPFlow, state: FlowState, refusal: Refusal, level: int = logging.INFO) -> None:
     """Answer a flow that the gateway took, and note why; in the log at this level."""
     flows.redact(flow, state)
-    state.is_refused = True
+    state.is_refused, state.is_ready = True, False
     state.note(f"refused: {refusal.message}")
     flows.show_notes(flow, state)
     logger.log(level, "ai-proxy: %s %s: %s", refusal.status, flows.describe(flow), refusal.message)

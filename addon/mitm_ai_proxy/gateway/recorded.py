@@ -92,6 +92,11 @@ class _Exchange:
     is_complete: bool = False
     is_too_long: bool = False
 
+    @property
+    def goes_out(self) -> bool:
+        """Whether the provider got it: no entry answers it, and the guard or another stage did not refuse it."""
+        return self.recorded is None and self.state.is_ready
+
 
 class Recorded:
     """A stage. What goes out is recorded, or nothing does; without a cassette, all is refused.
@@ -251,9 +256,10 @@ class Recorded:
         changes: dict[bytes, bytes | None] = {b"accept-encoding": b"identity"}
         flow.request.headers.fields = header_fields.changed(flow.request.headers.fields, changes)
         headers, _ = _decoded(flow.request.headers.fields, flow.request.raw_content or b"")
-        request = Request(flow.request.method, f"{state.upstream.origin}{flow.request.path}", headers, there)
+        url = f"{state.upstream.origin}{state.shown_target or flow.request.path}"
+        request = Request(flow.request.method, url, _without_credential(headers, state), there)
         if self.seen:
-            self.seen(_without_credential(request, state))
+            self.seen(_redacted(request))
         exchange = _Exchange(cassette, request, address, state, round(time.time(), 3), time.monotonic())
         found = await _judge(cassette, request)
         if isinstance(found, Miss):
@@ -279,9 +285,9 @@ class Recorded:
         if exchange is None or response is None:
             return
         try:
-            if exchange.recorded is None and response.status_code == 101:
+            if exchange.goes_out and response.status_code == 101:
                 logger.warning("ai-proxy: %s changed the protocol, which is not recorded.", flows.describe(flow))
-            elif exchange.recorded is None:
+            elif exchange.goes_out:
                 await self._write(flow, exchange, _answer_of(exchange))
             if not exchange.is_streamed and response.raw_content is not None:
                 self._lead_here(response, exchange)
@@ -296,8 +302,9 @@ class Recorded:
         if exchange is None:
             return
         try:
+            self._put_back(flow, exchange)
             # A read that broke off has no consequence.
-            if exchange.recorded is None and exchange.request.method not in ("GET", "HEAD"):
+            if exchange.goes_out and exchange.request.method not in ("GET", "HEAD"):
                 await self._write(flow, exchange, None)
         except Exception as error:
             self._complain(flow, error)
@@ -376,11 +383,12 @@ class Recorded:
         here = exchange.address.lead_here(body, lambda link: self._issue(link, exchange.address))
         if here != body:
             flows.replace_body(response, here)
-        if exchange.recorded:
-            # The gateway's own word about waiting is for the real provider.
-            waits = header_fields.value(response.headers.fields, _POLL_AFTER.encode())
-            if waits:
-                changes[_POLL_AFTER.encode()] = _sooner(_POLL_AFTER, waits, self._settings.pace).encode()
+        if exchange.recorded and exchange.head:
+            # The gateway's own word about waiting is for the real provider; what was recorded is hurried already.
+            name = _POLL_AFTER.encode()
+            waits = header_fields.value(response.headers.fields, name)
+            if waits and waits != header_fields.value(exchange.head[2], name):
+                changes[name] = _sooner(_POLL_AFTER, waits, self._settings.pace).encode()
         response.headers.fields = header_fields.changed(response.headers.fields, changes)
 
     def _issue(self, link: str, address: Address) -> None:
@@ -488,13 +496,19 @@ def _decoded(fields: Fields, raw: bytes) -> tuple[Headers, bytes]:
     return tuple(field for field in headers if field[0].lower() != "content-encoding"), body
 
 
-def _without_credential(request: Request, state: FlowState) -> Request:
+def _without_credential(headers: Headers, state: FlowState) -> Headers:
+    """The header fields without what was set as a credential, but for those whose names tell the scrubber."""
     names = {name.decode() for name in state.secret_fields}
-    headers = tuple(
-        (name, REDACTED if name.lower() in names or is_credential(name) else value) for name, value in request.headers
+    if all(map(is_credential, names)):
+        return headers
+    return tuple(
+        (name, REDACTED if name.lower() in names and not is_credential(name) else value) for name, value in headers
     )
-    url = f"{state.upstream.origin}{state.shown_target}" if state.upstream and state.shown_target else request.url
-    return replace(request, headers=headers, url=url)
+
+
+def _redacted(request: Request) -> Request:
+    headers = tuple((name, REDACTED if is_credential(name) else value) for name, value in request.headers)
+    return replace(request, headers=headers)
 
 
 def _framed(response: Response, method: str) -> Fields:

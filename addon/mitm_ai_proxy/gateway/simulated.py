@@ -70,8 +70,11 @@ class Simulated:
         if SIMULATE not in updated:
             return
         value = str(getattr(ctx.options, SIMULATE)).strip().lower()
-        if is_running and value != str(self.is_active).lower():
-            raise exceptions.OptionsError(f"ai-proxy: {SIMULATE} can only be set at the start.")
+        if is_running:
+            # Also where a refused value is taken back.
+            if value != str(self.is_active).lower():
+                raise exceptions.OptionsError(f"ai-proxy: {SIMULATE} can only be set at the start.")
+            return
         if value not in ("true", "false"):
             logger.error("ai-proxy: %s takes true or false.", SIMULATE)
         else:
@@ -118,15 +121,15 @@ class Simulated:
         state = self._guard.states.get(flow) if self._guard else None
         if state is None or not state.is_ready or self.name not in state.held_by or not guard.concerns(flow):
             return
-        assert self.simulator
-        assert state.provider
         # Where a cassette leads links through the proxy, they are the provider's.
         links_here = state.stages == (self.name,)
-        origin = state.client_origin if links_here else str(state.provider.origin)
-        from ..simulator.app import CUT, ORIGIN
-
         cuts: list[str] = []
         try:
+            from ..simulator.app import CUT, ORIGIN
+
+            assert self.simulator
+            assert state.provider
+            origin = state.client_origin if links_here else str(state.provider.origin)
             environ = _environ(flow, state.provider.keys.provider_base_path) | {ORIGIN: origin, CUT: cuts}
             response = await asyncio.to_thread(_answer, self.simulator, environ)
         except Exception as error:

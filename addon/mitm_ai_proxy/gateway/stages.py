@@ -53,12 +53,15 @@ class Stage(Protocol):
         """Declare its options. `guard` knows all flows."""
 
     def set_options(self, updated: set[str], stages: Sequence[Stage], is_running: bool) -> None:
-        """Look at its options where they were updated. Raises OptionsError for what cannot change while it runs."""
+        """Look at its options where they were updated; those behind it in `stages` have done so.
+
+        Raises OptionsError for what cannot change while it runs.
+        """
 
     def prepare(self, configuration: Configuration, provider: Provider) -> Callable[[], None]:
         """Get ready for another configuration; what is returned puts it to use, and does not fail.
 
-        Raises CassetteError, and all stays as it is.
+        Raises StageError, and all stays as it is.
         """
 
     def begin(self, flow: http.HTTPFlow, state: FlowState) -> Result | None:

@@ -1,0 +1,114 @@
+"""Who may use the proxy, and under which address it is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from mitmproxy import http
+from mitmproxy.test import taddons
+
+from mitm_ai_proxy.errors import Refusal
+from mitm_ai_proxy.exchange import ANYBODY, Caller
+from mitm_ai_proxy.gateway.strangers import client_origin, refuse_strangers
+from tests.gateway.literal import make
+
+Listen = Callable[[str], None]
+
+
+@pytest.fixture
+def listen() -> Iterator[Listen]:
+    """Sets `listen_host`."""
+    with taddons.context() as context:
+
+        def set_host(host: str) -> None:
+            context.options.update(listen_host=host)
+
+        yield set_host
+
+
+def _code(flow: http.HTTPFlow, caller: Caller = ANYBODY) -> str:
+    """The code of a refusal with its status; "" where the client is served."""
+    try:
+        refuse_strangers(flow, caller)
+    except Refusal as refusal:
+        return f"{refusal.status} {refusal.code}"
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("mode", "peer", "listen_host", "code"),
+    [
+        ("reverse:http://x.test", "127.0.0.1", "", ""),
+        ("reverse:http://x.test", "127.8.9.1", "", ""),
+        ("reverse:http://x.test", "::1", "", ""),
+        ("reverse:http://x.test", "::ffff:127.0.0.1", "", ""),
+        ("reverse:http://x.test", "::ffff:192.0.2.7", "", "403 not_local"),
+        ("reverse:http://x.test", "192.0.2.7", "", "403 not_local"),
+        ("reverse:http://x.test", "fe80::1%eth0", "", "403 not_local"),
+        ("reverse:http://x.test", "::1%lo", "", ""),
+        ("reverse:http://x.test", "no address", "", "403 not_local"),
+        ("regular", "192.0.2.7", "", "403 not_local"),
+        ("regular", "2001:db8::7", "", "403 not_local"),
+        ("upstream:http://x.test:1", "192.0.2.7", "", "403 not_local"),
+        ("reverse:http://x.test", "192.0.2.7", "0.0.0.0", ""),
+        ("regular", "192.0.2.7", "127.0.0.1", ""),
+        ("reverse:http://x.test@192.0.2.1:8080", "192.0.2.7", "", ""),
+        # Modes that serve other machines by what they are.
+        ("socks5", "192.0.2.7", "", ""),
+        ("transparent", "192.0.2.7", "", ""),
+    ],
+)
+def test_other_machines_are_served_only_when_the_listening_address_was_chosen(
+    mode: str, peer: str, listen_host: str, code: str, listen: Listen
+) -> None:
+    listen(listen_host)
+
+    assert _code(make(mode=mode, peer=peer)) == code
+
+
+def test_whoever_has_no_address_is_on_this_machine(listen: Listen) -> None:
+    flow = make()
+    flow.client_conn.peername = None  # type: ignore[assignment]
+
+    assert _code(flow) == ""
+
+
+@pytest.mark.parametrize(
+    ("mode", "site", "code"),
+    [
+        ("reverse:http://x.test", "cross-site", "403 cross_site"),
+        ("reverse:http://x.test", "same-site", ""),
+        ("reverse:http://x.test", "same-origin", ""),
+        ("reverse:http://x.test", "none", ""),
+        ("reverse:http://x.test", "", ""),
+        # A browser that was told to use a proxy sends all its requests there.
+        ("regular", "cross-site", ""),
+    ],
+)
+def test_pages_of_other_sites_are_not_served(mode: str, site: str, code: str, listen: Listen) -> None:
+    assert _code(make(mode=mode), Caller(fetch_site=site)) == code
+
+
+@pytest.mark.parametrize(
+    ("mode", "url", "address", "tls", "origin"),
+    [
+        ("reverse:http://x.test", "http://x.test/", ("127.0.0.1", 8080), False, "http://127.0.0.1:8080"),
+        ("reverse:http://x.test", "http://x.test/", ("127.0.0.1", 8080), True, "https://127.0.0.1:8080"),
+        ("reverse:http://x.test", "http://x.test/", ("127.0.0.1", 80), False, "http://127.0.0.1"),
+        ("reverse:http://x.test", "http://x.test/", ("::1", 8080, 0, 0), False, "http://[::1]:8080"),
+        ("reverse:http://x.test", "http://x.test/", ("fe80::1%eth0", 8080, 0, 2), False, "http://[fe80::1]:8080"),
+        ("reverse:http://x.test", "http://x.test/", None, False, "http://127.0.0.1:8080"),
+        ("regular", "http://api.test/", ("127.0.0.1", 8080), False, "http://api.test"),
+        ("regular", "https://api.test:8443/", ("127.0.0.1", 8080), True, "https://api.test:8443"),
+    ],
+)
+def test_the_address_under_which_a_client_finds_the_proxy(
+    mode: str, url: str, address: tuple[str, int] | None, tls: bool, origin: str
+) -> None:
+    flow = make(mode=mode)
+    flow.request.url = url
+    flow.client_conn.sockname = address  # type: ignore[assignment]
+    flow.client_conn.timestamp_tls_setup = 1.0 if tls else None
+
+    assert client_origin(flow) == origin

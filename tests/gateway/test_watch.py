@@ -1,0 +1,151 @@
+"""A watched file: whoever asks learns of a change, once, and of nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from mitm_ai_proxy.gateway import watch
+from mitm_ai_proxy.gateway.watch import Watch, signature
+
+
+class _Looks:
+    """In the place of asyncio.sleep: the watch looks when the test says so."""
+
+    def __init__(self) -> None:
+        self._asks, self._goes = asyncio.Event(), asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        """What the watch does between two looks."""
+        assert seconds == watch.INTERVAL
+        self._asks.set()
+        await self._goes.wait()
+        self._goes.clear()
+
+    async def look(self) -> None:
+        """Have it look once, to the end."""
+        await self._asks.wait()
+        self._asks.clear()
+        self._goes.set()
+        await self._asks.wait()
+
+
+Act = Callable[[Watch, Callable[[], Awaitable[None]]], Awaitable[None]]
+
+
+def _watched(work: Act, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run `work(watch, look)` with a watch that has started; how often it said that something changed."""
+    calls: list[None] = []
+
+    async def test() -> None:
+        looks = _Looks()
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncio, "sleep", looks.sleep)
+            watched = Watch(lambda: calls.append(None))
+            watched.start()
+            await asyncio.wait_for(work(watched, looks.look), 20)
+            watched.stop()
+
+    asyncio.run(test())
+    return len(calls)
+
+
+def test_a_change_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+    path.write_text("1")
+
+    async def work(watched: Watch, look: Callable[[], Awaitable[None]]) -> None:
+        watched.read(path)
+        await look()
+        path.write_text("12")
+        await look()
+        await look()
+
+    assert _watched(work, monkeypatch) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_text("longer"),
+        lambda path: os.utime(path, ns=(1, 1)),
+        # As editors do it: another file of the same name, length and time.
+        lambda path: _replace(path),
+    ],
+    ids=["gone", "another length", "another time", "another file"],
+)
+def test_what_is_a_change(change: Callable[[Path], object], tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("1")
+    before = signature(path)
+
+    change(path)
+
+    assert signature(path) != before
+
+
+def _replace(path: Path) -> None:
+    status, other = path.stat(), path.with_name("b")
+    other.write_text("2")
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.replace(path)
+
+
+def test_a_file_that_appears_is_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+
+    async def work(watched: Watch, look: Callable[[], Awaitable[None]]) -> None:
+        watched.read(path)
+        await look()
+        path.write_text("1")
+        await look()
+
+    assert signature(path) is None
+    assert _watched(work, monkeypatch) == 1
+
+
+def test_what_changed_before_it_was_read_is_no_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+    path.write_text("1")
+
+    async def work(watched: Watch, look: Callable[[], Awaitable[None]]) -> None:
+        watched.read(path)
+        path.write_text("12")
+        watched.read(path)
+        await look()
+
+    assert _watched(work, monkeypatch) == 0
+
+
+@pytest.mark.parametrize("is_forgotten", [True, False], ids=["forgotten", "none yet"])
+def test_without_a_file_nothing_changes(is_forgotten: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+    path.write_text("1")
+
+    async def work(watched: Watch, look: Callable[[], Awaitable[None]]) -> None:
+        if is_forgotten:
+            watched.read(path)
+            watched.forget()
+        path.write_text("12")
+        await look()
+
+    assert _watched(work, monkeypatch) == 0
+
+
+def test_a_stopped_watch_looks_no_more_and_one_that_never_began_can_be_stopped() -> None:
+    async def test() -> None:
+        before = asyncio.all_tasks()
+        watched = Watch(lambda: None)
+        watched.stop()
+        watched.start()
+        (task,) = asyncio.all_tasks() - before
+        watched.stop()
+        await asyncio.wait([task], timeout=20)
+        assert task.cancelled()
+
+    asyncio.run(test())
