@@ -6,30 +6,28 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from .cassette.recorded_api import AllAPIs, RecordedAPI
 from .cassette.settings import CassetteSettings
 from .config import file
 from .config.file import ConfigurationError, ProviderType
 from .config.keys import Problem, Reading, declared
 from .config.values import HostPattern
 from .kling.provider import Kling
-from .kling.recorded_api import RECORDED_API
 from .providers import higress_keys
 from .providers.base import Account, Clock, CommonKeys, Provider
 from .providers.rows import Generic, OpenAI
 from .simulator.settings import SimulatorSettings
 from .wire.targets import DEFAULT_PORTS
 
+if TYPE_CHECKING:
+    from .cassette.recorded_api import RecordedAPI
+
 Configuration: TypeAlias = file.Configuration[CommonKeys]
 """A configuration whose provider is of one of TYPES, with the blocks of BLOCKS."""
 
 TYPES: Final[Mapping[str, type[Provider]]] = {provider.type: provider for provider in (Kling, OpenAI, Generic)}
 BLOCKS: Final[Mapping[str, type[Any]]] = {"simulator": SimulatorSettings, "cassette": CassetteSettings}
-
-RECORDED_APIS: Final[Mapping[str, RecordedAPI]] = {Kling.type: RECORDED_API}
-"""What cassettes are told of a provider's API, by its type: prices, error codes, where a task is read."""
 
 DEFAULT_HOSTS: Final = (HostPattern("api.openai.com"),)
 """Hosts that are rewritten in regular mode besides the provider's own, where `hosts` is not set."""
@@ -49,8 +47,16 @@ def _declarations() -> dict[str, ProviderType[CommonKeys]]:
 
 
 def recorded_api(provider_type: str = "") -> RecordedAPI:
-    """What is known of a provider's API; where that is nothing, or no provider is configured, of all APIs together."""
-    return RECORDED_APIS.get(provider_type) or AllAPIs([*RECORDED_APIS.values()])
+    """What cassettes are told of a provider's API: prices, error codes, where a task is read.
+
+    Of a type of which nothing is known, and without one, what is known of all APIs together.
+    """
+    # Long tables, which only a recording needs.
+    from .cassette.recorded_api import AllAPIs
+    from .kling.recorded_api import RECORDED_API
+
+    known: dict[str, RecordedAPI] = {Kling.type: RECORDED_API}
+    return known.get(provider_type) or AllAPIs([*known.values()])
 
 
 def read(

@@ -11,9 +11,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx, exceptions, http
@@ -21,49 +21,50 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Server
 
 from .. import pipeline, registry
-from ..auth.header import REDACTED, is_credential
 from ..cassette import links_through_proxy
 from ..cassette.bodies import CassetteError
-from ..cassette.cassette import Cassette, Mode, Opening
-from ..cassette.entry import Chunk, Entry, Headers, Request, Response, header
+from ..cassette.entry import Chunk, Entry, Request, Response, header
 from ..cassette.links_through_proxy import Address
-from ..cassette.matching import MatchOptions
-from ..cassette.playing import Miss
-from ..cassette.scrubbing import Scrubber
 from ..cassette.settings import CassetteSettings
 from ..errors import Refusal, internal_error
 from ..exchange import Answer, Handling, Pieces, Transducer, Whole
 from ..providers.base import Provider
 from ..registry import Configuration
-from ..wire import content_encoding, header_fields, media_types
+from ..wire import header_fields, media_types
 from ..wire.header_fields import Fields
 from ..wire.targets import Origin
 from . import flows, guard
 from .flows import FlowState
 from .guard import Guard
 from .loopback import Loopback
+from .recorded_messages import (
+    LARGEST,
+    POLL_AFTER,
+    decoded,
+    framed,
+    hurried,
+    miss_text,
+    redacted,
+    sooner,
+    without_credential,
+)
 from .stages import Result, Stage, StageError
+
+if TYPE_CHECKING:
+    from ..cassette.cassette import Cassette, Opening
+    from ..cassette.playing import Miss
 
 logger = logging.getLogger(__name__)
 
 RECORD: Final = "ai_record"
 REPLAY: Final = "ai_replay"
 
-LARGEST: Final = 512 * 1024 * 1024
-"""Bytes of a streamed answer that are kept to be recorded."""
 SMALL: Final = 64 * 1024
 """Bytes of a request that is compared at once; a longer one in a thread, for it takes a while."""
 PATIENCE: Final = 2.0
 """Seconds that the end of the proxy waits for exchanges that are being written down."""
 MOST_LINKS: Final = 10_000
 """Links that were given out and are still served."""
-
-_POLL_AFTER: Final = "openai-poll-after-ms"
-_RETRY_AFTER: Final = "retry-after-ms"
-# Header fields that tell a client how long to wait: in seconds, and in milliseconds.
-_WAITS: Final = frozenset(("retry-after", _RETRY_AFTER, _POLL_AFTER))
-_MOST_DIGITS: Final = 10
-_HOP_BY_HOP: Final = frozenset("connection keep-alive proxy-connection te trailer transfer-encoding upgrade".split())
 
 
 @dataclass(slots=True)
@@ -155,10 +156,17 @@ class Recorded:
         elif replay and any(stage.is_active for stage in stages if stage.name != self.name):
             logger.error("ai-proxy: %s: a cassette or the simulator can answer, not both.", REPLAY)
         elif record or replay:
+            # What a cassette needs takes a while to import, here and below.
+            from ..cassette.cassette import Mode, Opening
+
             self.insert(Opening(Path(record or replay).expanduser(), Mode.APPEND if record else Mode.NONE))
 
     def prepare(self, configuration: Configuration, provider: Provider) -> Callable[[], None]:
         """Open the cassette that was inserted, or go on with it."""
+        from ..cassette.cassette import Cassette
+        from ..cassette.matching import MatchOptions
+        from ..cassette.scrubbing import Scrubber
+
         own = configuration.block(CassetteSettings)
         scrubber = Scrubber(configuration.scrub, provider.secrets())
         cassette, opening = self.cassette, self._opening
@@ -248,22 +256,24 @@ class Recorded:
         assert state.provider
         here = self._settings.public_url or state.client_origin
         address = Address(str(here), str(state.provider.origin))
-        _, body = _decoded(flow.request.headers.fields, flow.request.raw_content or b"")
+        _, body = decoded(flow.request.headers.fields, flow.request.raw_content or b"")
         there = address.lead_there(body)
         if there != body:
             flows.replace_body(flow.request, there)
         # An answer in pieces is recorded as it came, which a coding would hide.
         changes: dict[bytes, bytes | None] = {b"accept-encoding": b"identity"}
         flow.request.headers.fields = header_fields.changed(flow.request.headers.fields, changes)
-        headers, _ = _decoded(flow.request.headers.fields, flow.request.raw_content or b"")
+        headers, _ = decoded(flow.request.headers.fields, flow.request.raw_content or b"")
         url = f"{state.upstream.origin}{state.shown_target or flow.request.path}"
-        request = Request(flow.request.method, url, _without_credential(headers, state), there)
+        request = Request(flow.request.method, url, without_credential(headers, state), there)
         if self.seen:
-            self.seen(_redacted(request))
+            self.seen(redacted(request))
         exchange = _Exchange(cassette, request, address, state, round(time.time(), 3), time.monotonic())
+        from ..cassette.playing import Miss
+
         found = await _judge(cassette, request)
         if isinstance(found, Miss):
-            text = _miss_text(cassette, found)
+            text = miss_text(cassette, found)
             guard.refuse(flow, state, Refusal(400, text, code="not_recorded"), logging.WARNING)
         elif found is not None:
             state.note(f"answered from {cassette.name}")
@@ -333,9 +343,9 @@ class Recorded:
             self._leave(flow)
             flow.kill()
             return
-        response = self._hurried(recorded, exchange)
+        response = hurried(recorded, self._settings.pace, exchange.state.head.caller.is_openai_sdk)
         if not recorded.chunks:
-            fields = _framed(response, flow.request.method)
+            fields = framed(response, flow.request.method)
             flow.response = http.Response(
                 b"HTTP/1.1", response.status, response.reason.encode("latin-1", "replace"),
                 http.Headers(fields), response.body, None, time.time(), time.time(),
@@ -361,17 +371,6 @@ class Recorded:
             data.headers.fields = fields
             flows.redact(flow, exchange.state)
 
-    def _hurried(self, response: Response, exchange: _Exchange) -> Response:
-        """The answer with what it says about waiting in the time of this replay."""
-        headers = [(name, _sooner(name.lower(), value, self._settings.pace)) for name, value in response.headers]
-        waits = {name.lower() for name, _ in headers}
-        if self._settings.pace is None and exchange.state.head.caller.is_openai_sdk:
-            if response.status >= 400 and _RETRY_AFTER not in waits:
-                headers.append((_RETRY_AFTER, "1"))
-            elif response.status < 400 and _POLL_AFTER not in waits:
-                headers.append((_POLL_AFTER, "1"))
-        return replace(response, headers=tuple(headers))
-
     def _lead_here(self, response: http.Response, exchange: _Exchange) -> None:
         fields = response.headers.fields
         location = header_fields.value(fields, b"location")
@@ -379,16 +378,16 @@ class Recorded:
         if "://" in location and not location.startswith(f"{exchange.address.proxy}/"):
             self._issue(location, exchange.address)
             changes[b"location"] = exchange.address.here(location).encode("utf-8", "surrogateescape")
-        _, body = _decoded(fields, response.raw_content or b"")
+        _, body = decoded(fields, response.raw_content or b"")
         here = exchange.address.lead_here(body, lambda link: self._issue(link, exchange.address))
         if here != body:
             flows.replace_body(response, here)
         if exchange.recorded and exchange.head:
             # The gateway's own word about waiting is for the real provider; what was recorded is hurried already.
-            name = _POLL_AFTER.encode()
+            name = POLL_AFTER.encode()
             waits = header_fields.value(response.headers.fields, name)
             if waits and waits != header_fields.value(exchange.head[2], name):
-                changes[name] = _sooner(_POLL_AFTER, waits, self._settings.pace).encode()
+                changes[name] = sooner(POLL_AFTER, waits, self._settings.pace).encode()
         response.headers.fields = header_fields.changed(response.headers.fields, changes)
 
     def _issue(self, link: str, address: Address) -> None:
@@ -464,68 +463,10 @@ async def _judge(cassette: Cassette, request: Request) -> Entry | Miss | None:
     return await asyncio.to_thread(cassette.answer, request)
 
 
-def _miss_text(cassette: Cassette, miss: Miss) -> str:
-    """What was asked, the nearest recording, and how they differ, for a person."""
-    text = f"{miss.request} is not in {cassette.name} (mode {cassette.mode.value}), so it was not sent."
-    if miss.recorded:
-        text += f" The nearest recording is entry {(miss.nearest or 0) + 1}: {miss.recorded}."
-    return " ".join([text, *(f"{difference};" for difference in miss.differences)]).removesuffix(";")
-
-
 def _answer_of(exchange: _Exchange) -> Response | None:
     if exchange.head is None:
         return None
     status, reason, fields = exchange.head
-    headers, body = _decoded(fields, bytes(exchange.body) if exchange.is_streamed else exchange.raw)
+    headers, body = decoded(fields, bytes(exchange.body) if exchange.is_streamed else exchange.raw)
     is_as_it_came = len(headers) == len(fields)
     return Response(status, reason, headers, body, tuple(exchange.chunks) if is_as_it_came else ())
-
-
-def _decoded(fields: Fields, raw: bytes) -> tuple[Headers, bytes]:
-    """Header fields and body without a Content-Encoding; with it, where it cannot be undone."""
-    headers = tuple(
-        (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape")) for name, value in fields
-    )
-    encoding = header(headers, "content-encoding")
-    if not encoding:
-        return headers, raw
-    try:
-        body = content_encoding.decode(raw, encoding, LARGEST)
-    except ValueError:
-        return headers, raw
-    return tuple(field for field in headers if field[0].lower() != "content-encoding"), body
-
-
-def _without_credential(headers: Headers, state: FlowState) -> Headers:
-    """The header fields without what was set as a credential, but for those whose names tell the scrubber."""
-    names = {name.decode() for name in state.secret_fields}
-    if all(map(is_credential, names)):
-        return headers
-    return tuple(
-        (name, REDACTED if name.lower() in names and not is_credential(name) else value) for name, value in headers
-    )
-
-
-def _redacted(request: Request) -> Request:
-    headers = tuple((name, REDACTED if is_credential(name) else value) for name, value in request.headers)
-    return replace(request, headers=headers)
-
-
-def _framed(response: Response, method: str) -> Fields:
-    """The header fields of a recorded answer, framed anew. The length in an answer to HEAD is not that of its body."""
-    left_out = _HOP_BY_HOP if method == "HEAD" else _HOP_BY_HOP | {"content-length"}
-    headers = [field for field in response.headers if field[0].lower() not in left_out]
-    if method != "HEAD" and response.status >= 200 and response.status not in (204, 304):
-        headers.append(("Content-Length", str(len(response.body))))
-    return tuple(
-        (name.encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape")) for name, value in headers
-    )
-
-
-def _sooner(name: str, value: str, pace: float | None) -> str:
-    """What a header field says about waiting, in the time of a replay."""
-    digits = value.strip()
-    if name not in _WAITS or not (digits.isascii() and digits.isdigit() and len(digits) < _MOST_DIGITS):
-        return value
-    least = 0 if name == "retry-after" else 1
-    return str(max(least, int(int(digits) * (pace or 0))))
