@@ -1,4 +1,4 @@
-"""Which API a method and a path mean, and the ids in the path. What a provider does with them is tested with it."""
+"""Detection of the API by method and path, and the ids in the path."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The arrows between the rooms of the package: who may import whom, who may know mitmproxy or a web framework.
-
-Also what a single file or room does: set `.stream`, make an Upstream.
-"""
+"""The imports between the rooms of the package, and which rooms may import mitmproxy or a web framework."""
 
 from __future__ import annotations
 

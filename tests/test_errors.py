@@ -1,4 +1,4 @@
-"""Why a request is refused. When that happens is tested where it is decided, how it is written with the dialects."""
+"""The refusals: status, code, param and message."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ from tests.tables import table
         (errors.not_ready(), 503, "proxy_not_ready", None),
     ],
 )
-def test_a_refusal_has_a_status_a_word_for_programs_and_the_name_of_what_is_wrong(
-    refusal: Refusal, status: int, code: str, param: str | None
-) -> None:
+def test_a_refusal_has_a_status_a_code_and_a_param(refusal: Refusal, status: int, code: str, param: str | None) -> None:
     assert (refusal.status, refusal.code, refusal.param) == (status, code, param)
     assert str(refusal) == refusal.message
 
@@ -44,7 +42,7 @@ def test_an_unsupported_api_is_answered_with_the_supported_ones(has: list[str], 
 
 
 @pytest.mark.parametrize("refusal", [errors.internal_error(), errors.not_rewritten(), errors.not_ready()], ids=str)
-def test_a_failure_of_our_own_says_that_nothing_was_forwarded_and_where_the_reason_is(refusal: Refusal) -> None:
+def test_an_internal_error_says_that_nothing_was_forwarded_and_where_the_reason_is(refusal: Refusal) -> None:
     assert "forwarded" in refusal.message
     assert "log says" in refusal.message
 

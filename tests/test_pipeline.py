@@ -1,4 +1,4 @@
-"""The way of one request, on literal values: what is sent, to the byte, what of it may be kept, and what comes back."""
+"""The steps of one request on literal values: what is sent, what is redacted, what the client gets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GZIPPED = gzip.compress(b"{}", mtime=0)
 
 
 class Keyed(Generic):
-    """Its key goes into a query parameter and into two header fields, of which one has a name of its own."""
+    """Sends its key in a query parameter and in two header fields, one of them with an unusual name."""
 
     def credential(self, upstream: Upstream, token: Secret | None) -> Credential:
         """The token, three times."""
@@ -66,7 +66,7 @@ def _head(request: str, *lines: str) -> Head:
 
 
 def _sent(provider: Provider, head: Head, raw: bytes = b"") -> Outgoing:
-    """The whole way there."""
+    """The request as it is sent: all steps before the provider."""
     upstream = pipeline.requestheaders(provider, head)
     if isinstance(upstream, NeedsBody):
         upstream = pipeline.request(upstream, head, raw)
@@ -129,7 +129,7 @@ def test_header_fields_of_a_rewritten_body_keep_names_order_and_framing(lines: l
     assert (outgoing.body, outgoing.target) == (CREATED, "/v1/videos/text2video")
     assert _lines(outgoing.fields) == sent
     assert set(outgoing.secret_fields) == {b"authorization"}
-    assert outgoing.shown_target == ""
+    assert outgoing.redacted_target == ""
 
 
 def test_what_an_openai_sdk_says_of_itself_is_withheld_from_kling_and_nothing_else() -> None:
@@ -336,10 +336,10 @@ def test_a_credential_may_be_parameters_and_fields_of_any_name(target: str, sent
     lines = ["X-Pass: mine", "Host: a", "X-Api-Key: c", "Authorization: c"]
     outgoing = _sent(_provider(Keyed, api_tokens=TOKEN), _head(f"GET {target}", *lines))
 
-    assert (outgoing.target, outgoing.shown_target) == (sent, shown)
+    assert (outgoing.target, outgoing.redacted_target) == (sent, shown)
     assert _lines(outgoing.fields) == ["X-Pass: provider-key", "Host: host.test:8000", "X-Api-Key: provider-key"]
     assert set(outgoing.secret_fields) == {b"x-api-key", b"x-pass"}
-    assert "provider-key" not in outgoing.shown_target + repr(outgoing.upstream)
+    assert "provider-key" not in outgoing.redacted_target + repr(outgoing.upstream)
 
 
 def test_a_flow_that_was_rewritten_before_is_sent_again_with_its_credential_anew() -> None:
@@ -349,21 +349,21 @@ def test_a_flow_that_was_rewritten_before_is_sent_again_with_its_credential_anew
         "POST /x?a=1&key=redacted", f"X-Pass: {kept}", "host: host.test:8000", f"X-Api-Key: {kept}", "Cookie: c"
     )
     memo = {"what": "create"}
-    outgoing = pipeline.again(provider, head, HOST, memo, b"{}")
+    outgoing = pipeline.resend(provider, head, HOST, memo, b"{}")
 
-    assert (outgoing.target, outgoing.shown_target) == ("/x?a=1&key=provider-key", "/x?a=1&key=redacted")
+    assert (outgoing.target, outgoing.redacted_target) == ("/x?a=1&key=provider-key", "/x?a=1&key=redacted")
     assert _lines(outgoing.fields) == ["X-Pass: provider-key", "host: host.test:8000", "X-Api-Key: provider-key"]
     assert (outgoing.upstream.memo, outgoing.body, outgoing.upstream.method) == (memo, None, "POST")
     assert outgoing.upstream.notes == ("replayed: rewritten before, the credential is new",)
 
 
-def test_what_was_a_client_s_key_is_not_sent_again() -> None:
+def test_a_redacted_client_key_is_not_sent_again() -> None:
     head = _head("POST /v1/responses", "Authorization: [sent to the provider, not kept]", "Content-Length: 2")
     origin = Origin("https", "api.openai.com", 443)
 
-    outgoing = pipeline.again(_provider(OpenAI), head, origin, {}, b"{}")
+    outgoing = pipeline.resend(_provider(OpenAI), head, origin, {}, b"{}")
     assert _lines(outgoing.fields) == ["Content-Length: 2", "Host: api.openai.com"]
-    outgoing = pipeline.again(_provider(OpenAI), head._replace(fields=(), has_host=False), origin, {}, b"{}")
+    outgoing = pipeline.resend(_provider(OpenAI), head._replace(fields=(), has_host=False), origin, {}, b"{}")
     assert _lines(outgoing.fields) == ["Content-Length: 2"]
 
 
@@ -372,18 +372,18 @@ def test_what_was_a_client_s_key_is_not_sent_again() -> None:
 )
 def test_a_flow_for_another_provider_is_not_sent_again(origin: Origin) -> None:
     with pytest.raises(Refusal) as caught:
-        pipeline.again(_provider(Generic, api_tokens=TOKEN), _head("GET /x"), origin, {}, b"")
+        pipeline.resend(_provider(Generic, api_tokens=TOKEN), _head("GET /x"), origin, {}, b"")
 
     assert (caught.value.status, caught.value.code) == (400, "provider_changed")
 
 
-def test_a_request_to_somebody_else_has_no_credential_of_anybody() -> None:
+def test_a_request_to_another_host_has_no_credential() -> None:
     head = _head("GET /ai-proxy/link?a", "Range: bytes=0-1", *SECRETS, "Host: localhost", "X-Stainless-Lang: js")
     elsewhere = Origin("https", "files.test", 443)
     outgoing = pipeline.without_credential(head, elsewhere, "/v.mp4?sign=1", "sent there")
 
     assert (outgoing.upstream.origin, outgoing.upstream.method, outgoing.body) == (elsewhere, "GET", None)
-    assert (outgoing.target, outgoing.shown_target, outgoing.secret_fields) == (
+    assert (outgoing.target, outgoing.redacted_target, outgoing.secret_fields) == (
         "/v.mp4?sign=1",
         "",
         {}.keys(),
@@ -424,7 +424,7 @@ def test_a_refusal_has_nothing_of_the_request_in_either_dialect(
 
 
 def _reply(rewritten: Answer, *lines: str, raw: bytes = b"{}") -> Reply | None:
-    """What a client gets for an answer with these fields, if this is made of it."""
+    """The reply to an answer with these header fields, rewritten to `rewritten`."""
     return pipeline.response(Whole(lambda answer: rewritten), 200, _fields(*lines), raw)
 
 
@@ -472,7 +472,7 @@ def test_an_answer_is_read_without_its_content_encoding(encoding: str, raw: byte
         (["CONTENT-LENGTH: 2"], {}, ["CONTENT-LENGTH: 3"]),
     ],
 )
-def test_fields_of_an_answer_are_set_but_the_provider_s_own_word_on_when_to_come_again(
+def test_header_fields_of_an_answer_are_set_but_the_upstream_s_retry_after_is_kept(
     lines: list[str], headers: dict[str, str | None], sent: list[str]
 ) -> None:
     reply = _reply(Answer(429, b"abc", headers), *lines)
@@ -481,14 +481,14 @@ def test_fields_of_an_answer_are_set_but_the_provider_s_own_word_on_when_to_come
     assert (_lines(reply.fields), reply.status, reply.body) == (sent, 429, b"abc")
 
 
-def test_bytes_of_a_client_s_in_a_redirect_stay_as_they_are() -> None:
+def test_a_redirect_repeats_the_client_s_bytes() -> None:
     reply = _reply(Answer(302, b"", {"location": "/a?\udcff"}))
 
     assert reply
     assert reply.fields == ((b"Location", b"/a?\xff"),)
 
 
-def test_an_answer_that_cannot_be_read_is_left_to_who_calls() -> None:
+def test_an_answer_that_cannot_be_read_raises_json_error() -> None:
     def rewrite(answer: Answer) -> Answer:
         raise JSONError("no")
 

@@ -1,6 +1,6 @@
-"""API names, and the client methods and paths that mean them. No provider is named here.
+"""The APIs that clients call: name, method and path of each, and which one a request is for.
 
-Names and paths: Higress ai-proxy plugin, API names; the video rows without a name there: OpenAI's Videos API.
+Sources: Higress ai-proxy plugin, API names; OpenAI's Videos API for the video rows that the plugin lacks.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ _ROWS: Final[tuple[tuple[str, str | None, str], ...]] = (
 
 
 class Api(NamedTuple):
-    """An API as clients call it; method None stands for any."""
+    """An API as clients call it: its name, its method (None: any), and its path with ids as `{video_id}`."""
 
     name: str
     method: str | None
@@ -85,7 +85,7 @@ class Api(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A request's API and the ids in its path, as they stand there."""
+    """The API of a request, and the ids in its path, still percent-encoded."""
 
     api: Api
     ids: Mapping[str, str]
@@ -96,19 +96,19 @@ BY_NAME: Final = {api.name: api for api in APIS}
 
 
 def _pattern(path: str) -> str:
-    # Rows without an id match any prefix; ids may be empty here, so that an empty one is refused and not passed on.
+    # An empty id matches too, so that it is refused instead of passed on.
     return re.sub(r"\\\{([a-z_]+)\\\}", r"(?P<\1>[^/]*)", re.escape(path))
 
 
-# Rows under the word that follows the version in their path, so that a request is held against few of them.
+# Rows by the path segment that follows the version, so that a request is compared with few of them.
 _PATTERNS: Final[dict[str, list[tuple[Api, re.Pattern[str]]]]] = {}
 for _api in APIS:
     _PATTERNS.setdefault(_api.path.split("/")[2], []).append((_api, re.compile(rf".*{_pattern(_api.path)}", re.DOTALL)))
 
 
-@functools.lru_cache(maxsize=256)  # a create has always the same path, a task's state is asked for often
+@functools.lru_cache(maxsize=256)  # creates all have one path, and a task is polled
 def detect(method: str, path: str) -> Call | None:
-    """The API that a method and a path (no query) mean, whatever prefix the path has; None for no known one."""
+    """The API of a method and a path (no query), which may have any prefix; None if there is none."""
     for word in dict.fromkeys(path.split("/")):
         for api, pattern in _PATTERNS.get(word, ()):
             if api.method in (None, method) and (match := pattern.fullmatch(path)):

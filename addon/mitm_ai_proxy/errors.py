@@ -1,13 +1,13 @@
-"""Refusals: why a request is not forwarded. How one is written is the business of the client's dialect."""
+"""Refusals: the reasons why a request is not forwarded. The body of the answer is written by chat/dialects.py."""
 
 from __future__ import annotations
 
 
 class Refusal(Exception):
-    """A request that must not be forwarded, and the answer its client gets instead.
+    """A request that must not be forwarded, with the error that its client gets.
 
-    `status` is that of HTTP. `message` is for the person who reads it and never holds a secret; `code` is a stable word
-    for programs; `param` names the field or header that is wrong.
+    `status` is the HTTP status, `message` is for a person and holds no secret, `code` is stable, for programs,
+    `param` names the wrong field or header.
     """
 
     def __init__(self, status: int, message: str, *, code: str, param: str | None = None) -> None:
@@ -29,13 +29,13 @@ def bad_path(message: str, *, param: str | None = None) -> Refusal:
 
 
 def unsupported_api(provider: str, api: str, has: list[str], why: str = "") -> Refusal:
-    """404 for an API that is known, but that this provider does not have; `has` lists what it does have."""
+    """404 for a known API that this provider does not have; `has` lists those that it has, `why` is a sentence."""
     listing = ", ".join(has) if has else "no API of this kind"
     return Refusal(404, f"{provider} has no {api}. {why and f'{why} '}It has: {listing}.", code="unsupported_api")
 
 
 def internal_error() -> Refusal:
-    """500 when our own code failed; what happened is in the log, not in the answer."""
+    """500 for an exception in the proxy, which is in the log only."""
     return Refusal(
         500,
         "ai-proxy failed while rewriting this request, so it was not forwarded. Its log says where.",
@@ -44,7 +44,7 @@ def internal_error() -> Refusal:
 
 
 def not_rewritten() -> Refusal:
-    """503 when the addon did not get to see a request, or another addon changed where it goes."""
+    """503 when the addon did not see a request, or another addon changed its destination."""
     return Refusal(
         503,
         "ai-proxy could not rewrite this request completely, so it was not forwarded. mitmproxy's log says why.",
@@ -62,7 +62,7 @@ def not_ready() -> Refusal:
 
 
 def provider_changed() -> Refusal:
-    """400 for a flow that is sent again and was rewritten for another provider."""
+    """400 for a replayed flow that was rewritten for another provider."""
     return Refusal(
         400,
         "This flow was rewritten for another provider than the one that is configured now.",
@@ -71,7 +71,7 @@ def provider_changed() -> Refusal:
 
 
 def stream_failed() -> Refusal:
-    """502 for an answer that had begun and cannot be translated to its end."""
+    """502 for a streamed answer whose translation failed after it had begun."""
     return Refusal(
         502,
         "ai-proxy could not translate the rest of this answer, so it ends here. Its log says where.",

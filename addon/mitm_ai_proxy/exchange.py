@@ -1,6 +1,6 @@
-"""One request and its answer as values: what a client sent, what goes upstream, what comes back.
+"""One request and its answer as immutable values: what a client sent, what is sent upstream, what the client gets.
 
-Plain data. Providers make it, an edge (mitmproxy, a server) carries it out; it knows no sockets and no flows.
+Providers return these values; gateway/ carries them out with mitmproxy.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from .wire.header_fields import Changes, Fields
 from .wire.targets import Origin
 
 Memo: TypeAlias = Mapping[str, Any]
-"""What the way back needs to know of the way there: plain values, saved with a flow, never a secret."""
+"""What the answer is translated with: plain values, saved with the flow, without secrets."""
 
 NO_CHANGES: Final[Changes] = MappingProxyType({})
 NO_MEMO: Final[Memo] = MappingProxyType({})
 
 
-def plain(text: str) -> str:
-    """The text as UTF-8 can hold it, without halves of surrogate pairs."""
+def without_surrogates(text: str) -> str:
+    """The text with each lone surrogate, which UTF-8 cannot hold, replaced by a question mark."""
     return text.encode("utf-8", "replace").decode()
 
 
 class Caller(NamedTuple):
-    """A client as its path and its header fields show it.
+    """What the path and the header fields of a request say about its client.
 
-    `dialect` names a row of chat/dialects.py. `is_openai_sdk`: it is one of OpenAI's SDKs, or speaks exactly like one.
-    `content_type` is as it was sent, for it may hold a boundary; `retries` is how often an SDK says it sent this
-    request before; `fetch_site` is a browser's Sec-Fetch-Site; `content_encoding` is what all such fields say together.
+    `content_type`: in full, it may hold a boundary. `dialect`: a row of chat/dialects.py. `is_openai_sdk`: OpenAI's SDK
+    or one that behaves like it. `retries`: earlier attempts, as SDKs report them. `fetch_site`: a browser's
+    Sec-Fetch-Site. `content_encoding`: all fields of that name, joined by commas.
     """
 
     content_type: str = ""
@@ -42,27 +42,27 @@ class Caller(NamedTuple):
     content_encoding: str = ""
 
 
-ANYBODY: Final = Caller()
+UNKNOWN_CALLER: Final = Caller()
 
 
 class Head(NamedTuple):
-    """The head of a client's request. `target` is its path and query, as they were sent (RFC 9112, origin-form).
+    """The head of a client's request. `target` is its path and query, unchanged (RFC 9112, origin-form).
 
-    `has_host`: the host is named by a header field, as in HTTP/1.
+    `has_host`: there is a Host header field, as in HTTP/1.
     """
 
     method: str
     target: str
-    caller: Caller = ANYBODY
+    caller: Caller = UNKNOWN_CALLER
     fields: Fields = ()
     has_host: bool = True
 
 
 class Upstream(NamedTuple):
-    """A request as it goes out, but for its credential.
+    """An upstream request without its credential.
 
-    `fields` are changes to the client's header fields. `body` None stands for the client's own, as it arrives, of which
-    a small one may be held to be shown if `is_shown`. `notes` say each rewrite in one line.
+    `fields` are changes to the client's header fields. `body` None: the client's body is streamed, or, if `is_shown`
+    and it is small, held, so that mitmproxy can show it. `notes` has one line for each rewrite.
     """
 
     origin: Origin
@@ -76,9 +76,10 @@ class Upstream(NamedTuple):
 
 
 class NeedsBody(NamedTuple):
-    """What only the body can decide: `rewrite` makes the Upstream from it, decoded, or raises Refusal.
+    """A request that can only be rewritten with its body.
 
-    `origin` is where it will go. `notes` are what is known before.
+    `origin` is where it will be sent. `rewrite` takes the body without its Content-Encoding, and raises Refusal.
+    `notes` are those known without the body.
     """
 
     origin: Origin
@@ -90,7 +91,7 @@ _NO_HEADERS: Final[Mapping[str, str | None]] = MappingProxyType({})
 
 
 class Answer(NamedTuple):
-    """A whole answer: its body without a Content-Encoding, and header fields to set (None: to remove)."""
+    """A complete answer: its body without Content-Encoding, and header fields to set (None: to remove)."""
 
     status: int
     body: bytes
@@ -99,40 +100,40 @@ class Answer(NamedTuple):
 
     @classmethod
     def json(cls, status: int, document: Any, headers: dict[str, str] | None = None) -> Answer:
-        """An answer of our own making."""
+        """An answer with a JSON document as its body."""
         return cls(status, json.dumps(document).encode(), {"content-type": "application/json", **(headers or {})})
 
 
 class Transducer(Protocol):
-    """Translates a stream while it flows, however it is cut."""
+    """Translates a stream as it arrives, in pieces of any length. If it raises, the client gets an error event."""
 
     def feed(self, data: bytes) -> bytes:
-        """What the client gets for a piece of the provider's answer; b"" for nothing yet."""
+        """The bytes for the client after the next bytes from the provider; b"" if there are none yet."""
 
     def end(self) -> bytes:
-        """What the client gets when the provider's answer has ended."""
+        """The last bytes for the client, when the provider's answer has ended."""
 
 
 class Pass(NamedTuple):
-    """The answer passes as it arrives; a small one may be held to be shown if `is_shown`."""
+    """The answer is passed on as it arrives. If `is_shown`, a small one is held, so that mitmproxy can show it."""
 
     is_shown: bool = True
 
 
 class Whole(NamedTuple):
-    """The answer is held until it is complete, and rewritten.
+    """The answer is held until it is complete, and then rewritten.
 
-    `rewrite` returns the same object where nothing changes, and raises wire.json_edit.JSONError for an answer that it
-    cannot read, which is passed on as it came.
+    `rewrite` returns the same object if nothing changes. It raises wire.json_edit.JSONError for an answer that it
+    cannot read, which is then passed on unchanged.
     """
 
     rewrite: Callable[[Answer], Answer]
 
 
 class Pieces(NamedTuple):
-    """The answer is translated as it arrives. `fields` are changes to its header fields.
+    """The answer is streamed through a transducer. `fields` are changes to its header fields.
 
-    Without `is_translated`, the transducer only listens: what it returns is as long as what it was given.
+    Without `is_translated`, the transducer keeps the length of the answer: it only observes.
     """
 
     transducer: Transducer
@@ -141,6 +142,6 @@ class Pieces(NamedTuple):
 
 
 Handling: TypeAlias = Pass | Whole | Pieces
-"""What happens to an answer; decided when its status and header fields are known."""
+"""What is done with an answer, decided when its status and header fields have arrived."""
 
 PASS: Final = Pass()

@@ -1,6 +1,6 @@
-"""The way of one request without an edge: head, body, credential; status, handling, answer. Pure.
+"""The steps of one request, as pure functions: requestheaders, request, outgoing, responseheaders, response.
 
-Edges (gateway/ for mitmproxy) call it in this order and carry out what it returns. What is sent is an Outgoing.
+gateway/ calls them in mitmproxy's hooks of these names and carries out the values that they return.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .wire.targets import Origin
 BODY_LIMIT: Final = 100 * 1024 * 1024
 """Bytes of a body that is held; the limit of the Higress ai-proxy plugin."""
 
-# What describes a body that is not sent.
+# Removed when a request is sent without its body.
 _BODY_FIELDS: Final = (b"content-length", b"content-type", b"transfer-encoding", b"expect")
 
 
@@ -27,7 +27,7 @@ class Outgoing(NamedTuple):
     """A request with its credential, as it is sent.
 
     `target` and `fields` hold the credential; `secret_fields` are the names of its fields (in lower case). Where the
-    target holds some of it, `shown_target` is what may be kept of that. `body` None stands for the client's own.
+    target holds some of it, `redacted_target` is what may be kept of that. `body` None stands for the client's own.
     """
 
     upstream: Upstream
@@ -35,11 +35,11 @@ class Outgoing(NamedTuple):
     fields: Fields
     body: bytes | None = None
     secret_fields: Collection[bytes] = ()
-    shown_target: str = ""
+    redacted_target: str = ""
 
 
 class Reply(NamedTuple):
-    """An answer for the client, and what was changed of it."""
+    """The answer for the client, with the header fields as they are sent and the notes on what was changed."""
 
     status: int
     fields: Fields
@@ -47,18 +47,18 @@ class Reply(NamedTuple):
     notes: tuple[str, ...]
 
 
-# The way there
+# Request
 
 
 def requestheaders(provider: Provider, head: Head) -> Upstream | NeedsBody:
-    """Where a request goes, by its head. Raises Refusal for one that must not be forwarded."""
+    """The upstream request for a head; NeedsBody if the body has to be read. Raises Refusal."""
     return provider.requestheaders(head)
 
 
 def request(needs: NeedsBody, head: Head, raw: bytes) -> Upstream:
-    """Where it goes when its body, as it was sent, must be known too. Raises Refusal."""
+    """The upstream request when the body has been read. `raw` is the body as it was sent. Raises Refusal."""
     upstream = needs.rewrite(decoded(raw, head.caller.content_encoding))
-    # What was not changed keeps its Content-Encoding.
+    # An unchanged body keeps its Content-Encoding.
     return upstream._replace(body=None) if upstream.body is raw else upstream
 
 
@@ -72,12 +72,12 @@ def outgoing(
     """
     fields = head.fields if fields is None else fields
     credential = provider.credential(upstream, provider.token(fields))
-    without, beginnings = (CLIENT_FIELDS, provider.withheld_headers) if provider.has_credential else ((), ())
-    return _outgoing(head, upstream, fields, raw, credential, without, beginnings)
+    without, prefixes = (CLIENT_FIELDS, provider.withheld_headers) if provider.has_credential else ((), ())
+    return _outgoing(head, upstream, fields, raw, credential, without, prefixes)
 
 
 def without_credential(head: Head, origin: Origin, target: str, note: str, fields: Fields | None = None) -> Outgoing:
-    """A request to somebody else than the provider, such as whoever keeps its results; no credential goes with it."""
+    """A request to another host than the provider's, such as one that serves its files; all credentials are removed."""
     upstream = Upstream(origin, head.method, target, notes=(note,))
     return _outgoing(head, upstream, head.fields if fields is None else fields, b"", NO_CREDENTIAL, CLIENT_FIELDS, ())
 
@@ -87,13 +87,13 @@ def answered_by(upstream: Upstream, origin: Origin) -> Upstream:
     return upstream._replace(origin=origin)
 
 
-def again(provider: Provider, head: Head, origin: Origin, memo: Memo, raw: bytes) -> Outgoing:
-    """A request that was rewritten before, with its credential anew. Raises Refusal if it was for another provider."""
+def resend(provider: Provider, head: Head, origin: Origin, memo: Memo, raw: bytes) -> Outgoing:
+    """A replayed request, which is rewritten already, with a new credential. Raises Refusal if the provider changed."""
     if origin != provider.origin:
         raise errors.provider_changed()
     note = "replayed: rewritten before, the credential is new"
     upstream = Upstream(origin, head.method, head.target, memo=memo, notes=(note,))
-    # What the client sent is not known any more: only a word for it was kept.
+    # The client's credential was redacted in the flow.
     credential = provider.credential(upstream, provider.token(()))
     return _outgoing(head, upstream, head.fields, raw, credential, CLIENT_FIELDS, ())
 
@@ -105,7 +105,7 @@ def _outgoing(
     raw: bytes,
     credential: Credential,
     without: Collection[bytes],
-    beginnings: tuple[bytes, ...],
+    prefixes: tuple[bytes, ...],
 ) -> Outgoing:
     body = raw if upstream.body is None else upstream.body
     changes: dict[bytes, bytes | None] = {}
@@ -116,7 +116,7 @@ def _outgoing(
     if upstream.method != head.method and not body:
         changes |= dict.fromkeys(_BODY_FIELDS)
     elif body and (upstream.method != head.method or not head.has_host):
-        # A GET had no length and HTTP/2 needs none, but the provider may speak HTTP/1.1.
+        # A GET and HTTP/2 have no Content-Length, but the provider may need it (HTTP/1.1).
         fields = _with_length(fields, body)
     if head.has_host:
         changes[b"host"] = upstream.origin.authority.encode()
@@ -125,15 +125,15 @@ def _outgoing(
     if credential.query:
         target = _with_query(upstream.target, credential.query)
         shown = _with_query(upstream.target, redacted_query(credential))
-    fields = header_fields.changed(fields, changes, without, beginnings)
+    fields = header_fields.changed(fields, changes, without, prefixes)
     return Outgoing(upstream, target, fields, upstream.body, credential.fields.keys(), shown)
 
 
 def _with_query(target: str, credential: str) -> str:
-    """The target with the parameters of a credential, in the place of the client's or of those that were shown."""
+    """The target with the query parameters of a credential, which replace parameters of the same names."""
     path, query = targets.split_query(target)
     for parameter in credential.split("&"):
-        _, query = targets.take_parameter(query, parameter.partition("=")[0])
+        _, query = targets.pop_parameter(query, parameter.partition("=")[0])
     return targets.join_query(path, f"{query}&{credential}" if query else credential)
 
 
@@ -147,23 +147,23 @@ def _with_length(fields: Fields, body: bytes) -> Fields:
     return (*fields, (b"Content-Length", _length(body)))
 
 
-# The way back
+# Response
 
 
 def responseheaders(provider: Provider, sent: Upstream, status: int, fields: Fields) -> Handling:
-    """What is to be done with an answer, by its status and header fields."""
+    """What is done with an answer, by its status and header fields."""
     return provider.responseheaders(sent, status, fields)
 
 
 def response(whole: Whole, status: int, fields: Fields, raw: bytes) -> Reply | None:
-    """The answer for the client, of one that was held; None where it passes as it came.
+    """The client's answer, from an answer that was held; None if it is passed on unchanged.
 
-    Raises JSONError for one that cannot be read: it may have been paid for, so that passing it on is better than none.
+    Raises JSONError for an answer that cannot be read. It should be passed on: the client may have paid for it.
     """
     try:
         body = decoded(raw, header_fields.value(fields, b"content-encoding"))
     except errors.Refusal:
-        # As it came: the provider's own judgement of what it cannot read.
+        # The provider's rewrite() handles a body that it cannot read.
         body = raw
     answer = Answer(status, body)
     rewritten = whole.rewrite(answer)
@@ -171,14 +171,14 @@ def response(whole: Whole, status: int, fields: Fields, raw: bytes) -> Reply | N
         return None
     changes: dict[bytes, bytes | None] = {b"content-encoding": None, b"content-length": _length(rewritten.body)}
     for name, text in rewritten.headers.items():
-        # When to come again is better known by the one who is asked.
+        # The upstream's own Retry-After is kept.
         if name != "retry-after" or not header_fields.value(fields, b"retry-after"):
             changes[name.encode()] = text.encode("utf-8", "surrogateescape") if text is not None else None
     return Reply(rewritten.status, header_fields.changed(fields, changes), rewritten.body, rewritten.notes)
 
 
 def decoded(raw: bytes, encoding: str) -> bytes:
-    """A body without its Content-Encoding; the same object where it has none. Raises Refusal (400)."""
+    """A body without its Content-Encoding; the same object if it has none. Raises Refusal (400)."""
     if not encoding:
         return raw
     try:

@@ -1,4 +1,4 @@
-"""The one file that names all types of provider and all blocks of config.yaml, and reads a configuration with them."""
+"""Names all types of provider and all blocks of config.yaml, and reads a configuration with them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .config.keys import Problem, Reading, declared
 from .config.values import HostPattern
 from .kling.provider import Kling
 from .providers import higress_keys
-from .providers.base import Account, Clock, CommonKeys, Provider
+from .providers.base import Clock, CommonKeys, Provider, SimulatorAccount
 from .providers.rows import Generic, OpenAI
 from .simulator.settings import SimulatorSettings
 from .wire.targets import DEFAULT_PORTS
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .cassette.recorded_api import RecordedAPI
 
 Configuration: TypeAlias = file.Configuration[CommonKeys]
-"""A configuration whose provider is of one of TYPES, with the blocks of BLOCKS."""
+"""A configuration with a provider of one of TYPES, and with the blocks of BLOCKS."""
 
 TYPES: Final[Mapping[str, type[Provider]]] = {provider.type: provider for provider in (Kling, OpenAI, Generic)}
 BLOCKS: Final[Mapping[str, type[Any]]] = {"simulator": SimulatorSettings, "cassette": CassetteSettings}
@@ -34,9 +34,9 @@ DEFAULT_HOSTS: Final = (HostPattern("api.openai.com"),)
 
 
 def _declarations() -> dict[str, ProviderType[CommonKeys]]:
-    """What may stand in a block, by the provider's type."""
+    """The keys of a provider block, by the type of the provider."""
     keys = {name: declared(provider.Keys) for name, provider in TYPES.items()}
-    # What the plugin's users may have in a block of any type.
+    # The plugin accepts these keys in a block of any type.
     known = higress_keys.ALL | {name for own in keys.values() for name, key in own.items() if not key.is_extension}
     found = {}
     for name, provider in TYPES.items():
@@ -70,8 +70,8 @@ def read(
     """The configuration in a file (a Path), in a text of YAML, or in a document that is parsed already.
 
     `offline`: nothing will be sent, so that a credential may be missing, and a `${NAME}` in one may be unset.
-    `simulated`: the same, but a `${NAME}` has to be set. `name` is the source that complaints name, in the place of
-    the path. Raises ConfigurationError with all that is wrong.
+    `simulated`: the same, but a `${NAME}` has to be set. `name` replaces the path in error messages.
+    Raises ConfigurationError with all mistakes.
     """
     return file.read(
         source,
@@ -85,7 +85,7 @@ def read(
 
 
 def provider(configuration: Configuration, clock: Clock = time.time, *, simulated: bool = False) -> Provider:
-    """The provider of a configuration; `simulated`: with the simulator's account in the place of its own credentials.
+    """The provider of a configuration; `simulated`: with the credentials of the simulator's account.
 
     `clock` gives Unix time in seconds. Raises ConfigurationError for a type that cannot be simulated.
     """
@@ -97,21 +97,21 @@ def provider(configuration: Configuration, clock: Clock = time.time, *, simulate
         able = " and ".join(sorted(name for name, other in TYPES.items() if other.can_be_simulated))
         raise ConfigurationError(configuration.source, [Problem("ai_simulate", f"only {able} can be simulated")])
     settings = configuration.block(SimulatorSettings)
-    account = Account(settings.access_key, settings.secret_key, settings.api_key, settings.speed)
+    account = SimulatorAccount(settings.access_key, settings.secret_key, settings.api_key, settings.speed)
     return kind.simulated(keys, clock, account)
 
 
 def lacks_credential(configuration: Configuration) -> bool:
-    """Whether it could not be used to send anything."""
+    """Whether the configuration has no credential to send requests with."""
     keys = configuration.provider
     return any(True for _ in TYPES[keys.type].problems(keys, Reading({}, offline=False)))
 
 
 def hosts(configuration: Configuration, provider: Provider) -> tuple[HostPattern, ...]:
-    """The hosts whose requests a provider takes where clients choose their hosts."""
+    """The hosts whose requests are rewritten in modes where the client chooses the host (regular, transparent)."""
     if configuration.hosts is not None:
         return configuration.hosts
     origin = provider.origin
-    # A port that is not the scheme's own may have neighbours on the same host that are somebody else's.
+    # Other ports of the same host may belong to other services, unless the port is the scheme's default.
     own = HostPattern(origin.host, None if origin.port == DEFAULT_PORTS[origin.scheme] else origin.port)
     return (*DEFAULT_HOSTS, own)

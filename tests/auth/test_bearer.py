@@ -1,7 +1,4 @@
-"""Which static token a request gets, and that a secret does not show itself.
-
-How secrets come out of a configuration is config.py's; that none reaches a log is tested from end to end.
-"""
+"""Static tokens: the choice among several, and that a Secret does not show its text."""
 
 from __future__ import annotations
 
@@ -72,7 +69,7 @@ def test_a_token_is_sent_as_bearer_unless_it_has_a_scheme(token: str, value: byt
         pytest.param(lambda secret: repr({"key": [secret]}), id="container"),
     ],
 )
-def test_a_secret_shows_only_that_it_is_one(show: Callable[[Secret], str]) -> None:
+def test_the_text_of_a_secret_is_not_shown(show: Callable[[Secret], str]) -> None:
     shown = show(Secret(TEXT))
     assert "<secret>" in shown
     assert TEXT not in shown

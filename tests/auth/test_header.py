@@ -1,4 +1,4 @@
-"""Credentials in header fields and queries: the names that hold one, and what is left of one in what is kept."""
+"""Names that hold a credential in header fields and queries, and redaction."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_name_is_compared_in_snake_case(name: str, normal: str) -> None:
     assert header.normal(name) == normal
 
 
-def test_the_fields_of_clients_are_in_lower_case_and_all_taken_for_secrets() -> None:
+def test_the_credential_fields_of_clients_are_lower_case_and_redacted() -> None:
     fields = tuple((name.title(), b"s") for name in sorted(CLIENT_FIELDS))
 
     assert {name.lower() for name in CLIENT_FIELDS} == CLIENT_FIELDS
@@ -116,7 +116,7 @@ def test_an_authorization_is_one_field_to_the_byte(value: str) -> None:
         ("&key=abc&", "key=redacted"),
     ],
 )
-def test_the_names_of_a_credential_s_parameters_may_be_kept_and_their_values_may_not(query: str, shown: str) -> None:
+def test_a_redacted_query_keeps_names_and_drops_values(query: str, shown: str) -> None:
     assert header.redacted_query(Credential(query=query)) == shown
 
 

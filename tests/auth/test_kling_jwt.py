@@ -1,6 +1,6 @@
-"""Kling's JWT: what it says, how it is signed, and when it is signed anew.
+"""Kling's JWT: its claims, its signature, and when it is renewed.
 
-The expected tokens are made by hand here, without the library that the package signs with.
+The expected tokens are made by hand, without the library that the package signs with.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ VECTOR = (
 
 
 def _token(*times: float, refresh_ahead: int = 60) -> KlingToken:
-    """A token of the reference's keys; its clock shows these times, one at each look."""
+    """A token with the keys of the reference; its clock returns these times, one per call."""
     return KlingToken("access-key", Secret("secret-key"), refresh_ahead, iter(times).__next__)
 
 

@@ -1,4 +1,4 @@
-"""What a client's path and header fields say about it."""
+"""Detection of the client by path and header fields."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import pytest
 
 from mitm_ai_proxy.chat import callers
 from mitm_ai_proxy.chat.dialects import ANTHROPIC, OPENAI
-from mitm_ai_proxy.exchange import ANYBODY, Caller
+from mitm_ai_proxy.exchange import UNKNOWN_CALLER, Caller
 
 TARGET = "/v1/videos"
 CHAT = "/v1/chat/completions"
 
 
 def _read(*fields: str, target: str = TARGET) -> Caller:
-    """The client of these fields, each written as `name: value`."""
+    """The client with these header fields, each written as `name: value`."""
     pairs = (field.partition(": ") for field in fields)
     return callers.read(target, tuple((name.encode(), value.encode()) for name, _, value in pairs))
 
 
-def test_a_client_that_says_nothing_is_anybody() -> None:
-    assert callers.read(TARGET, ()) == ANYBODY == Caller("", OPENAI, False, 0, "", "", "")
+def test_a_client_without_these_fields_is_unknown() -> None:
+    assert callers.read(TARGET, ()) == UNKNOWN_CALLER == Caller("", OPENAI, False, 0, "", "", "")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_an_openai_client_is_known_by_its_user_agent_or_its_own_fields(field: st
         "",
     ],
 )
-def test_an_sdk_of_stainless_s_speaks_as_openai_s_does_whatever_its_name(agent: str) -> None:
+def test_an_sdk_with_stainless_fields_counts_as_openai_s_whatever_its_user_agent(agent: str) -> None:
     caller = _read(f"User-Agent: {agent}", "X-Stainless-Lang: python", "X-Stainless-Retry-Count: 1", target=CHAT)
 
     assert (caller.dialect, caller.is_openai_sdk, caller.retries) == (OPENAI, True, 1)
@@ -89,7 +89,7 @@ def test_an_sdk_of_stainless_s_speaks_as_openai_s_does_whatever_its_name(agent: 
         ("curl/8.5.0", OPENAI),
     ],
 )
-def test_a_user_agent_says_the_dialect_and_anthropic_s_is_no_sdk_of_openai_s(
+def test_a_user_agent_decides_the_dialect_and_anthropic_s_is_no_openai_sdk(
     agent: str, dialect: str, stainless: str
 ) -> None:
     for fields in ((f"User-Agent: {agent}", stainless), (stainless, f"User-Agent: {agent}")):
@@ -102,7 +102,7 @@ def test_a_user_agent_says_the_dialect_and_anthropic_s_is_no_sdk_of_openai_s(
 
 @pytest.mark.parametrize("agent", ["my-app/1.0", "curl/8.5.0", "OpenAI/Python 3.52.0"])
 @pytest.mark.parametrize("version", ["2023-06-01", ""])
-def test_anthropic_s_version_field_says_its_dialect_whoever_sends_it(agent: str, version: str) -> None:
+def test_anthropic_s_version_field_means_its_dialect_whoever_sends_it(agent: str, version: str) -> None:
     caller = _read(f"User-Agent: {agent}", f"Anthropic-Version: {version}", "X-Stainless-Lang: js")
 
     assert (caller.dialect, caller.is_openai_sdk) == (ANTHROPIC, False)
@@ -141,7 +141,7 @@ def test_anthropic_s_version_field_says_its_dialect_whoever_sends_it(agent: str,
         ("/v1/messages/batches?limit=1", OPENAI),
     ],
 )
-def test_the_path_of_an_api_that_only_anthropic_has_says_its_dialect(target: str, dialect: str) -> None:
+def test_the_path_of_an_api_that_only_anthropic_has_means_its_dialect(target: str, dialect: str) -> None:
     assert _read(target=target).dialect == dialect
     caller = _read("User-Agent: OpenAI/Python 3.52.0", target=target)
     assert (caller.dialect, caller.is_openai_sdk) == (dialect, dialect == OPENAI)

@@ -1,4 +1,4 @@
-"""How a refusal and the failure of a stream are written, in each dialect."""
+"""Refusals and failed streams in each dialect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FAILURES = [errors.internal_error(), errors.not_rewritten(), errors.not_ready(),
 
 
 def _event(dialect: str, refusal: Refusal) -> tuple[list[str], Any]:
-    """The lines of the event that ends a stream before its data, and the data."""
+    """The event that ends a stream: the lines before its data, and the data."""
     text = DIALECTS[dialect].failure(refusal).decode("ascii")
     assert text.endswith("\n\n")
     *lines, data = text[:-2].split("\n")
@@ -92,5 +92,5 @@ def test_a_failure_of_our_own_is_the_same_whatever_was_sent_and_no_finish_is_mad
     assert b"message_stop" not in text
 
 
-def test_each_dialect_stands_under_its_name() -> None:
+def test_dialects_are_found_by_name() -> None:
     assert {name: dialect.name for name, dialect in DIALECTS.items()} == {OPENAI: OPENAI, ANTHROPIC: ANTHROPIC}

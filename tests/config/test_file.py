@@ -1,7 +1,4 @@
-"""What config.yaml may say, what it means, and how a mistake in it is named.
-
-What a provider makes of its configuration is tested with that provider.
-"""
+"""What config.yaml may hold, what it means, and how its mistakes are reported."""
 
 from __future__ import annotations
 
@@ -53,7 +50,7 @@ def _parse(text: str, **environment: str) -> Configuration:
 
 
 def _keys(text: str, **environment: str) -> Any:
-    """The keys of the provider, of whatever type it is."""
+    """The keys of the provider."""
     return _parse(text, **environment).provider
 
 
@@ -64,7 +61,7 @@ def _problems(text: str, **environment: str) -> list[str]:
 
 
 def _kling(line: str) -> str:
-    """A whole file: Kling with a token, and one line more in its block."""
+    """A whole file: Kling with a token, and one more line in its block."""
     return f"provider:\n  type: kling\n  apiTokens: token\n  {line}\n"
 
 
@@ -433,7 +430,7 @@ providers:
         "providers: [{id: b}, {id: ' ${ACTIVE}', type: kling, apiTokens: token}]\nactiveProviderId: 'a '",
     ],
 )
-def test_one_provider_is_used_and_the_others_are_not_looked_at(text: str) -> None:
+def test_one_provider_is_used_and_the_others_are_not_checked(text: str) -> None:
     assert _keys(text, ACTIVE="a").id == "a"
 
 
@@ -472,7 +469,7 @@ def test_hosts_are_one_or_a_list_each_with_or_without_a_port(
         (HostPattern("a.test"), "b.a.test", 1, False),
     ],
 )
-def test_a_host_pattern_means_one_host_and_any_or_one_port(
+def test_a_host_pattern_matches_one_host_and_any_or_one_port(
     pattern: HostPattern, host: str, port: int, matches: bool
 ) -> None:
     assert pattern.matches(host, port) is matches
@@ -486,7 +483,7 @@ def test_a_host_pattern_means_one_host_and_any_or_one_port(
         *(("generic", key) for key in (*SIDE_CALLS, *CHAT, *OTHER_TYPES, *KLINGS, "openaiCustomUrl")),
     ],
 )
-def test_a_key_of_the_plugin_that_means_nothing_to_a_type_is_accepted_whatever_its_value(block: str, key: str) -> None:
+def test_a_key_of_the_plugin_that_does_not_apply_to_a_type_is_accepted_whatever_its_value(block: str, key: str) -> None:
     plain = _keys(f"provider: {{{BLOCKS[block]}}}")
     parsed = _keys(f"provider: {{{BLOCKS[block]}, {key}: [any, {{thing: '${{UNSET}}'}}]}}")
 
@@ -658,7 +655,7 @@ def test_a_document_is_read_as_its_text_would_be() -> None:
     assert read.hosts == (HostPattern("a"),)
 
 
-def test_what_complaints_name_can_be_chosen(tmp_path: Path) -> None:
+def test_the_source_in_error_messages_can_be_chosen(tmp_path: Path) -> None:
     path = tmp_path / "other.yaml"
     path.write_text("hosts: []")
     sources: tuple[Path | str | dict[str, Any], ...] = (path, "hosts: []", {"hosts": []})

@@ -1,4 +1,4 @@
-"""A dataclass that declares keys, and a configuration that is read by such declarations: no provider, no real block."""
+"""Declarations of keys, and a configuration read with such declarations, with made-up types and blocks."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _read(document: Any, offline: bool = False, unset_secrets: bool = False, **e
     return file.read(document, environment, TYPES, BLOCKS, offline=offline, unset_secrets=unset_secrets)
 
 
-def _complaints(document: Any) -> list[str]:
+def _messages(document: Any) -> list[str]:
     with pytest.raises(ConfigurationError) as refused:
         _read(document)
     return [str(problem) for problem in refused.value.problems]
@@ -112,7 +112,7 @@ def test_a_document_becomes_the_keys_of_its_type_and_its_blocks() -> None:
     assert (configuration.source, configuration.scrub) == ("config.yaml", ("b",))
 
 
-def test_a_block_that_nobody_declared_is_an_error_of_the_one_who_asks() -> None:
+def test_an_undeclared_block_raises_lookup_error() -> None:
     with pytest.raises(LookupError, match="Special"):
         _read({"provider": SPECIAL}).block(Special)
 
@@ -135,7 +135,7 @@ def test_mistakes_of_all_blocks_come_together() -> None:
         "tides": [],
     }
 
-    assert _complaints(document) == [
+    assert _messages(document) == [
         "wether: unknown key; did you mean weather?",
         "hosts[0]: is not a host name or address: expected host or host:port",
         "scrub[0]: expected text",
@@ -149,10 +149,10 @@ def test_mistakes_of_all_blocks_come_together() -> None:
     ]
 
 
-def test_the_provider_is_asked_what_is_wrong_between_its_keys_with_the_variables_they_were_written_with() -> None:
+def test_a_provider_type_checks_its_keys_together_and_sees_their_variables() -> None:
     document = {"provider": {"type": "plain", "tokens": ["${A:-}", "${B:-}"]}}
 
-    assert _complaints(document) == ["provider.tokens: is missing [('tokens', ('A', 'B'))]"]
+    assert _messages(document) == ["provider.tokens: is missing [('tokens', ('A', 'B'))]"]
     assert _read(document, offline=True).provider.tokens == ()
 
 
@@ -172,7 +172,7 @@ def test_variables_are_replaced_inside_a_mapping_only_where_a_key_takes_one() ->
 
     assert isinstance(named, Special)
     assert named.names == {"a": "b"}
-    assert _complaints({"provider": {**SPECIAL, "specialHost": {"a": "${UNSET}"}}}) == [
+    assert _messages({"provider": {**SPECIAL, "specialHost": {"a": "${UNSET}"}}}) == [
         "provider.specialHost: expected text"
     ]
 
@@ -190,5 +190,5 @@ def test_a_block_that_is_read_alone_is_checked() -> None:
 
 
 @pytest.mark.parametrize(("name", "end"), [("hots", "; did you mean hosts?"), ("zzz", "")])
-def test_the_nearest_name_ends_a_complaint(name: str, end: str) -> None:
+def test_a_message_about_an_unknown_name_ends_with_the_nearest_one(name: str, end: str) -> None:
     assert nearest(name, ["hosts", "scrub"]) == end

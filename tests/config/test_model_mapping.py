@@ -1,7 +1,4 @@
-"""Which model a modelMapping makes of another.
-
-Where in a request the model stands, and how modelMapping is read from a file, is tested elsewhere.
-"""
+"""The model that a modelMapping gives for another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The converters: what each makes of a value as YAML gives it, and what it says of a wrong one."""
+"""The converters: their results, and their error messages."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_wrong_value_is_refused_with_what_was_expected(convert: Convert, value
         convert(value)
 
 
-def test_secrets_do_not_show_themselves() -> None:
+def test_secrets_are_not_shown() -> None:
     found = values.secrets(["one", "", "two"])
 
     assert [secret.reveal() for secret in found] == ["one", "two"]

@@ -68,7 +68,7 @@ def test_what_is_sent_is_put_into_the_flow(body: bytes | None, expected: bytes) 
     assert flow.metadata[MARK] == {"memo": {"a": 1}}
     assert flow.comment == "first; second"
     assert state.is_ready
-    assert (state.upstream, state.secret_fields, state.shown_target) == (UPSTREAM, {b"x-thing"}, "/b?key=redacted")
+    assert (state.upstream, state.secret_fields, state.redacted_target) == (UPSTREAM, {b"x-thing"}, "/b?key=redacted")
 
 
 def test_a_request_over_http_2_names_the_provider_in_its_authority_alone() -> None:
@@ -143,7 +143,7 @@ def test_another_body_has_its_own_length_and_no_coding() -> None:
         (None, {"X-Thing": "set", "Authorization": REDACTED, "X-A": "1"}, "/a?key=k"),
         (FlowState(Head("GET", "/"), None), {"X-Thing": "set", "Authorization": REDACTED, "X-A": "1"}, "/a?key=k"),
         (
-            FlowState(Head("GET", "/"), None, secret_fields={b"x-thing"}, shown_target="/a?key=redacted"),
+            FlowState(Head("GET", "/"), None, secret_fields={b"x-thing"}, redacted_target="/a?key=redacted"),
             {"X-Thing": REDACTED, "Authorization": REDACTED, "X-A": "1"},
             "/a?key=redacted",
         ),

@@ -9,7 +9,7 @@ from mitmproxy import http
 from mitmproxy.test import taddons
 
 from mitm_ai_proxy.errors import Refusal
-from mitm_ai_proxy.exchange import ANYBODY, Caller
+from mitm_ai_proxy.exchange import UNKNOWN_CALLER, Caller
 from mitm_ai_proxy.gateway.strangers import client_origin, refuse_strangers
 from tests.gateway.literal import make
 
@@ -27,7 +27,7 @@ def listen() -> Iterator[Listen]:
         yield set_host
 
 
-def _code(flow: http.HTTPFlow, caller: Caller = ANYBODY) -> str:
+def _code(flow: http.HTTPFlow, caller: Caller = UNKNOWN_CALLER) -> str:
     """The code of a refusal with its status; "" where the client is served."""
     try:
         refuse_strangers(flow, caller)

@@ -1,4 +1,4 @@
-"""Kling's new design: a create in its words, the path of a task, and the cursors of its pages."""
+"""Requests of Kling's newer API: creates, the path of a task, cursors of pages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _any(*values: Any) -> tuple[Any, ...]:
 
 
 def _create(fields: dict[str, Any], base: str | None = None) -> tuple[str, Any]:
-    path, body = api_versions.v2_create(Document.of(fields), base)
+    path, body = api_versions.v2_create(Document.from_fields(fields), base)
     return path, json.loads(body.decode())
 
 
@@ -78,7 +78,7 @@ def _create(fields: dict[str, Any], base: str | None = None) -> tuple[str, Any]:
         ({"model_name": "kling-video-o1", "prompt": "p", "image": "u"}, "/omni-video/kling-o1", None),
     ],
 )
-def test_a_create_is_said_in_the_words_of_the_new_design(fields: dict[str, Any], path: str, body: Any) -> None:
+def test_a_create_is_translated_to_the_new_design(fields: dict[str, Any], path: str, body: Any) -> None:
     made = _create(fields)
 
     assert made[0] == path
@@ -156,12 +156,12 @@ def test_the_first_page_has_no_cursor() -> None:
         *({"has_more": True, "next_cursor": cursor} for cursor in _any("", None, 5, [], {})),
     ],
 )
-def test_behind_the_last_page_is_none(data: Any) -> None:
+def test_there_is_no_page_after_the_last(data: Any) -> None:
     assert api_versions.v2_place(data) is None
 
 
 @pytest.mark.parametrize("place", ["a", "0", "18", "abc", "_", "2", "77777777", "A" * 3, "x" * 199])
-def test_a_cursor_that_nobody_gave_is_refused(place: str) -> None:
+def test_a_made_up_cursor_is_refused(place: str) -> None:
     with pytest.raises(Refusal) as caught:
         api_versions.v2_page(20, place)
 

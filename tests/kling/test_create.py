@@ -1,4 +1,4 @@
-"""A create of OpenAI's as Kling wants it: each rule, each refusal by its field, and nothing that raises otherwise."""
+"""Translation of OpenAI's creates to Kling's fields: each rule, each refusal with its field, no other exception."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.kling import create
 from mitm_ai_proxy.kling.create import Created
 from mitm_ai_proxy.kling.document import Document
-from mitm_ai_proxy.kling.ids import Memo
+from mitm_ai_proxy.kling.ids import VideoParameters
 from mitm_ai_proxy.kling.models import MODELS, RESTRICTED
 from mitm_ai_proxy.wire import json_edit
 from mitm_ai_proxy.wire.multipart import File
@@ -44,7 +44,7 @@ PORTRAIT = {**SORA, "aspect_ratio": "9:16"}
 
 def _run(body: str, model: str | None = None) -> tuple[dict[str, Any], Created, bytes]:
     raw = body.encode("utf-8", "surrogatepass")
-    document = Document.of_json(raw, json_edit.members(raw))
+    document = Document.from_json(raw, json_edit.members(raw))
     asked = document.text("model") or document.text("model_name") or ""
     created = create.translate(document, asked, model)
     sent = document.body()
@@ -123,7 +123,7 @@ def _refusal(fields: dict[str, Any], model: str | None = None) -> Refusal:
         ({"nobody_knows": [1]}, {**PORTRAIT, "nobody_knows": [1]}),
     ],
 )
-def test_a_create_becomes_kling_s(fields: dict[str, Any], sent: dict[str, Any]) -> None:
+def test_a_create_is_translated_to_kling_s_fields(fields: dict[str, Any], sent: dict[str, Any]) -> None:
     got = _sent(fields)
 
     assert got == {"prompt": "p", **sent}
@@ -243,23 +243,26 @@ def test_a_model_without_modes_gets_none_whatever_the_size() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "memo"),
+    ("fields", "parameters"),
     [
-        ({}, Memo("kling-v3", "4", "720x1280")),
-        ({"model": "sora-2-pro", "seconds": "8", "size": "1280x720"}, Memo("sora-2-pro", "8", "1280x720")),
-        ({"model": "kling-v2-6"}, Memo("kling-v2-6", "5", "1280x720")),
-        ({"model": "kling-v2-6", "mode": "pro", "aspect_ratio": "1:1"}, Memo("kling-v2-6", "5", "1080x1080")),
-        ({"model": "kling-v2-6", "seconds": "4"}, Memo("kling-v2-6", "5", "1280x720")),
-        ({"model": "kling-v2-6", "aspect_ratio": "7:3"}, Memo("kling-v2-6", "5", "")),
-        ({"model": "kling-v2-6", "image": URL}, Memo("kling-v2-6", "5", "")),
-        ({"model": "kling-v2-6", "image": URL, "size": "1280x720"}, Memo("kling-v2-6", "5", "1280x720")),
-        ({"model": "kling-v2-6", "duration": None}, Memo("kling-v2-6", "5", "1280x720")),
+        ({}, VideoParameters("kling-v3", "4", "720x1280")),
+        ({"model": "sora-2-pro", "seconds": "8", "size": "1280x720"}, VideoParameters("sora-2-pro", "8", "1280x720")),
+        ({"model": "kling-v2-6"}, VideoParameters("kling-v2-6", "5", "1280x720")),
+        (
+            {"model": "kling-v2-6", "mode": "pro", "aspect_ratio": "1:1"},
+            VideoParameters("kling-v2-6", "5", "1080x1080"),
+        ),
+        ({"model": "kling-v2-6", "seconds": "4"}, VideoParameters("kling-v2-6", "5", "1280x720")),
+        ({"model": "kling-v2-6", "aspect_ratio": "7:3"}, VideoParameters("kling-v2-6", "5", "")),
+        ({"model": "kling-v2-6", "image": URL}, VideoParameters("kling-v2-6", "5", "")),
+        ({"model": "kling-v2-6", "image": URL, "size": "1280x720"}, VideoParameters("kling-v2-6", "5", "1280x720")),
+        ({"model": "kling-v2-6", "duration": None}, VideoParameters("kling-v2-6", "5", "1280x720")),
     ],
 )
-def test_the_memo_says_what_was_asked_for(fields: dict[str, Any], memo: Memo) -> None:
+def test_the_parameters_say_what_was_asked_for(fields: dict[str, Any], parameters: VideoParameters) -> None:
     _, created, _ = _run(json.dumps({"prompt": "p", **fields}))
 
-    assert (created.memo, created.prompt) == (memo, "p")
+    assert (created.parameters, created.prompt) == (parameters, "p")
 
 
 def test_what_need_not_change_stays_to_the_byte() -> None:

@@ -1,4 +1,4 @@
-"""A request body as members: what is not touched stays to the byte, and nothing that is read raises but a Refusal."""
+"""JSON request bodies: unchanged values keep their bytes, and reading raises nothing but a Refusal."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mitm_ai_proxy.wire import json_edit
 
 def _document(body: str | bytes) -> Document:
     raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
-    return Document.of_json(raw, json_edit.members(raw))
+    return Document.from_json(raw, json_edit.members(raw))
 
 
 def test_a_value_that_is_not_replaced_stays_to_the_byte() -> None:
     document = _document(
         ' { "a" : 1.50, "b":"\\u00e9\\/é", "n" : 12345678901234567890123, "o": { "x" :[ ] },"e":1E400 }\n'
     )
-    document.put("c", True)
+    document.set("c", True)
 
     assert document.body() == (
         '{"a":1.50,"b":"\\u00e9\\/é","n":12345678901234567890123,"o":{ "x" :[ ] },"e":1E400,"c":true}'.encode()
@@ -33,21 +33,21 @@ def test_an_empty_body_is_an_empty_object() -> None:
     assert _document("{}").names == []
 
 
-def test_members_are_read_replaced_renamed_and_taken_in_their_places() -> None:
+def test_members_are_read_set_renamed_and_popped_in_place() -> None:
     document = _document('{"a":1,"model":"m","b":null,"c":[2]}')
 
     assert (document.value("a"), document.value("b"), document.value("x")) == (1, None, None)
     assert ("b" in document, "x" in document) == (True, False)
-    document.put("a", "é")
+    document.set("a", "é")
     document.rename("model", "model_name")
-    assert document.take("c") == [2]
-    assert document.take("x") is None
+    assert document.pop("c") == [2]
+    assert document.pop("x") is None
     assert document.names == ["a", "model_name", "b"]
     assert document.body() == '{"a":"é","model_name":"m","b":null}'.encode()
 
 
 @pytest.mark.parametrize("body", ['{"x":1,"model":2,"y":3}', '{"x":1,"model":2,"y":3,"model_name":0}'])
-def test_a_renamed_member_stands_where_it_stood_and_alone(body: str) -> None:
+def test_a_renamed_member_keeps_its_place_and_replaces_another(body: str) -> None:
     document = _document(body)
     document.rename("model", "model_name")
 
@@ -57,7 +57,7 @@ def test_a_renamed_member_stands_where_it_stood_and_alone(body: str) -> None:
 def test_a_document_of_decoded_fields_is_the_same() -> None:
     fields = {"a": 'é"\\\n', "b": [1, {"c": None}], "d": 0.5}
 
-    assert json.loads(Document.of(fields).body()) == fields
+    assert json.loads(Document.from_fields(fields).body()) == fields
 
 
 def test_a_name_with_escapes_is_the_same_name() -> None:
@@ -67,8 +67,8 @@ def test_a_name_with_escapes_is_the_same_name() -> None:
     assert json.loads(document.body()) == {"model": "m", '"\n': 1}
 
 
-@pytest.mark.parametrize("read", [Document.value, Document.text, Document.take])
-def test_a_name_that_stands_twice_is_refused_when_it_is_read(read: Any) -> None:
+@pytest.mark.parametrize("read", [Document.value, Document.text, Document.pop])
+def test_a_repeated_name_is_refused_when_it_is_read(read: Any) -> None:
     document = _document('{"a":"1","b":2,"\\u0061":"1"}')
 
     with pytest.raises(Refusal, match="a stands more than once") as caught:
@@ -87,7 +87,7 @@ def test_text_is_a_text_or_nothing() -> None:
 
 
 @pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "[" + "9" * 5000 + "]"])
-def test_a_number_that_python_does_not_read_is_refused_and_never_an_error_of_ours(number: str) -> None:
+def test_a_number_that_python_cannot_decode_is_refused(number: str) -> None:
     document = _document(f'{{"a":{number}}}')
 
     with pytest.raises(Refusal) as caught:
@@ -97,18 +97,18 @@ def test_a_number_that_python_does_not_read_is_refused_and_never_an_error_of_our
     assert document.body() == b'{"a":%s}' % number.encode()
 
 
-def test_half_a_surrogate_pair_is_sent_as_an_escape_for_a_body_is_utf_8() -> None:
+def test_a_lone_surrogate_is_sent_as_an_escape() -> None:
     document = _document('{"a":"\\ud800"}')
-    document.put("b", document.value("a"))
+    document.set("b", document.value("a"))
 
     assert json.loads(document.body().decode()) == {"a": "\ud800", "b": "\ud800"}
 
 
-def test_what_json_has_no_word_for_is_not_written() -> None:
+def test_infinity_cannot_be_set() -> None:
     document = _document('{"a":1e400}')
     value = document.value("a")
     with pytest.raises(Refusal):
-        document.put("b", [value])
+        document.set("b", [value])
 
 
 @pytest.mark.parametrize("depth", [100, 400, *range(900, 1000), 1500, 3000])
@@ -118,8 +118,8 @@ def test_a_value_however_deep_is_read_or_refused(depth: int) -> None:
         members = json_edit.members(body)
     except json_edit.JSONError:
         return
-    document = Document.of_json(body, members)
+    document = Document.from_json(body, members)
     try:
-        document.put("b", document.take("a"))
+        document.set("b", document.pop("a"))
     except Refusal as refusal:
         assert refusal.param == "a"  # noqa: PT017

@@ -1,4 +1,4 @@
-"""Kling's error codes in OpenAI's words, row by row."""
+"""Kling's error codes as OpenAI's errors, row by row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values in the types of Kling's fields: from the text of a form, from what OpenAI's users write, and wrong ones."""
+"""Conversion of values to the types of Kling's fields, and refusal of wrong ones."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_value_of_a_wrong_type_is_refused_by_its_field(field: str, value: Any,
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_nothing_but_a_refusal_comes_of_a_hostile_value(field: str) -> None:
+def test_a_hostile_value_raises_nothing_but_a_refusal(field: str) -> None:
     for value in HOSTILE:
         try:
             converted(field, value)

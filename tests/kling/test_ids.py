@@ -1,4 +1,4 @@
-"""A video's id and the memo behind it: what goes in comes out, and every other id stays as it is."""
+"""The parameters in a video id: what is added is split off again, and every other id is unchanged."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ import zlib
 
 import pytest
 
-from mitm_ai_proxy.kling.ids import MAX_TEXT, NOTHING, Memo, split_memo, with_memo
+from mitm_ai_proxy.kling.ids import MAX_TEXT, NO_PARAMETERS, VideoParameters, add_parameters, split_parameters
 
 TASK = "831234567890123456"
 
 
 @pytest.mark.parametrize(
-    "memo",
+    "parameters",
     [
-        Memo("sora-2", "8", "1280x720"),
-        Memo("kling-v3", "5", ""),
-        Memo("", "", "1280x720"),
-        Memo("", "5", ""),
-        Memo("m", "", ""),
-        Memo("模型 é \0 \U0001f3ac", "²", "٣"),
-        Memo("x" * (MAX_TEXT - 2), "", ""),
-        Memo("-o-oaaaaaaaa", "-", "?&/"),
+        VideoParameters("sora-2", "8", "1280x720"),
+        VideoParameters("kling-v3", "5", ""),
+        VideoParameters("", "", "1280x720"),
+        VideoParameters("", "5", ""),
+        VideoParameters("m", "", ""),
+        VideoParameters("模型 é \0 \U0001f3ac", "²", "٣"),
+        VideoParameters("x" * (MAX_TEXT - 2), "", ""),
+        VideoParameters("-o-oaaaaaaaa", "-", "?&/"),
     ],
 )
 @pytest.mark.parametrize("task_id", [TASK, "x", "kling_49881ff21cfe", "a-obcdefgh2", "é %2f"])
-def test_what_a_create_asked_for_comes_back_with_its_id(task_id: str, memo: Memo) -> None:
-    video_id = with_memo(task_id, memo)
+def test_what_a_create_asked_for_comes_back_with_its_id(task_id: str, parameters: VideoParameters) -> None:
+    video_id = add_parameters(task_id, parameters)
 
-    assert split_memo(video_id) == (task_id, memo)
+    assert split_parameters(video_id) == (task_id, parameters)
     assert re.fullmatch(r"-o[a-z2-7]{8,160}", video_id.removeprefix(task_id))
     assert len(video_id) - len(task_id) <= 150
 
 
 @pytest.mark.parametrize(
-    "memo",
+    "parameters",
     [
-        NOTHING,
-        Memo("x" * (MAX_TEXT - 1), "", ""),
-        Memo("é" * (MAX_TEXT // 2), "", ""),
+        NO_PARAMETERS,
+        VideoParameters("x" * (MAX_TEXT - 1), "", ""),
+        VideoParameters("é" * (MAX_TEXT // 2), "", ""),
         # What could not be told apart again, or is no text.
-        Memo("a\nb", "5", ""),
-        Memo("a", "5\n", ""),
-        Memo("\ud800", "5", ""),
+        VideoParameters("a\nb", "5", ""),
+        VideoParameters("a", "5\n", ""),
+        VideoParameters("\ud800", "5", ""),
     ],
 )
-def test_a_memo_that_is_empty_or_too_long_or_cannot_be_written_is_left_out(memo: Memo) -> None:
-    assert with_memo(TASK, memo) == TASK
+def test_parameters_that_are_empty_too_long_or_cannot_be_written_are_left_out(parameters: VideoParameters) -> None:
+    assert add_parameters(TASK, parameters) == TASK
 
 
 def _tail(text: bytes, check: bytes | None = None) -> str:
@@ -80,10 +80,13 @@ def _tail(text: bytes, check: bytes | None = None) -> str:
     ],
 )
 def test_an_id_that_was_not_made_here_is_left_as_it_is(video_id: str) -> None:
-    assert split_memo(video_id) == (video_id, NOTHING)
+    assert split_parameters(video_id) == (video_id, NO_PARAMETERS)
 
 
-def test_the_last_memo_counts() -> None:
-    inner = with_memo(TASK, Memo("a", "5", ""))
+def test_only_the_last_parameters_are_split_off() -> None:
+    inner = add_parameters(TASK, VideoParameters("a", "5", ""))
 
-    assert split_memo(with_memo(inner, Memo("b", "5", ""))) == (inner, Memo("b", "5", ""))
+    assert split_parameters(add_parameters(inner, VideoParameters("b", "5", ""))) == (
+        inner,
+        VideoParameters("b", "5", ""),
+    )

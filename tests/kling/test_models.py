@@ -1,4 +1,4 @@
-"""The table of Kling's models, row by row as its documentation has it, and what is looked up in it."""
+"""The table of Kling's models, compared with its documentation, and lookups in it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_sora_model_is_known_with_its_date(model: str, mode: str | None) -> No
     assert sora_mode(model) == mode
 
 
-def test_what_stands_for_sora_has_all_that_sora_has() -> None:
+def test_the_model_in_place_of_sora_has_all_that_sora_has() -> None:
     model = MODELS[DEFAULT_MODEL]
 
     assert {4, 8, 12} <= set(model.durations)

@@ -1,11 +1,11 @@
-"""Which page of which list a query asks for, and what comes behind it."""
+"""The page of a list that a query asks for, and the page after it."""
 
 from __future__ import annotations
 
 import pytest
 
 from mitm_ai_proxy.errors import Refusal
-from mitm_ai_proxy.kling.pages import Page, following, page
+from mitm_ai_proxy.kling.pages import Page, next_page, page
 
 LISTS = ["t2v", "i2v"]
 
@@ -66,7 +66,7 @@ def test_a_query_asks_for_a_page(query: str, found: Page) -> None:
         ),
     ],
 )
-def test_a_query_for_what_there_is_not_is_refused_by_name(query: str, param: str) -> None:
+def test_an_invalid_query_is_refused_with_its_parameter(query: str, param: str) -> None:
     with pytest.raises(Refusal) as caught:
         page(query, LISTS)
 
@@ -88,10 +88,10 @@ def test_a_query_for_what_there_is_not_is_refused_by_name(query: str, param: str
         (Page("i2v", "1000", 1), 1, None),
     ],
 )
-def test_behind_a_full_page_comes_the_next_behind_another_the_next_list(
+def test_a_full_page_is_followed_by_the_next_page_and_another_by_the_next_list(
     current: Page, count: int, behind: Page | None
 ) -> None:
-    assert following(current, count, LISTS) == behind
+    assert next_page(current, count, LISTS) == behind
 
 
 @pytest.mark.parametrize("found", [Page("t2v", "2", 5), Page("i2v", "1000", 100)])

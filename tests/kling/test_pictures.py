@@ -1,4 +1,4 @@
-"""Which bytes are a picture that Kling takes, what is said about others, and the text that a picture may stand in."""
+"""Pictures that Kling takes, messages about others, base64 and data URLs."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ CUT_OFF = "is a broken picture: it ends too early"
 
 
 def label(value: object) -> str | None:
-    """A test's id for bytes, which by themselves would be all of it."""
+    """A short test id for long bytes."""
     return f"{len(value)} bytes" if isinstance(value, bytes) else None
 
 
-def complaint(data: bytes) -> str:
+def message_of(data: bytes) -> str:
     with pytest.raises(ValueError, match=r"^is ") as caught:
         pictures.check(data)
     return str(caught.value)
@@ -88,7 +88,7 @@ def test_a_jpeg_or_png_within_the_limits_is_taken(data: bytes) -> None:
 
 @pytest.mark.parametrize("marker", [*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)])
 def test_the_size_of_a_jpeg_is_read_from_any_kind_of_frame(marker: int) -> None:
-    assert complaint(jpeg(frame(310, 290, marker), END)) == "is a picture of 310x290 px; Kling takes sides from 300 px"
+    assert message_of(jpeg(frame(310, 290, marker), END)) == "is a picture of 310x290 px; Kling takes sides from 300 px"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_the_size_of_a_jpeg_is_read_from_any_kind_of_frame(marker: int) -> None:
     ids=label,
 )
 def test_a_picture_that_is_too_small_or_too_long_shaped_is_refused(data: bytes, sentence: str) -> None:
-    assert complaint(data) == sentence
+    assert message_of(data) == sentence
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_picture_that_is_too_small_or_too_long_shaped_is_refused(data: bytes, 
     ids=label,
 )
 def test_another_format_is_refused_by_its_name(data: bytes, kind: str) -> None:
-    assert complaint(data) == f"is {kind}; Kling takes JPEG and PNG"
+    assert message_of(data) == f"is {kind}; Kling takes JPEG and PNG"
 
 
 @pytest.mark.parametrize(
@@ -144,18 +144,18 @@ def test_another_format_is_refused_by_its_name(data: bytes, kind: str) -> None:
     ids=label,
 )
 def test_anything_else_is_no_picture(data: bytes) -> None:
-    assert complaint(data) == "is no picture that Kling takes (JPEG or PNG)"
+    assert message_of(data) == "is no picture that Kling takes (JPEG or PNG)"
 
 
-def test_nothing_is_empty() -> None:
-    assert complaint(b"") == "is empty"
+def test_no_bytes_are_empty() -> None:
+    assert message_of(b"") == "is empty"
 
 
 @pytest.mark.parametrize(
     "data", [png(padding=MAX_BYTES - len(png()) + 1), jpeg(frame(), bytes(MAX_BYTES), END)], ids=label
 )
 def test_a_picture_beyond_ten_megabytes_is_refused(data: bytes) -> None:
-    assert complaint(data) == TOO_LONG
+    assert message_of(data) == TOO_LONG
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_picture_beyond_ten_megabytes_is_refused(data: bytes) -> None:
     ids=label,
 )
 def test_a_picture_that_does_not_tell_its_size_is_broken(data: bytes) -> None:
-    assert complaint(data) == NO_SIZE
+    assert message_of(data) == NO_SIZE
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_picture_that_does_not_tell_its_size_is_broken(data: bytes) -> None:
     ids=label,
 )
 def test_a_picture_that_is_cut_off_is_broken(data: bytes) -> None:
-    assert complaint(data) == CUT_OFF
+    assert message_of(data) == CUT_OFF
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_a_picture_that_is_cut_off_is_broken(data: bytes) -> None:
     ids=["fill bytes", "short segments", "segments of no length", "restarts", "escapes"],
 )
 def test_a_hostile_jpeg_is_given_up(data: bytes) -> None:
-    assert complaint(data) == NO_SIZE
+    assert message_of(data) == NO_SIZE
 
 
 def test_base64_is_bare() -> None:

@@ -1,7 +1,4 @@
-"""Kling behind OpenAI's paths, on literal requests and answers; with it, what all providers share (base.py).
-
-What becomes of a flow and its headers belongs to the tests of the gateway, JSON in general to test_json_edit.py.
-"""
+"""The Kling provider on literal requests and answers: paths, models, credentials, base paths."""
 
 from __future__ import annotations
 
@@ -37,13 +34,13 @@ def _kling(clock: Clock = lambda: NOW, **keys: Any) -> Kling:
 
 
 def _begin(provider: Kling, request: str) -> Upstream | NeedsBody:
-    """What the head of a request decides, written as `METHOD target`."""
+    """The result of requestheaders() for a request, written as `METHOD target`."""
     method, _, target = request.partition(" ")
     return provider.requestheaders(Head(method, target, Caller("application/json")))
 
 
 def _route(provider: Kling, request: str) -> Upstream:
-    """Where a request goes that needs no body for it."""
+    """The upstream request for a head."""
     upstream = _begin(provider, request)
     assert isinstance(upstream, Upstream)
     assert upstream.body is None
@@ -51,7 +48,7 @@ def _route(provider: Kling, request: str) -> Upstream:
 
 
 def _create(provider: Kling, body: bytes, target: str = "/v1/videos") -> Upstream:
-    """A create whose body has been read."""
+    """The upstream request of a create."""
     needs = _begin(provider, f"POST {target}")
     assert isinstance(needs, NeedsBody)
     assert needs.origin == provider.origin
@@ -62,34 +59,34 @@ def _create(provider: Kling, body: bytes, target: str = "/v1/videos") -> Upstrea
 
 
 def _kind(upstream: Upstream) -> str:
-    """The family of a create's task."""
+    """The kind of the task of a create."""
     job = Job.of(upstream.memo)
     assert job
     return job.kind
 
 
 def _answer(provider: Kling, upstream: Upstream, answer: Answer) -> Answer:
-    """What the client gets for an answer that was held."""
+    """The answer for the client, rewritten."""
     handling = provider.responseheaders(upstream, answer.status, ())
     assert isinstance(handling, Whole)
     return handling.rewrite(answer)
 
 
 def _authorization(provider: Kling, *fields: tuple[bytes, bytes]) -> str:
-    """The credential of a request with these header fields, as the value of Authorization."""
+    """The Authorization value of a request with these header fields."""
     credential = provider.credential(Upstream(provider.origin, "GET", "/"), provider.token(fields))
     assert (list(credential.fields), credential.query) == ([b"authorization"], "")
     return credential.fields[b"authorization"].decode()
 
 
 def _complete(provider: Kling, request: str, body: bytes) -> Upstream:
-    """Where a request goes, by its head and, where that is needed, its body."""
+    """The upstream request for a head and, if it is needed, a body."""
     result = _begin(provider, request)
     return result.rewrite(body) if isinstance(result, NeedsBody) else result
 
 
 def _refusal(provider: Kling, request: str, body: bytes = b"{}") -> Refusal:
-    """Why a request, or a create with this body, is not forwarded."""
+    """The refusal of a request, or of a create with this body."""
     with pytest.raises(Refusal) as caught:
         _complete(provider, request, body)
     return caught.value
@@ -330,7 +327,7 @@ def test_a_create_merges_the_clients_query_behind_that_of_its_own_path_only(quer
         ("{video_id}", "/gateway/tasks/{video_id}?kind=text"),
     ],
 )
-def test_a_retrieve_takes_paths_of_ones_own(target: str, path: str) -> None:
+def test_a_retrieve_uses_configured_paths(target: str, path: str) -> None:
     assert _route(_kling(capabilities=GATEWAY), f"GET /v1/videos/{target}").target == path
 
 
@@ -347,7 +344,7 @@ def test_an_api_that_a_gateway_has_besides_has_its_model_mapped_and_is_no_create
     assert provider.responseheaders(sent, 200, ()) == Pass()
 
 
-def test_one_capability_of_ones_own_leaves_the_others_as_they_are() -> None:
+def test_one_configured_capability_leaves_the_others_unchanged() -> None:
     provider = _kling(capabilities={"kling/v1/image2video": "/pictures"})
 
     assert _create(provider, b'{"image":1}').target == "/pictures"
@@ -615,7 +612,7 @@ def test_an_answer_without_an_id_to_prefix_stays_to_the_byte(answer: bytes) -> N
     ],
     ids=lambda answer: answer[:30],
 )
-def test_an_answer_that_is_no_json_object_is_left_to_the_gateway(answer: bytes) -> None:
+def test_an_answer_that_is_no_json_object_raises_json_error(answer: bytes) -> None:
     provider = _kling()
     with pytest.raises(JSONError):
         _answer(provider, _create(provider, b"{}"), Answer(200, answer))

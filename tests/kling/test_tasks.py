@@ -1,4 +1,4 @@
-"""Kling's tasks, of both generations, in one shape; and every other shape without an error."""
+"""Reading of Kling's tasks, in both API versions and in any other shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenAI's Video object of a task: all thirteen keys, and nothing claimed that nobody knows."""
+"""OpenAI's Video object of a task: all thirteen keys, null for unknown values."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from typing import Any
 
 import pytest
 
-from mitm_ai_proxy.kling.ids import NOTHING, Memo
+from mitm_ai_proxy.kling.ids import NO_PARAMETERS, VideoParameters
 from mitm_ai_proxy.kling.tasks import Task
-from mitm_ai_proxy.kling.video_object import LIFETIME, poll_after, video
+from mitm_ai_proxy.kling.video_object import LIFETIME, poll_headers, video
 
 NOW = 1795212100.9
 MADE, ENDED = 1795212000999, 1795212090001
-MEMO = Memo("sora-2", "8", "1280x720")
+PARAMETERS = VideoParameters("sora-2", "8", "1280x720")
 URL = "https://a.test/v.mp4"
 KEYS = (
     "id object model status progress created_at completed_at expires_at prompt size seconds remixed_from_video_id error"
 ).split()
 
 
-def _video(status: str, memo: Memo = MEMO, **members: Any) -> dict[str, Any]:
-    return video("kling-t2v-7", Task("7", status, **{"created": MADE, "updated": ENDED, **members}), memo, NOW, "p")
+def _video(status: str, parameters: VideoParameters = PARAMETERS, **members: Any) -> dict[str, Any]:
+    return video(
+        "kling-t2v-7", Task("7", status, **{"created": MADE, "updated": ENDED, **members}), parameters, NOW, "p"
+    )
 
 
 def test_a_completed_video_has_all_thirteen_keys() -> None:
@@ -46,7 +48,7 @@ def test_a_completed_video_has_all_thirteen_keys() -> None:
 
 
 def test_what_is_not_known_is_null_and_never_missing() -> None:
-    found = video("7", Task("7", ""), NOTHING, NOW)
+    found = video("7", Task("7", ""), NO_PARAMETERS, NOW)
 
     assert list(found) == KEYS
     assert [name for name, value in found.items() if value is None] == (
@@ -67,7 +69,7 @@ def test_what_is_not_known_is_null_and_never_missing() -> None:
         *((word, URL, "in_progress", False) for word in ("", "cancelled", "Succeed", "queued", "completed", "x" * 999)),
     ],
 )
-def test_a_word_of_kling_s_is_one_of_openai_s_four(word: str, url: str, status: str, ended: bool) -> None:
+def test_a_status_of_kling_s_becomes_one_of_openai_s_four(word: str, url: str, status: str, ended: bool) -> None:
     found = _video(word, url=url)
 
     assert found["status"] == status
@@ -77,48 +79,51 @@ def test_a_word_of_kling_s_is_one_of_openai_s_four(word: str, url: str, status: 
 
 
 @pytest.mark.parametrize(
-    ("word", "passed", "memo", "progress"),
+    ("word", "passed", "parameters", "progress"),
     [
-        ("submitted", 100, Memo("kling-v3", "5"), 0),
-        ("processing", 0, Memo("kling-v3", "5"), 0),
-        ("processing", -100, Memo("kling-v3", "5"), 0),
-        ("processing", 17, Memo("kling-v3", "5"), 10),
-        ("processing", 85, Memo("kling-v3", "5"), 50),
-        ("processing", 85, Memo("kling-v3", "10"), 25),
-        ("processing", 85, Memo("kling-v3", "3"), 50),
-        ("processing", 85, Memo("sora-2", ""), 50),
-        ("processing", 50, Memo("kling-v2-5-turbo", "5"), 50),
-        ("processing", 10**9, Memo("kling-v3", "5"), 99),
-        ("processing", 85, Memo("kling-v3", "²"), 50),
-        ("processing", 85, Memo("kling-v3", "0"), 50),
-        ("processing", 85, Memo("kling-v3", "x"), 50),
-        ("processing", 85, Memo("kling-v3", "9" * 80), 0),
+        ("submitted", 100, VideoParameters("kling-v3", "5"), 0),
+        ("processing", 0, VideoParameters("kling-v3", "5"), 0),
+        ("processing", -100, VideoParameters("kling-v3", "5"), 0),
+        ("processing", 17, VideoParameters("kling-v3", "5"), 10),
+        ("processing", 85, VideoParameters("kling-v3", "5"), 50),
+        ("processing", 85, VideoParameters("kling-v3", "10"), 25),
+        ("processing", 85, VideoParameters("kling-v3", "3"), 50),
+        ("processing", 85, VideoParameters("sora-2", ""), 50),
+        ("processing", 50, VideoParameters("kling-v2-5-turbo", "5"), 50),
+        ("processing", 10**9, VideoParameters("kling-v3", "5"), 99),
+        ("processing", 85, VideoParameters("kling-v3", "²"), 50),
+        ("processing", 85, VideoParameters("kling-v3", "0"), 50),
+        ("processing", 85, VideoParameters("kling-v3", "x"), 50),
+        ("processing", 85, VideoParameters("kling-v3", "9" * 80), 0),
     ],
 )
 def test_progress_is_the_time_that_has_passed_and_99_at_most(
-    word: str, passed: float, memo: Memo, progress: int
+    word: str, passed: float, parameters: VideoParameters, progress: int
 ) -> None:
-    found = video("7", Task("7", word, created=int((NOW - passed) * 1000)), memo, NOW)
+    found = video("7", Task("7", word, created=int((NOW - passed) * 1000)), parameters, NOW)
 
     assert (found["progress"], type(found["progress"])) == (progress, int)
 
 
 def test_the_progress_of_a_faster_provider_is_faster() -> None:
     task = Task("7", "processing", created=int((NOW - 2.5) * 1000))
-    model = Memo("kling-v3", "5", "")
+    model = VideoParameters("kling-v3", "5", "")
 
     assert [video("7", task, model, NOW, speed=speed)["progress"] for speed in (1, 20, 40, 1e6)] == [1, 29, 58, 99]
 
 
 @pytest.mark.parametrize(("speed", "milliseconds"), [(1, "5000"), (20, "250"), (1e9, "50"), (float("inf"), "50")])
 def test_a_faster_provider_is_asked_more_often(speed: float, milliseconds: str) -> None:
-    assert poll_after(speed) == {"openai-poll-after-ms": milliseconds}
+    assert poll_headers(speed) == {"openai-poll-after-ms": milliseconds}
 
 
 def test_the_progress_of_a_failed_video_stands_still() -> None:
     task = Task("7", "failed", created=MADE, updated=MADE + 17_000)
 
-    assert [video("7", task, Memo("kling-v3", "5"), NOW + late)["progress"] for late in (0, 9999)] == [10, 10]
+    assert [video("7", task, VideoParameters("kling-v3", "5"), NOW + late)["progress"] for late in (0, 9999)] == [
+        10,
+        10,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +148,7 @@ def test_a_failed_video_without_a_reason_says_so() -> None:
 def test_seconds_are_those_of_the_file_else_those_that_were_asked_for() -> None:
     assert _video("processing")["seconds"] == "8"
     assert _video("succeed", url=URL, duration="10")["seconds"] == "10"
-    assert _video("processing", NOTHING)["seconds"] is None
+    assert _video("processing", NO_PARAMETERS)["seconds"] is None
 
 
 @pytest.mark.parametrize("word", ["submitted", "processing", "succeed", "failed", "?"])

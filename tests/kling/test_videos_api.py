@@ -1,6 +1,6 @@
 """OpenAI's Videos API through a whole Kling provider, on literal requests and answers.
 
-What a create becomes in detail belongs to test_create.py, the words of the new design to test_wire.py.
+Details of creates are tested in test_create.py, those of the newer API in test_api_versions.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.config.model_mapping import ModelMapping
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Answer, Caller, Head, NeedsBody, Pass, Upstream, Whole
-from mitm_ai_proxy.kling.ids import Memo, with_memo
+from mitm_ai_proxy.kling.ids import VideoParameters, add_parameters
 from mitm_ai_proxy.kling.provider import Kling, KlingKeys
 from mitm_ai_proxy.kling.videos_api import Job
 from mitm_ai_proxy.wire.json_edit import JSONError
@@ -136,7 +136,7 @@ def test_a_create_in_json_or_as_a_form_is_the_same(api: str, response: str, body
     if response == "native":
         assert "object" not in got
         return
-    video_id = "kling-t2v-" + with_memo("7", Memo("sora-2", "8", "1280x720"))
+    video_id = "kling-t2v-" + add_parameters("7", VideoParameters("sora-2", "8", "1280x720"))
     assert list(got)[:13] == KEYS
     assert (got["id"], got["status"], got["prompt"]) == (video_id, "queued", "p")
     assert (answer.headers["openai-poll-after-ms"], answer.headers["x-request-id"]) == ("5000", "r-1")
@@ -212,7 +212,7 @@ REQUESTS = [
 @pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize(("request_line", "body"), REQUESTS)
 @pytest.mark.parametrize("garbage", GARBAGE, ids=[repr(garbage[:12]) for garbage in GARBAGE])
-def test_a_garbled_answer_is_an_error_of_openai_s_and_none_of_ours(
+def test_a_garbled_answer_becomes_an_error_of_openai_s(
     api: str, request_line: str, body: bytes, garbage: bytes
 ) -> None:
     for status in (200, 404, 502):
@@ -253,9 +253,7 @@ ODD: list[Any] = [
 
 @pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize(("request_line", "body"), REQUESTS)
-def test_an_answer_of_an_odd_shape_is_answered_without_an_error_of_ours(
-    api: str, request_line: str, body: bytes
-) -> None:
+def test_an_answer_of_an_odd_shape_raises_nothing(api: str, request_line: str, body: bytes) -> None:
     items: list[Any] = [_good(data) for data in ODD]
     items += [_good([item, _task(api)]) for item in ODD] + [_good({"result": [item, _task(api)]}) for item in ODD]
     for answer in [{}, {"code": 0}, *items, {"code": 10**30}]:
@@ -358,7 +356,7 @@ def test_other_variants_of_a_file_are_refused(variant: str) -> None:
 
 @pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize("after", ["page-tasks-a", "page-tasks-77777777", "page-t2v-0", "page-t2v-x", "7"])
-def test_a_cursor_that_nobody_gave_is_refused(api: str, after: str) -> None:
+def test_a_made_up_cursor_is_refused(api: str, after: str) -> None:
     assert _refused(_kling(api), f"GET /v1/videos?after={after}").param == "after"
 
 
@@ -502,9 +500,7 @@ def test_a_length_that_is_no_number_does_not_stop_the_second_step() -> None:
 @pytest.mark.parametrize(
     "text", [b"", b"x", b"\xff\n\xff", b"inf\nhttps://a.test", b"nan\nv", b"1e999\nv", b"x\nv", b"\n"]
 )
-def test_a_source_that_nobody_gave_is_refused_or_used_and_never_an_error_of_ours(
-    api: str, what: str, text: bytes
-) -> None:
+def test_a_made_up_source_is_refused_or_used_and_raises_nothing_else(api: str, what: str, text: bytes) -> None:
     path = "7/remix" if what == "remix" else what
     for link in (base64.urlsafe_b64encode(text).decode(), "a", "%C3%A9", "%ff", "a" * 5):
         try:
@@ -551,7 +547,7 @@ def test_a_repetition_of_a_create_that_was_accepted_is_sent_to_its_task(api: str
     assert response == "native" or (got["model"], got["seconds"], got["size"]) == ("sora-2", "8", "1280x720")
 
 
-def test_a_first_attempt_whose_name_is_taken_gets_409_and_then_a_name_that_nobody_has() -> None:
+def test_a_first_attempt_whose_id_is_in_use_gets_409_and_then_a_random_id() -> None:
     provider = _kling()
     upstream, first = _send(provider, "POST /v1/videos", CREATE)
     answer = _answer(provider, upstream, DUPLICATE, 400)
@@ -573,7 +569,7 @@ def test_an_idempotency_key_leads_any_client_to_the_first_task() -> None:
     assert "secret-key" not in f"{answer.headers} {upstream.notes} {answer.notes} {upstream.memo}"
 
 
-def test_a_create_with_a_name_of_its_own_keeps_it_and_gets_kling_s_400() -> None:
+def test_a_create_keeps_an_external_task_id_of_the_client_s_and_gets_kling_s_400() -> None:
     provider = _kling()
     upstream, sent = _send(provider, "POST /v1/videos", b'{"prompt":"p","external_task_id":"mine"}')
 
@@ -582,7 +578,7 @@ def test_a_create_with_a_name_of_its_own_keeps_it_and_gets_kling_s_400() -> None
 
 
 @pytest.mark.parametrize("name", ["\\ud800", "é", "a\\u0000b", "\\u2028", ""])
-def test_an_odd_name_of_its_own_costs_a_create_no_answer(name: str) -> None:
+def test_an_odd_external_task_id_of_the_client_s_does_not_break_the_answer(name: str) -> None:
     provider = _kling()
     body = b'{"model":"sora-2","prompt":"p","external_task_id":"%s"}' % name.encode()
     upstream, _ = _send(provider, "POST /v1/videos", body)
@@ -592,7 +588,7 @@ def test_an_odd_name_of_its_own_costs_a_create_no_answer(name: str) -> None:
     assert json.loads(_answer(provider, upstream, _good(_task())).body)["status"] == "queued"
 
 
-def test_half_a_surrogate_pair_of_a_client_s_does_not_stop_a_flow_from_being_saved() -> None:
+def test_a_lone_surrogate_of_a_client_s_does_not_stop_a_flow_from_being_saved() -> None:
     body = b'{"model":"sora-2\\ud800","prompt":"p\\ud800"}'
     upstream, _ = _send(_kling(), "POST /v1/videos", body)
 
@@ -613,7 +609,7 @@ def test_the_client_s_own_target_is_kept_in_what_can_be_saved_and_is_the_same_in
 
 
 @pytest.mark.parametrize("model", ["\ud800", "a\nb", "é", "x" * 500])
-def test_an_odd_name_of_a_model_costs_no_answer(model: str) -> None:
+def test_an_odd_name_of_a_model_does_not_break_the_answer(model: str) -> None:
     provider = _kling()
     upstream, sent = _send(provider, "POST /v1/videos", json.dumps({"prompt": "p", "model": model}).encode())
     sent.decode()
@@ -622,14 +618,16 @@ def test_an_odd_name_of_a_model_costs_no_answer(model: str) -> None:
     assert _send(provider, f"GET /v1/videos/{video_id}")[0].target == "/v1/videos/text2video/7"
 
 
-def test_an_id_with_a_hand_made_memo_costs_no_answer() -> None:
+def test_an_id_with_made_up_parameters_does_not_break_the_answer() -> None:
     provider = _kling()
     for seconds in ("²", "٣", "9" * 80, "-1", "x"):
-        upstream, _ = _send(provider, f"GET /v1/videos/kling-t2v-{with_memo('7', Memo('m', seconds, ''))}")
+        upstream, _ = _send(
+            provider, f"GET /v1/videos/kling-t2v-{add_parameters('7', VideoParameters('m', seconds, ''))}"
+        )
         assert _answer(provider, upstream, _good(_task(status="processing"))).status == 200
 
 
-def test_half_a_surrogate_pair_in_kling_s_answer_does_not_hide_a_task_that_is_paid() -> None:
+def test_a_lone_surrogate_in_kling_s_answer_does_not_hide_a_paid_task() -> None:
     provider = _kling()
     upstream, _ = _send(provider, "POST /v1/videos", CREATE)
     body = b'{"code":0,"message":"\\ud83c","data":{"task_id":"7","task_status":"submitted"}}'
@@ -652,7 +650,7 @@ NUMBERS = [
 @pytest.mark.parametrize(
     "field", "model seconds size duration cfg_scale metadata element_list prompt image user".split()
 )
-def test_no_number_and_no_text_in_a_create_is_an_error_of_ours(api: str, field: str) -> None:
+def test_no_number_and_no_text_in_a_create_raises_anything_but_a_refusal(api: str, field: str) -> None:
     for value in NUMBERS:
         for body in (
             f'{{"model":"other","{field}":{value}}}',

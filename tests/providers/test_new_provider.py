@@ -1,4 +1,4 @@
-"""What a new provider takes: a row for one that speaks OpenAI's API, a transducer for one that has its own protocol."""
+"""Examples of new providers: one row for OpenAI's API, a transducer for a protocol of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ JSON_FIELDS = ((b"Host", b"proxy"), (b"Content-Type", b"application/json"), (b"C
 
 
 class Row(OpenAI):
-    """A provider that is a row: its name, its host, and its paths."""
+    """A provider that is one row: its name, its host, and its paths."""
 
     type = "row"
     home = Origin("https", "row.test", 443)
@@ -45,7 +45,7 @@ class LinesToEvents:
         return b"".join(map(self._event, lines))
 
     def end(self) -> bytes:
-        """The last line, and a finish only where there was one."""
+        """The event of the last line, and [DONE] after a regular end."""
         last = self._event(self._rest) if self._rest else b""
         return last + (b"data: [DONE]\n\n" if self._is_finished else b"")
 
@@ -81,7 +81,7 @@ class Translating(Row):
         return Upstream(self.origin, "POST", f"/ask/{model}", fields, lines.encode(), memo, (*notes, *mapped))
 
     def responseheaders(self, sent: Upstream, status: int, fields: Fields) -> Handling:
-        """Lines become events where events were asked for, and an answer is good."""
+        """Lines become events if a stream was requested, and the answer is one."""
         if (
             sent.memo.get("is_stream")
             and status == 200
@@ -140,7 +140,7 @@ ANSWERS = [
 
 
 def _translating() -> tuple[Provider, Upstream]:
-    """A provider, and what was sent to it of a chat that is to be streamed."""
+    """A provider, and the upstream request of a chat that is to be streamed."""
     provider = _provider(Translating)
     head = Head("POST", CHAT, fields=JSON_FIELDS)
     needs = pipeline.requestheaders(provider, head)
@@ -181,7 +181,7 @@ def test_a_translated_stream_is_the_same_however_it_is_cut(answer: bytes, events
         assert b"".join(pieces) + transducer.end() == events
 
 
-def test_a_stream_s_events_leave_with_the_line_that_makes_them() -> None:
+def test_an_event_is_sent_as_soon_as_its_line_is_complete() -> None:
     transducer = _transducer(*_translating())
 
     assert transducer.feed(b"text a") == b""
@@ -202,7 +202,7 @@ def test_each_answer_has_a_transducer_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("status", "content_type"), [(401, b"text/plain"), (200, b"application/json"), (500, b"text/html")]
 )
-def test_an_answer_that_is_no_stream_of_the_provider_s_passes(status: int, content_type: bytes) -> None:
+def test_an_answer_that_is_no_stream_is_passed_on(status: int, content_type: bytes) -> None:
     provider, sent = _translating()
 
     assert pipeline.responseheaders(provider, sent, status, ((b"Content-Type", content_type),)) == PASS

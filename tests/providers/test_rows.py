@@ -1,6 +1,6 @@
-"""Providers that speak OpenAI's API as it is, and the way from a configuration to a provider in use.
+"""Providers that speak OpenAI's API, and making a provider from a configuration.
 
-What all providers share with Kling (base paths, ids, merged queries) is tested in test_kling.py.
+Base paths, ids and merged queries, which all providers share, are tested in tests/kling/test_provider.py.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def _generic(**keys: Any) -> Generic:
 
 
 def _begin(provider: Provider, request: str, content_type: str = "application/json") -> Upstream | NeedsBody:
-    """What the head of a request decides, written as `METHOD target`."""
+    """The result of requestheaders() for a request, written as `METHOD target`."""
     method, _, target = request.partition(" ")
     return provider.requestheaders(Head(method, target, Caller(content_type)))
 
 
 def _route(provider: Provider, request: str) -> Upstream:
-    """Where a request goes that needs no body for it."""
+    """The upstream request for a head."""
     upstream = _begin(provider, request)
     assert isinstance(upstream, Upstream)
     assert (upstream.method, upstream.body, upstream.fields) == (request.partition(" ")[0], None, {})
@@ -51,14 +51,14 @@ def _route(provider: Provider, request: str) -> Upstream:
 
 
 def _mapped(provider: Provider, request: str, body: bytes) -> Upstream:
-    """Where a request goes whose body had to be read."""
+    """The upstream request for a head and a body."""
     needs = _begin(provider, request)
     assert isinstance(needs, NeedsBody)
     return needs.rewrite(body)
 
 
 def _authorization(provider: Provider, fields: Fields = ()) -> str | None:
-    """The credential of a request with these header fields, as the value of Authorization; None where there is none."""
+    """The Authorization value of a request with these header fields; None if there is none."""
     credential = provider.credential(Upstream(provider.origin, "GET", "/"), provider.token(fields))
     assert credential.fields.keys() <= {b"authorization"}
     assert credential.query == ""
@@ -121,7 +121,7 @@ def test_each_api_of_openai_goes_to_its_own_path_whatever_stood_before_it(
     assert upstream.notes == (f"sent to https://api.openai.com: openai/v1/{api} of openai",)
 
 
-def test_a_path_of_nobody_passes_as_it_is() -> None:
+def test_an_unknown_path_is_passed_on_unchanged() -> None:
     upstream = _route(_openai(model_mapping=MAPPING), "POST /v1/threads/t-1/runs?a&a")
 
     assert upstream.target == "/v1/threads/t-1/runs?a&a"

@@ -1,4 +1,4 @@
-"""Runs in a process of its own with klingai-api in the folder named first: calls of its methods, as JSON lines."""
+"""Runs in its own process with klingai-api from the folder in its first argument: calls methods, as JSON lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ requests: Any = importlib.import_module("requests")
 
 
 def call(question: dict[str, Any]) -> Any:
-    """What a method of the client returns, in a session of its own."""
+    """The result of a method of the client, called in a new session."""
     # The one way to another host that the client has.
     client: Any = type("Client", (api.KlingAiAPI,), {"base": question["base"]})
     with client(question["access_key"], question["secret_key"]) as session:
@@ -23,7 +23,7 @@ def call(question: dict[str, Any]) -> Any:
 
 
 def download(url: str, path: str) -> int:
-    """Save the file behind a link, which the client leaves to its user; its size."""
+    """Save the file of a link, which the client does not download itself. Returns its size."""
     answer = requests.get(url, timeout=10)
     answer.raise_for_status()
     return Path(path).write_bytes(answer.content)

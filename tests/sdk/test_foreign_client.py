@@ -1,4 +1,4 @@
-"""klingai-api from PyPI, which nobody here wrote, with the simulator in Kling's place: itself, and inside the proxy."""
+"""klingai-api from PyPI, an independent client of Kling, with the simulator alone and inside the proxy."""
 
 from __future__ import annotations
 
@@ -59,20 +59,20 @@ class Client:
         self._account = {"base": base, "access_key": ACCESS_KEY, "secret_key": secret}
 
     def call(self, method: str, **arguments: Any) -> dict[str, Any]:
-        """What came of a call: value or error."""
+        """The result of a call: value or error."""
         answer = self._worker.ask({"method": method, "arguments": arguments, **self._account})
         assert isinstance(answer, dict)
         return answer
 
     def data(self, method: str, **arguments: Any) -> Any:
-        """`data` of an answer that has to be good."""
+        """`data` of an answer, which has to be a success."""
         answer = self.call(method, **arguments)
         assert "value" in answer, answer
         assert (answer["value"]["code"], answer["value"]["message"]) == (0, "SUCCEED")
         return answer["value"]["data"]
 
     def download(self, url: str, path: Path) -> Path:
-        """Save the file behind a link, which has to lead to the base URL."""
+        """Save the file of a link, which has to begin with the base URL."""
         assert url.startswith(f"{self.base}/simulated/")
         answer = self.call("download", url=url, path=str(path))
         assert "value" in answer, answer
@@ -81,7 +81,7 @@ class Client:
 
 
 class Kling:
-    """A simulator that listens, and how far its clock is ahead."""
+    """A listening simulator, and the skew of its clock."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -95,13 +95,13 @@ def kling() -> Kling:
 
 @pytest.fixture
 def client(kling: Kling, worker: Worker) -> Iterator[Client]:
-    """The client in front of the simulator."""
+    """A client of the simulator."""
     with serving(kling.simulator) as address:
         yield Client(worker, f"http://{address}")
 
 
 def _check_video(path: Path, seconds: str, size: tuple[int, int]) -> None:
-    """It is an MP4 with pictures of that size, and as long as the answer said."""
+    """Check that it is an MP4 of that size, as long as the answer says."""
     assert path.read_bytes()[4:8] == b"ftyp"
     ffprobe = shutil.which("ffprobe")
     if ffprobe is None:

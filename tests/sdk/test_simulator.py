@@ -29,7 +29,7 @@ class Simulated:
 
     def bought(self, prompt: str) -> int:
         """How many tasks of this prompt were made."""
-        return sum(task.body.get("prompt") == prompt for task in self.simulator.store.listed())
+        return sum(task.body.get("prompt") == prompt for task in self.simulator.store.list_tasks())
 
 
 @pytest.fixture(scope="session")

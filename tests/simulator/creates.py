@@ -1,4 +1,4 @@
-"""Pictures and refusals for the tests of what a simulated Kling demands."""
+"""Pictures and refusals for the tests of the simulator's validation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def some(*values: Any) -> tuple[Any, ...]:
 
 
 def png(width: int, height: int) -> bytes:
-    """As much of a PNG as tells its size."""
+    """The beginning of a PNG, with its size."""
     head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
 
@@ -35,7 +35,7 @@ def bare(data: bytes) -> str:
 
 
 def refusal(order: Callable[[str, Any], Order], path: str, body: Any) -> str:
-    """The message of a create that has to be refused with 1201."""
+    """The message of a create, which has to be refused with 1201."""
     with pytest.raises(KlingError) as caught:
         order(path, body)
     assert (caught.value.code, caught.value.status) == (1201, 400)

@@ -1,4 +1,4 @@
-"""The simulator over HTTP, with a clock that the test sets: endpoints, envelope, results, faults, the account."""
+"""The simulator over WSGI, with a clock that the test sets: endpoints, envelope, results, faults, the account."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TEXT = {"model_name": "kling-v3", "prompt": "a cat", "duration": "3"}
 
 
 class Kling:
-    """A simulator, a client of its account, and the clock that both go by."""
+    """A simulator, a client of its account, and their clock."""
 
     def __init__(self, **settings: Any) -> None:
         self.time = 1_795_212_000.0
@@ -48,7 +48,7 @@ class Kling:
         return self._client.open(path, method=method, json=body, headers=given)
 
     def data(self, method: str, path: str, body: Any = None, *, single: bool = False) -> Any:
-        """`data` of an answer that has to be good."""
+        """`data` of an answer, which has to be a success."""
         answer = self.ask(method, path, body, single=single)
         assert answer.status_code == 200, answer.text
         envelope = json.loads(answer.data)
@@ -58,7 +58,7 @@ class Kling:
         return envelope["data"]
 
     def error(self, method: str, path: str, body: Any = None, **more: Any) -> tuple[int, int, str]:
-        """HTTP status, code and message of an answer that has to be an error."""
+        """HTTP status, code and message of an answer, which has to be an error."""
         answer = self.ask(method, path, body, **more)
         envelope = json.loads(answer.data)
         assert list(envelope) == ["code", "message", "request_id"]
@@ -306,7 +306,7 @@ def test_the_new_list_has_a_cursor_and_filters() -> None:
         assert kling.error("POST", "/tasks", body, single=True)[:2] == (400, 1201)
 
 
-def test_retired_models_are_gone_and_unknown_ones_never_were(kling: Kling) -> None:
+def test_retired_and_unknown_models_are_refused(kling: Kling) -> None:
     for name in (None, "kling-v1", "kling-v1-6", "kling-v2-master"):
         body = {"prompt": "a", **({"model_name": name} if name else {})}
         status, code, message = kling.error("POST", "/v1/videos/text2video", body)
@@ -469,7 +469,7 @@ def test_a_fault_can_hold_for_the_first_requests_only(kling: Kling) -> None:
 
 
 @pytest.mark.parametrize("fault", ["lost", "truncated"])
-def test_the_host_is_asked_to_cut_the_connection_of_what_was_carried_out(kling: Kling, fault: str) -> None:
+def test_the_server_is_asked_to_cut_the_connection_of_a_carried_out_request(kling: Kling, fault: str) -> None:
     cuts: list[str] = []
     answer = kling._client.post(
         "/v1/videos/text2video",
@@ -497,7 +497,7 @@ def test_the_content_of_a_task_can_be_gone(kling: Kling) -> None:
     assert kling.file(link).status_code == 403
 
 
-def test_an_unknown_fault_is_said_to_be_one(kling: Kling) -> None:
+def test_an_unknown_fault_is_refused(kling: Kling) -> None:
     status, code, message = kling.error("GET", "/v1/videos/text2video", headers={"x-simulate": "odd"})
     assert (status, code) == (400, 1201)
     assert message.startswith("x-simulate: unknown fault (known: CODE, ")
@@ -632,7 +632,7 @@ def test_an_element_is_deleted_once(kling: Kling) -> None:
         assert kling.data("GET", f"/v1/general/{name}") == []
 
 
-def test_an_error_of_ours_is_kling_s_5000_and_quotes_nothing(
+def test_an_exception_is_error_5000_and_quotes_nothing(
     kling: Kling, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: Any) -> None:

@@ -1,4 +1,4 @@
-"""Who may ask: every way in which a credential is wrong, with Kling's code and words."""
+"""Credentials: each way in which one is wrong, with Kling's code and message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Callbacks over real sockets, with a clock that the test sets: what is posted when, how it is signed, and to whom."""
+"""Callbacks over real sockets, with a clock that the test sets: what is posted, when, to which hosts, how signed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ VECTOR = {
 
 
 class Post(NamedTuple):
-    """What a receiver got."""
+    """A request that a receiver got."""
 
     target: str
     headers: Message
@@ -49,7 +49,7 @@ class Post(NamedTuple):
 
     @property
     def task(self) -> dict[str, Any]:
-        """The body, which has to be a JSON object."""
+        """The body as a JSON object."""
         decoded = json.loads(self.body)
         assert isinstance(decoded, dict)
         return decoded
@@ -84,11 +84,11 @@ class Receiver:
         self._thread.start()
 
     def next(self) -> Post:
-        """The next post, waited for."""
+        """Wait for the next post."""
         return self._posts.get(timeout=DEADLINE)
 
     def is_empty(self) -> bool:
-        """Whether every post was looked at."""
+        """Whether next() returned every post."""
         return self._posts.empty()
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class Receiver:
 
 
 class Kling:
-    """A simulator whose tasks take as long as Kling's, and the clock that it goes by."""
+    """A simulator whose tasks take as long as Kling's, and its clock."""
 
     def __init__(self, **settings: Any) -> None:
         self.time = NOW
@@ -109,18 +109,18 @@ class Kling:
         return self._client.open(path, method=method, json=body, headers={"Authorization": f"Bearer {API_KEY}"})
 
     def data(self, method: str, path: str, body: Any = None) -> Any:
-        """`data` of an answer that has to be good."""
+        """`data` of an answer, which has to be a success."""
         answer = self.ask(method, path, body)
         assert answer.status_code == 200, answer.text
         return json.loads(answer.data)["data"]
 
     def create(self, url: str, prompt: str = "a cat", **more: Any) -> str:
-        """Create a task with a callback; its id."""
+        """Create a task with a callback. Returns its id."""
         body = {"model_name": "kling-v3", "prompt": prompt, "callback_url": url, **more}
         return str(self.data("POST", TEXT, body)["task_id"])
 
     def followed(self, receiver: Receiver, count: int = 3) -> list[Post]:
-        """The posts of a task from its start to its end, as the clock goes on."""
+        """The posts of a task from its start to its end, while the clock advances."""
         posts = [receiver.next()]
         for ahead in (BEGUN, DONE)[-(count - 1) :]:
             self.time = NOW + ahead
@@ -131,7 +131,7 @@ class Kling:
 
 
 def idle() -> None:
-    """Wait until no callback waits."""
+    """Wait until no callback is scheduled."""
     for thread in threading.enumerate():
         if thread.name == "simulator callbacks":
             thread.join(DEADLINE)
@@ -152,7 +152,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def bad() -> Iterator[Receiver]:
-    """Another one, which does not behave."""
+    """A second receiver, which misbehaves."""
     receiver = Receiver()
     yield receiver
     receiver.close()
@@ -160,7 +160,7 @@ def bad() -> Iterator[Receiver]:
 
 @pytest.fixture
 def connected(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Where callbacks wanted to connect to. Nobody is reached."""
+    """The addresses that callbacks tried to connect to; no connection is made."""
     connected: list[tuple[str, int]] = []
 
     def connect(connection: http.client.HTTPConnection) -> None:
@@ -220,7 +220,7 @@ def test_a_failed_task_ends_with_failed_and_its_message(receiver: Receiver) -> N
     assert [post.task["task_status_msg"] for post in posts[:2]] == ["", ""]
 
 
-def test_a_picture_that_will_not_do_goes_straight_to_failed(receiver: Receiver) -> None:
+def test_a_task_with_a_bad_picture_goes_straight_to_failed(receiver: Receiver) -> None:
     kling = Kling()
     kling.create(receiver.url, "a cat [simulate:picture]")
     posts = kling.followed(receiver, 2)

@@ -1,4 +1,4 @@
-"""Faults on demand: what asks for one and what does not, which place wins, and the codes that there are."""
+"""Faults on demand: how one is requested, which place wins, and the error codes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from mitm_ai_proxy.simulator import faults
 from mitm_ai_proxy.simulator.faults import FAULTS, NONE, Fault
-from mitm_ai_proxy.simulator.kling_error import CODES, KlingError, wrong
+from mitm_ai_proxy.simulator.kling_error import CODES, KlingError, bad_parameter
 from tests.tables import table
 
 RISK = "Failure to pass the risk control system"
@@ -79,7 +79,7 @@ def test_a_fault_is_read(text: str, fault: Fault) -> None:
         *("unknown", "failed2", "x" * 10_000, "\ud800", "failed;stuck"),
     ],
 )
-def test_what_asks_for_no_fault_is_refused_in_a_sentence(text: str) -> None:
+def test_a_text_that_is_no_fault_is_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(
         ValueError, match=r"unknown fault \(known: CODE, accepted=CODE, failed|slow= takes a whole number"
     ):
@@ -151,7 +151,7 @@ def test_a_header_comes_before_a_prompt_and_a_prompt_before_the_configuration(
         (" ", "a cat", ""),
     ],
 )
-def test_a_mistake_is_not_passed_over(header: str | None, prompt: str, configured: str) -> None:
+def test_an_invalid_fault_in_a_place_that_wins_is_refused(header: str | None, prompt: str, configured: str) -> None:
     with pytest.raises(ValueError, match="unknown fault"):
         faults.asked_for(header, prompt, configured)
 
@@ -210,4 +210,4 @@ def test_an_error_has_its_code_s_status_and_its_own_words_or_the_usual_ones(code
 
 
 def test_a_wrong_value_is_1201() -> None:
-    assert (wrong("x").code, wrong("x").status, wrong("x").message) == (1201, 400, "x")
+    assert (bad_parameter("x").code, bad_parameter("x").status, bad_parameter("x").message) == (1201, 400, "x")

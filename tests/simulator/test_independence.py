@@ -1,4 +1,4 @@
-"""The simulator is a witness: it must know nothing of the rooms that it is a witness about."""
+"""The simulator imports nothing of the rooms that are tested with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ALLOWED = {"config", "config.keys", "config.values", "wire.targets", "auth.secre
 
 
 def _imports(path: Path) -> set[str]:
-    """The modules of the package that a file imports, in full but for the package's name."""
+    """The modules of the package that a file imports, without the package's name."""
     here = ["simulator", *path.relative_to(ROOM).parent.parts]
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):

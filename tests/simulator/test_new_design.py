@@ -1,4 +1,4 @@
-"""The creates of the new design: every combination of settings against the table, each rule's words, hostile values."""
+"""Validation of creates of the new design: all combinations of settings, each rule's message, hostile values."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_model_takes_what_the_table_says_and_nothing_else(path: str) -> None:
         expected: Any = (legacy, MODES.get(str(shown), ""), seconds, False, "", "video") if is_taken else 1201
         try:
             order = _order(path, body)
-            got: Any = (order.model, order.mode, order.seconds, order.retired, order.doomed, order.pack)
+            got: Any = (order.model, order.mode, order.seconds, order.retired, order.late_failure, order.pack)
         except KlingError as error:
             got = error.code
         if got != expected:
@@ -280,13 +280,13 @@ def test_what_a_rule_forbids_is_refused_by_its_field(path: str, body: dict[str, 
     ],
 )
 def test_what_a_rule_just_allows_is_taken(path: str, body: dict[str, Any]) -> None:
-    assert _order(path, body).doomed == ""
+    assert _order(path, body).late_failure == ""
 
 
 @pytest.mark.parametrize(
     "name", ["resolution", "aspect_ratio", "duration", "audio", "multi_shot", "character_orientation"]
 )
-def test_a_setting_that_is_null_is_one_that_is_not_there(name: str) -> None:
+def test_a_null_setting_counts_as_missing(name: str) -> None:
     body = {"prompt": "a"}
 
     assert _order("text-to-video/kling-3.0", {**body, "settings": {name: None}}) == _order(
@@ -312,7 +312,7 @@ def test_a_size_follows_from_the_resolution_and_the_aspect_ratio(
 
 
 @pytest.mark.parametrize(
-    ("picture", "size", "doomed"),
+    ("picture", "size", "late_failure"),
     [
         ((400, 600), (720, 1080), ""),
         ((900, 600), (1080, 720), ""),
@@ -321,15 +321,15 @@ def test_a_size_follows_from_the_resolution_and_the_aspect_ratio(
         ((300, 751), (1280, 720), "The resolution or the aspect ratio of the input image is invalid"),
     ],
 )
-def test_the_first_frame_gives_the_shape_or_dooms_the_task(
-    picture: tuple[int, int], size: tuple[int, int], doomed: str
+def test_the_first_frame_gives_the_shape_or_a_late_failure(
+    picture: tuple[int, int], size: tuple[int, int], late_failure: str
 ) -> None:
     frame = {"type": "first_frame", "url": bare(png(*picture))}
     for path in ("image-to-video/kling-3.0", "omni-video/kling-3.0-omni", "image-to-video/kling-3.0-turbo"):
         order = _order(path, {"contents": [PROMPT, frame]})
-        assert (order.size, order.doomed) == (size, doomed)
+        assert (order.size, order.late_failure) == (size, late_failure)
     order = _order("motion-control/kling-3.0", {"contents": [{**frame, "type": "image"}, MOVE[1]]})
-    assert (order.size, order.doomed) == (size, doomed)
+    assert (order.size, order.late_failure) == (size, late_failure)
 
 
 @pytest.mark.parametrize(("size", "is_taken"), [(50 * MEGABYTE, True), (50 * MEGABYTE + 1, False)])
@@ -337,7 +337,7 @@ def test_a_picture_has_fifty_megabytes_at_most(size: int, is_taken: bool) -> Non
     body = {"contents": [{"type": "first_frame", "url": bare(png(300, 300).ljust(size, b"\0"))}]}
 
     if is_taken:
-        assert _order("image-to-video/kling-3.0", body).doomed == ""
+        assert _order("image-to-video/kling-3.0", body).late_failure == ""
     else:
         assert _refusal("image-to-video/kling-3.0", body)
 
@@ -366,7 +366,7 @@ CONTENTS: dict[str, list[dict[str, Any]]] = {
 
 
 def _spoiled(value: Any, bad: Any) -> Iterator[Any]:
-    """Copies of a value, each with one thing in it replaced."""
+    """Copies of a value, each with one part of it replaced."""
     if isinstance(value, dict | list):
         for key in value if isinstance(value, dict) else range(len(value)):
             for inner in (bad, *_spoiled(value[key], bad)):

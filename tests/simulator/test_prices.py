@@ -1,4 +1,4 @@
-"""What things cost, table by table as Kling's price list has them, and that an order costs what the list says."""
+"""Prices, compared with Kling's price list, and the price of an order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a simulated Kling takes: its capability table in every combination, each rule's words, and hostile values."""
+"""Validation of legacy creates: the capability table in all combinations, each rule's message, hostile values."""
 
 from __future__ import annotations
 
@@ -126,7 +126,15 @@ def test_a_model_takes_what_the_table_says_and_nothing_else(model: str, family: 
             expected = (model, shown, int(duration or 5), row["retired"] == ["y"], "", "video", 1)
         try:
             order = _order(path, body | EXTRAS[extra])
-            got: Any = (order.model, order.mode, order.seconds, order.retired, order.doomed, order.pack, order.slots)
+            got: Any = (
+                order.model,
+                order.mode,
+                order.seconds,
+                order.retired,
+                order.late_failure,
+                order.pack,
+                order.slots,
+            )
         except KlingError as error:
             got = error.code
         if got != expected:
@@ -145,7 +153,7 @@ def test_without_a_model_name_the_oldest_model_is_asked_for(named: dict[str, Any
 
 @table("path", [TEXT, IMAGE, OMNI, MOTION, MULTI_IMAGE, "/v1/images/generations"])
 @table("name", [*NEVER, 5, True, ["kling-v3"], {"a": 1}])
-def test_a_model_that_never_was_is_not_supported(name: Any, path: str) -> None:
+def test_an_unknown_model_is_not_supported(name: Any, path: str) -> None:
     assert _refusal(path, {**BODIES[path][0], "model_name": name}) == "model is not supported"
 
 
@@ -331,11 +339,11 @@ def test_what_a_rule_forbids_is_refused_by_its_field(path: str, body: dict[str, 
     ],
 )
 def test_what_a_rule_just_allows_is_taken(path: str, body: dict[str, Any]) -> None:
-    assert _order(path, body).doomed == ""
+    assert _order(path, body).late_failure == ""
 
 
 @pytest.mark.parametrize("ratio", ["1:1", "7:3", 5, []])
-def test_an_image2video_takes_no_notice_of_an_aspect_ratio(ratio: Any) -> None:
+def test_an_image2video_ignores_an_aspect_ratio(ratio: Any) -> None:
     assert _order(IMAGE, {**V3, "image": URL, "aspect_ratio": ratio}) == _order(IMAGE, {**V3, "image": URL})
 
 
@@ -343,7 +351,7 @@ def test_an_image2video_takes_no_notice_of_an_aspect_ratio(ratio: Any) -> None:
 
 
 @table(
-    ("data", "doomed"),
+    ("data", "late_failure"),
     [
         (png(300, 300), ""),
         (_jpeg(300, 300), ""),
@@ -356,7 +364,7 @@ def test_an_image2video_takes_no_notice_of_an_aspect_ratio(ratio: Any) -> None:
         (_jpeg(300, 751), "resolution or"),
     ],
 )
-def test_a_picture_of_a_wrong_size_is_taken_and_fails_later(data: bytes, doomed: str) -> None:
+def test_a_picture_of_a_wrong_size_is_taken_and_fails_later(data: bytes, late_failure: str) -> None:
     for path, body in (
         (IMAGE, {"model_name": "kling-v3", "image": bare(data)}),
         (IMAGE, {**V1_6, "mode": "pro", "image": None, "image_tail": bare(data)}),
@@ -365,10 +373,10 @@ def test_a_picture_of_a_wrong_size_is_taken_and_fails_later(data: bytes, doomed:
         ("/v1/videos/avatar/image2video", {"image": bare(data), "audio_id": "1"}),
         ("/v1/images/generations", {"prompt": "a", "image": bare(data)}),
     ):
-        found = _order(path, body).doomed
+        found = _order(path, body).late_failure
 
-        assert bool(found) == bool(doomed)
-        assert doomed in found
+        assert bool(found) == bool(late_failure)
+        assert late_failure in found
 
 
 PICTURE = bare(png(300, 300))
@@ -400,14 +408,14 @@ def test_what_is_no_jpeg_or_png_of_ten_megabytes_is_refused(field: str, value: s
 
 
 def test_a_picture_of_just_ten_megabytes_is_taken() -> None:
-    assert _order(IMAGE, {**V1_5, "image": bare(png(300, 300).ljust(10 * MEGABYTE, b"\0"))}).doomed == ""
+    assert _order(IMAGE, {**V1_5, "image": bare(png(300, 300).ljust(10 * MEGABYTE, b"\0"))}).late_failure == ""
 
 
 @pytest.mark.parametrize("url", ["http://localhost/none", "https://a.test/a.gif", "HTTPS://A.TEST/a?b=c#d"])
 def test_a_picture_by_its_url_is_not_looked_at(url: str) -> None:
     order = _order(IMAGE, {"model_name": "kling-v3", "image": url})
 
-    assert (order.doomed, order.size) == ("", (1280, 720))
+    assert (order.late_failure, order.size) == ("", (1280, 720))
 
 
 # Sizes
@@ -526,7 +534,7 @@ def _elements(count: int) -> list[dict[str, Any]]:
         ({**V3_OMNI, "model_name": "kling-v3"}, "model is not supported"),
     ],
 )
-def test_an_omni_video_that_will_not_do_is_refused(body: dict[str, Any], named: str) -> None:
+def test_an_invalid_omni_video_is_refused(body: dict[str, Any], named: str) -> None:
     assert named in _refusal(OMNI, body)
 
 
@@ -557,7 +565,7 @@ def test_an_omni_video_is_pro_of_o1_unless_it_says_otherwise(
 
 
 @pytest.mark.parametrize("duration", some("99", "abc", "-5", 2.5, [1], {"a": 1}, math.inf))
-def test_an_omni_video_that_edits_takes_no_notice_of_a_duration(duration: Any) -> None:
+def test_an_omni_video_that_edits_ignores_a_duration(duration: Any) -> None:
     assert _order(OMNI, {**BASE, "duration": duration}) == _order(OMNI, BASE)
 
 
@@ -592,7 +600,7 @@ MOVE = {"image_url": URL, "video_url": VIDEO_URL, "character_orientation": "imag
         ({"prompt": "x" * 2501}, "prompt"),
     ],
 )
-def test_a_motion_control_that_will_not_do_is_refused(more: dict[str, Any], named: str) -> None:
+def test_an_invalid_motion_control_is_refused(more: dict[str, Any], named: str) -> None:
     message = _refusal(MOTION, {**MOVE, **more})
 
     assert named in message or (named == "image_url" and message == "File is not in a valid base64 format")
@@ -610,7 +618,7 @@ def test_a_motion_control_that_will_not_do_is_refused(more: dict[str, Any], name
 def test_a_motion_control_is_taken(more: dict[str, Any], model: str, mode: str) -> None:
     order = _order(MOTION, {**MOVE, **more})
 
-    assert (order.model, order.mode, order.retired, order.doomed) == (model, mode, False, "")
+    assert (order.model, order.mode, order.retired, order.late_failure) == (model, mode, False, "")
 
 
 # The other endpoints: bodies that they take, each with all of the endpoint's fields somewhere
@@ -809,7 +817,7 @@ def test_a_body_with_all_fields_is_taken_and_unknown_ones_are_ignored(path: str)
         ("/v1/general/custom-voices", "voice_name voice_url"),
     ],
 )
-def test_a_field_that_is_needed_is_missed(path: str, needed: str) -> None:
+def test_a_missing_required_field_is_refused(path: str, needed: str) -> None:
     for name in needed.split():
         body = {key: value for key, value in BODIES[path][0].items() if key != name}
         assert _refusal(path, body)

@@ -1,4 +1,4 @@
-"""The simulator as a server of its own, over real sockets: connections, faults, files, and the command's manners."""
+"""The simulator as an HTTP server, over real sockets: connections, faults, files, and the command."""
 
 from __future__ import annotations
 

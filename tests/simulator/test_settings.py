@@ -1,4 +1,4 @@
-"""The `simulator:` block: what each key takes, and that every mistake is named with its key."""
+"""The `simulator:` block: the values of each key, and that each mistake names its key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks by a clock that the test sets: states, ids, concurrency, units, the cap on what is kept."""
+"""Tasks with a clock that the test sets: status, ids, concurrency, units, the limit on kept tasks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ORDER = Order("kling-v3", "std", 5, units=3.0)
 
 
 class Kling:
-    """A store and the clock that it goes by."""
+    """A store and its clock."""
 
     def __init__(self, **settings: Any) -> None:
         self.time = 1_795_212_000.0
@@ -37,7 +37,7 @@ class Kling:
 
 
 def _code(kling: Kling, order: Order = ORDER, body: Mapping[str, Any] | None = None) -> int:
-    """The error code that a create is refused with; 0 for one that is accepted."""
+    """The error code of a create; 0 if it is accepted."""
     try:
         kling.create(order, body=body)
     except KlingError as error:
@@ -74,9 +74,9 @@ def test_a_task_goes_from_submitted_through_processing_to_its_end(fault: str, en
     assert task.failure == message
 
 
-def test_a_picture_that_will_not_do_fails_without_being_processed() -> None:
+def test_a_task_with_a_bad_picture_fails_without_being_processed() -> None:
     kling = Kling()
-    for task in (kling.create(Order("kling-v3", doomed="Image pixel is invalid")), kling.create(fault="picture")):
+    for task in (kling.create(Order("kling-v3", late_failure="Image pixel is invalid")), kling.create(fault="picture")):
         assert (task.begins, task.ends) == (task.created + 1.6, task.created + 1.6)
         assert task.failure == "Image pixel is invalid"
 
@@ -149,7 +149,7 @@ def test_a_name_is_given_once_over_all_products_even_when_its_task_is_done(body:
     with pytest.raises(KlingError, match="External_task_id mine already exists") as refused:
         kling.store.create("/v1/images/generations", Order("kling-v3", pack="image"), {"external_task_id": "mine"})
     assert (refused.value.code, refused.value.status) == (1201, 400)
-    assert len(kling.store.listed()) == 1
+    assert len(kling.store.list_tasks()) == 1
 
 
 def test_concurrency_is_counted_by_model_and_pack_until_a_task_ends() -> None:
@@ -198,7 +198,7 @@ def test_a_refused_create_costs_nothing_and_leaves_nothing() -> None:
     kling.create(body={"external_task_id": "a"})
     assert [_code(kling), _code(kling, body={"external_task_id": "a"})] == [1303, 1201]
 
-    assert len(kling.store.listed()) == 1
+    assert len(kling.store.list_tasks()) == 1
 
 
 def test_no_more_tasks_are_kept_than_the_cap_and_the_oldest_finished_goes_first() -> None:
@@ -214,10 +214,10 @@ def test_no_more_tasks_are_kept_than_the_cap_and_the_oldest_finished_goes_first(
     assert kling.store.find("slow") is None
     assert kling.store.find(running.task_id) is running
     assert _code(kling, body={"external_task_id": quick.external_id}) == 0
-    assert len(kling.store.listed()) == 3
+    assert len(kling.store.list_tasks()) == 3
 
 
-def test_what_was_forgotten_stays_paid() -> None:
+def test_a_deleted_task_stays_paid() -> None:
     kling = Kling(max_tasks=2, units=100)
     for _ in range(10):
         kling.finish(kling.create())
@@ -237,7 +237,7 @@ def test_where_no_task_is_done_the_oldest_is_forgotten() -> None:
     kling = Kling(max_tasks=2, concurrency=100)
     tasks = [kling.create(fault="stuck") for _ in range(5)]
 
-    assert kling.store.listed() == [tasks[4], tasks[3]]
+    assert kling.store.list_tasks() == [tasks[4], tasks[3]]
 
 
 def test_thousands_of_tasks_from_many_threads_stay_within_the_cap() -> None:
@@ -258,7 +258,7 @@ def test_thousands_of_tasks_from_many_threads_stay_within_the_cap() -> None:
         thread.join()
 
     assert len(set(names)) == 2000
-    assert len(kling.store.listed()) == 50
+    assert len(kling.store.list_tasks()) == 50
 
 
 @pytest.mark.parametrize("skew", [0.0, 30.0, -30.0])

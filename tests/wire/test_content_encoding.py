@@ -1,4 +1,4 @@
-"""Bodies out of their Content-Encoding, and those that are refused. Which bodies are read at all is the gateway's."""
+"""Decoding of bodies with a Content-Encoding, and bodies that are refused."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ GZIP, DEFLATE = gzip.compress(BODY, mtime=0), zlib.compress(BODY)
         (zlib.compress(BODY, level=0), "deflate"),
     ],
 )
-def test_a_body_comes_out_of_its_encoding(body: bytes, encoding: str) -> None:
+def test_a_body_is_decoded(body: bytes, encoding: str) -> None:
     assert content_encoding.decode(body, encoding, len(BODY)) == BODY
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip", "gzip, identity", "*", "gzip;q=1"])
-def test_an_encoding_that_is_not_known_is_refused_without_a_look_at_the_body(encoding: str) -> None:
+def test_an_unknown_encoding_is_refused_whatever_the_body(encoding: str) -> None:
     with pytest.raises(ValueError, match=r"^has a Content-Encoding other than gzip, deflate or none$"):
         content_encoding.decode(GZIP, encoding, 1000)
 

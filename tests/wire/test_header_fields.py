@@ -1,4 +1,4 @@
-"""Header fields looked at and changed: names in any case, values to the byte, order kept."""
+"""Reading and changing header fields: names in any case, values to the byte, order kept."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ FIELDS = ((b"Host", b"a"), (b"X-A", b"1"), (b"x-a", b"\xff"), (b"Accept", b"*/*"
 @pytest.mark.parametrize(
     ("name", "expected"), [(b"host", "a"), (b"x-a", "1, \udcff"), (b"accept", "*/*"), (b"x-b", ""), (b"Host", "")]
 )
-def test_the_value_of_a_name_is_all_its_fields_say(name: bytes, expected: str) -> None:
+def test_the_values_of_all_fields_of_a_name_are_joined(name: bytes, expected: str) -> None:
     assert header_fields.value(FIELDS, name) == expected
 
 
 @pytest.mark.parametrize(
-    ("without", "beginnings", "expected"),
+    ("without", "prefixes", "expected"),
     [
         ({b"x-a", b"cookie"}, (), (FIELDS[0], FIELDS[3])),
         ((), (b"x-", b"b"), (FIELDS[0], FIELDS[3])),
@@ -25,17 +25,15 @@ def test_the_value_of_a_name_is_all_its_fields_say(name: bytes, expected: str) -
         ({b"x"}, (b"a-",), FIELDS),
     ],
 )
-def test_names_are_taken_out_in_any_case(
-    without: set[bytes], beginnings: tuple[bytes, ...], expected: header_fields.Fields
+def test_fields_are_removed_by_name_in_any_case(
+    without: set[bytes], prefixes: tuple[bytes, ...], expected: header_fields.Fields
 ) -> None:
-    assert header_fields.changed(FIELDS, {}, without, beginnings) == expected
+    assert header_fields.changed(FIELDS, {}, without, prefixes) == expected
 
 
-@pytest.mark.parametrize(("without", "beginnings"), [({b"host"}, ()), ((), (b"ho",))])
-def test_a_new_value_of_a_name_that_is_taken_out_stands_at_the_end(
-    without: set[bytes], beginnings: tuple[bytes, ...]
-) -> None:
-    assert header_fields.changed(FIELDS, {b"host": b"b"}, without, beginnings) == (*FIELDS[1:], (b"Host", b"b"))
+@pytest.mark.parametrize(("without", "prefixes"), [({b"host"}, ()), ((), (b"ho",))])
+def test_a_new_value_of_a_removed_field_is_appended(without: set[bytes], prefixes: tuple[bytes, ...]) -> None:
+    assert header_fields.changed(FIELDS, {b"host": b"b"}, without, prefixes) == (*FIELDS[1:], (b"Host", b"b"))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +53,7 @@ def test_a_changed_field_stands_once_where_it_stood_or_at_the_end(
     assert header_fields.changed(FIELDS, changes) == expected
 
 
-def test_a_length_takes_the_place_of_another() -> None:
+def test_a_content_length_is_replaced_and_never_added() -> None:
     fields = ((b"content-length", b"12"), *FIELDS)
 
     assert header_fields.changed(fields, {b"content-length": b"7"}) == ((b"content-length", b"7"), *FIELDS)

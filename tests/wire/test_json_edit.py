@@ -1,7 +1,4 @@
-"""Where the members of a JSON object stand, which documents are refused, and that an edit keeps every other byte.
-
-Which member a provider edits, and to what, is tested with that provider.
-"""
+"""Positions of the members of a JSON object, documents that are refused, and edits that keep every other byte."""
 
 from __future__ import annotations
 
@@ -75,7 +72,7 @@ def _only(document: bytes) -> Member:
 
 
 @table("seed", SEEDS)
-def test_members_are_those_that_python_reads_and_stand_where_they_say(seed: int) -> None:
+def test_members_and_their_positions_are_those_that_python_reads(seed: int) -> None:
     document = _Writer(seed).document()
     found = json_edit.members(document)
     assert _read(document, found) == _parsed(document)
@@ -86,7 +83,7 @@ def test_members_are_those_that_python_reads_and_stand_where_they_say(seed: int)
 
 
 @table("seed", SEEDS)
-def test_no_prefix_of_a_document_is_taken_for_a_document(seed: int) -> None:
+def test_a_truncated_document_is_refused(seed: int) -> None:
     document = _Writer(seed).document()
     for length in range(len(document)):
         with pytest.raises(JSONError):
@@ -158,7 +155,7 @@ def test_a_repeated_key_is_found_twice_however_it_is_written() -> None:
     "filler",
     ["x", '"', "\\", "\n", "{", "]", "},", '",', '"}', '["', '\\"', '":"', 'a\n"', "é", "/\\}"],
 )
-def test_what_a_string_holds_never_moves_the_end_of_a_member(filler: str, length: int) -> None:
+def test_the_content_of_a_string_does_not_change_the_end_of_a_member(filler: str, length: int) -> None:
     text = (filler * length)[:length]
     value = {"list": ["", text, {text: [text], "": ""}], text: text, "plain": text, "last": 1}
     document = json.dumps(value, ensure_ascii=False).encode()
@@ -245,7 +242,7 @@ def test_what_is_not_one_object_is_refused_without_quoting_it(document: bytes, r
 
 
 @pytest.mark.parametrize("value", [rb"\ud800", rb"\uDC00", rb"\ud800\u0041", rb"\ud83d\ud83d\ude00"])
-def test_half_a_surrogate_pair_is_accepted_as_it_stands(value: bytes) -> None:
+def test_a_lone_surrogate_is_accepted_unchanged(value: bytes) -> None:
     document = b'{"%s": "%s", "number": %s}' % (value, value, b"9" * 5000)
     first, second = json_edit.members(document)
     assert document[first.start : first.end] == b'"%s"' % value
@@ -263,7 +260,7 @@ def test_what_is_nested_too_deeply_is_refused(document: bytes) -> None:
         json_edit.members(document)
 
 
-def test_half_a_surrogate_pair_does_not_let_deep_nesting_through() -> None:
+def test_a_lone_surrogate_does_not_let_deep_nesting_through() -> None:
     with pytest.raises(JSONError):
         json_edit.members(rb'{"a":"\ud800","b":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
 
@@ -343,12 +340,12 @@ def test_what_is_not_utf_8_beside_a_picture_is_refused_with_its_place(document: 
         json_edit.members(whole)
 
 
-def test_behind_its_first_part_a_long_string_is_left_to_the_provider() -> None:
+def test_only_the_beginning_of_a_long_string_is_validated() -> None:
     document = b'{"image":"%s\t\\x\xff","model":"m"}' % PICTURE
     assert [member.key for member in json_edit.members(document)] == ["image", "model"]
 
 
-def test_half_a_surrogate_pair_may_stand_beside_a_picture() -> None:
+def test_a_lone_surrogate_may_be_next_to_a_picture() -> None:
     document = b'{"prompt":"\\ud83d","image":"%s"}' % PICTURE
     assert [member.key for member in json_edit.members(document)] == ["prompt", "image"]
 
@@ -362,7 +359,7 @@ def test_half_a_surrogate_pair_may_stand_beside_a_picture() -> None:
         pytest.param([f'"a":"{"b" * 300}"', '"a":1'], id="long strings"),
     ],
 )
-def test_a_scan_stops_behind_its_bound_of_members(members: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scan_stops_at_its_limit_of_members(members: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_edit, "MAX_STEPS", 8)
     many = (members * 9)[:9]
     assert len(json_edit.members(f"{{{','.join(many[:8])}}}".encode())) == 8
@@ -371,7 +368,7 @@ def test_a_scan_stops_behind_its_bound_of_members(members: list[str], monkeypatc
 
 
 @pytest.mark.parametrize("item", [b"[]", b"{}", b'{"a":"b"}', b'["]"]'])
-def test_a_scan_stops_behind_its_bound_of_arrays_and_objects(item: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scan_stops_at_its_limit_of_arrays_and_objects(item: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_edit, "MAX_STEPS", 50)
     assert json_edit.members(b'{"a":[%s]}' % b",".join([item] * 10))
     with pytest.raises(JSONError, match=r"^has more than 50 "):

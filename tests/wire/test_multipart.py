@@ -1,7 +1,4 @@
-"""How the forms of OpenAI's SDKs are read, and which forms are refused.
-
-What the Videos API makes of the fields is tested with its requests.
-"""
+"""Forms of OpenAI's SDKs: how they are read, and which are refused."""
 
 from __future__ import annotations
 
@@ -185,7 +182,7 @@ def test_objects_in_a_list_are_told_apart_in_either_order(order: str, expected: 
         ),
     ],
 )
-def test_names_that_mean_more_than_one_thing_or_none_are_refused(names: str, param: str, sentence: str) -> None:
+def test_ambiguous_and_malformed_names_are_refused(names: str, param: str, sentence: str) -> None:
     refusal = refusal_of(form(*(part(name, "hidden") for name in names.split())), header(PYTHON))
     assert (refusal.param, refusal.message) == (param, sentence)
 

@@ -1,7 +1,4 @@
-"""Origins, paths, ids and queries: what is read from them, what is refused, and that the rest stays as it is written.
-
-Which of them a request gets is tested with the providers.
-"""
+"""Origins, paths, ids and queries: how they are parsed, what is refused, and that the rest is kept to the byte."""
 
 from __future__ import annotations
 
@@ -108,7 +105,7 @@ def test_a_path_that_could_leave_its_base_is_refused(path: str, reason: str) -> 
 
 
 @table("value", ["a b", "a" * 256, "%61" * 256, *"1 kling-i2v-123 a.b ... %20 é %C3%A9 a:b;c,d=e&f@g+h {id}".split()])
-def test_an_id_that_can_only_be_read_as_one_is_allowed(value: str) -> None:
+def test_an_unambiguous_id_is_allowed(value: str) -> None:
     targets.check_id("video_id", value)
 
 
@@ -156,7 +153,7 @@ def test_no_base_path_changes_nothing(path: str) -> None:
     assert targets.remove_prefix(path, "") == targets.add_prefix(path, "") == path
 
 
-def test_one_base_path_is_put_in_the_place_of_another() -> None:
+def test_one_base_path_is_replaced_by_another() -> None:
     assert targets.add_prefix(targets.remove_prefix("/gateway/v1/chat", "/gateway"), "/ai") == "/ai/v1/chat"
 
 
@@ -224,5 +221,5 @@ def test_queries_are_merged_in_order_without_exact_duplicates(first: str, second
         ("hint=a;hint=b", "a;hint=b", ""),
     ],
 )
-def test_a_parameter_is_taken_out_and_the_other_parts_stay_as_written(query: str, value: str | None, rest: str) -> None:
-    assert targets.take_parameter(query, "hint") == (value, rest)
+def test_a_parameter_is_removed_and_the_other_parts_are_unchanged(query: str, value: str | None, rest: str) -> None:
+    assert targets.pop_parameter(query, "hint") == (value, rest)

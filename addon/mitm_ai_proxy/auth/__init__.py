@@ -1,1 +1,1 @@
-"""Credentials: from what the configuration holds to header fields and query parameters."""
+"""Credentials: makes header fields and query parameters from keys and tokens, and redacts them."""

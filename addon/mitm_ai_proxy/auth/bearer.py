@@ -1,4 +1,4 @@
-"""Tokens sent as they are, in the Authorization header."""
+"""Static tokens in the Authorization header."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from .secret import Secret
 
 
 def bearer(token: Secret) -> Credential:
-    """The token as Bearer (RFC 6750); with a scheme in front, as a client may send one, it stays as it is."""
+    """The token as Bearer (RFC 6750); unchanged if it begins with a scheme, as a client's may: `Basic dXNlcg==`."""
     text = token.reveal()
     return authorization(text if " " in text else f"Bearer {text}")

@@ -1,4 +1,4 @@
-"""Credentials in header fields and queries: what one is, which names hold one, how it is taken out of what is kept."""
+"""Credentials in header fields and queries: the value, the names that hold one, and redaction."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _REDACTED: Final = REDACTED.encode()
 CLIENT_FIELDS: Final = frozenset(
     b"authorization proxy-authorization x-api-key x-authorization api-key x-goog-api-key cookie".split()
 )
-"""Where AI APIs expect a client's credential, in lower case. None goes to a provider that is given one of its own."""
+"""Header fields in which clients send credentials, in lower case. A provider that has a credential gets none."""
 
 _LONGEST_NAME: Final = 200
-# Behind the last underscore: `max_tokens`, `token_type`, `next_page_token` and `api_key_name` are none of these.
+# The end of the name counts: `max_tokens`, `token_type`, `next_page_token` and `api_key_name` do not match.
 _CREDENTIAL = re.compile(
     r"""(?:x_)?token | (?:.*_)?(?:
         api_?key | access_?key(?:_?id)? | private_?key | signing_?key | auth_?key | subscription_?key
@@ -33,9 +33,9 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9]+")
 
 
 class Credential(NamedTuple):
-    """What makes a request the provider's own: header fields to set (names in lower case), and query parameters to add.
+    """What authenticates a request: header fields to set (names in lower case), and query parameters to add.
 
-    `query` is percent-encoded: `key=abc`. All of it is secret: none of it is kept once it has been sent.
+    `query` is percent-encoded: `key=abc`. Both are secret, and redacted once the request has been sent.
     """
 
     fields: Mapping[bytes, bytes] = MappingProxyType({})
@@ -46,12 +46,12 @@ NO_CREDENTIAL: Final = Credential()
 
 
 def authorization(value: str) -> Credential:
-    """A credential that is the value of the Authorization header."""
+    """A credential in the Authorization header field."""
     return Credential({b"authorization": value.encode("utf-8", "surrogateescape")})
 
 
 def normal(name: str) -> str:
-    """A name in snake_case, whatever a header or another language makes of it."""
+    """A name in snake_case: `X-Api-Key` gives `x_api_key`, `accessToken` gives `access_token`."""
     return _NO_NAME.sub("_", _CAMEL.sub("_", name[-_LONGEST_NAME:])).strip("_").lower()
 
 
@@ -69,7 +69,7 @@ def is_secret_field(name: bytes) -> bool:
 
 
 def redacted(fields: Fields, names: Collection[bytes] = ()) -> Fields:
-    """The fields without the values of those named (in lower case), and of all whose name says that they are secret."""
+    """The fields, with REDACTED as the value of those in `names` (in lower case) and of those that hold credentials."""
     return tuple(
         [
             (field[0], _REDACTED) if is_secret_field(field[0]) or (names and field[0].lower() in names) else field
@@ -79,6 +79,6 @@ def redacted(fields: Fields, names: Collection[bytes] = ()) -> Fields:
 
 
 def redacted_query(credential: Credential) -> str:
-    """The query of a credential, without its values."""
+    """The query of a credential with `redacted` for each value: `key=redacted`."""
     names = [part.partition("=")[0] for part in credential.query.split("&") if part]
     return "&".join(f"{name}=redacted" for name in names)

@@ -1,4 +1,4 @@
-"""Kling's JWT from an access key and a secret key. Source: Kling API documentation, authentication."""
+"""Kling's JWT, signed with an access key and a secret key. Source: Kling API documentation, authentication."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .secret import Secret
 LIFETIME: Final = 1800
 """Seconds from signing to `exp`, as in Kling's example."""
 BACKDATED: Final = 5
-"""Seconds that `nbf` lies before signing, against clocks that differ."""
+"""Seconds from `nbf` to signing, because clocks differ."""
 
 
 class KlingToken:
-    """An HS256 JWT, signed when needed and kept until `refresh_ahead` seconds before it expires.
+    """An HS256 JWT, signed on demand and reused until `refresh_ahead` seconds before it expires.
 
     `clock` gives Unix time in seconds.
     """
@@ -31,9 +31,9 @@ class KlingToken:
         self._not_before = self._expires = 0
 
     def token(self) -> Secret:
-        """The JWT, signed anew when the kept one is near its end."""
+        """The current JWT; a new one if the last one is about to expire."""
         now = int(self._clock())
-        # A clock that was set back would make the kept token one of the future.
+        # After the clock was set back, the last token is not valid yet.
         if not self._not_before <= now < self._expires - self._refresh_ahead:
             self._sign(now)
         return self._token
@@ -42,6 +42,6 @@ class KlingToken:
         self._expires, self._not_before = now + LIFETIME, now - BACKDATED
         claims = {"iss": self._access_key, "exp": self._expires, "nbf": self._not_before}
         with warnings.catch_warnings():
-            # The length of the key is Kling's choice, not ours to warn about.
+            # PyJWT warns of short keys; Kling chooses the length.
             warnings.simplefilter("ignore")
             self._token = Secret(jwt.encode(claims, self._secret_key.reveal(), algorithm="HS256"))

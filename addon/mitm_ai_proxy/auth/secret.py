@@ -1,10 +1,10 @@
-"""A secret that does not show itself: not in a repr, a format string or a traceback."""
+"""A secret whose text is in no repr, format string or traceback."""
 
 from __future__ import annotations
 
 
 class Secret:
-    """Text that only `reveal()` gives away."""
+    """A secret text. `str()` and `repr()` give `<secret>`, `bool()` is false for an empty one."""
 
     __slots__ = ("_text",)
 
@@ -12,7 +12,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself; call it where it leaves for the provider, and nowhere else."""
+        """The text itself. To be called only where it is sent to the provider or compared."""
         return self._text
 
     def __bool__(self) -> bool:

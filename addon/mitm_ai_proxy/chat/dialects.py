@@ -1,4 +1,4 @@
-"""The dialects of clients, a row each: how a refusal and the failure of a stream are said in it."""
+"""The dialects of clients as a table: the error object of each, and the event that ends a failed stream."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ANTHROPIC: Final = "anthropic"
 
 
 class Dialect(NamedTuple):
-    """`refusal` is the JSON body of an answer that is an error; `failure` is the event that ends a stream with one."""
+    """A dialect: `refusal` makes the JSON body of an error, `failure` the event that ends a stream with an error."""
 
     name: str
     refusal: Callable[[Refusal], bytes]
@@ -40,7 +40,7 @@ _ANTHROPIC_TYPES: Final = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-"""Source: Anthropic's API reference, errors; 400 is any other request's fault, 500 any other failure."""
+"""Source: Anthropic's API reference, errors. Other statuses are invalid_request_error, or api_error from 500 on."""
 
 
 def _anthropic(refusal: Refusal) -> dict[str, Any]:

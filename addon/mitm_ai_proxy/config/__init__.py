@@ -1,1 +1,1 @@
-"""The configuration: from a text of YAML to one checked value. Knows no provider and no other room."""
+"""Reads config.yaml into one checked, immutable value."""

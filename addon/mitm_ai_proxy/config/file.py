@@ -1,6 +1,6 @@
-"""config.yaml to one checked value. Every complaint names its key; none shows a value that could be a secret.
+"""Reads config.yaml into one checked value. Each error message names its key; none shows a secret.
 
-Which keys there are is handed in: declarations of provider types and of blocks (see keys.py).
+The keys of provider types and of blocks are declared by dataclasses (see keys.py), which the caller passes in.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .keys import Key, Problem, Reading, declared, nearest
 from .values import HostPattern, UnknownWord, WrongParts
 
 SOURCE: Final = "config.yaml"
-"""What complaints name where a configuration is in no file and has no other name."""
+"""The name in error messages of a configuration that is in no file and has no other name."""
 
 _TOP_KEYS: Final = ("provider", "providers", "activeProviderId", "hosts", "scrub")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -27,7 +27,7 @@ _Keys = TypeVar("_Keys")
 
 
 class ConfigurationError(Exception):
-    """All that is wrong with one configuration. Its text can be shown: it holds no secret."""
+    """All mistakes in one configuration. Its text holds no secret."""
 
     def __init__(self, source: str, problems: Iterable[Problem]) -> None:
         self.source = source
@@ -37,10 +37,10 @@ class ConfigurationError(Exception):
 
 
 class ProviderType(NamedTuple, Generic[_Keys]):
-    """What may stand in the block of one type of provider.
+    """The keys in the block of one type of provider.
 
-    `keys` declares its own. `ignored` are accepted with any value; `not_implemented` only when they are switched off.
-    `problems` tells what is wrong between keys that are each right; it gives their names without the block's.
+    `keys` declares them. Keys in `ignored` are accepted with any value, those in `not_implemented` only if they are
+    switched off. `problems` checks keys against each other; it names them without the block's path.
     """
 
     keys: type[_Keys]
@@ -51,10 +51,10 @@ class ProviderType(NamedTuple, Generic[_Keys]):
 
 @dataclass(frozen=True, slots=True)
 class Configuration(Generic[_Keys]):
-    """A whole configuration, checked.
+    """A whole, checked configuration.
 
-    `source` names it for a person: a path, most often. `provider` are the keys of the provider that is used. `hosts`
-    is None where the key is absent; `scrub` is what cassettes leave out; `blocks` are the values of all other blocks.
+    `source`: its name in messages, usually a path. `provider`: the keys of the active provider. `hosts`: None if the
+    key is missing. `scrub`: additional names that cassettes scrub. `blocks`: the values of all other blocks.
     """
 
     source: str
@@ -64,14 +64,14 @@ class Configuration(Generic[_Keys]):
     blocks: tuple[object, ...]
 
     def block(self, declaration: type[_T]) -> _T:
-        """The block that this dataclass declares. Raises LookupError when it was not handed in at reading."""
+        """The block that a dataclass declares. Raises LookupError if read() was not given the dataclass."""
         for value in self.blocks:
             if isinstance(value, declaration):
                 return value
         raise LookupError(f"no block is declared by {declaration.__name__}")
 
     def with_block(self, value: object) -> Configuration[_Keys]:
-        """The same with another value of one block."""
+        """A copy in which `value` replaces the block of its type."""
         others = (block for block in self.blocks if type(block) is not type(value))
         return replace(self, blocks=(*others, value))
 
@@ -89,9 +89,9 @@ def read(
     """The configuration in a file (a Path), in a text of YAML, or in a document that is parsed already.
 
     `types` are the provider types by name, `blocks` the dataclasses that declare the other blocks. `${NAME}` comes from
-    `environment`. `name` is the source that complaints name. `offline`: nothing will be sent, so that a credential may
-    be missing. `unset_secrets`: a variable in a secret of the provider need not be set, and is empty then.
-    Raises ConfigurationError with all that is wrong.
+    `environment`. `name` replaces the path in error messages. `offline`: nothing will be sent, so that a credential may
+    be missing. `unset_secrets`: a variable in a secret of the provider may be unset, and is then empty.
+    Raises ConfigurationError with all mistakes.
     """
     name, document = _named_document(source, name)
     problems: list[Problem] = []
@@ -118,7 +118,7 @@ def read_block(
     *,
     name: str = "",
 ) -> _T:
-    """One block of a configuration, of which nothing else is checked. Raises ConfigurationError."""
+    """One block of a configuration; the rest is not checked. Raises ConfigurationError."""
     name, document = _named_document(source, name)
     problems: list[Problem] = []
     try:
@@ -151,13 +151,13 @@ def _document(text: str, source: str) -> dict[Any, Any]:
     try:
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
     except yaml.MarkedYAMLError as error:
-        # The text of the error quotes the file, which may hold a secret; only the place and the problem are shown.
+        # The text of the error quotes the file, which may hold a secret: only line and problem are shown.
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationError(source, [Problem(f"line {line}", _yaml_problem(error))]) from None
     except yaml.YAMLError:
         raise ConfigurationError(source, [Problem("", "holds a character that YAML does not allow")]) from None
     except Exception:
-        # PyYAML's constructors raise whatever comes, with the value in the text.
+        # PyYAML's constructors raise exceptions of many types, with the value in their text.
         raise ConfigurationError(source, [Problem("", "holds a value that YAML cannot build")]) from None
     if not isinstance(document, dict):
         raise ConfigurationError(source, [Problem("", "needs a provider: block")])
@@ -165,7 +165,7 @@ def _document(text: str, source: str) -> dict[Any, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as usual, but a key that stands twice in a mapping is an error instead of a silent loss."""
+    """SafeLoader, but a repeated key in a mapping is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -183,7 +183,7 @@ def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
 
 
 class _Block:
-    """A mapping of the file that knows its path and collects what is wrong with its values."""
+    """A mapping in the file, with its path; collects the problems of its values."""
 
     def __init__(
         self, path: str, values: Mapping[Any, Any], environment: Mapping[str, str], problems: list[Problem]
@@ -194,37 +194,37 @@ class _Block:
         self.problems = problems
         self.variables: dict[str, tuple[str, ...]] = {}
         self.unset_secrets = False
-        """Whether a variable in the value of a secret key may be unset."""
+        """Whether a variable in the value of a secret key may be unset (and is then empty)."""
         self._refused: set[str] = set()
 
     def refuse(self, name: str, message: str) -> None:
         self.problems.append(Problem(f"{self.path}.{name}" if self.path else name, message))
 
-    def complains(self, *names: str) -> bool:
-        """Whether something is wrong with the value of one of these keys."""
+    def has_problem(self, *names: str) -> bool:
+        """Whether the value of one of these keys was refused."""
         return not self._refused.isdisjoint(names)
 
     def refuse_unknown(self, known: Iterable[str]) -> None:
         names = sorted(known)
         for name in self.values:
             if name not in names:
-                # Without a blank behind its colon, a key ends with its value.
+                # Without a space after the colon, YAML reads key and value as one key.
                 key, colon, _ = str(name).partition(":")
                 problem = "no blank behind the colon" if colon else f"unknown key{nearest(key, names)}"
                 self.refuse(key, problem)
 
     def refuse_word(self, name: str, kind: str, word: str, known: Iterable[str]) -> None:
-        """Complain about one of a few words; what came from the environment is not shown."""
+        """Report an unknown word; one from the environment is not shown."""
         shown = "" if name in self.variables else f" {word!r}"
         self.refuse(name, f"unknown {kind}{shown}{nearest(word, known)} (known: {', '.join(known)})")
 
     def take_declared(self, owner: type[_T]) -> _T:
-        """The keys that a dataclass declares."""
+        """The values of the keys that a dataclass declares, as an instance of it."""
         found = {one.field: self._take(one) for one in declared(owner).values()}
         return owner(**found)
 
     def take(self, name: str, convert: Callable[[Any], _T], default: _T) -> _T:
-        """The converted value of one key; the default where it is absent, null or refused."""
+        """The converted value of one key; the default if it is missing, null or refused."""
         found: _T = self._take(Key(name, "", convert, default))
         return found
 
@@ -249,9 +249,9 @@ class _Block:
         return default
 
     def _substituted(self, key: Key, value: Any, where: str = "") -> Any:
-        """The value with `${NAME}` and `${NAME:-default}` replaced in every text of it."""
+        """The value with `${NAME}` and `${NAME:-default}` replaced in all of its strings."""
         if isinstance(value, dict) and key.is_mapping:
-            # In the value of a regular expression, ${name} is a group of it (modelMapping).
+            # In the value of a pattern (modelMapping), ${name} is a group of the regular expression.
             return {
                 name: item
                 if isinstance(name, str) and name.startswith("~")
@@ -266,7 +266,7 @@ class _Block:
         def replace(match: re.Match[str]) -> str:
             variable, default = match.groups()
             self.variables[key.name] = (*self.variables.get(key.name, ()), variable)
-            # As in a shell, an empty variable counts as missing where there is a default.
+            # As in a shell, the default replaces an empty variable too.
             found = self.environment.get(variable)
             if found or (found is not None and default is None):
                 return found
@@ -280,7 +280,7 @@ class _Block:
 
 
 def _active_provider(top: _Block) -> _Block | None:
-    """The block of the one provider that is used, with its path; None with a problem noted when there is none."""
+    """The block of the active provider; None, with a problem reported, if there is none."""
     one, several = top.values.get("provider"), top.values.get("providers")
     if one is not None and several is not None:
         top.refuse("provider", "stands beside providers; keep one of the two")
@@ -312,7 +312,7 @@ def _chosen_provider(top: _Block, several: Any) -> _Block | None:
         top.refuse("activeProviderId", f"{len(found)} providers have this id")
     elif chosen:
         top.refuse("activeProviderId", f"no provider has this id{nearest(chosen, identities)} (known: {known})")
-    elif not top.complains("activeProviderId"):
+    elif not top.has_problem("activeProviderId"):
         top.refuse("activeProviderId", f"is missing: name the provider to use (known: {known})")
     return None
 
@@ -326,7 +326,7 @@ def _provider(
         known = sorted(types)
         if name:
             block.refuse_word("type", "type", name, known)
-        elif not block.complains("type"):
+        elif not block.has_problem("type"):
             block.refuse("type", f"is missing (known: {', '.join(known)})")
         return None
     kind = types[name]
@@ -336,13 +336,13 @@ def _provider(
             block.refuse(key, f"is not implemented for type {name}")
     keys = block.take_declared(kind.keys)
     for problem in kind.problems(keys, Reading(block.variables, offline)):
-        if not block.complains(problem.key, *problem.follows):
+        if not block.has_problem(problem.key, *problem.follows):
             block.refuse(problem.key, problem.message)
     return keys
 
 
 def _block(top: _Block, name: str, declaration: type[_T]) -> _T:
-    """A block that is no provider's; all its keys are optional, as it is itself."""
+    """A block other than a provider's. The block and all of its keys are optional."""
     found = top.values.get(name)
     if found is not None and not isinstance(found, dict):
         top.refuse(name, "expected a mapping of keys to values")

@@ -1,4 +1,4 @@
-"""How a room declares the keys of its block in the file: as fields of a frozen dataclass.
+"""Declares the keys of a block of the file, as fields of a frozen dataclass.
 
 @dataclass(frozen=True, slots=True)
 class SimulatorSettings:
@@ -21,7 +21,7 @@ _METADATA: Final = "key"
 
 
 class Key(NamedTuple):
-    """A key as it was declared; `field` is its name in the dataclass, `convert` makes the field's value from YAML's."""
+    """A declared key: `name` in the file, `field` in the dataclass; `convert` makes the field's value from YAML's."""
 
     name: str
     field: str
@@ -34,9 +34,9 @@ class Key(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """One thing wrong: the key's path in the file (empty: the file itself), and a sentence.
+    """One mistake: the path of the key (empty: the file itself), and a sentence.
 
-    `follows` are keys that are not complained about again: had they been right, this might be, too.
+    It is not reported if one of the keys in `follows` has a mistake, for it may be a consequence of that one.
     """
 
     key: str
@@ -48,10 +48,10 @@ class Problem(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What is known of a block besides the values of its keys.
+    """How a block was read.
 
-    `variables`: the environment variables that the value of a key was written with. `offline`: nothing will be sent,
-    so that a credential may be missing.
+    `variables`: by key, the environment variables in its value. `offline`: nothing will be sent, so that a credential
+    may be missing.
     """
 
     variables: Mapping[str, tuple[str, ...]]
@@ -90,18 +90,18 @@ def key(
     mapping: bool = False,
     extension: bool = False,
 ) -> Any:
-    """Declare a key, as the default of a dataclass's field, whose name in camelCase is the key's.
+    """Declare a key, as the default of a field; the name of the field in camelCase is that of the key.
 
-    `default` holds where the key is absent, null, or converted to None. `help` is a sentence for the table in docs/.
-    `secret`: nobody but the provider may see the value. `mapping`: variables are replaced inside a mapping, too.
-    `extension`: the Higress ai-proxy plugin has no such key, and other types of provider refuse it.
+    `default` is used if the key is missing, null, or converted to None. `help` is a sentence for the table in docs/.
+    `secret`: the value is never shown. `mapping`: variables are replaced inside a mapping too. `extension`: the Higress
+    ai-proxy plugin has no such key, and other types of provider refuse it.
     """
     made = Key("", "", convert, default, help, secret, mapping, extension)
     return dataclasses.field(default_factory=lambda: default, repr=not secret, metadata={_METADATA: made})
 
 
 def declared(owner: type[Any]) -> Mapping[str, Key]:
-    """The keys that a dataclass declares, by their names in the file and in the order of its fields."""
+    """The keys that a dataclass declares, by their names in the file, in the order of its fields."""
     found = {}
     for field in dataclasses.fields(owner):
         if _METADATA in field.metadata:
@@ -112,7 +112,7 @@ def declared(owner: type[Any]) -> Mapping[str, Key]:
 
 
 def secrets(values: Any) -> tuple[str, ...]:
-    """The values of all keys that are declared secret, also those in a list; without the empty ones."""
+    """The values of all secret keys, each item of a list by itself; without empty ones."""
     found: list[str] = []
     for one in declared(type(values)).values():
         if one.is_secret:
@@ -123,11 +123,11 @@ def secrets(values: Any) -> tuple[str, ...]:
 
 
 def camel_case(field: str) -> str:
-    """A field's name as a key of the file: `max_tasks` is maxTasks."""
+    """The key of a field: `max_tasks` gives `maxTasks`."""
     return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), field)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """The end of a complaint about an unknown name: the nearest known one, if any is near."""
+    """The end of a message about an unknown name: `; did you mean provider?`, or "" if no known name is near."""
     near = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {near[0]}?" if near else ""

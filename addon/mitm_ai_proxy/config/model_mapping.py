@@ -1,6 +1,6 @@
-"""modelMapping: from the model a client asks for to the model its provider is asked for.
+"""modelMapping: the provider's model for the model that a client asks for.
 
-Rules of the Higress ai-proxy plugin, with the file's order where the plugin has none.
+The rules are those of the Higress ai-proxy plugin; patterns apply in file order, where the plugin's order is undefined.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _REFERENCE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)\})", re.ASCII)
 
 
 class Rule(NamedTuple):
-    """A pattern of modelMapping as written, and what it makes of a model: None when it does not match."""
+    """A pattern of modelMapping, and a function that maps a model, or returns None if the pattern does not match."""
 
     pattern: str
     apply: Callable[[str], str | None]
@@ -23,8 +23,8 @@ class ModelMapping:
     """An ordered modelMapping.
 
     Exact names come first, then `prefix*` and `~regex` patterns in file order, then `*`. A value of "" keeps the
-    model. A regex is searched anywhere; every match is replaced, and the value may refer to groups as $1 or ${name}.
-    Raises ValueError, naming the pattern, when a regex cannot be compiled.
+    model. A regex matches anywhere; every match is replaced, and the value may refer to groups as $1 or ${name}.
+    Raises ValueError, naming the pattern, if a regex cannot be compiled.
     """
 
     def __init__(self, mapping: Mapping[str, str]) -> None:
@@ -37,7 +37,7 @@ class ModelMapping:
         return bool(self._exact or self._rules)
 
     def map(self, model: str) -> tuple[str, str | None]:
-        """The model to ask for, and the pattern that decided (None: no pattern matched, the model stays)."""
+        """The mapped model, and the pattern that matched; the same model and None if no pattern matched."""
         if model in self._exact:
             return self._exact[model] or model, model
         for rule in self._rules:
@@ -70,7 +70,7 @@ def _replace(regex: re.Pattern[str], value: str, model: str) -> str | None:
     parts: list[str] = []
     position = -1
     for match in regex.finditer(model):
-        # Go's ReplaceAll takes no empty match right behind another one.
+        # Go's ReplaceAll skips an empty match right after another match.
         if match.end() > position:
             parts += (model[max(position, 0) : match.start()], _expand(value, match))
             position = match.end()

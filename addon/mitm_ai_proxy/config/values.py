@@ -1,6 +1,6 @@
-"""Converters: from a value as YAML gives it to a checked one. Each raises ValueError with a sentence for a person.
+"""Converters of YAML values to checked ones. Each raises ValueError, whose message quotes no secret.
 
-A sentence never quotes a value that could be a secret. None as a result means: as if the key were not there.
+A result of None counts as a missing key.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MOST_DIGITS = 9
 
 
 class WrongParts(ValueError):
-    """Parts of a value are wrong: for each, what continues the key's path (`[2]`, `.name`), and a sentence."""
+    """Parts of a value are wrong: for each, the rest of its path (`[2]`, `.name`), and a sentence."""
 
     def __init__(self, *reasons: tuple[str, str]) -> None:
         super().__init__("; ".join(message for _, message in reasons))
@@ -28,7 +28,7 @@ class WrongParts(ValueError):
 
 
 class UnknownWord(ValueError):
-    """A word that is none of those known."""
+    """A value that is none of the known words."""
 
     def __init__(self, word: str, known: Iterable[str]) -> None:
         self.word = word
@@ -38,13 +38,13 @@ class UnknownWord(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class HostPattern:
-    """A host in a list of hosts, with a port when only that port is meant."""
+    """A host in a list of hosts; `port` None matches every port."""
 
     host: str
     port: int | None = None
 
     def matches(self, host: str, port: int) -> bool:
-        """Whether a request to this host and port is meant."""
+        """Whether a host and port match."""
         return host.lower() == self.host and self.port in (None, port)
 
 
@@ -52,14 +52,14 @@ class HostPattern:
 
 
 def text(value: Any) -> str:
-    """Text without blanks around it, also where YAML took it for a number."""
+    """Text, stripped; YAML may have read it as a number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("expected text")
     return str(value).strip()
 
 
 def texts(value: Any) -> tuple[str, ...]:
-    """A list of texts, or one text; without the empty ones."""
+    """A list of texts, or one text; without empty ones."""
     return tuple(item for item in _each(_items(value), text) if item)
 
 
@@ -69,7 +69,7 @@ def text_mapping(value: Any) -> dict[str, str]:
         raise ValueError("expected a mapping of names to texts")
 
     def pair(item: tuple[Any, Any]) -> tuple[str, str]:
-        # A null is what `name:` without a value means in YAML, and "" is what was meant.
+        # `name:` without a value is null in YAML, and stands for "".
         return text(item[0]), "" if item[1] is None else text(item[1])
 
     return dict(_each([(f".{item[0]}", item) for item in value.items()], pair))
@@ -105,7 +105,7 @@ def flag(value: Any) -> bool:
 
 
 def credential(value: Any) -> str:
-    """Text that may stand in a header: visible ASCII. Blanks around it are cut off, line breaks are not."""
+    """Text for a header field: visible ASCII. Spaces and tabs around it are removed; a line break is an error."""
     if not isinstance(value, str):
         raise ValueError("expected text (in quotes, if it is made of digits)")
     found = value.strip(" \t")
@@ -117,18 +117,18 @@ def credential(value: Any) -> str:
 
 
 def trimmed_credential(value: Any) -> str:
-    """As `credential`, but line breaks around it are cut off as well."""
+    """As `credential`, but line breaks around it are removed too."""
     return credential(value.strip() if isinstance(value, str) else value)
 
 
 def secret(value: Any) -> Secret | None:
-    """A credential that does not show itself; None for an empty text."""
+    """A credential as a Secret; None for an empty text."""
     found = credential(value)
     return Secret(found) if found else None
 
 
 def secrets(value: Any) -> tuple[Secret, ...]:
-    """A list of credentials, or one; without the empty ones."""
+    """A list of credentials, or one; without empty ones."""
     return tuple(Secret(found) for found in _each(_items(value), credential) if found)
 
 
@@ -154,7 +154,7 @@ def number(at_least: float, at_most: float = math.inf) -> Callable[[Any], float]
 def number_or_word(
     numbers: Callable[[Any], float], words: Mapping[str, _T], expected: str
 ) -> Callable[[Any], float | _T]:
-    """A number, or one of a few words that stand for a value; `expected` is the sentence about anything else."""
+    """A number, or a word that stands for a value. `expected` completes the message: "expected instant or a number"."""
 
     def convert(value: Any) -> float | _T:
         word = value.strip() if isinstance(value, str) else value
@@ -169,7 +169,7 @@ def number_or_word(
 
 
 def whole(at_least: int, at_most: int, unit: str = "") -> Callable[[Any], int]:
-    """A whole number in this range, both ends included. `unit` is named in the complaint: "seconds"."""
+    """A whole number in this range, both ends included. `unit` is named in the error message: "seconds"."""
     of_unit = f" of {unit}" if unit else ""
 
     def convert(value: Any) -> int:
@@ -183,7 +183,7 @@ def whole(at_least: int, at_most: int, unit: str = "") -> Callable[[Any], int]:
 
 
 def seconds(at_most: int) -> Callable[[Any], int]:
-    """A whole number of seconds from 0 on."""
+    """A whole number of seconds, from 0 to `at_most`."""
     return whole(0, at_most, "seconds")
 
 
@@ -191,7 +191,7 @@ def seconds(at_most: int) -> Callable[[Any], int]:
 
 
 def path(value: Any) -> str:
-    """A path prefix: with a slash in front, none at its end, no query."""
+    """A path prefix, with a slash at its start and none at its end: `api/` gives `/api`."""
     found = text(value)
     if not _is_path(found) or any(segment in (".", "..") for segment in found.split("/")):
         raise ValueError("expected a path without a query")
@@ -200,7 +200,7 @@ def path(value: Any) -> str:
 
 
 def paths(value: Any) -> dict[str, str]:
-    """A mapping of names to paths, each of which may have a query."""
+    """A mapping of names to paths, which may have a query."""
 
     def check(target: str) -> None:
         if not target.startswith("/") or not _is_path(target.replace("?", "", 1)):
@@ -238,7 +238,7 @@ def _items(value: Any) -> list[tuple[str, Any]]:
 
 
 def _each(items: Iterable[tuple[str, Any]], convert: Callable[[Any], _T]) -> list[_T]:
-    """All items converted, each with what names it in the key's path; all wrong ones are named."""
+    """The converted items of (path, item). Raises WrongParts with all wrong ones."""
     converted, reasons = [], []
     for where, item in items:
         try:

@@ -16,7 +16,7 @@ from ..auth.header import CLIENT_FIELDS
 from ..config.file import ConfigurationError
 from ..config.values import HostPattern
 from ..errors import Refusal
-from ..exchange import ANYBODY, NeedsBody, Upstream, Whole
+from ..exchange import UNKNOWN_CALLER, NeedsBody, Upstream, Whole
 from ..providers.base import Provider
 from ..registry import Configuration
 from ..wire import header_fields
@@ -275,7 +275,7 @@ class Gateway:
     def _route(self, flow: http.HTTPFlow, state: FlowState) -> None:
         head, provider = state.head, state.provider
         results = [result for stage in self._active if (result := stage.begin(flow, state))]
-        refuse_strangers(flow, ANYBODY if results else head.caller)
+        refuse_strangers(flow, UNKNOWN_CALLER if results else head.caller)
         if provider is None:
             raise errors.not_ready()
         for result in results:
@@ -317,7 +317,7 @@ class Gateway:
         request = flow.request
         origin = Origin(request.scheme, request.host, request.port)
         memo, raw = flows.memo_of(flow), request.raw_content or b""
-        flows.send(flow, state, pipeline.again(state.provider, state.head, origin, memo, raw))
+        flows.send(flow, state, pipeline.resend(state.provider, state.head, origin, memo, raw))
 
     def _answer(self, flow: http.HTTPFlow, response: http.Response, state: FlowState, whole: Whole) -> None:
         raw = response.raw_content or b""

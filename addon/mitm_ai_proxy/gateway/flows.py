@@ -12,7 +12,7 @@ from mitmproxy.net.http import status_codes
 from ..auth.header import redacted
 from ..chat import callers
 from ..chat.dialects import DIALECTS, Dialect
-from ..exchange import NO_MEMO, PASS, Handling, Head, Memo, NeedsBody, Upstream, plain
+from ..exchange import NO_MEMO, PASS, Handling, Head, Memo, NeedsBody, Upstream, without_surrogates
 from ..pipeline import Outgoing, Reply
 from ..providers.base import Provider
 from ..wire import header_fields
@@ -32,7 +32,7 @@ class FlowState:
     `is_refused`: answered here. `has_failed`: our code raised on the way back. `stages` names those that take part in
     it, `held_by` those of them that have not let it out yet, or answer it themselves; `client_origin` is, for these,
     how the client reached the proxy. `secret_fields` names the header fields that hold what was set as a credential;
-    `shown_target` is kept in the place of path and query, where these hold it too.
+    `redacted_target` is kept in the place of path and query, where these hold it too.
     """
 
     head: Head
@@ -48,11 +48,11 @@ class FlowState:
     stages: tuple[str, ...] = ()
     held_by: set[str] = field(default_factory=set)
     secret_fields: Collection[bytes] = ()
-    shown_target: str = ""
+    redacted_target: str = ""
 
     def note(self, *texts: str) -> None:
         """Add lines that say what was changed and what caused it."""
-        self.notes += [text if text.isascii() else plain(text) for text in texts]
+        self.notes += [text if text.isascii() else without_surrogates(text) for text in texts]
 
     @property
     def dialect(self) -> Dialect:
@@ -85,7 +85,7 @@ def send(flow: http.HTTPFlow, state: FlowState, outgoing: Outgoing) -> None:
     """All is decided: put it into the flow, and mark it as ready to go out."""
     request, upstream = flow.request, outgoing.upstream
     # First of all: should something raise here, this is what is taken out again.
-    state.secret_fields, state.shown_target = outgoing.secret_fields, outgoing.shown_target
+    state.secret_fields, state.redacted_target = outgoing.secret_fields, outgoing.redacted_target
     if outgoing.body is not None:
         request.raw_content = outgoing.body
     place(flow, upstream.origin)
@@ -131,8 +131,8 @@ def redact(flow: http.HTTPFlow, state: FlowState | None = None) -> None:
     """Put a word in the place of each credential: what was set here, and what the client sent."""
     headers = flow.request.headers
     headers.fields = redacted(headers.fields, state.secret_fields if state else ())
-    if state and state.shown_target:
-        flow.request.path = state.shown_target
+    if state and state.redacted_target:
+        flow.request.path = state.redacted_target
 
 
 def show_notes(flow: http.HTTPFlow, state: FlowState) -> None:

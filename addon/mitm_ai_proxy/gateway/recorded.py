@@ -264,7 +264,7 @@ class Recorded:
         changes: dict[bytes, bytes | None] = {b"accept-encoding": b"identity"}
         flow.request.headers.fields = header_fields.changed(flow.request.headers.fields, changes)
         headers, _ = decoded(flow.request.headers.fields, flow.request.raw_content or b"")
-        url = f"{state.upstream.origin}{state.shown_target or flow.request.path}"
+        url = f"{state.upstream.origin}{state.redacted_target or flow.request.path}"
         request = Request(flow.request.method, url, without_credential(headers, state), there)
         if self.seen:
             self.seen(redacted(request))

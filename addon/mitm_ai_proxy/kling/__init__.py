@@ -1,1 +1,1 @@
-"""OpenAI's Videos API in front of Kling's: requests, answers, ids, pages."""
+"""The Kling provider: Kling's own API, and OpenAI's Videos API translated to it."""

@@ -1,6 +1,7 @@
-"""The two generations of Kling's API, as one: where a create goes and what its body is, where a task and a list are.
+"""Requests of Kling's newer API (`klingApi: v2`), which Kling calls its new design: creates, tasks, pages of tasks.
 
-`legacy` has the model in the body and a path for each family of tasks; `v2` has the model in the path and one /tasks.
+The legacy API has the model in the body and a path for each family of tasks; v2 has the model in the path and one
+path, /tasks, for all tasks. Source: Kling API documentation.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from urllib.parse import quote, unquote
 
 from ..errors import Refusal, bad_body
 from .document import Document, encoded
+from .idempotency import PREFIX
 from .models import RESOLUTIONS, STD, V2_MODELS
-from .paid_once import PREFIX
 
 V2: Final = "v2"
 TASKS: Final = "/tasks"
@@ -27,9 +28,9 @@ _SETTINGS: Final = frozenset({"model_name", "prompt", "mode", "aspect_ratio", "d
 
 
 def v2_create(document: Document, base: str | None = None) -> tuple[str, bytes]:
-    """Path and body of the new design for a create in the legacy API's fields; `base` is the link of a video to edit.
+    """Path and body of a v2 create, from a create in the legacy API's fields. `base` is the URL of a video to edit.
 
-    Raises Refusal (400) for a field that the new design does not have.
+    Raises Refusal (400) for a field that v2 does not have.
     """
     name = document.text("model_name") or ""
     if not name.isprintable():
@@ -65,7 +66,7 @@ def v2_create(document: Document, base: str | None = None) -> tuple[str, bytes]:
 
 
 def _settings(document: Document, model: str, default_mode: str) -> dict[str, Any]:
-    """`default_mode` is the legacy API's; "" leaves it to Kling."""
+    """The `settings` of a v2 create. `default_mode` is used where the document has no mode; "" sends no resolution."""
     mode = document.text("mode") or default_mode
     settings: dict[str, Any] = {"resolution": RESOLUTIONS.get(mode, mode)} if mode else {}
     if "aspect_ratio" in document:
@@ -78,19 +79,22 @@ def _settings(document: Document, model: str, default_mode: str) -> dict[str, An
     if model not in _WITHOUT_SOUND:
         settings["audio"] = "native" if document.value("sound") == "on" else "off"
     if model.startswith("kling-3.0"):
-        # The new design's default is true, the legacy API's false.
+        # The default of v2 is true, that of the legacy API is false.
         settings["multi_shot"] = bool(document.value("multi_shot"))
     return settings
 
 
 def v2_task(task_id: str) -> str:
-    """Path and query of a task, by Kling's id or by the name that a create was given here."""
+    """Path and query that retrieve a task, by Kling's task id or by an external_task_id that idempotency.py made."""
     key = "external_task_ids" if task_id.startswith(PREFIX) else "task_ids"
     return f"{TASKS}?{key}={quote(unquote(task_id), safe='')}"
 
 
 def v2_page(limit: int, place: str) -> bytes:
-    """The body that asks for a page of all tasks; `place` is "1" for the first one, else what v2_place made."""
+    """The body of a request for one page of all tasks. `place` is "1" for the first page, else a result of v2_place().
+
+    Raises Refusal (400) for any other place.
+    """
     page: dict[str, Any] = {"limit": limit}
     if place != "1":
         try:
@@ -104,12 +108,12 @@ def v2_page(limit: int, place: str) -> bytes:
 
 
 def v2_place(data: Any) -> str | None:
-    """The place of the next page in an answer's `data`, in letters and digits; None behind the last page."""
+    """The place of the next page, from the `data` of an answer; None after the last page."""
     if not isinstance(data, dict) or not data.get("has_more") or not isinstance(data.get("next_cursor"), str):
         return None
     return v2_cursor(data["next_cursor"]) or None
 
 
 def v2_cursor(cursor: str) -> str:
-    """Kling's cursor in letters and digits."""
+    """Kling's cursor in base32: lower-case letters and digits, as a place in pages.Page has to be."""
     return base64.b32encode(cursor.encode("utf-8", "replace")).decode().rstrip("=").lower()

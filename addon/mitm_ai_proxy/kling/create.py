@@ -1,6 +1,6 @@
-"""A create of OpenAI's as Kling wants it: sizes, lengths, models, the reference picture, nested metadata.
+"""Translates a create of OpenAI's Videos API to the fields of Kling's legacy API.
 
-The fields of Kling's legacy API are the common form; wire.py has the new design's. Rules: see docs/kling.md.
+The rules are in docs/kling.md. For the fields of Kling's newer API see api_versions.py.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from ..wire.multipart import File
 from . import models, pictures
 from .document import Document
 from .fields import FIELDS, converted
-from .ids import Memo
+from .ids import VideoParameters
 from .models import MODELS, SIZES, Model
 
 OPENAI_FIELDS: Final = frozenset({"seconds", "size", "input_reference", "metadata"})
-"""Fields that OpenAI has and Kling does not: where one stands, the body is OpenAI's."""
+"""Fields that only OpenAI's API has. A body with one of them is OpenAI's."""
 
 _PICTURES: Final = ("image", "image_tail")
 
 
 class Created(NamedTuple):
-    """What a create was made into: the memo for its id, the prompt to echo, and each decision in a line."""
+    """Result of translate(): what the video's id is to hold, the prompt for the Video object, one note per change."""
 
-    memo: Memo
+    parameters: VideoParameters
     prompt: str | None
     notes: list[str]
 
 
 def translate(document: Document, asked_model: str, model: str | None) -> Created:
-    """Make the members of a create Kling's, in place.
+    """Translate the members of a create to Kling's, in place.
 
-    `asked_model` is the client's word, `model` what modelMapping makes of it (None: no pattern matched). Raises
-    Refusal (400), naming the field, for whatever Kling cannot do as it was asked.
+    `asked_model` is the client's model, `model` what modelMapping makes of it (None: no pattern matched). Raises
+    Refusal (400), naming the field, for what Kling cannot do.
     """
     notes: list[str] = []
     lift_metadata(document, notes)
@@ -41,7 +41,7 @@ def translate(document: Document, asked_model: str, model: str | None) -> Create
     sora = not asked_model or models.sora_mode(asked_model) is not None
     name = model or (models.DEFAULT_MODEL if sora else asked_model)
     row = MODELS.get(name)
-    _put_model(document, asked_model, name, notes)
+    _set_model(document, asked_model, name, notes)
 
     reference = _reference(document, notes)
     with_image = reference or any(field in document for field in _PICTURES)
@@ -49,15 +49,15 @@ def translate(document: Document, asked_model: str, model: str | None) -> Create
     duration = _seconds(document, name, row, sora, notes)
     prompt = _prompt(document, name, row, with_image)
     if row:
-        _refuse_what_it_lacks(document, name, row, mode, with_image, notes)
+        _refuse_unsupported(document, name, row, mode, with_image, notes)
 
-    size = document.take("size") or ("" if with_image else _output_size(document, mode))
-    return Created(Memo(asked_model or name, duration or "5", size), prompt, notes)
+    size = document.pop("size") or ("" if with_image else _output_size(document, mode))
+    return Created(VideoParameters(asked_model or name, duration or "5", size), prompt, notes)
 
 
 def lift_metadata(document: Document, notes: list[str]) -> None:
-    """Make the members of `metadata` fields of their own."""
-    metadata = document.take("metadata")
+    """Move the members of `metadata` to the top level. Raises Refusal (400) where one is there already."""
+    metadata = document.pop("metadata")
     if metadata is None:
         return
     if not isinstance(metadata, dict):
@@ -65,54 +65,54 @@ def lift_metadata(document: Document, notes: list[str]) -> None:
     for name, value in metadata.items():
         if name in document or name in OPENAI_FIELDS or name in ("model", "model_name"):
             raise bad_body(f"metadata has {name}, which is a field of its own.", param=f"metadata.{name}")
-        document.put(name, value)
+        document.set(name, value)
     if metadata:
         notes.append("metadata became fields of Kling's")
 
 
 def convert(document: Document) -> None:
-    """Give the values of Kling's fields their types."""
+    """Convert the values of Kling's fields to their types (see fields.py). Raises Refusal (400)."""
     for name in document.names:
         if name in FIELDS:
             value = document.value(name)
             new = converted(name, value)
             if repr(new) != repr(value):
-                document.put(name, new)
+                document.set(name, new)
 
 
-def _put_model(document: Document, asked: str, name: str, notes: list[str]) -> None:
+def _set_model(document: Document, asked: str, name: str, notes: list[str]) -> None:
     if "model" in document:
         document.rename("model", "model_name")
-    document.put("model_name", name)
+    document.set("model_name", name)
     if asked != name:
         notes.append(f"model {asked or '(none)'} became {name}")
 
 
 def _reference(document: Document, notes: list[str]) -> bool:
-    """Put `input_reference` into `image`; whether there was one."""
-    reference = document.take("input_reference")
+    """Move `input_reference` to `image`. Returns whether there was one; raises Refusal (400) for a bad one."""
+    reference = document.pop("input_reference")
     if reference is None:
         return False
     if "image" in document:
         raise bad_body("input_reference and image are two first pictures; give one.", param="input_reference")
     if isinstance(reference, dict):
-        reference = _referenced(reference)
+        reference = _picture_reference(reference)
     if isinstance(reference, list):
         raise bad_body("input_reference is one picture, not several.", param="input_reference")
     if not isinstance(reference, str) or not reference:
         raise bad_body("input_reference is not a file, a URL or a data URL.", param="input_reference")
     if pictures.is_web_url(reference):
-        document.put("image", reference)
+        document.set("image", reference)
         notes.append("image: the URL of input_reference")
         return True
     if not pictures.is_data_url(reference):
         raise bad_body("input_reference is not a file, a URL or a data URL.", param="input_reference")
-    document.put("image", _checked(reference))
+    document.set("image", _checked(reference))
     notes.append("image: input_reference without its data: prefix")
     return True
 
 
-def _referenced(reference: dict[str, Any]) -> Any:
+def _picture_reference(reference: dict[str, Any]) -> Any:
     if reference and all(key.isdigit() for key in reference):
         raise bad_body(
             "input_reference came as one field for each byte; give the SDK a file with a name (toFile).",
@@ -128,7 +128,7 @@ def _referenced(reference: dict[str, Any]) -> Any:
 
 
 def picture_of(file: File, name: str) -> str:
-    """A file part of that name as Kling wants a picture: base64. Raises Refusal (400)."""
+    """A file part of a form as base64, as Kling takes pictures. Raises Refusal (400), naming the field `name`."""
     try:
         pictures.check(file.data)
     except ValueError as error:
@@ -148,25 +148,25 @@ def _checked(data_url: str) -> str:
 def _size(
     document: Document, row: Model | None, with_image: bool, sora: bool, asked_model: str, notes: list[str]
 ) -> str:
-    """Decide aspect_ratio and mode; returns the mode that holds."""
+    """Set aspect_ratio and mode from `size` and the model. Returns the mode, which is std where none is set."""
     size = document.text("size")
     if size is not None and size not in SIZES:
         raise _unknown("size", size, SIZES)
     if size is None and sora and not with_image and "aspect_ratio" not in document:
         size = models.SORA_SIZE
-        document.put("size", size)
+        document.set("size", size)
     ratio, size_mode = SIZES[size] if size else (None, None)
     if with_image:
         if ratio or "aspect_ratio" in document:
-            document.take("aspect_ratio")
+            document.pop("aspect_ratio")
             notes.append("no aspect_ratio: the picture decides")
     elif ratio and "aspect_ratio" not in document:
-        document.put("aspect_ratio", ratio)
+        document.set("aspect_ratio", ratio)
         notes.append(f"size {size} became aspect_ratio {ratio}")
     own = document.text("mode")
     if own is not None:
         return own
-    document.take("mode")
+    document.pop("mode")
     wanted = max(
         (mode for mode in (size_mode, models.sora_mode(asked_model) if sora else None) if mode),
         key=list(models.RESOLUTIONS).index,
@@ -176,16 +176,16 @@ def _size(
         return models.STD
     if row and wanted not in row.modes:
         raise bad_body(f"size {size} is more than this model makes.", param="size")
-    document.put("mode", wanted)
+    document.set("mode", wanted)
     notes.append(f"mode {wanted}")
     return wanted
 
 
 def _seconds(document: Document, name: str, row: Model | None, sora: bool, notes: list[str]) -> str:
-    """Decide duration; returns it ("" where the model's own default holds)."""
-    seconds = document.take("seconds")
+    """Set duration from `seconds`. Returns it; "" where none is sent and the model's default applies."""
+    seconds = document.pop("seconds")
     if document.value("duration") is None:
-        document.take("duration")
+        document.pop("duration")
     else:
         if seconds is not None:
             raise bad_body("seconds and duration say the same; give one.", param="seconds")
@@ -202,7 +202,7 @@ def _seconds(document: Document, name: str, row: Model | None, sora: bool, notes
     if length is None:
         known = ", ".join(str(duration) for duration in row.durations) if row else ""
         raise bad_body(f"{name} makes no video of {asked} seconds; it makes {known}.", param="seconds")
-    document.put("duration", str(length))
+    document.set("duration", str(length))
     notes.append(f"seconds {asked} became duration {length}")
     return str(length)
 
@@ -217,7 +217,7 @@ def _prompt(document: Document, name: str, row: Model | None, with_image: bool) 
     return prompt
 
 
-def _refuse_what_it_lacks(
+def _refuse_unsupported(
     document: Document, name: str, row: Model, mode: str, with_image: bool, notes: list[str]
 ) -> None:
     if not with_image and not row.text:
@@ -230,7 +230,7 @@ def _refuse_what_it_lacks(
     if duration is not None and str(duration) not in map(str, row.durations):
         raise _unknown("duration", str(duration), row.durations)
     if "cfg_scale" in document and "cfg_scale" not in row.only:
-        document.take("cfg_scale")
+        document.pop("cfg_scale")
         notes.append(f"no cfg_scale: {name} has none")
     for field in sorted(models.RESTRICTED - row.only):
         if field in document and document.value(field) not in (None, False):

@@ -1,7 +1,4 @@
-"""A request body as members that can be read, replaced and added; a value that is not replaced stays to the byte.
-
-From a JSON object or from the fields of a form; what the members mean is not known here.
-"""
+"""A JSON request body whose members can be read, set, removed and renamed; an unchanged value keeps its bytes."""
 
 from __future__ import annotations
 
@@ -13,24 +10,24 @@ from ..wire import json_edit
 
 
 def encoded(value: Any) -> bytes:
-    """A value as JSON in UTF-8. Raises ValueError for a number that JSON has no word for."""
+    """A value as JSON in UTF-8. Raises ValueError for NaN and infinity."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:
-        # Half a surrogate pair can only be escaped.
+        # A lone surrogate can only be escaped.
         return json.dumps(value, allow_nan=False).encode()
 
 
 class Document:
-    """Members in order: name to the bytes of its value."""
+    """The members of a JSON object in order, each with the bytes of its value."""
 
     def __init__(self) -> None:
         self._values: dict[str, bytes] = {}
         self._repeated: set[str] = set()
 
     @classmethod
-    def of_json(cls, body: bytes, members: list[json_edit.Member]) -> Document:
-        """The members of a JSON object."""
+    def from_json(cls, body: bytes, members: list[json_edit.Member]) -> Document:
+        """A document from a JSON object and its members, as json_edit.members() returns them."""
         document = cls()
         for member in members:
             if member.key in document._values:
@@ -39,11 +36,11 @@ class Document:
         return document
 
     @classmethod
-    def of(cls, fields: dict[str, Any]) -> Document:
-        """The members of an object that is decoded already."""
+    def from_fields(cls, fields: dict[str, Any]) -> Document:
+        """A document from decoded values."""
         document = cls()
         for name, value in fields.items():
-            document.put(name, value)
+            document.set(name, value)
         return document
 
     def __contains__(self, name: str) -> bool:
@@ -55,42 +52,42 @@ class Document:
         return list(self._values)
 
     def value(self, name: str) -> Any:
-        """The decoded value; None where there is none. Raises Refusal (400) for a name that stands twice."""
+        """The decoded value of a member; None if it is missing. Raises Refusal (400) if the name is repeated."""
         if name in self._repeated:
             raise bad_body(f"{name} stands more than once in the request body.", param=name)
         raw = self._values.get(name)
         try:
             return None if raw is None else json.loads(raw)
         except (ValueError, RecursionError):
-            # Thousands of digits or of brackets, which are valid JSON.
+            # Valid JSON that Python does not decode: thousands of digits or of brackets.
             raise bad_body(f"{name[:40]} cannot be read.", param=name[:40]) from None
 
     def text(self, name: str) -> str | None:
-        """The value where it is a text; None where there is none or null. Raises Refusal (400) for anything else."""
+        """The value of a string member; None if it is missing or null. Raises Refusal (400) for any other type."""
         value = self.value(name)
         if value is not None and not isinstance(value, str):
             raise bad_body(f"{name} is not a string.", param=name)
         return value
 
-    def put(self, name: str, value: Any) -> None:
-        """Set a member, where it stood or at the end."""
+    def set(self, name: str, value: Any) -> None:
+        """Set a member: in its place, or at the end if it is new. Raises Refusal (400) for what JSON cannot hold."""
         try:
             self._values[name] = encoded(value)
         except (ValueError, RecursionError):
             raise bad_body(f"{name[:40]} cannot be written as JSON.", param=name[:40]) from None
 
-    def take(self, name: str) -> Any:
-        """The decoded value, and the member is gone."""
+    def pop(self, name: str) -> Any:
+        """Remove a member and return its decoded value; None if it is missing. Raises Refusal (400) as value() does."""
         value = self.value(name)
         self._values.pop(name, None)
         return value
 
     def rename(self, name: str, new: str) -> None:
-        """Another name for a member, in its place; one that had the new name is gone."""
+        """Rename a member in its place; it replaces a member that has the new name."""
         self._values = {
             (new if key == name else key): value for key, value in self._values.items() if key != new or key == name
         }
 
     def body(self) -> bytes:
-        """The JSON object."""
+        """The document as JSON."""
         return b"{" + b",".join(json.dumps(name).encode() + b":" + raw for name, raw in self._values.items()) + b"}"

@@ -1,6 +1,6 @@
-"""Kling's error codes in OpenAI's words: status, type, code, and whether trying again can help.
+"""Kling's error codes as OpenAI's errors: status, type, code, and whether a retry can help.
 
-Source: Kling API documentation, error codes; OpenAI's SDKs, which statuses they repeat.
+Sources: Kling API documentation, error codes; OpenAI's SDKs, for the statuses that they retry.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from ..exchange import Answer
 
 
 class Meaning(NamedTuple):
-    """What a client is told. `retry_after` is in seconds; without `repeat`, SDKs are kept from trying again."""
+    """OpenAI's error for one of Kling's. `retry_after` is in seconds; without `repeat`, SDKs are told not to retry."""
 
     status: int
     type: str
@@ -44,13 +44,13 @@ _BY_STATUS: Final[dict[int, Meaning]] = {
     429: MEANINGS[1302],
 }
 
-# Beginnings of the messages of code 1201 that mean something else than a wrong value.
+# Code 1201 means a wrong value, except with these messages: beginnings of one for 404, a part of one for a duplicate.
 NOT_FOUND: Final = ("task not found", "from video not found")
 DUPLICATE: Final = "already exist"
 
 
 def meaning(status: int, code: int | None, message: str) -> Meaning:
-    """What an answer that is no success means, by Kling's code or, without one, by the status."""
+    """The meaning of an error: by Kling's code if it is known, else by the HTTP status."""
     if code == 1201 and message.lower().startswith(NOT_FOUND):
         return MEANINGS[1203]
     if code in MEANINGS:
@@ -65,22 +65,22 @@ def meaning(status: int, code: int | None, message: str) -> Meaning:
 
 
 def is_doubtful(status: int, code: int | None, message: str) -> bool:
-    """Whether a create that was answered so may have been accepted all the same."""
+    """Whether a create that failed with this error may have been accepted all the same."""
     return meaning(status, code, message).status >= 500
 
 
 def is_printable(text: str) -> bool:
-    """Whether a text that is not ours may stand in a header field."""
+    """Whether a text from outside can be the value of a header field: printable ASCII, not empty."""
     return bool(text) and text.isascii() and text.isprintable()
 
 
 def is_duplicate(code: int | None, message: str) -> bool:
-    """Whether Kling refused a create because its `external_task_id` is taken."""
+    """Whether Kling refused a create because its `external_task_id` is in use."""
     return code == 1201 and "external_task_id" in message.lower() and DUPLICATE in message.lower()
 
 
 def answer(status: int, code: int | None, message: str, request_id: str) -> Answer:
-    """OpenAI's error object for an answer of Kling's that is no success."""
+    """An answer with OpenAI's error object for an error of Kling's."""
     what = meaning(status, code, message)
     error = {
         "message": message or "Kling gave no reason.",

@@ -1,4 +1,4 @@
-"""The types of Kling's request fields, for values that arrive as text in a form or as OpenAI's users write them.
+"""The types of Kling's request fields: a table of converters, for values that come as text from a form or as JSON.
 
 Source: Kling API documentation, request parameters.
 """
@@ -17,7 +17,7 @@ Convert = Callable[[Any], Any]
 def _number(value: Any) -> Any:
     if isinstance(value, str):
         if re.fullmatch(r"-?[0-9]{1,40}", value):
-            # Ids have more digits than a float.
+            # Ids have more digits than a float holds.
             return int(value)
         try:
             number = float(value)
@@ -54,7 +54,7 @@ def _text(value: Any) -> Any:
 
 
 def _digits(value: Any) -> Any:
-    """Kling wants lengths as text."""
+    """A number as text: Kling takes lengths so."""
     return str(_number(value)) if not isinstance(value, str) else value
 
 
@@ -113,7 +113,7 @@ FIELDS: Final[dict[str, Convert]] = {
 
 
 def converted(name: str, value: Any) -> Any:
-    """The value of a field in Kling's type; a field that is not known stays. Raises Refusal (400) naming the field."""
+    """The value of a field in Kling's type; unchanged if the field is unknown. Raises Refusal (400)."""
     convert = FIELDS.get(name)
     if convert is None or value is None:
         return value

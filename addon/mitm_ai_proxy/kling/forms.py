@@ -1,4 +1,4 @@
-"""Bodies of OpenAI's requests, form or JSON, as documents, and what of them is the same for several requests."""
+"""Bodies of OpenAI's video requests, form or JSON, as documents, and the members that several requests share."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from .document import Document, encoded
 from .redirects import SOURCE
 
 MAX_ELEMENT_NAME: Final = 20
-"""Characters that Kling takes."""
+"""In characters; Kling's limit."""
 
 _VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _BOUNDARY = re.compile(rb"--([A-Za-z0-9'()+_,./:=?-]{1,70})\r\n")
 
 
 def is_form(head: Head) -> bool:
-    """Whether a request's body is said to be a form with parts."""
+    """Whether the Content-Type of a request is multipart."""
     return head.caller.content_type.lower().lstrip().startswith("multipart/")
 
 
 def document_of(head: Head, body: bytes) -> Document:
-    """The members of a body, form or JSON; files are pictures in base64."""
+    """The members of a body, form or JSON; files become pictures in base64. Raises Refusal (400)."""
     if not is_form(head):
-        return Document.of_json(body, object_members(body))
+        return Document.from_json(body, object_members(body))
     content_type = head.caller.content_type
     boundary = _BOUNDARY.match(body)
     if boundary and SOURCE in head.target:
-        # Node's fetch writes a form anew when it is redirected, and keeps the header with the old boundary.
+        # Node's fetch encodes a form again when it is redirected, but keeps the header with the old boundary.
         content_type = f'multipart/form-data; boundary="{boundary[1].decode()}"'
     document = Document()
     for name, value in multipart.fields(body, content_type).items():
         if not isinstance(value, multipart.File):
-            document.put(name, value)
+            document.set(name, value)
         elif name == "input_reference" or name in ("image", "image_tail", "static_mask"):
             target = "image" if name == "input_reference" else name
             if target in document:
                 raise bad_body("There are two first pictures; give one.", param=name)
-            document.put(target, create.picture_of(value, name))
+            document.set(target, create.picture_of(value, name))
         else:
             raise bad_body(f"Kling takes no file as {name}.", param=name)
     return document
 
 
 def video_id(document: Document) -> str:
-    """The id in `video`, as a text or as {"id": ...}. Raises Refusal (400)."""
+    """The id in `video`, which is a string or {"id": ...}. Raises Refusal (400)."""
     video = document.value("video")
     if isinstance(video, dict):
         video = video.get("id")
@@ -59,7 +59,7 @@ def video_id(document: Document) -> str:
 
 
 def prompt(document: Document) -> str:
-    """The prompt, which has to be there. Raises Refusal (400)."""
+    """The prompt. Raises Refusal (400) if it is missing or too long."""
     text = document.text("prompt")
     if not text or not text.strip():
         raise bad_body("There is no prompt.", param="prompt")
@@ -69,7 +69,7 @@ def prompt(document: Document) -> str:
 
 
 def element(document: Document) -> bytes:
-    """The body that makes an element of a character's video."""
+    """The body that creates an element of Kling's, from the `name` and `video` of a character. Raises Refusal (400)."""
     name, video = document.text("name"), document.value("video")
     if not name or len(name) > MAX_ELEMENT_NAME:
         raise bad_body(f"name has not 1 to {MAX_ELEMENT_NAME} characters, as Kling wants it.", param="name")

@@ -1,6 +1,6 @@
-"""What each of Kling's video models takes, as a table: the one place for capabilities, sizes and typical times.
+"""Kling's video models as a table: capabilities, sizes and typical times.
 
-Source: Kling API documentation, capability matrix, and what the servers were seen to serve in October 2026.
+Sources: Kling API documentation, capability matrix; models that Kling's servers served in October 2026.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ STD, PRO, UHD = "std", "pro", "4k"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model of text2video and image2video.
+    """One model of text2video and image2video. All models make videos of pictures, those with `text` of text alone too.
 
-    `durations` are in seconds; an empty `modes` means that the model takes no mode. `tail` lists the modes with a last
-    frame, `sound` those with sound; `only` names optional fields that most models lack; all make videos of pictures,
-    and those with `text` of text alone. `typical` is the time in seconds that a task of five seconds takes: what others
-    published of V1, V2 and V3 (100 to 320), and a guess for the models between them.
+    `durations`: in seconds. `modes`: empty if the model takes no mode. `tail`: modes with a last frame. `sound`: modes
+    with sound. `only`: optional fields that the model takes and most others do not. `extends`: its videos can be
+    extended. `prompt`: characters at most. `typical`: seconds that a video of five seconds takes; published
+    measurements for V1, V2 and V3 (100 to 320), an estimate for the others.
     """
 
     durations: tuple[int, ...] = FIVE_OR_TEN
@@ -41,7 +41,7 @@ CFG: Final = frozenset({"cfg_scale"})
 CAMERA: Final = frozenset({"camera_control"})
 VOICES: Final = frozenset({"voice_list"})
 RESTRICTED: Final = MASKS | SHOTS | CFG | CAMERA | VOICES
-"""Fields that only some models take. Those that every model takes are not listed."""
+"""Fields that only some models take."""
 
 MODELS: Final[dict[str, Model]] = {
     "kling-v1": Model(tail=(STD, PRO), only=CFG | MASKS | CAMERA, extends=True, typical=320),
@@ -64,10 +64,10 @@ MODELS: Final[dict[str, Model]] = {
 """By `model_name` of the legacy API."""
 
 DEFAULT_MODEL: Final = "kling-v3"
-"""What stands for Sora: the one living model that has all of Sora's lengths."""
+"""The model for requests that name a Sora model or none: the only one in service that has all of Sora's lengths."""
 
 SORA_MODES: Final = {"sora-2": STD, "sora-2-pro": PRO}
-"""Mode by the beginning of a Sora model's name; the longer name first in a match."""
+"""Mode by the beginning of a Sora model's name; the longest match counts."""
 SORA_SECONDS: Final = "4"
 SORA_SIZE: Final = "720x1280"
 """OpenAI's defaults, for requests that name a Sora model or none."""
@@ -80,12 +80,12 @@ V2_MODELS: Final = {
     "kling-v3-omni": "kling-3.0-omni",
     "kling-video-o1": "kling-o1",
 }
-"""The new design's names, which stand in the path, by those of the legacy API."""
+"""Model names of v2 by those of the legacy API."""
 RESOLUTIONS: Final = {STD: "720p", PRO: "1080p", UHD: "4k"}
-"""The new design's word for a mode."""
+"""The `resolution` of v2 by the mode of the legacy API."""
 
 OMNI_MODELS: Final = ("kling-v3-omni", "kling-video-o1")
-"""The models that edit a video; the first one unless another is asked for."""
+"""The models that edit a video; the first one is the default."""
 
 SIZES: Final[dict[str, tuple[str, str]]] = {
     "1280x720": ("16:9", STD),
@@ -102,7 +102,7 @@ SIZES: Final[dict[str, tuple[str, str]]] = {
     "1080x1080": ("1:1", PRO),
     "2160x2160": ("1:1", UHD),
 }
-"""Aspect ratio and mode by OpenAI's `size`. 1792x1024 and 1024x1792 are 7:4 at OpenAI and 16:9 here."""
+"""Aspect ratio and mode by OpenAI's `size`. 1792x1024 and 1024x1792 are 7:4, for which Kling's nearest is 16:9."""
 
 OUTPUT_SIZES: Final = {
     ("16:9", STD): "1280x720",
@@ -118,12 +118,12 @@ OUTPUT_SIZES: Final = {
 
 
 def rounded_up(durations: tuple[int, ...], seconds: int) -> int | None:
-    """The shortest length that is no shorter than asked; None where there is none."""
+    """The shortest duration of at least `seconds`; None if there is none."""
     return min((duration for duration in durations if duration >= seconds), default=None)
 
 
 def sora_mode(model: str) -> str | None:
-    """The mode of a Sora model, dated names included; None for any other model."""
+    """The mode of a Sora model (`sora-2`, `sora-2-2025-10-06`); None for any other model."""
     for name in sorted(SORA_MODES, key=len, reverse=True):
         if model == name or model.startswith(f"{name}-"):
             return SORA_MODES[name]

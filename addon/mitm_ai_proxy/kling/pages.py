@@ -1,6 +1,6 @@
-"""OpenAI's pages of videos over Kling's: a cursor says which list and which page of it comes next.
+"""OpenAI's list of videos, made of Kling's lists: a cursor names the list and the page that come next.
 
-Kling has a list for each family of tasks and no mark for its end: a page that is not full is the last one.
+Kling's legacy API has a list for each family of tasks and does not mark its end: a page that is not full is the last.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ MAX_LIMIT: Final = 100
 MAX_PAGE: Final = 1000
 """Kling's last page number."""
 
-ANY: Final = "tasks"
-"""The one list of the new design, whose pages have the provider's own cursors."""
+ALL_TASKS: Final = "tasks"
+"""The one list of v2, which has Kling's own cursors (see api_versions.py)."""
 
 _CURSOR = re.compile(r"page-([a-z0-9]+)-([A-Za-z0-9_]{1,4000})")
 
 
 class Page(NamedTuple):
-    """A page that a client asks for: the list by its name, the page's number or the provider's cursor, the size."""
+    """A page of a list: the name of the list, the number of the page or Kling's cursor, and its size."""
 
     family: str
     place: str
@@ -37,7 +37,7 @@ class Page(NamedTuple):
 
 
 def page(query: str, families: Sequence[str]) -> Page:
-    """The page that a query asks for. Raises Refusal (400) for what no page can be found by."""
+    """The page that `limit`, `order` and `after` in a query ask for. Raises Refusal (400) for invalid values."""
     values = dict(parse_qsl(query, keep_blank_values=True))
     limit = values.get("limit", str(DEFAULT_LIMIT))
     if not (limit.isascii() and limit.isdigit() and len(limit) <= 3 and 1 <= int(limit) <= MAX_LIMIT):
@@ -48,15 +48,15 @@ def page(query: str, families: Sequence[str]) -> Page:
     if not after:
         return Page(families[0], "1", int(limit))
     match = _CURSOR.fullmatch(after)
-    if not match or match[1] not in families or not (_is_number(match[2]) or match[1] == ANY):
+    if not match or match[1] not in families or not (_is_number(match[2]) or match[1] == ALL_TASKS):
         raise _bad(
             "after", "after is not the last_id of a page of this list; a video's id is no place in Kling's lists."
         )
     return Page(match[1], match[2], int(limit))
 
 
-def following(current: Page, count: int, families: Sequence[str]) -> Page | None:
-    """The page behind one that held `count` videos; None behind the last."""
+def next_page(current: Page, count: int, families: Sequence[str]) -> Page | None:
+    """The page after one that held `count` videos; None after the last."""
     if count >= current.limit and current.place.isdigit() and int(current.place) < MAX_PAGE:
         return current._replace(place=str(int(current.place) + 1))
     rest = list(families)[list(families).index(current.family) + 1 :]

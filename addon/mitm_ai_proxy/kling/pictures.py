@@ -1,7 +1,4 @@
-"""Whether bytes are a picture that Kling takes, and the ways a picture is written in text.
-
-Where in a request a picture stands is not known here, and nothing is decoded, fetched or converted.
-"""
+"""Checks pictures against Kling's limits, by their headers only, and reads and writes them as base64 and data URLs."""
 
 from __future__ import annotations
 
@@ -19,11 +16,11 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
 _JPEG = b"\xff\xd8\xff"
 _JPEG_END = b"\xff\xd9"
-# The code of a marker. Searched for, as libjpeg does: fill bytes, and stray ones, may stand in front.
+# The code of a marker. It is searched for, as libjpeg does: fill bytes and stray bytes may come before it.
 _MARKER = re.compile(rb"\xff([\x01-\xfe])")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_ALONE = frozenset((0x01, *range(0xD0, 0xD9)))  # no segment behind them
-_TOO_LATE = frozenset((0xD9, 0xDA))  # end of image, start of scan: no frame comes behind them
+_ALONE = frozenset((0x01, *range(0xD0, 0xD9)))  # no segment follows
+_TOO_LATE = frozenset((0xD9, 0xDA))  # end of image, start of scan: no frame follows
 _MAX_MARKERS = 1000  # before the frame; 10 MB of metadata in full segments have 160
 
 _OTHERS = [
@@ -36,22 +33,22 @@ _OTHERS = [
     (re.compile(rb".{4}ftyp", re.DOTALL), "an MP4 video"),
     (re.compile(rb"%PDF-"), "a PDF document"),
 ]
-# \s has the blanks of Unicode, but not all of its control characters.
+# \s matches Unicode's white space, but not all of its control characters.
 _BLANK_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 
 def check(data: bytes) -> None:
-    """Raise ValueError, with a sentence to stand behind a name, for bytes that are no picture that Kling takes.
+    """Raise ValueError for bytes that Kling does not take as a picture. Its message continues a sentence: "is empty".
 
-    Name and media type do not count, only what the bytes are. Behind the end of a picture anything may follow.
-    Source: Kling's image2video: JPEG or PNG, up to 10 MB, sides from 300 px, ratio from 1:2.5 to 2.5:1.
+    The format is found in the bytes; bytes after the end of the picture are allowed.
+    Source: Kling API documentation, image2video: JPEG or PNG, up to 10 MB, sides from 300 px, ratio 1:2.5 to 2.5:1.
     """
     if data.startswith(_PNG):
         size = _png_size
     elif data.startswith(_JPEG):
         size = _jpeg_size
     else:
-        raise ValueError(_instead(data))
+        raise ValueError(_wrong_format(data))
     if len(data) > MAX_BYTES:
         raise _too_long()
     width, height = size(data)
@@ -80,11 +77,11 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
             continue
         length = int.from_bytes(data[position : position + 2])
         if marker[1][0] in _FRAMES:
-            # Behind the length: a byte of precision, height, width.
+            # After the length: a byte of precision, height, width.
             frame = data[position + 3 : position + 7]
             if len(frame) < 4:
                 break
-            # A thumbnail in front of the frame has an end of its own; the data of a scan escapes what looks like one.
+            # Searched for after the frame: a thumbnail before it has an end too. In a scan, FF D9 is always escaped.
             if data.find(_JPEG_END, position + length) < 0:
                 raise _cut_off()
             return int.from_bytes(frame[2:]), int.from_bytes(frame[:2])
@@ -92,8 +89,8 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
     raise _no_size()
 
 
-def _instead(data: bytes) -> str:
-    """What other bytes are, as far as it can be told."""
+def _wrong_format(data: bytes) -> str:
+    """What is wrong with bytes that are no JPEG and no PNG; names their format where it is known."""
     if not data:
         return "is empty"
     for magic, name in _OTHERS:
@@ -115,20 +112,17 @@ def _cut_off() -> ValueError:
 
 
 def base64_of(data: bytes) -> str:
-    """The bytes as Kling takes them: bare base64, without the `data:` in front that it refuses (1201)."""
+    """The bytes in base64, without a `data:` prefix, which Kling refuses (1201)."""
     return base64.b64encode(data).decode()
 
 
 def is_data_url(text: str) -> bool:
-    """Whether the text is a `data:` URL (RFC 2397), good or bad."""
+    """Whether the text begins as a `data:` URL (RFC 2397)."""
     return text[:5].lower() == "data:"
 
 
 def from_data_url(text: str) -> bytes:
-    """The bytes in a `data:` URL, to be checked by check(): its media type is not believed.
-
-    Raises ValueError with a sentence to stand behind a name.
-    """
+    """The bytes in a base64 `data:` URL; its media type is ignored. Raises ValueError, with a message as in check()."""
     head, comma, data = text.partition(",")
     if not comma:
         raise ValueError("is a data URL without data")
@@ -138,8 +132,8 @@ def from_data_url(text: str) -> bytes:
 
 
 def is_web_url(text: str) -> bool:
-    """Whether the text is an http or https URL with a host, and without a blank or a control character."""
-    # urlsplit drops some control characters before it looks.
+    """Whether the text is an http or https URL with a host, and has no white space or control character."""
+    # urlsplit removes some control characters before it parses.
     if not text[:8].lower().startswith(("http://", "https://")) or _BLANK_OR_CONTROL.search(text):
         return False
     try:

@@ -1,6 +1,6 @@
-"""Kling video behind OpenAI's `/v1/videos`, and Kling's own paths beside it.
+"""The Kling provider: its keys, its paths, its credential. For OpenAI's `/v1/videos` see videos_api.py.
 
-Behaviour: Higress ai-proxy plugin, kling. Native paths: Kling API documentation, legacy endpoints.
+Sources: Higress ai-proxy plugin, kling; Kling API documentation, legacy endpoints.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ..auth.secret import Secret
 from ..config import values
 from ..config.keys import Problem, Reading, key
 from ..exchange import Handling, Head, NeedsBody, Upstream
-from ..providers.base import Account, Clock, CommonKeys, Provider
+from ..providers.base import Clock, CommonKeys, Provider, SimulatorAccount
 from ..providers.higress_keys import NOT_IMPLEMENTED
 from ..wire import json_edit, targets
 from ..wire.header_fields import Fields
 from ..wire.request_body import object_members, replace_text, text_member
 from ..wire.targets import Origin
 from . import api_versions, forms, videos_api
-from .ids import split_memo
+from .ids import split_parameters
 from .task_kinds import (
     HINT,
     IMAGE2VIDEO,
@@ -42,14 +42,14 @@ from .videos_api import VideosApi
 KLING_APIS: Final = ("legacy", "v2")
 VIDEO_RESPONSES: Final = ("auto", "openai", "native")
 MAX_REFRESH_AHEAD: Final = 1799
-"""Seconds. From 1800 on, the life of a token, each request would sign anew."""
+"""Seconds. A token lives 1800 s: from there on, each request would sign a new one."""
 DEFAULT_ORIGIN: Final = Origin("https", "api-singapore.klingai.com", 443)
-# What follows /v1/videos/ in Kling's own paths, where OpenAI has a video's id.
+# First segments after /v1/videos/ in Kling's own paths, where OpenAI's have a video id.
 VIDEO_FAMILIES: Final = frozenset(
     "advanced-lip-sync avatar effects identify-face image-recognize image2video lip-sync motion-control"
     " multi-elements multi-image2video omni-video text2video video-extend".split()
 )
-# What follows /v1/images/ in Kling's own paths and in OpenAI's too.
+# First segments after /v1/images/ in paths of both Kling and OpenAI.
 IMAGE_FAMILIES: Final = frozenset({"generations"})
 
 _VIDEOS_APIS: Final = (
@@ -104,11 +104,11 @@ class KlingKeys(CommonKeys):
     )
 
     def problems(self, reading: Reading) -> Iterator[Problem]:
-        """Half a key pair, or no credential at all."""
+        """Reports half a key pair, a missing credential, or a key pair where only an API key works."""
         access, secret = bool(self.kling_access_key), bool(self.kling_secret_key)
         if access != secret:
             given, missing = ("klingAccessKey", "klingSecretKey") if access else ("klingSecretKey", "klingAccessKey")
-            yield Problem(missing, f"is missing beside {given}{_set(reading, missing)}", (given,))
+            yield Problem(missing, f"is missing beside {given}{_unset_variables(reading, missing)}", (given,))
         elif reading.offline:
             return
         elif self.kling_api == api_versions.V2 and not self.api_tokens:
@@ -131,7 +131,7 @@ class Kling(Provider):
     keys: KlingKeys
     not_implemented = NOT_IMPLEMENTED
     can_be_simulated = True
-    why_not = videos_api.WHY_NOT
+    unsupported_reasons = videos_api.UNSUPPORTED_REASONS
     withheld_headers = (b"x-stainless-", b"openai-", b"idempotency-key")
     default_capabilities: ClassVar[dict[str, str]] = {
         TEXT2VIDEO.create: "/v1/videos/text2video",
@@ -145,10 +145,10 @@ class Kling(Provider):
     }
 
     def __init__(self, keys: KlingKeys, clock: Clock, speed: float = 1.0) -> None:
-        """`speed`: how many times faster than Kling the provider is."""
+        """`speed`: how many times faster than Kling the provider is; more than 1 for the simulator."""
         super().__init__(keys, clock)
         self._jwt: KlingToken | None = None
-        # The new design takes API keys only.
+        # API version v2 takes API keys only.
         if keys.kling_access_key and keys.kling_api != api_versions.V2:
             # 0 means the default in the Higress plugin.
             refresh_ahead = keys.kling_token_refresh_ahead or 60
@@ -156,42 +156,44 @@ class Kling(Provider):
         self._videos = VideosApi(self, keys.model_mapping.map, keys.kling_api, clock, speed)
 
     @classmethod
-    def simulated(cls, keys: CommonKeys, clock: Clock, account: Account) -> Kling:
-        """With the account's single key where the configuration has one in use, else with its pair."""
+    def simulated(cls, keys: CommonKeys, clock: Clock, account: SimulatorAccount) -> Kling:
+        """With the account's API key if the configuration uses an API key, else with its key pair."""
         assert isinstance(keys, KlingKeys)
-        nobody = replace(keys, kling_access_key="", kling_secret_key=Secret(""), api_tokens=())
+        without_credential = replace(keys, kling_access_key="", kling_secret_key=Secret(""), api_tokens=())
         if keys.kling_api == api_versions.V2 or (keys.api_tokens and not keys.kling_access_key):
-            known = replace(nobody, api_tokens=(account.api_key,))
+            simulated = replace(without_credential, api_tokens=(account.api_key,))
         else:
-            known = replace(nobody, kling_access_key=account.access_key, kling_secret_key=account.secret_key)
-        return cls(known, clock, account.speed)
+            simulated = replace(
+                without_credential, kling_access_key=account.access_key, kling_secret_key=account.secret_key
+            )
+        return cls(simulated, clock, account.speed)
 
     def detect(self, method: str, path: str) -> Call | None:
-        """As OpenAI's, except where Kling's own paths look like OpenAI's."""
+        """The API of OpenAI's; None for Kling's own paths, some of which look like OpenAI's."""
         _, found, last = path.rpartition("/v1/videos/")
         if found and last.split("/")[0].lower() in VIDEO_FAMILIES:
             return None
         return None if _is_native_image(path) else super().detect(method, path)
 
     def has(self, api: str) -> bool:
-        """What the configuration names, and what the Videos API makes of it."""
+        """Whether there is a capability of that name, or VideosApi implements the API with others."""
         return super().has(api) or api in _VIDEOS_APIS
 
-    def offered(self) -> list[str]:
-        """The OpenAI side, and where Kling's own side begins."""
+    def supported_apis(self) -> list[str]:
+        """OpenAI's APIs, and examples of Kling's own paths."""
         videos_apis = [str(apis.BY_NAME[name]) for name in _VIDEOS_APIS if name not in self.capabilities]
         return [
-            *super().offered(),
+            *super().supported_apis(),
             *videos_apis,
             "Kling's own paths (/v1/videos/text2video, /v1/images/generations, ...)",
         ]
 
     def call(self, head: Head, call: Call, query: str, notes: tuple[str, ...]) -> Upstream | NeedsBody:
-        """A create waits for its body; a retrieve finds its family in the id's prefix or the hint."""
-        hint, query = targets.take_parameter(query, HINT)
+        """A create needs its body; a retrieve finds the task kind in the prefix of the id, or in the hint."""
+        hint, query = targets.pop_parameter(query, HINT)
         name = call.api.name
         if name == TEXT2VIDEO.create:
-            # The path is known when the body is.
+            # The path depends on the body.
             return NeedsBody(self.origin, functools.partial(self._create, head, notes), notes)
         if name in _VIDEOS_APIS and name not in self.capabilities:
             return self._call_videos_api(head, call, query, hint, notes)
@@ -201,7 +203,7 @@ class Kling(Provider):
         targets.check_id("video_id", video_id)
         if name == TEXT2VIDEO.retrieve:
             return self._videos.retrieve(head, kind, video_id, query, self._answers_openai(head), (*notes, why))
-        target = self.upstream_path(name, {"video_id": split_memo(video_id)[0]}, query)
+        target = self.upstream_path(name, {"video_id": split_parameters(video_id)[0]}, query)
         return self.with_mapped_model(head, Upstream(self.origin, head.method, target, notes=(*notes, why)))
 
     def _call_videos_api(
@@ -221,13 +223,16 @@ class Kling(Provider):
         return self._videos.follow_up(head, name, call.ids.get("video_id", ""), query, is_openai, notes)
 
     def _answers_openai(self, head: Head) -> bool:
-        """Whether this client is answered with OpenAI's objects."""
+        """Whether this client gets OpenAI's objects."""
         if self.keys.video_response == "auto":
             return head.caller.is_openai_sdk
         return self.keys.video_response == "openai"
 
     def _create(self, head: Head, notes: tuple[str, ...], body: bytes) -> Upstream:
-        """A create: the path by the image fields, and `model` as `model_name`. All else stays to the byte."""
+        """A create: image fields decide the path, and `model` becomes `model_name`; every other byte is kept.
+
+        VideosApi translates it if it is a form, comes from an OpenAI SDK, or has fields that only OpenAI has.
+        """
         is_openai = self._answers_openai(head)
         if forms.is_form(head):
             return self._videos.create(head, body, None, is_openai, notes)
@@ -237,8 +242,8 @@ class Kling(Provider):
         image_fields = [member.key for member in members if member.key in IMAGE_FIELDS]
         kind = IMAGE2VIDEO if image_fields else TEXT2VIDEO
         why = f"{kind.name}: the body has {image_fields[0] if image_fields else 'no image field'}"
-        # From the client's own query: that of the text path has no business here.
-        _, query = targets.take_parameter(targets.split_query(head.target)[1], HINT)
+        # The client's own query: one that is configured with the path of text2video does not apply.
+        _, query = targets.pop_parameter(targets.split_query(head.target)[1], HINT)
         edits, model_notes = self._model_edits(body, members)
         return Upstream(
             self.origin,
@@ -251,20 +256,20 @@ class Kling(Provider):
         )
 
     def responseheaders(self, sent: Upstream, status: int, fields: Fields) -> Handling:
-        """OpenAI's object or error, or Kling's own answer to a create with the family in front of its ids."""
+        """OpenAI's object or error, or Kling's own answer to a create with the prefix of its kind on its ids."""
         return self._videos.responseheaders(sent.memo) or super().responseheaders(sent, status, fields)
 
     def error(self, sent: Upstream) -> None:
-        """A create ended in doubt: its repetition has to find it."""
+        """Record that a create may have been accepted, so that a retry finds it."""
         self._videos.error(sent.memo)
 
     @property
     def has_credential(self) -> bool:
-        """Always: a configuration without one is refused."""
+        """Always True: a configuration without one is refused."""
         return True
 
     def token(self, fields: Fields) -> Secret | None:
-        """The JWT of the key pair, else one of `apiTokens`."""
+        """A JWT of the key pair if there is one, else one of `apiTokens`."""
         if self._jwt is None:
             return super().token(fields)
         token = self._jwt.token()
@@ -294,7 +299,7 @@ class Kling(Provider):
 
 
 def _task_of(video_id: str, hint: str | None) -> tuple[TaskKind, str, str]:
-    """The family of a task, by its id's prefix, else the hint, else text; the id as Kling knows it; and a note."""
+    """The kind of a task, by the prefix of its id, else by the hint, else text2video; Kling's own id; a note."""
     kind = kind_of(video_id)
     if kind:
         return kind, video_id.removeprefix(kind.prefix), f"{kind.name}: the id begins with {kind.prefix}"
@@ -310,6 +315,6 @@ def _is_native_image(path: str) -> bool:
     return bool(found) and last.split("/")[0] in IMAGE_FAMILIES
 
 
-def _set(reading: Reading, key: str) -> str:
+def _unset_variables(reading: Reading, key: str) -> str:
     names = reading.variables.get(key, ())
     return f": set {' and '.join(names)} in the environment" if names else ""

@@ -1,6 +1,6 @@
-"""Where a client is sent when one request is not enough: to a file, to a task, or on to the second step.
+"""Redirects, for what takes two requests: to a file, to a task, to a page, or to the second request of a follow-up.
 
-What the second step needs travels in the link; nothing is kept here.
+What the second request needs is in the query of the redirect.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from ..wire import targets
 from . import error_codes, pictures, tasks
 
 SOURCE: Final = "kling_source"
-"""Query parameter of a redirect: the link or the id of Kling's that the second step works on."""
+"""Query parameter of a redirect to the second request: the source video, encoded by to_second_step()."""
 
 _LENGTH = re.compile(r"([0-9]{1,5}(\.[0-9]{1,6})?)?")
 
 
 class Source(NamedTuple):
-    """What a remix, an edit or an extension is made of: a link, or Kling's id of a video, and its length."""
+    """The source video of a remix, an edit or an extension: its URL, or Kling's id of it, and its length in seconds."""
 
     link: str
     seconds: str = ""
 
 
 def to_file(task: tasks.Task) -> Answer:
-    """302 to the file of a task, else 404 that says why there is none."""
+    """302 to the file of a task, or 404 with the reason why there is none."""
     if task.status in tasks.DONE and pictures.is_web_url(task.url):
         return Answer(302, b"", {"location": task.url, "content-type": None})
     if task.status == tasks.FAILED:
@@ -37,9 +37,9 @@ def to_file(task: tasks.Task) -> Answer:
 
 
 def to_second_step(target: str, task: tasks.Task, link: str) -> Answer:
-    """307 back here with what the second step is made of, `link`; 404 where the task has nothing yet.
+    """307 to the same path with the source video (`link`: its URL or Kling's id) in the query; 404 if it is not ready.
 
-    `target` is the client's path and query, as in what follows.
+    `target` is the path and query of the client's request, here and below.
     """
     if task.status not in tasks.DONE or not link:
         return error_codes.answer(404, None, "The video is not ready, so nothing can be made of it.", "")
@@ -54,26 +54,26 @@ def to_second_step(target: str, task: tasks.Task, link: str) -> Answer:
 def to_page(target: str, cursor: str) -> Answer:
     """302 to another page of the same list."""
     _, query = targets.split_query(target)
-    _, query = targets.take_parameter(query, "after")
+    _, query = targets.pop_parameter(query, "after")
     query = targets.merge_queries(query, f"after={cursor}")
     return Answer(302, b"", {"location": f"{own_path(target)}?{query}", "content-type": None})
 
 
 def to_video(target: str, video_id: str) -> Answer:
-    """303 to a video that is there already."""
+    """303 to a video that exists."""
     path = own_path(target)
     videos = path[: path.rfind("/v1/videos") + len("/v1/videos")]
     return Answer(303, b"", {"location": f"{videos}/{video_id}", "content-type": None})
 
 
 def own_path(target: str) -> str:
-    """The client's own path, which names no other host, as one that begins with two slashes would."""
+    """The client's path for a Location. Extra slashes at its start are removed: `//host` would name another host."""
     path, _ = targets.split_query(target)
     return "/" + path.lstrip("/")
 
 
 def source_of(text: str) -> Source:
-    """What to_second_step wrote into the query. Raises Refusal (400) for anything else."""
+    """The source that to_second_step() encoded into the query. Raises Refusal (400) for anything else."""
     try:
         seconds, _, link = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition("\n")
     except ValueError:

@@ -1,6 +1,6 @@
-"""Kling's tasks as both of its API generations answer them, read into one shape. Nothing of OpenAI's is known here.
+"""Reads the answers of both of Kling's API versions, legacy and v2, into one Task.
 
-Source: Kling API documentation, responses; legacy envelope and new design.
+Source: Kling API documentation, responses.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What surrounds every answer; `code` None where there is none."""
+    """The members that every answer has; `code` is None if it is missing."""
 
     code: int | None
     message: str
@@ -38,7 +38,7 @@ class Envelope:
 
 
 def envelope(document: Any) -> Envelope:
-    """The envelope of a decoded answer; anything but an object has none."""
+    """The envelope of a decoded answer; empty if that is not an object."""
     found = document if isinstance(document, dict) else {}
     code = found.get("code")
     return Envelope(
@@ -50,16 +50,16 @@ def envelope(document: Any) -> Envelope:
 
 
 def task(data: Any) -> Task | None:
-    """The task in a `data` (an object, or the new design's array of one); None where there is none."""
+    """The task in `data` of an answer: an object, or an array of one in v2. None if there is no task."""
     if isinstance(data, list):
         data = data[0] if data else None
     return _read(data) if isinstance(data, dict) else None
 
 
 def tasks(data: Any) -> list[tuple[Any, Task]] | None:
-    """The tasks of a list, each with what it was read from; None where there is no list.
+    """The tasks of a list, each with the JSON it was read from; None if there is no list.
 
-    That is the legacy API's bare array, or `result` of the new design.
+    The list is `data` itself in the legacy API, `data.result` in v2.
     """
     if isinstance(data, dict):
         data = data.get("result")

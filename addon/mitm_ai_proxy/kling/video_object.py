@@ -1,6 +1,6 @@
-"""OpenAI's Video object, and the list of them, made of Kling's tasks.
+"""OpenAI's Video object, made of a task of Kling's. It always has all thirteen keys; unknown values are null.
 
-Source: OpenAI's API reference, videos; all thirteen keys are there, and what is not known is null.
+Source: OpenAI's API reference, videos.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from . import models
-from .ids import Memo
+from .ids import VideoParameters
 from .tasks import DONE, FAILED, Task
 
 _POLL_MILLISECONDS: Final = 5000
@@ -17,18 +17,18 @@ LIFETIME: Final = 30 * 24 * 3600
 """Seconds that Kling keeps a file."""
 UNKNOWN_MODEL: Final = "kling"
 
-# Kling's word to OpenAI's. A word that nobody knows is work in progress: an SDK takes any other for the end.
+# OpenAI's status by Kling's. An unknown one counts as in_progress: SDKs stop polling at any other.
 _STATUSES: Final = {"submitted": "queued", "processing": "in_progress", FAILED: "failed"}
 _MODERATION: Final = ("risk control", "moderation", "policy", "sensitive", "content security")
 
 
-def poll_after(speed: float) -> dict[str, str | None]:
-    """The header field by which an SDK knows how often to ask for a task, where its user does not say."""
+def poll_headers(speed: float) -> dict[str, str | None]:
+    """The header field with the interval at which an SDK polls unless its user sets one, in milliseconds."""
     return {"openai-poll-after-ms": str(max(_LEAST_POLL_MILLISECONDS, int(_POLL_MILLISECONDS / speed)))}
 
 
 def video(
-    video_id: str, task: Task, memo: Memo, now: float, prompt: str | None = None, speed: float = 1.0
+    video_id: str, task: Task, parameters: VideoParameters, now: float, prompt: str | None = None, speed: float = 1.0
 ) -> dict[str, Any]:
     """The Video object of a task. `now` is Unix time in seconds, `speed` how much faster than Kling the provider is."""
     status = _status(task)
@@ -37,15 +37,15 @@ def video(
     return {
         "id": video_id,
         "object": "video",
-        "model": memo.model or UNKNOWN_MODEL,
+        "model": parameters.model or UNKNOWN_MODEL,
         "status": status,
-        "progress": _progress(task, status, memo, now, speed),
+        "progress": _progress(task, status, parameters, now, speed),
         "created_at": _seconds(task.created) or int(now),
         "completed_at": ended,
         "expires_at": ended + LIFETIME if ended is not None and status == "completed" else None,
         "prompt": prompt,
-        "size": memo.size or None,
-        "seconds": task.duration or memo.seconds or None,
+        "size": parameters.size or None,
+        "seconds": task.duration or parameters.seconds or None,
         "remixed_from_video_id": None,
         "error": _error(task) if status == "failed" else None,
     }
@@ -53,13 +53,13 @@ def video(
 
 def _status(task: Task) -> str:
     if task.status in DONE:
-        # Without a file it is of no use to anybody, and an SDK would try to download it.
+        # An SDK would try to download the file of a completed video.
         return "completed" if task.url else "failed"
     return _STATUSES.get(task.status, "in_progress")
 
 
-def _progress(task: Task, status: str, memo: Memo, now: float, speed: float) -> int:
-    """0 in the queue, 100 when there is a file; between them, the part that has passed of a typical time."""
+def _progress(task: Task, status: str, parameters: VideoParameters, now: float, speed: float) -> int:
+    """In percent: 0 while queued, 100 when completed, else the part of a typical time that has passed, at most 99."""
     if status == "completed":
         return 100
     if status == "queued" or task.created is None:
@@ -69,12 +69,12 @@ def _progress(task: Task, status: str, memo: Memo, now: float, speed: float) -> 
     if passed <= 0:
         return 0
     seconds = min(passed, LIFETIME * 1000) / 1000 * speed
-    return min(99, int(100 * min(seconds, LIFETIME) // _typical_seconds(memo)))
+    return min(99, int(100 * min(seconds, LIFETIME) // _typical_seconds(parameters)))
 
 
-def _typical_seconds(memo: Memo) -> float:
-    model = models.MODELS.get(memo.model) or models.MODELS[models.DEFAULT_MODEL]
-    seconds = memo.seconds
+def _typical_seconds(parameters: VideoParameters) -> float:
+    model = models.MODELS.get(parameters.model) or models.MODELS[models.DEFAULT_MODEL]
+    seconds = parameters.seconds
     length = float(seconds) if seconds.isascii() and seconds.isdigit() else 5.0
     return model.typical * max(1.0, length / 5)
 

@@ -1,1 +1,1 @@
-"""The providers: what each is, and what all of them share."""
+"""Providers: their base class, and those that speak OpenAI's API."""

@@ -1,6 +1,6 @@
-"""What a provider is, and what all providers share: path, query, credential. No flows, no sockets, no clock of its own.
+"""The base class of providers: paths, queries, model mapping, credential; and the keys that all of them have.
 
-A provider overrides what differs; a provider that speaks OpenAI's API overrides nothing.
+A subclass overrides what differs; a provider that speaks OpenAI's API overrides no method.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ BASE_PATH_HANDLINGS: Final = ("removePrefix", "prepend")
 Clock = Callable[[], float]
 
 
-class Account(NamedTuple):
-    """The credentials that the simulator takes, a key pair and a single key, and how much faster than Kling it is."""
+class SimulatorAccount(NamedTuple):
+    """The credentials that the simulator accepts, and how many times faster than Kling it is."""
 
     access_key: str
     secret_key: Secret
@@ -47,7 +47,7 @@ class Account(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CommonKeys:
-    """The keys of a provider block that every type has. A type with more of them adds its own in a subclass."""
+    """The keys of a provider block that every type has. Types add their own in a subclass."""
 
     type: str = key(values.text, "", help="The type of the provider, such as `kling`. Required.")
     id: str = key(values.text, "", help="A name for `activeProviderId`.")
@@ -84,7 +84,7 @@ class CommonKeys:
     )
 
     def problems(self, reading: Reading) -> Iterator[Problem]:
-        """What is wrong between keys that are each right by themselves."""
+        """Mistakes between keys whose values are each valid."""
         yield from ()
 
 
@@ -92,24 +92,25 @@ KeysType: TypeAlias = type[CommonKeys]
 
 
 class Provider(ABC):
-    """One configured provider. Its methods are named after mitmproxy's hooks that need them, and return values.
+    """One configured provider. Methods are named after the hooks of mitmproxy that they serve, and return values.
 
-    `default_capabilities` maps API names to upstream paths, in which `{names}` stand for the ids of the client's path.
+    `default_capabilities` maps API names to upstream paths, with `{video_id}` for an id in the client's path. `clock`
+    gives Unix time in seconds.
     """
 
     type: ClassVar[str]
     Keys: ClassVar[KeysType] = CommonKeys
-    """Declares what may stand in the provider's block."""
+    """Declares the keys of the provider's block."""
     not_implemented: ClassVar[frozenset[str]] = NOT_IMPLEMENTED | CHAT_KEYS
-    """Keys of the Higress ai-proxy plugin that would change something for this type, and are refused."""
+    """Keys of the Higress ai-proxy plugin that apply to this type and are refused, unless they are switched off."""
     can_be_simulated: ClassVar[bool] = False
     home: ClassVar[Origin]
-    """The provider's own host; a type whose configuration names it overrides default_origin()."""
+    """Origin of the provider's public API; a type that takes it from its keys overrides default_origin()."""
     default_capabilities: ClassVar[Mapping[str, str]] = {}
-    why_not: ClassVar[Mapping[str, str]] = {}
-    """A sentence about an API that the provider does not have and never will."""
+    unsupported_reasons: ClassVar[Mapping[str, str]] = {}
+    """By API name, a sentence on why the provider has no such API."""
     withheld_headers: tuple[bytes, ...] = ()
-    """Beginnings of names (in lower case) of header fields that do not go to the provider."""
+    """Prefixes of names (in lower case) of header fields that are not sent to the provider."""
 
     keys: CommonKeys
 
@@ -122,24 +123,24 @@ class Provider(ABC):
             self.withheld_headers = ()
         self._sent_to = f"sent to {self.origin}"
         self._credentials = {token: bearer(token) for token in keys.api_tokens}
-        # Upstream paths, complete but for ids, and their own queries.
+        # By API name: the upstream path, with placeholders for ids, and its own query.
         self._targets: dict[str, tuple[str, str]] = {}
         for name, target in self.capabilities.items():
             path, query = targets.split_query(target)
             self._targets[name] = self.with_base_path(path), query
 
     @classmethod
-    def simulated(cls, keys: CommonKeys, clock: Clock, account: Account) -> Provider:
-        """The provider as the simulator plays it, which takes this account. For types that can be simulated."""
+    def simulated(cls, keys: CommonKeys, clock: Clock, account: SimulatorAccount) -> Provider:
+        """A provider with the credentials of the simulator's account. For types with `can_be_simulated`."""
         raise NotImplementedError
 
     def default_origin(self) -> Origin:
-        """Where requests go when `providerDomain` is not set."""
+        """The origin if `providerDomain` is not set."""
         return self.home
 
     @classmethod
     def problems(cls, keys: CommonKeys, reading: Reading) -> Iterator[Problem]:
-        """What is wrong with keys whose values are each right."""
+        """Mistakes in `capabilities`, and those that the class of the keys finds."""
         for name, path in keys.capabilities.items():
             where = f"capabilities.{name}"
             known = {api.name: api.path for api in apis.APIS} | dict(cls.default_capabilities)
@@ -153,10 +154,10 @@ class Provider(ABC):
                 yield Problem(where, f"nothing is known to put into {{{unknown}}}{nearest(unknown, named)}")
         yield from keys.problems(reading)
 
-    # The way there
+    # Request
 
     def requestheaders(self, head: Head) -> Upstream | NeedsBody:
-        """Where a request goes, by its head; or that this takes its body, too.
+        """The upstream request for a head; NeedsBody if the body has to be read.
 
         Raises Refusal for a request that must not be forwarded.
         """
@@ -172,7 +173,9 @@ class Provider(ABC):
             return self._passed_on(head, path, query, notes)
         name = call.api.name
         if not self.has(name):
-            raise unsupported_api(self.type, str(call.api), self.offered(), self.why_not.get(name, ""))
+            raise unsupported_api(
+                self.type, str(call.api), self.supported_apis(), self.unsupported_reasons.get(name, "")
+            )
         return self.call(head, call, query, (f"{self._sent_to}: {name} of {self.type}",))
 
     def _passed_on(
@@ -182,26 +185,26 @@ class Provider(ABC):
         return Upstream(self.origin, head.method, target, notes=notes, is_shown=is_shown)
 
     def detect(self, method: str, path: str) -> Call | None:
-        """The API that a client's method and path (no query, no base path) mean to this provider."""
+        """The API of a client's method and path (no query, no base path); None if it is passed on unchanged."""
         return apis.detect(method, path)
 
     def has(self, api: str) -> bool:
-        """Whether this provider has an API of that name."""
+        """Whether the provider has an API of that name."""
         return api in self.capabilities
 
-    def offered(self) -> list[str]:
-        """What this provider has, in a client's words, for a person who asked for something else."""
+    def supported_apis(self) -> list[str]:
+        """The APIs that the provider has, as clients call them, for an error message: `POST /v1/videos`."""
         return [str(apis.BY_NAME[name]) for name in self.capabilities if name in apis.BY_NAME]
 
     def call(self, head: Head, call: Call, query: str, notes: tuple[str, ...]) -> Upstream | NeedsBody:
-        """The same for a known API that this provider has; `query` is the client's, `notes` are the first ones."""
+        """As requestheaders(), for an API that the provider has. `query` is the client's, `notes` are those so far."""
         for name, value in call.ids.items():
             targets.check_id(name, value)
         target = self.upstream_path(call.api.name, call.ids, query)
         return self.with_mapped_model(head, Upstream(self.origin, head.method, target, notes=notes))
 
     def with_mapped_model(self, head: Head, upstream: Upstream) -> Upstream | NeedsBody:
-        """The request with the model that modelMapping makes of the client's, where its body may name one."""
+        """The request, with modelMapping applied to its body if that is JSON and there is a mapping."""
         if self.keys.model_mapping and head.method == "POST" and "json" in head.caller.content_type.lower():
             return NeedsBody(self.origin, functools.partial(self._mapped, upstream), upstream.notes)
         return upstream
@@ -215,36 +218,36 @@ class Provider(ABC):
         edited = json_edit.apply(body, replace_text(member, asked, mapped))
         return upstream._replace(body=edited, notes=(*upstream.notes, *notes))
 
-    # The way back
+    # Response
 
     def responseheaders(self, sent: Upstream, status: int, fields: Fields) -> Handling:
-        """What is to be done with an answer of this status, with these header fields, to what was sent."""
+        """What is done with the answer to `sent`, by its status and header fields."""
         return Pass(is_shown=self.keys.protocol != "original")
 
     def error(self, sent: Upstream) -> None:  # noqa: B027 - few providers care
-        """A request ended without an answer."""
+        """Called when a request ended without an answer."""
 
     # Credentials
 
     def secrets(self) -> tuple[str, ...]:
-        """What nobody but the provider may see, to be looked for in what is written down."""
+        """The secrets in the configuration, for redaction."""
         return declarations.secrets(self.keys)
 
     @property
     def has_credential(self) -> bool:
-        """Whether a credential is configured. If so, none of the client's own travels on."""
+        """Whether a credential is configured. If so, the client's are removed."""
         return bool(self.keys.api_tokens)
 
     def token(self, fields: Fields) -> Secret | None:
         """The token for one request: one of `apiTokens`, at random, as the Higress ai-proxy plugin does.
 
-        `fields` are the client's header fields, of use only where no credential is configured.
+        `fields` are the client's header fields, which may hold its own credential.
         """
         tokens = self.keys.api_tokens
         return random.choice(tokens) if tokens else None  # noqa: S311 - spreads load, guards nothing
 
     def credential(self, upstream: Upstream, token: Secret | None) -> Credential:
-        """What is added to a request last of all, to make it the provider's own."""
+        """The credential of a request, which is added last. `token` is the result of token()."""
         if token is None:
             return NO_CREDENTIAL
         return self._credentials.get(token) or bearer(token)
@@ -252,26 +255,26 @@ class Provider(ABC):
     # Paths and models
 
     def upstream_path(self, capability: str, ids: Mapping[str, str], query: str) -> str:
-        """The path and query of a capability, with the ids and the client's query put in."""
+        """The path and query of a capability, with ids and the client's query inserted."""
         path, own_query = self._targets[capability]
         if ids:
             path, own_query = targets.fill(path, ids), targets.fill(own_query, ids)
         return targets.join_query(path, targets.merge_queries(own_query, query))
 
     def without_base_path(self, path: str) -> str:
-        """The client's path without `basePath`, where that is to be removed."""
+        """The client's path without `basePath`, if `basePathHandling` is removePrefix."""
         if self.keys.base_path_handling != "removePrefix":
             return path
         return targets.remove_prefix(path, self.keys.base_path)
 
     def with_base_path(self, path: str) -> str:
-        """The upstream path with `basePath` (where that is to be prepended) and `providerBasePath` in front."""
+        """The upstream path with `basePath` (if `basePathHandling` is prepend) and `providerBasePath` prepended."""
         if self.keys.base_path_handling == "prepend":
             path = targets.add_prefix(path, self.keys.base_path)
         return targets.add_prefix(path, self.keys.provider_base_path)
 
     def map_model(self, model: str) -> tuple[str, tuple[str, ...]]:
-        """What modelMapping makes of a model, and a note if that is another one."""
+        """The model after modelMapping, and a note if it changed."""
         mapped, pattern = self.keys.model_mapping.map(model)
         if pattern is None or mapped == model:
             return mapped, ()

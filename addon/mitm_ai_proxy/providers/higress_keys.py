@@ -1,6 +1,6 @@
-"""Keys of the Higress ai-proxy plugin for what does not exist here: a block with them is to work all the same.
+"""Keys of the Higress ai-proxy plugin that have no effect here, so that a block from there is accepted.
 
-A provider accepts them with any value, unless it lists them in `not_implemented`.
+A provider accepts them with any value, except those in its `not_implemented`. Source: Higress ai-proxy plugin.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import Final
 
 NOT_IMPLEMENTED: Final = frozenset({"customSettings", "failover", "logUpstreamErrorResponseBody", "retryOnFailure"})
-"""Keys that mean something to every type of provider."""
+"""Keys that apply to every type of provider."""
 CHAT_KEYS: Final = frozenset(
     "context contextCleanupCommands disableStreamUsageStats hiclawMode mergeConsecutiveMessages"
     " promoteThinkingOnEmpty reasoningContentMode responseJsonSchema".split()
 )
-"""Keys that mean something to chat-like APIs only."""
+"""Keys that apply to chat APIs only."""
 SIDE_CALL_KEYS: Final = frozenset({"firstByteTimeout", "timeout"})
-"""Keys about side calls and about header fields of Envoy."""
+"""Keys for additional calls that the plugin makes, and for header fields of Envoy."""
 TYPE_KEYS: Final = frozenset(
     "apiVersion awsAccessKey awsRegion awsSecretKey azureServiceUrl bedrockAdditionalFields"
     " bedrockPromptCachePointPositions botType claudeCodeMode claudeVersion cloudflareAccountId difyApiUrl"
@@ -25,5 +25,5 @@ TYPE_KEYS: Final = frozenset(
     " tritonModelVersion vertexAuthKey vertexAuthServiceName vertexOpenAICompatible vertexProjectId vertexRegion"
     " vertexTokenRefreshAhead vllmCustomUrl vllmServerHost zhipuCodePlanMode zhipuDomain".split()
 )
-"""Keys of one type each; other types do not look at them, in the plugin either."""
+"""Keys of one type each; other types ignore them, as in the plugin."""
 ALL: Final = NOT_IMPLEMENTED | CHAT_KEYS | SIDE_CALL_KEYS | TYPE_KEYS

@@ -1,4 +1,4 @@
-"""Providers that speak OpenAI's API as it is: a row each, and no code of their own."""
+"""Providers that need no translation: OpenAI's API, and any HTTP API."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class OpenAI(Provider):
     }
 
     def token(self, fields: Fields) -> Secret | None:
-        """One of `apiTokens`, else the client's key, wherever it is: x-api-key, x-authorization, Authorization."""
+        """One of `apiTokens`, else the client's key from x-api-key, x-authorization or Authorization."""
         own = super().token(fields)
         if own:
             return own
@@ -44,7 +44,7 @@ class GenericKeys(CommonKeys):
     generic_host: Origin | None = key(values.origin, help="Where to, as in `providerDomain`.")
 
     def problems(self, reading: Reading) -> Iterator[Problem]:
-        """No host: without one, a credential could go anywhere."""
+        """A missing host."""
         if not (self.generic_host or self.provider_domain):
             yield Problem("genericHost", "is missing; give genericHost or providerDomain", ("providerDomain",))
 
@@ -58,9 +58,9 @@ class Generic(Provider):
     not_implemented = NOT_IMPLEMENTED
 
     def default_origin(self) -> Origin:
-        """`genericHost`."""
+        """The origin in `genericHost`."""
         assert self.keys.generic_host is not None
         return self.keys.generic_host
 
     def detect(self, method: str, path: str) -> None:
-        """Every path is passed on as it is."""
+        """None: every path is passed on unchanged."""

@@ -1,1 +1,1 @@
-"""A Kling of our own, made from public facts; it imports nothing from providers or videos."""
+"""A simulator of Kling's API, made from public facts and independent of providers/ and kling/."""

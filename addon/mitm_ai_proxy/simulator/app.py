@@ -1,6 +1,6 @@
-"""Kling's API as a WSGI application: who asks, which endpoint, which answer, which fault. It is hosted elsewhere.
+"""The simulator as a WSGI application: routes, authentication, faults, answers. server.py and the gateway host it.
 
-What a request has to be is in rules.py and new_design.py, what becomes of it in tasks.py.
+Requests are validated by rules.py and new_design.py; tasks are kept by tasks.py.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from flask import Flask, Request, Response, g, request, send_file
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestedRangeNotSatisfiable, RequestEntityTooLarge
 from werkzeug.routing import Map
 
-from . import authentication, faults, new_design, objects, prices
+from . import authentication, faults, new_design, prices, task_objects
 from .callbacks import Callbacks
 from .endpoints import ENDPOINTS, Endpoint
 from .faults import NONE, Fault
-from .fields import Check, check, link, number, picture, text, voice, word
-from .kling_error import KlingError, wrong
+from .fields import Check, check, link, number, one_of, picture, text, voice
+from .kling_error import KlingError, bad_parameter
 from .links import FOLDER, Links
 from .media import audio, png, video
 from .models import VIDEO_MODELS
 from .settings import SimulatorSettings
-from .tasks import SUCCEED, Clock, Store, Task, common
+from .tasks import SUCCEED, Clock, Store, Task, common_fields
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ORIGIN: Final = "simulator.origin"
-"""In the WSGI environment: the origin that links to results are to have, where the Host header does not say it."""
+"""WSGI environment key: the origin for links to results, if it is not that of the Host header."""
 CUT: Final = "simulator.cut"
-"""In the WSGI environment: a list of the host's. LOST or TRUNCATED in it asks the host to cut the connection."""
+"""WSGI environment key: a list, to which LOST or TRUNCATED is added if the WSGI server is to cut the connection."""
 LOST, TRUNCATED = "lost", "truncated"
 MAX_BODY: Final = 100 * 1024 * 1024
 COSTS_INTERVAL: Final = 1.0
-"""Seconds between two calls of /account/costs."""
+"""Least seconds between two calls of /account/costs."""
 _MAX_COUNTED: Final = 10_000
 _DELETES: Final = {
     "/v1/general/delete-advanced-elements": "element_id",
@@ -60,7 +60,10 @@ _SELECTIONS: Final = ("add-selection", "delete-selection", "clear-selection", "p
 
 
 class Simulator:
-    """One account of a Kling. An instance is the WSGI application; it may be called from several threads."""
+    """A simulated Kling with one account. An instance is a WSGI application, safe to call from several threads.
+
+    `clock` gives Unix time in seconds.
+    """
 
     _url_map: ClassVar[Map | None] = None
     """The rules of the routes, which are every instance's: they are compiled once, for that takes a while."""
@@ -76,7 +79,7 @@ class Simulator:
         self._app = self._routes()
 
     def use(self, settings: SimulatorSettings) -> None:
-        """Take other settings; tasks stay."""
+        """Replace the settings; tasks are kept."""
         self.settings = self.store.settings = self._callbacks.settings = settings
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -160,7 +163,7 @@ class Simulator:
             )
         task = self.store.create(endpoint.path, order, body, g.fault)
         if parent:
-            made = objects.result(parent, self._link_of(parent))["videos"][0]
+            made = task_objects.result(parent, self._link_of(parent))["videos"][0]
             task.extra["parent_video"] = {name: made[name] for name in ("id", "url", "duration")}
         return self._accepted(task)
 
@@ -170,10 +173,10 @@ class Simulator:
         return self._accepted(self.store.create(f"/{kind}", order, body, g.fault, is_new_design=True))
 
     def _accepted(self, task: Task) -> Response:
-        url = common(task.body, task.is_new_design).get("callback_url")
+        url = common_fields(task.body, task.is_new_design).get("callback_url")
         if isinstance(url, str):
             origin = self._origin()
-            # Each as the task was at its time, whenever it is sent.
+            # Each callback shows the status of its time, even if it is sent late.
             stages = [
                 (task.created, replace(task, begins=math.inf, ends=math.inf)),
                 (task.begins, replace(task, ends=math.inf)),
@@ -181,15 +184,17 @@ class Simulator:
             ]
             if task.created < task.begins == task.ends:
                 del stages[1]
-            self._callbacks.plan(url, [(at, functools.partial(self._shown, stage, origin, at)) for at, stage in stages])
-        return self._ok(objects.created(task))
+            self._callbacks.schedule(
+                url, [(at, functools.partial(self._shown, stage, origin, at)) for at, stage in stages]
+            )
+        return self._ok(task_objects.created(task))
 
     def _shown(self, task: Task, origin: str, now: float) -> bytes:
-        show = objects.new_design if task.is_new_design else objects.legacy
+        show = task_objects.new_design if task.is_new_design else task_objects.legacy
         return _json(show(task, now, self._link_of(task, origin)))
 
     def _parent(self, endpoint: Endpoint, body: Mapping[str, Any]) -> Task | None:
-        """The task whose video a create works on. Raises KlingError where there is none."""
+        """The task whose video a create extends or edits; None if it names no video. Raises KlingError."""
         inner = body.get("input")
         wanted = (inner if isinstance(inner, dict) else body).get("video_id")
         if not isinstance(wanted, str):
@@ -197,13 +202,13 @@ class Simulator:
         task = self._of_video(wanted)
         model = VIDEO_MODELS.get(task.order.model)
         if endpoint.path.endswith("/video-extend") and not (model and model.extends):
-            raise wrong("video-extend is not supported by the model of the video")
+            raise bad_parameter("video-extend is not supported by the model of the video")
         return task
 
     def _of_video(self, wanted: str) -> Task:
-        task = self.store.find(objects.task_id_of_video(wanted))
+        task = self.store.find(task_objects.task_id_of_video(wanted))
         if task is None or task.status(self.store.now()) != SUCCEED or task.order.pack != "video":
-            raise wrong(f"From video not found by id: {wanted[:100]}")
+            raise bad_parameter(f"From video not found by id: {wanted[:100]}")
         return task
 
     # Reads
@@ -211,39 +216,39 @@ class Simulator:
     def _retrieve(self, endpoint: Endpoint, wanted: str) -> Response:
         task = self.store.find(wanted, endpoint.path)
         if task is None or (endpoint.by_id_only and task.task_id != wanted):
-            raise wrong(f"Task not found by id/external id: {wanted[:200]}")
-        return self._ok(objects.legacy(task, self.store.now(), self._link_of(task)))
+            raise bad_parameter(f"Task not found by id/external id: {wanted[:200]}")
+        return self._ok(task_objects.legacy(task, self.store.now(), self._link_of(task)))
 
     def _list(self, endpoint: Endpoint) -> Response:
         page, size = _page("pageNum", 1, 1000), _page("pageSize", 30, 500)
         now = self.store.now()
-        found = self.store.listed(endpoint.path)[(page - 1) * size : page * size]
-        return self._ok([objects.legacy(task, now, self._link_of(task)) for task in found])
+        found = self.store.list_tasks(endpoint.path)[(page - 1) * size : page * size]
+        return self._ok([task_objects.legacy(task, now, self._link_of(task)) for task in found])
 
     def _tasks(self) -> Response:
         wanted = request.args.get("task_ids") or request.args.get("external_task_ids")
         if not wanted:
-            raise wrong("task_ids or external_task_ids is required")
+            raise bad_parameter("task_ids or external_task_ids is required")
         ids = [item for item in wanted.split(",") if item]
         if len(ids) > 20:
-            raise wrong("task_ids cannot exceed 20 in total")
+            raise bad_parameter("task_ids cannot exceed 20 in total")
         now = self.store.now()
         found = [task for task in map(self.store.find, ids) if task]
-        return self._ok([objects.new_design(task, now, self._link_of(task)) for task in found])
+        return self._ok([task_objects.new_design(task, now, self._link_of(task)) for task in found])
 
     def _list_tasks(self) -> Response:
         body = _body(request)
         limit, cursor = body.get("limit", 100), body.get("cursor") or "0"
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= 500:
-            raise wrong(f"limit value '{str(limit)[:100]}' is invalid")
+            raise bad_parameter(f"limit value '{str(limit)[:100]}' is invalid")
         if not (isinstance(cursor, str) and cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
-            raise wrong("cursor is invalid")
+            raise bad_parameter("cursor is invalid")
         now, start = self.store.now(), int(cursor)
         earliest = _time(body, "start_time", (now - 30 * 86400) * 1000)
         latest = _time(body, "end_time", now * 1000 + 1)
         shown = [
-            objects.new_design(task, now, self._link_of(task))
-            for task in self.store.listed()
+            task_objects.new_design(task, now, self._link_of(task))
+            for task in self.store.list_tasks()
             if earliest <= task.created * 1000 <= latest
         ]
         filters = body.get("filters")
@@ -263,7 +268,7 @@ class Simulator:
 
     def _file(self, task_id: str, name: str) -> Response:
         task = self.store.find(task_id)
-        reason = self._links.judge(
+        reason = self._links.refusal_reason(
             f"{task_id}/{name}", request.args.get("expires", ""), request.args.get("sign", ""), self.store.now()
         )
         if reason or task is None or task.gone:
@@ -281,13 +286,13 @@ class Simulator:
         known: dict[str, Check] = {
             "text": text(1000, 1),
             "voice_id": voice,
-            "voice_language": word("zh", "en"),
+            "voice_language": one_of("zh", "en"),
             "voice_speed": number(0.8, 2),
         }
         check(body, known, "text", "voice_id")
         self.store.pay("video", prices.FIXED["/v1/audio/tts"])
         seconds = max(1.0, len(body["text"]) / 15)
-        task = self.store.instant("/v1/audio/tts", {"duration": seconds})
+        task = self.store.add_finished("/v1/audio/tts", {"duration": seconds})
         made = {"id": task.task_id, "url": self._link_of(task)(f"{task.task_id}/0.mp3"), "duration": f"{seconds:g}"}
         shown = {"task_id": task.task_id, "task_status": SUCCEED, "task_result": {"audios": [made]}}
         return self._ok({**shown, "final_unit_deduction": "0.05"})
@@ -296,7 +301,7 @@ class Simulator:
         body = _body(request)
         seconds = self._given_video(body)
         self.store.pay("video", prices.FIXED["/v1/videos/identify-face"])
-        task = self.store.instant("/v1/videos/identify-face", {})
+        task = self.store.add_finished("/v1/videos/identify-face", {})
         face = {
             "face_id": "0",
             "face_image": self._link_of(task)(f"{task.task_id}/0.png"),
@@ -309,7 +314,7 @@ class Simulator:
         body = _body(request)
         check(body, {"image": picture}, "image")
         self.store.pay("video", prices.FIXED["/v1/videos/image-recognize"])
-        task = self.store.instant("/v1/videos/image-recognize", {})
+        task = self.store.add_finished("/v1/videos/image-recognize", {})
         link_to = self._link_of(task)
         kinds = ("object_seg", "head_seg", "face_seg", "cloth_seg")
         images = [
@@ -320,7 +325,7 @@ class Simulator:
 
     def _selection(self) -> Response:
         seconds = self._given_video(_body(request))
-        task = self.store.instant("/v1/videos/multi-elements/init-selection", {})
+        task = self.store.add_finished("/v1/videos/multi-elements/init-selection", {})
         return self._ok(
             {
                 "status": 0,
@@ -338,13 +343,13 @@ class Simulator:
     def _selected(self) -> Response:
         session = _body(request).get("session_id")
         if not isinstance(session, str) or self.store.find(session) is None:
-            raise wrong("session_id is invalid")
+            raise bad_parameter("session_id is invalid")
         return self._ok({"status": 0, "session_id": session, "res": {}})
 
     def _given_video(self, body: Mapping[str, Any]) -> float:
-        """The length in seconds of the video that a body names by `video_id` or `video_url`."""
+        """The length in seconds of the video in `video_id` or `video_url`; 5 for a URL. Raises KlingError."""
         if (body.get("video_id") in (None, "")) == (body.get("video_url") in (None, "")):
-            raise wrong("One of video_id and video_url is required")
+            raise bad_parameter("One of video_id and video_url is required")
         if body.get("video_url"):
             link("video_url", body["video_url"])
             return 5.0
@@ -353,10 +358,10 @@ class Simulator:
     def _delete(self, key: str) -> Response:
         wanted = str(_body(request).get(key) or "")
         if not wanted:
-            raise wrong(f"{key} can not be null")
+            raise bad_parameter(f"{key} can not be null")
         task = self.store.find(wanted)
         if task is None:
-            raise wrong(f"{key} {wanted[:100]} may already be deleted")
+            raise bad_parameter(f"{key} {wanted[:100]} may already be deleted")
         self.store.delete(task)
         return self._ok({"task_id": task.task_id, "task_status": SUCCEED})
 
@@ -368,7 +373,7 @@ class Simulator:
             if not value:
                 raise KlingError(1200)
             if not (value.isascii() and value.isdigit()):
-                raise wrong(f"{name} value '{value[:100]}' is invalid")
+                raise bad_parameter(f"{name} value '{value[:100]}' is invalid")
         now = self.store.now()
         with self._lock:
             if abs(now - self._costs_asked) < COSTS_INTERVAL:
@@ -404,7 +409,7 @@ class Simulator:
                 "deduction_time": int(task.ends * 1000),
                 "amount": f"{task.units:g}",
             }
-            for task in self.store.listed()
+            for task in self.store.list_tasks()
             if task.status(now) == SUCCEED
         ]
         return self._ok({"result": rows, "next_cursor": "", "has_more": False})
@@ -425,23 +430,23 @@ class Simulator:
         if isinstance(error, MethodNotAllowed):
             return self._refused(KlingError(1202))
         if isinstance(error, RequestEntityTooLarge):
-            return self._refused(wrong("The request body is too large"))
+            return self._refused(bad_parameter("The request body is too large"))
         return self._refused(KlingError(1203))
 
     def _broken(self, error: Exception) -> Response:
-        # No traceback and no text, which may quote a request.
+        # Without the traceback and the message: they may quote a request.
         frame = traceback.extract_tb(error.__traceback__)[-1]
         logger.warning("simulator: %s in %s:%s", type(error).__name__, Path(frame.filename).name, frame.lineno)
         return self._refused(KlingError(5000))
 
     def _fault(self, creates: bool) -> Fault:
-        """The fault to carry out, counted where it is asked for a number of times only."""
+        """The fault of this request; NONE once a fault with `*N` was applied N times. Raises KlingError."""
         header = request.headers.get(faults.HEADER)
         prompt, configured = (_prompt(request), self.settings.fault) if creates else ("", "")
         try:
             fault = faults.asked_for(header, prompt, configured)
         except ValueError as error:
-            raise wrong(f"{faults.HEADER if header else 'prompt'}: {error}") from None
+            raise bad_parameter(f"{faults.HEADER if header else 'prompt'}: {error}") from None
         if not fault.times:
             return fault
         content = f"{request.method} {request.path} {header}\n".encode() + request.get_data()
@@ -456,7 +461,7 @@ class Simulator:
         given = self.settings.public_url or request.environ.get(ORIGIN)
         return str(given) if given else f"{request.scheme}://{request.host}"
 
-    def _link_of(self, task: Task, origin: str = "") -> objects.Link:
+    def _link_of(self, task: Task, origin: str = "") -> task_objects.Link:
         origin = origin or self._origin()
         expires = task.ends + self.settings.link_lifetime
         return lambda name: self._links.make(origin, name, expires)
@@ -471,7 +476,7 @@ def _route(app: Flask, path: str, name: str, view: Callable[..., Response], meth
 
 
 def _body(asked: Request) -> dict[str, Any]:
-    """The body of a request, which has to be a JSON object."""
+    """The body of a request. Raises KlingError if it is not a JSON object."""
     if asked.mimetype != "application/json":
         raise KlingError(1200, "Content-Type must be application/json")
     try:
@@ -484,7 +489,7 @@ def _body(asked: Request) -> dict[str, Any]:
 
 
 def _prompt(asked: Request) -> str:
-    """The prompt of a create of either generation, as far as it can be found."""
+    """The prompt of a create of either API version; "" if it cannot be found."""
     try:
         body = _body(asked)
     except KlingError:
@@ -497,26 +502,26 @@ def _prompt(asked: Request) -> str:
 def _page(name: str, default: int, at_most: int) -> int:
     value = request.args.get(name, str(default))
     if not (value.isascii() and value.isdigit() and len(value) < 6 and 1 <= int(value) <= at_most):
-        raise wrong(f"{name} value '{value[:100]}' is invalid")
+        raise bad_parameter(f"{name} value '{value[:100]}' is invalid")
     return int(value)
 
 
 def _time(body: Mapping[str, Any], name: str, default: float) -> float:
     value = body.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise wrong(f"{name} value '{str(value)[:100]}' is invalid")
+        raise bad_parameter(f"{name} value '{str(value)[:100]}' is invalid")
     return value
 
 
 def _media(task: Task, name: str) -> tuple[bytes, str]:
-    """A file of a task's result, and its media type."""
+    """A file of the result of a task, and its media type."""
     end = name.rpartition(".")[2]
     words = ("SIMULATED", task.family.rpartition("/")[2].upper(), f"{task.order.seconds:g} S")
     if end == "mp4":
         return _video(*task.order.size, task.order.seconds or 5.0, words, task.task_id), "video/mp4"
     if end == "png":
         return _png(*task.order.size, words[:2], f"{task.task_id}/{name}"), "image/png"
-    seconds = objects.sound_seconds(task)
+    seconds = task_objects.sound_seconds(task)
     return (audio.wav(seconds), "audio/wav") if end == "wav" else (audio.mp3(seconds), "audio/mpeg")
 
 

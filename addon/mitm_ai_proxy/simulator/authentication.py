@@ -1,6 +1,6 @@
-"""Who a request is from, as Kling decides it: a JWT of a key pair, or one API key. Nothing is signed here.
+"""Checks credentials as Kling does: a JWT signed with a key pair, or an API key.
 
-Source: Kling API documentation, authentication and error codes; texts of live answers where known.
+Source: Kling API documentation, authentication and error codes; messages of live answers where known.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _NO_PAIR: Final = (
 
 
 def check(authorization: str | None, settings: SimulatorSettings, now: float, *, takes_pair: bool) -> None:
-    """Refuse an Authorization header that is not the account's. `now` is Kling's time in seconds.
+    """Raise KlingError unless the value of the Authorization header is the account's. `now` is Kling's time in seconds.
 
-    `takes_pair`: whether the API takes a JWT, as all but those of the new design do. Raises KlingError.
+    `takes_pair`: whether the endpoint takes a JWT; those of the new design do not.
     """
     if not authorization:
         raise KlingError(1001)
@@ -48,7 +48,7 @@ def _check_jwt(token: str, settings: SimulatorSettings, now: float) -> None:
     if claims.get("iss") != settings.access_key:
         raise KlingError(1002, "access key not found")
     try:
-        # exp and nbf are compared with Kling's time, which PyJWT does not know.
+        # exp and nbf are compared below, with Kling's time: PyJWT would use the system's.
         jwt.decode(
             token,
             settings.secret_key.reveal(),

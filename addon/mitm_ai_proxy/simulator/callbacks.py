@@ -1,6 +1,6 @@
-"""Callbacks: the task object, posted to the client's `callback_url` at each change of status, and signed.
+"""Callbacks: signed POST requests with the task object to the client's `callback_url` at each change of status.
 
-Source: Kling API documentation, callbacks. To which hosts they may go is a setting; loopback always may.
+Only loopback and the hosts in `callbackHosts` are called. Source: Kling API documentation, callbacks.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from .tasks import Clock
 logger = logging.getLogger(__name__)
 
 TIMEOUT: Final = 5.0
+"""Seconds."""
 MAX_WAITING: Final = 10_000
-"""Callbacks that wait for their time; further ones are dropped."""
-# Between two looks at a clock that may be set.
-_NAP: Final = 0.05
+"""Scheduled callbacks; further ones are dropped."""
+# Seconds. The clock is polled, because a test may set it.
+_POLL_INTERVAL: Final = 0.05
 
 
 class _Due(NamedTuple):
@@ -39,7 +40,7 @@ class _Due(NamedTuple):
 
 
 class Callbacks:
-    """Sends what is due, in a thread of its own that lives as long as something waits. Each is tried once."""
+    """Sends scheduled callbacks, once each, in a thread that ends when none is left. `clock` gives seconds."""
 
     def __init__(self, settings: SimulatorSettings, clock: Clock) -> None:
         self.settings = settings
@@ -50,9 +51,9 @@ class Callbacks:
         self._thread: threading.Thread | None = None
         self._woken = threading.Event()
 
-    def plan(self, url: str, bodies: Iterable[tuple[float, Callable[[], bytes]]]) -> None:
-        """Post to `url` what each of these makes, at its time (Kling's)."""
-        if not self._may_go_to(url):
+    def schedule(self, url: str, bodies: Iterable[tuple[float, Callable[[], bytes]]]) -> None:
+        """Schedule a POST to `url` for each (time, function that makes the body). Times are Kling's, in seconds."""
+        if not self._is_allowed(url):
             logger.warning(
                 "simulator: no callback to %s: loopback only, unless simulator.callbackHosts names the host.",
                 urlsplit(url).hostname,
@@ -77,14 +78,14 @@ class Callbacks:
                 now = self._clock() + self.settings.clock_skew
                 due = heapq.heappop(self._waiting) if self._waiting[0].at <= now else None
             if due is None:
-                self._woken.wait(_NAP)
+                self._woken.wait(_POLL_INTERVAL)
                 continue
             try:
                 _post(due.url, due.body(), self.settings, self._clock() + self.settings.clock_skew)
             except (OSError, ValueError, http.client.HTTPException) as error:
                 logger.warning("simulator: callback to %s failed: %s", urlsplit(due.url).hostname, type(error).__name__)
 
-    def _may_go_to(self, url: str) -> bool:
+    def _is_allowed(self, url: str) -> bool:
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
         port = parts.port or {"https": 443}.get(parts.scheme, 80)
@@ -97,7 +98,7 @@ class Callbacks:
 
 
 def signature(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
-    """The value of `webhook-signature`: HMAC-SHA256 over id, time and body with what the secret (`whsec_…`) encodes."""
+    """The value of `webhook-signature`: HMAC-SHA256 of id, timestamp and body; the key is in the secret (`whsec_…`)."""
     key = base64.b64decode(secret.removeprefix("whsec_"))
     signed = b".".join([message_id.encode(), timestamp.encode(), body])
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
@@ -114,7 +115,7 @@ def _post(url: str, body: bytes, settings: SimulatorSettings, now: float) -> Non
             "webhook-signature": signature(settings.webhook_secret.reveal(), message_id, timestamp, body),
         }
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    # No proxy of the environment, no redirects: it goes where it is allowed to go.
+    # http.client uses no proxy and follows no redirect, so that only allowed hosts are called.
     connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT)
     try:
         connection.request("POST", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), body, headers)

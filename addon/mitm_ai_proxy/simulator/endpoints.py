@@ -1,6 +1,6 @@
-"""Kling's task endpoints as one table: path, rule of the create, and the kind of result. No HTTP, no tasks.
+"""Kling's task endpoints as a table: path, validation of the create, and kind of result.
 
-Source: Kling API documentation; where it does not say what a result holds, the answer of the nearest endpoint.
+Source: Kling API documentation. Undocumented results are like those of the most similar endpoint.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from . import rules
-from .fields import each, items, link, number, picture, sound, text, whole, word
+from .fields import each, items, link, number, one_of, picture, sound, text, whole
 from .rules import Rule
 
 VIDEO, IMAGE, AUDIO, VIDEO_AND_AUDIO, ELEMENT, VOICE, SHOTS = (
@@ -23,7 +23,10 @@ VIDEO, IMAGE, AUDIO, VIDEO_AND_AUDIO, ELEMENT, VOICE, SHOTS = (
 
 
 class Endpoint(NamedTuple):
-    """A family of tasks: its path, what a create has to be, what comes of it; `by_id_only`: not by a name."""
+    """A family of tasks: its path, the rule for its creates, the kind of its result.
+
+    `by_id_only`: a task is not found by its external_task_id.
+    """
 
     path: str
     rule: Rule
@@ -43,12 +46,12 @@ _FACE: Final = {
     "original_audio_volume": number(0, 2),
 }
 _FACE_NEEDED: Final = "face_id audio_id|sound_file sound_start_time sound_end_time sound_insert_time"
-_IMAGE_RATIOS: Final = word("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9")
+_IMAGE_RATIOS: Final = one_of("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9")
 _VOICE_FILE: Final = {"voice_name": text(20, 1), "voice_url": link, "video_id": text(200)}
 _ELEMENT: Final = {
     "element_name": text(20, 1),
     "element_description": text(100),
-    "reference_type": word("image_refer", "video_refer"),
+    "reference_type": one_of("image_refer", "video_refer"),
     "element_image_list": each(
         "element_image_list",
         {"frontal_image": picture, "refer_images": items(1, 3, {"image_url": picture}, "image_url")},
@@ -104,10 +107,10 @@ ENDPOINTS: Final = {
                 known={
                     "negative_prompt": text(2500),
                     "image": picture,
-                    "image_reference": word("subject", "face"),
+                    "image_reference": one_of("subject", "face"),
                     "image_fidelity": number(0, 1),
                     "human_fidelity": number(0, 1),
-                    "resolution": word("1k", "2k"),
+                    "resolution": one_of("1k", "2k"),
                     "aspect_ratio": _IMAGE_RATIOS,
                 },
             ),
@@ -121,9 +124,9 @@ ENDPOINTS: Final = {
                 default="kling-image-o1",
                 known={
                     "image_list": items(0, 10, {"image": picture}, "image"),
-                    "resolution": word("1k", "2k", "4k"),
-                    "result_type": word("single", "series"),
-                    "aspect_ratio": word(*rules.RATIOS, "auto"),
+                    "resolution": one_of("1k", "2k", "4k"),
+                    "result_type": one_of("single", "series"),
+                    "aspect_ratio": one_of(*rules.RATIOS, "auto"),
                 },
             ),
             IMAGE,
@@ -164,7 +167,7 @@ ENDPOINTS: Final = {
             rules.fixed(
                 "/v1/images/kolors-virtual-try-on",
                 {
-                    "model_name": word("kolors-virtual-try-on-v1", "kolors-virtual-try-on-v1-5"),
+                    "model_name": one_of("kolors-virtual-try-on-v1", "kolors-virtual-try-on-v1-5"),
                     "human_image": picture,
                     "cloth_image": picture,
                 },
@@ -215,4 +218,4 @@ ENDPOINTS: Final = {
         ),
     )
 }
-"""Each has POST (create), GET (list), and GET with an id behind it (retrieve)."""
+"""By path. Each has POST (create), GET (list), and GET of path/id (retrieve)."""

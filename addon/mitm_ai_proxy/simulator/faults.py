@@ -1,4 +1,4 @@
-"""Faults on demand: the words that ask for one, and where they may stand. They are carried out elsewhere."""
+"""Faults on demand: which there are, and how a header, a prompt or the configuration requests one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FAULTS: Final[Mapping[str, str]] = {
     "garbage": "the request is carried out, and answered with a page that is no JSON",
     "gone": "the links to the result answer 403",
 }
-"""What can be asked for. `*N` behind any of them: only for the first N requests with the same content."""
+"""The faults by name. With `*N` appended, a fault applies to the first N requests with the same content."""
 
 _PLAIN: Final = frozenset(FAULTS) - {"CODE", "accepted=CODE"}
 RISK: Final = "Failure to pass the risk control system"
@@ -33,7 +33,7 @@ PIXELS: Final = "Image pixel is invalid"
 
 
 class Fault(NamedTuple):
-    """A fault: its word, what stands behind `=`, and for how many requests it holds (0: for all)."""
+    """A fault: its name, the value after `=`, and the number of requests that it applies to (0: all)."""
 
     name: str
     value: str = ""
@@ -49,7 +49,7 @@ NONE: Final = Fault("")
 
 
 def parse(text: str) -> Fault:
-    """Read a fault. Raises ValueError with a sentence that says what is known."""
+    """Parse a fault, such as `slow=3*2`. Raises ValueError, whose message lists the known faults."""
     matched = _TIMES.fullmatch(text.strip())
     body, times = (matched[1].strip(), int(matched[2] or 0)) if matched else ("", 0)
     name, _, value = body.partition("=")
@@ -67,7 +67,10 @@ def parse(text: str) -> Fault:
 
 
 def asked_for(header: str | None, prompt: Any, configured: str) -> Fault:
-    """The fault that a header, a prompt or the configuration asks for, in this order. Raises ValueError."""
+    """The fault requested by the header, else by the prompt (`[simulate: ...]`), else by the configuration.
+
+    Raises ValueError as parse() does.
+    """
     if header:
         return parse(header)
     found = _IN_PROMPT.search(prompt) if isinstance(prompt, str) else None

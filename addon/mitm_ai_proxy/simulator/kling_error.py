@@ -1,6 +1,6 @@
-"""Kling's error codes: HTTP status and usual message of each. When one is raised is decided elsewhere.
+"""Kling's error codes: the HTTP status and the usual message of each.
 
-Source: Kling API documentation, error codes; texts of live answers where known.
+Source: Kling API documentation, error codes; messages of live answers where known.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 
 class Code(NamedTuple):
-    """The HTTP status that a code comes with, and its message where a request says nothing better."""
+    """The HTTP status of an error code, and its default message."""
 
     status: int
     message: str
@@ -41,7 +41,7 @@ CODES: Final = {
 
 
 class KlingError(Exception):
-    """A request that Kling refuses, with one of CODES."""
+    """Kling refuses a request, with one of CODES. `message` replaces the default one."""
 
     def __init__(self, code: int, message: str = "") -> None:
         self.code = code
@@ -50,6 +50,6 @@ class KlingError(Exception):
         super().__init__(self.message)
 
 
-def wrong(message: str) -> KlingError:
-    """A key or a value that will not do (1201)."""
+def bad_parameter(message: str) -> KlingError:
+    """Error 1201: a request field is missing, or its value is wrong."""
     return KlingError(1201, message)

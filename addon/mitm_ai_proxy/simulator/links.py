@@ -1,4 +1,4 @@
-"""Signed links to results: made, and judged when somebody comes with one. What a link leads to is made elsewhere."""
+"""Makes and checks signed links to the files of results."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ FOLDER: Final = "simulated"
 
 
 class Links:
-    """Signs names of files with a key of its own, so that a link of another run is worth nothing."""
+    """Signs links with a random key, so that links of another instance are invalid."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
 
     def make(self, origin: str, name: str, expires: float) -> str:
-        """The link to a file; `expires` in seconds since 1970."""
+        """The URL of a file. `expires` is Unix time in seconds."""
         until = int(expires)
         return f"{origin}/{FOLDER}/{quote(name)}?expires={until}&sign={self._sign(name, until)}"
 
-    def judge(self, name: str, expires: str, sign: str, now: float) -> str:
-        """Why a link is refused; "" for a good one."""
+    def refusal_reason(self, name: str, expires: str, sign: str, now: float) -> str:
+        """Why a link is refused; "" if it is valid. `now` is Unix time in seconds."""
         if not expires.isascii() or not expires.isdigit() or len(expires) > 15:
             return "no expiry"
         if not hmac.compare_digest(self._sign(name, int(expires)).encode(), sign.encode("utf-8", "replace")):

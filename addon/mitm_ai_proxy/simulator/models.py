@@ -1,6 +1,6 @@
-"""What each of Kling's video models can do in text2video and image2video. How a request is checked is in rules.py.
+"""Kling's video models as a table: what each can do in text2video and image2video.
 
-Source: Kling API documentation, capability map; which models are switched off, as measured in October 2026.
+Source: Kling API documentation, capability map; models that were switched off in October 2026, by measurement.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from typing import Final, NamedTuple
 
 STD, PRO, UHD = "std", "pro", "4k"
 NO_MODE: Final = ("",)
-"""The model makes videos, and takes no mode."""
+"""For a model that takes no mode."""
 _FIVE_OR_TEN: Final = ("5", "10")
 
 
 class VideoModel(NamedTuple):
-    """A model by the modes of each thing it can do; an empty tuple means that it cannot.
+    """A model: for each capability the modes that have it; an empty tuple if none has.
 
-    `masks` and `camera` hold for five seconds only, `tail_only` is a last frame without a first one, and with
-    `silent_tail` a last frame and sound exclude one another. `durations` are in seconds, as the API writes them.
+    `masks` and `camera_*` need a video of five seconds. `tail` is a last frame, `tail_only` one without a first frame;
+    with `silent_tail`, a last frame excludes sound. `durations` are in seconds, as text.
     """
 
     text: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ VIDEO_MODELS: Final = {
 }
 DEFAULT_MODEL: Final = "kling-v1"
 
-# Shorter side in pixels; three of the older models have one height whatever the mode.
+# Shorter side in pixels, by mode; three of the older models have one for all modes.
 _HEIGHTS: Final = {STD: 720, PRO: 1080, UHD: 2160, "": 720}
 _ONE_HEIGHT: Final = {"kling-v1": 720, "kling-v2-master": 720, "kling-v2-1-master": 1080}
 
@@ -75,7 +75,7 @@ def height(model: str, mode: str) -> int:
 
 
 def size(model: str, mode: str, ratio: tuple[float, float]) -> tuple[int, int]:
-    """Width and height, even, of a video of this ratio."""
+    """Width and height of a video with this ratio, in pixels; both are even."""
     short = height(model, mode)
     wide, high = ratio
     long = min(round(short * max(wide, high) / min(wide, high) / 2) * 2, 4096)

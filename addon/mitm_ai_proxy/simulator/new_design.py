@@ -1,6 +1,6 @@
-"""The creates of Kling's new design, which name the model in the path: what they demand, and what they ask for.
+"""Validates creates of Kling's newer API (its new design), which has the model in the path.
 
-Source: Kling API documentation, new design; texts of live answers where known.
+Source: Kling API documentation, new design; messages of live answers where known.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from . import fields, prices
-from .fields import Check, each, flag, link, text, whole, word
-from .kling_error import KlingError, wrong
+from .fields import Check, each, flag, link, one_of, text, whole
+from .kling_error import KlingError, bad_parameter
 from .models import PRO, STD, UHD, size
-from .rules import RATIOS, Order, of_picture
+from .rules import RATIOS, Order, with_picture_size
 
 _MODES: Final = {"720p": STD, "1080p": PRO, "4k": UHD}
 _MAX_PICTURE: Final = 50 * 1024 * 1024
@@ -20,7 +20,10 @@ _THREE_TO_FIFTEEN: Final = tuple(range(3, 16))
 
 
 class NewModel(NamedTuple):
-    """A model of the new design: its legacy name, and what its settings may say."""
+    """A model of the new design: its legacy name, and the values that its settings may have.
+
+    `durations` are in seconds, `prompt` is in characters.
+    """
 
     legacy: str
     resolutions: tuple[str, ...] = ("720p", "1080p")
@@ -61,7 +64,7 @@ MODELS: Final[Mapping[str, Mapping[str, NewModel]]] = {
         "kling-2.6": _TWO_SIX._replace(durations=_THREE_TO_FIFTEEN, audio=("original", "off")),
     },
 }
-"""By the first segment of the path, then by the second."""
+"""By the first segment of the path (the kind of task), then by the second (the model)."""
 
 # The types that an item of `contents` may have.
 _TYPES: Final = "prompt first_frame last_frame refer_image image feature_video base_video video element voice".split()
@@ -75,19 +78,19 @@ _OPTIONS: Final[Mapping[str, Check]] = {
 
 
 def order(kind: str, name: str, body: Mapping[str, Any]) -> Order:
-    """What a create at `/{kind}/{name}` asks for. Raises KlingError."""
+    """Validate the body of a create at `/{kind}/{name}`. Raises KlingError."""
     model = MODELS[kind].get(name)
     if model is None:
         raise KlingError(1203, f"The model {name} does not exist")
     known: dict[str, Check] = {
-        "resolution": word(*model.resolutions),
-        "aspect_ratio": word("16:9", "9:16", "1:1"),
+        "resolution": one_of(*model.resolutions),
+        "aspect_ratio": one_of("16:9", "9:16", "1:1"),
         "duration": whole(1, 60),
         "multi_shot": flag,
-        "character_orientation": word("image", "video"),
+        "character_orientation": one_of("image", "video"),
     }
     if model.audio:
-        known["audio"] = word(*model.audio)
+        known["audio"] = one_of(*model.audio)
     given = body.get("settings") or {}
     each("settings", known)("settings", given)
     settings = {name: value for name, value in given.items() if value is not None}
@@ -97,7 +100,7 @@ def order(kind: str, name: str, body: Mapping[str, Any]) -> Order:
         raise fields.invalid("settings.duration", seconds)
     sound = bool(model.audio) and settings.get("audio") == "native"
     if sound and resolution not in model.native:
-        raise wrong(f"settings.audio value 'native' is not supported with settings.resolution {resolution}")
+        raise bad_parameter(f"settings.audio value 'native' is not supported with settings.resolution {resolution}")
     found = {} if kind == "text-to-video" else _contents(body, model)
     if kind == "text-to-video":
         text(model.prompt, 1)("prompt", body.get("prompt") or "")
@@ -113,20 +116,20 @@ def order(kind: str, name: str, body: Mapping[str, Any]) -> Order:
     )
     asked = Order(model.legacy, mode, seconds, size(model.legacy, mode, ratio), units)
     leading = found.get("first_frame") or (found.get("image") if kind == "motion-control" else None)
-    return of_picture(leading[0], asked, at_most=_MAX_PICTURE) if leading else asked
+    return with_picture_size(leading[0], asked, at_most=_MAX_PICTURE) if leading else asked
 
 
 def _contents(body: Mapping[str, Any], model: NewModel) -> dict[str, list[Any]]:
-    """The values in `contents` by their type."""
+    """The values in `contents`, by type. Raises KlingError."""
     contents = body.get("contents")
     if not isinstance(contents, list) or not contents:
-        raise wrong("contents cannot be empty")
+        raise bad_parameter("contents cannot be empty")
     found: dict[str, list[Any]] = {}
     for index, item in enumerate(contents):
         where = f"contents[{index}]"
         if not isinstance(item, dict):
             raise fields.invalid(where, item)
-        word(*_TYPES)(f"{where}.type", item.get("type"))
+        one_of(*_TYPES)(f"{where}.type", item.get("type"))
         kind = item["type"]
         if kind == "prompt":
             text(model.prompt)(f"{where}.text", item.get("text"))
@@ -140,7 +143,7 @@ def _contents(body: Mapping[str, Any], model: NewModel) -> dict[str, list[Any]]:
         else:
             name = f"{kind}_id"
             if item.get(name) in (None, ""):
-                raise wrong(f"{where}.{name} can not be null")
+                raise bad_parameter(f"{where}.{name} can not be null")
             value = item[name]
         found.setdefault(kind, []).append(value)
     return found
@@ -149,19 +152,19 @@ def _contents(body: Mapping[str, Any], model: NewModel) -> dict[str, list[Any]]:
 def _check_contents(kind: str, model: NewModel, found: Mapping[str, list[Any]], resolution: str, audio: str) -> None:
     if kind == "image-to-video":
         if "first_frame" not in found:
-            raise wrong("contents must hold a first_frame")
+            raise bad_parameter("contents must hold a first_frame")
         if "last_frame" in found and resolution not in model.last_frame:
-            raise wrong(f"last_frame is not supported with {model.legacy} and settings.resolution {resolution}")
+            raise bad_parameter(f"last_frame is not supported with {model.legacy} and settings.resolution {resolution}")
     elif kind == "motion-control" and not ({"image", "video"} <= found.keys()):
-        raise wrong("contents must hold an image and a video")
+        raise bad_parameter("contents must hold an image and a video")
     elif kind == "omni-video":
         if "base_video" in found and (audio == "native" or {"first_frame", "last_frame"} & found.keys()):
-            raise wrong("base_video can not be used with frames or native audio")
+            raise bad_parameter("base_video can not be used with frames or native audio")
         if "feature_video" in found and audio != "off":
-            raise wrong("feature_video is only supported with settings.audio off")
+            raise bad_parameter("feature_video is only supported with settings.audio off")
     if len(found.get("voice", ())) > 2:
-        raise wrong("contents: at most 2 voices are supported")
+        raise bad_parameter("contents: at most 2 voices are supported")
     if "voice" in found and audio == "off":
-        raise wrong("contents: voice is not supported with settings.audio off")
+        raise bad_parameter("contents: voice is not supported with settings.audio off")
     if len(found.get("element", ())) > (1 if kind == "motion-control" else 3):
-        raise wrong("contents: too many elements")
+        raise bad_parameter("contents: too many elements")

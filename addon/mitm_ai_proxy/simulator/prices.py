@@ -1,6 +1,6 @@
-"""What things cost, in units of Kling's packs.
+"""Kling's prices, in units of its resource packs.
 
-Source: Kling API documentation, pricing pages of September 2026; older models by their price for a clip.
+Source: Kling API documentation, pricing pages of September 2026; for older models, the price of a clip.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ FIXED: Final = {
     "/v1/general/ai-multi-shot": 20.0,
     "/v1/images/kolors-virtual-try-on": 20.0,
 }
-"""Units by path, for a call or a task, whatever it asks for. Effects and try-on differ; these are guesses."""
+"""Units by path, for each call or task. Kling's prices for effects and try-on vary; these are guesses."""
 
 _IMAGES: Final = {"kling-v1": 1.0, "kling-v1-5": 4.0, "kling-v2": 4.0, "kling-v2-new": 4.0, "kling-v2-1": 4.0}
 
 
 def video(model: str, mode: str, seconds: float, *, sound: bool = False, more: bool = False) -> float:
-    """Units of a video; `more` with voices or with a video as input."""
+    """Units of a video. `more`: with voices, or with a video as input."""
     if (model, mode) in _PER_SECOND:
         silent, with_sound, with_more = _PER_SECOND[model, mode]
         return round(seconds * (with_more if more else with_sound if sound else silent), 4)
@@ -75,22 +75,22 @@ def video(model: str, mode: str, seconds: float, *, sound: bool = False, more: b
 
 
 def elements(mode: str, seconds: float) -> float:
-    """Units of a video in which elements are edited."""
+    """Units of a video whose elements are edited (multi-elements)."""
     return (5.0 if mode == PRO else 3.0) * max(1, round(seconds / 5))
 
 
 def extension(model: str, mode: str) -> float:
-    """Units of an extension of a video that this model made."""
+    """Units for extending a video of this model."""
     return 3.5 if mode == PRO else 1.0 if model == "kling-v1" else 2.0
 
 
 def motion(model: str, mode: str, seconds: float) -> float:
-    """Units of a video that follows another one's motion."""
+    """Units of a video made with motion-control."""
     return round(seconds * _MOTION_PER_SECOND[model, mode], 4)
 
 
 def image(model: str, resolution: str, count: int, *, inputs: int = 0) -> float:
-    """Image units of `count` pictures, made from none, one or several (2) others."""
+    """Image units of `count` pictures. `inputs`: 0, 1, or 2 for several pictures as input."""
     each = _IMAGES.get(model)
     if each is None:
         return (16.0 if resolution == "4k" else 8.0) * count

@@ -1,4 +1,4 @@
-"""The simulator as a plain HTTP server, for tests in any language. It can cut connections, which WSGI cannot."""
+"""Serves the simulator over HTTP, for tests in any language, and cuts connections for its faults."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
-class _Quiet(WSGIRequestHandler):
-    """Logs nothing."""
+class _SilentHandler(WSGIRequestHandler):
+    """A request handler that logs nothing."""
 
     def log(self, type: str, message: str, *args: object) -> None:
-        """A request holds a credential, and a link is one."""
+        """Ignore it: requests hold credentials, and links are signed."""
 
 
-class _Cutting:
-    """Carries out what the simulator asks of its host."""
+class _ConnectionCutter:
+    """WSGI middleware that closes connections where the simulator asks for it (see app.CUT)."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
@@ -44,15 +44,15 @@ class _Cutting:
 
 
 def make(simulator: Simulator, host: str, port: int) -> BaseWSGIServer:
-    """A server that listens already; serve_forever() answers, each connection in a thread. Raises OSError."""
+    """A listening server, with a thread per connection; call serve_forever(). Port 0: a free one. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With a socket of its own, which it copies, werkzeug does not end the process where the port is taken.
+    # If werkzeug makes the socket, it ends the process when the port is taken. It copies the one that it is given.
     with socket.create_server((host, port), family=family, backlog=128) as listener:
         return make_server(
             host,
             listener.getsockname()[1],
-            _Cutting(simulator),
+            _ConnectionCutter(simulator),
             threaded=True,
-            request_handler=_Quiet,
+            request_handler=_SilentHandler,
             fd=listener.fileno(),
         )

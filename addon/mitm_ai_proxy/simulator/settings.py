@@ -1,4 +1,4 @@
-"""The `simulator:` block of config.yaml. What a setting does is the business of the file that reads it."""
+"""The `simulator:` block of config.yaml."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _fault(value: Any) -> str:
 
 
 def _access_key(value: Any) -> str | None:
-    # An empty one is the default: with none, nobody could ask.
+    # An empty one is replaced by the default: without one, no request could be authenticated.
     return values.credential(value) or None
 
 
@@ -51,7 +51,7 @@ _speed = values.number_or_word(
 
 @dataclass(frozen=True, slots=True)
 class SimulatorSettings:
-    """How the simulator behaves. `speed` is infinite for `instant`."""
+    """The keys of the block. `speed` is infinite for `instant`."""
 
     speed: float = key(
         _speed,

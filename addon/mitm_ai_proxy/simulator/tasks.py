@@ -1,6 +1,6 @@
-"""Tasks and what is known of an account: states by the clock, ids, concurrency, units, and the cap on what is kept.
+"""The tasks of an account: ids, status by the clock, concurrency, units, and the limit on kept tasks.
 
-HTTP and JSON are not known here. All times are Kling's, in seconds since 1970.
+All times are Kling's, as Unix time in seconds.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .faults import NONE, PIXELS, Fault
-from .kling_error import KlingError, wrong
+from .kling_error import KlingError, bad_parameter
 from .rules import Order
 from .settings import SimulatorSettings
 
 Clock = Callable[[], float]
 
 SUBMITTED, PROCESSING, SUCCEED, FAILED = "submitted", "processing", "succeed", "failed"
-_KEPT: Final = frozenset(
+_SHOWN_FIELDS: Final = frozenset(
     "prompt duration watermark_info callback_url options element_name element_description voice_name".split()
 )
-_MAX_KEPT: Final = 5000
-NOTICED: Final = 1.6
-"""Seconds after which Kling finds out that a picture which it accepted will not do."""
-FAR: Final = 10**9 * 1.0
-"""Seconds, for a task that never ends."""
+_MAX_SHOWN: Final = 5000
+LATE_FAILURE_SECONDS: Final = 1.6
+"""Seconds until a task fails whose picture Kling accepted and then rejects."""
+FOREVER: Final = 10**9 * 1.0
+"""Seconds of a task that never ends."""
 
-# Seconds that a task takes, by what makes it, else by pack; a video of five seconds, where length matters.
+# Seconds that a task takes, by model or endpoint, else by pack; for videos, one of five seconds.
 _SECONDS: Final = {
     "kling-3.0-turbo": 40.0,
     "kling-v3": 150.0,
@@ -54,9 +54,11 @@ _BY_PACK: Final = {"video": 300.0, "image": 28.0}
 
 @dataclass
 class Task:
-    """One task. `begins` and `ends` are when it leaves submitted and processing; `failure` is what it ends with.
+    """One task.
 
-    `body` has of the create's what results show.
+    `begins` and `ends`: the times when its status changes from submitted to processing, and to succeed or failed.
+    `failure`: its error message. `gone`: its links answer 403. `settled`: it has ended and is paid. `body`: the fields
+    of the create that answers show.
     """
 
     task_id: str
@@ -85,12 +87,12 @@ class Task:
 
     @property
     def units(self) -> float:
-        """What the task costs once it is done; a failed one costs nothing."""
+        """The price of the task; 0 if it fails."""
         return 0.0 if self.failure else self.order.units
 
 
 class Store:
-    """All tasks of one account. Safe to use from several threads."""
+    """All tasks of one account, thread-safe. `clock` gives Unix time in seconds."""
 
     def __init__(self, settings: SimulatorSettings, clock: Clock) -> None:
         self.settings = settings
@@ -102,19 +104,19 @@ class Store:
         self._numbers = itertools.count(1)
 
     def now(self) -> float:
-        """Kling's time: the clock, and what it differs by."""
+        """Kling's time: the clock and the configured skew."""
         return self._clock() + self.settings.clock_skew
 
     def create(
         self, family: str, order: Order, body: Mapping[str, Any], fault: Fault = NONE, *, is_new_design: bool = False
     ) -> Task:
-        """Accept a task. Raises KlingError: the name is taken, too many run, or the pack is empty."""
+        """Create a task. Raises KlingError if its external_task_id is in use, too many run, or units are missing."""
         with self._lock:
             now = self.now()
             self._settle(now)
-            external_id = str(common(body, is_new_design).get("external_task_id") or "")
+            external_id = str(common_fields(body, is_new_design).get("external_task_id") or "")
             if external_id and external_id in self._external:
-                raise wrong(f"External_task_id {external_id} already exists")
+                raise bad_parameter(f"External_task_id {external_id} already exists")
             running = sum(
                 task.order.slots
                 for task in self._tasks.values()
@@ -132,41 +134,41 @@ class Store:
                 self._external[external_id] = task.task_id
             return task
 
-    def instant(self, family: str, body: Mapping[str, Any]) -> Task:
-        """A task that is done, for the result of a call that makes none."""
+    def add_finished(self, family: str, body: Mapping[str, Any]) -> Task:
+        """Add a finished task, which holds the result of a synchronous call."""
         with self._lock:
             now = self.now()
             self._make_room()
-            task = Task(self.number(), family, Order("", seconds=5.0), _kept(body), now, now, now, settled=True)
+            task = Task(self.number(), family, Order("", seconds=5.0), _shown_fields(body), now, now, now, settled=True)
             self._tasks[task.task_id] = task
             return task
 
     def find(self, wanted: str, family: str | None = None) -> Task | None:
-        """A task by its own id or the client's name for it, in one family if one is given."""
+        """A task by its id or its external_task_id, in one family if that is given; None if there is none."""
         with self._lock:
             task = self._tasks.get(wanted) or self._tasks.get(self._external.get(wanted, ""))
             return task if task and family in (None, task.family) else None
 
-    def listed(self, family: str | None = None) -> list[Task]:
+    def list_tasks(self, family: str | None = None) -> list[Task]:
         """The tasks of a family, or all, newest first."""
         with self._lock:
             return [task for task in reversed(self._tasks.values()) if family in (None, task.family)]
 
     def delete(self, task: Task) -> None:
-        """Forget a task; its name may be used again."""
+        """Delete a task; its external_task_id may be used again."""
         with self._lock:
             self._tasks.pop(task.task_id, None)
             self._external.pop(task.external_id, None)
 
     def remaining(self, pack: str) -> float:
-        """The units that are left in a pack."""
+        """The units left in a pack; those of running tasks are not subtracted yet."""
         with self._lock:
             self._settle(self.now())
             total = self.settings.units if pack == "video" else self.settings.image_units
             return max(0.0, round(total - self._spent[pack], 4))
 
     def pay(self, pack: str, units: float) -> None:
-        """Take units for a call that makes no task. Raises KlingError when the pack has too few."""
+        """Charge units for a synchronous call. Raises KlingError if the pack has too few."""
         with self._lock:
             if units > self.remaining(pack) - self._reserved(pack):
                 raise KlingError(1102)
@@ -183,22 +185,22 @@ class Store:
         seconds = known or _BY_PACK[order.pack]
         if order.seconds and is_video and order.model.startswith("kling-"):
             seconds *= 0.5 + order.seconds / 10
-        # A fifth more or less, the same for the same id.
+        # Up to a fifth more or less, depending on the id.
         seconds *= 0.8 + hashlib.sha256(task_id.encode()).digest()[0] / 640
-        failure = order.doomed or (fault.value if fault.name == "failed" else "")
+        failure = order.late_failure or (fault.value if fault.name == "failed" else "")
         waits = min(5.0, seconds / 10)
         if fault.name == "picture":
             failure = PIXELS
-        if order.doomed or fault.name == "picture":
-            waits = seconds = NOTICED
+        if order.late_failure or fault.name == "picture":
+            waits = seconds = LATE_FAILURE_SECONDS
         elif fault.name == "slow":
             seconds *= int(fault.value)
         if math.isinf(self.settings.speed):
             waits = seconds = 0.0
         begins, ends = now + waits / self.settings.speed, now + seconds / self.settings.speed
         if fault.name == "stuck":
-            ends = now + FAR
-        return Task(task_id, family, order, _kept(body), now, begins, ends, failure, fault.name == "gone")
+            ends = now + FOREVER
+        return Task(task_id, family, order, _shown_fields(body), now, begins, ends, failure, fault.name == "gone")
 
     def _reserved(self, pack: str) -> float:
         return sum(task.units for task in self._tasks.values() if not task.settled and task.order.pack == pack)
@@ -210,18 +212,18 @@ class Store:
                 self._spent[task.order.pack] += task.units
 
     def _make_room(self) -> None:
-        """Forget the task that finished longest ago, or where none did, the oldest."""
+        """Delete the task that finished first, or else the oldest one, until there is room for another."""
         while len(self._tasks) >= self.settings.max_tasks:
             done = [task for task in self._tasks.values() if task.settled]
             self.delete(min(done, key=lambda task: task.ends) if done else next(iter(self._tasks.values())))
 
 
-def common(body: Mapping[str, Any], is_new_design: bool) -> Mapping[str, Any]:
-    """Where a create has the fields that all have; the new design keeps them apart."""
+def common_fields(body: Mapping[str, Any], is_new_design: bool) -> Mapping[str, Any]:
+    """The object with the fields that all creates have: `options` in the new design, else the body."""
     options = body.get("options") if is_new_design else body
     return options if isinstance(options, dict) else {}
 
 
-def _kept(body: Mapping[str, Any]) -> dict[str, Any]:
-    # Without pictures, of which a thousand tasks would fill the memory.
-    return {name: value for name, value in body.items() if name in _KEPT and len(str(value)) <= _MAX_KEPT}
+def _shown_fields(body: Mapping[str, Any]) -> dict[str, Any]:
+    # Without pictures, which would fill the memory.
+    return {name: value for name, value in body.items() if name in _SHOWN_FIELDS and len(str(value)) <= _MAX_SHOWN}

@@ -1,1 +1,1 @@
-"""What commands show to a person. Knows neither mitmproxy nor providers."""
+"""Output of commands in a terminal."""

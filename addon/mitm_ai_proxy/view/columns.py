@@ -1,6 +1,6 @@
-"""A page for a person at a terminal: titles, two columns that show what differs, reasons, bars that grow.
+"""Output in a terminal: titles, two columns with their differences in colour, notes, progress bars.
 
-What is shown is the caller's business. Colours and movement are for terminals only.
+Other outputs get neither colours nor movement.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Final, TextIO
 WIDTH: Final = 100
 NARROWEST: Final = 72
 _LEFT: Final = 52 / 97
-"""The part of the left column: an application's paths are longer than Kling's."""
+"""Share of the left column, which is wider: it shows an application's paths, which are longer than Kling's."""
 _BAR: Final = 40
 _BESIDE_BAR: Final = 50
-"""Characters that a bar leaves to what is written beside it."""
+"""Characters of a line that are left for the text beside a bar."""
 _INDENT: Final = 7
 
 _STYLES: Final[Mapping[str, str]] = {
@@ -31,50 +31,50 @@ _STYLES: Final[Mapping[str, str]] = {
     "bad": "1;31",
 }
 _PLAIN: Final = str.maketrans({"─": "-", "│": "|", "█": "#", "░": ".", "✓": "*", "✗": "!", "·": "*", "…": "~"})
-"""For an output whose encoding lacks these; one character for another, so that columns stay."""
+"""For outputs whose encoding lacks these characters; of equal width, so that columns stay aligned."""
 
 
 class Page:
-    """Writes to one text stream. `columns` is how wide each of the two columns is."""
+    """Writes to one text stream. `width` and `columns` (left, right) are in characters."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._moves = out.isatty() and os.environ.get("TERM") != "dumb"
-        self._has_colours = self._moves and not os.environ.get("NO_COLOR")
+        self._is_animated = out.isatty() and os.environ.get("TERM") != "dumb"
+        self._has_colours = self._is_animated and not os.environ.get("NO_COLOR")
         self.width = max(NARROWEST, min(WIDTH, shutil.get_terminal_size().columns)) if out.isatty() else WIDTH
         left = round((self.width - 3) * _LEFT)
         self.columns = left, self.width - 3 - left
         self._rows: list[str] = []
 
     def style(self, name: str, text: str) -> str:
-        """The text in one of the styles, where there are colours."""
+        """The text in one of the styles; unchanged without colours."""
         return f"\x1b[{_STYLES[name]}m{text}\x1b[0m" if self._has_colours and _STYLES[name] and text else text
 
     def line(self, text: str = "") -> None:
-        """One line."""
+        """Write a line."""
         self._write(text + "\n")
 
     def title(self, text: str) -> None:
-        """A line that begins a step."""
+        """Write the title of a step, with a rule."""
         rule = "─" * (self.width - len(text) - 1)
         self.line(f"\n{self.style('title', text)} {self.style('faint', rule)}")
 
     def heads(self, left: str, right: str) -> None:
-        """What the two columns are."""
+        """Write the titles of the two columns."""
         self._row(left, "head", right, "head")
 
     def beside(self, left: Sequence[str], right: Sequence[str]) -> None:
-        """Lines beside each other; those that the other column does not have stand out."""
+        """Write lines in two columns; a line that the other column lacks is highlighted."""
         lines = [*zip(left, right, strict=False)]
         lines += [(text, "") for text in left[len(right) :]] + [("", text) for text in right[len(left) :]]
-        known_left, known_right = _essence(left), _essence(right)
+        known_left, known_right = _comparable(left), _comparable(right)
         for one, other in lines:
             before = "same" if _bare(one) in known_right else "before"
             after = "same" if _bare(other) in known_left else "after"
             self._row(one, before, other, after)
 
     def reasons(self, notes: Sequence[str]) -> None:
-        """Why the right column is as it is, one note after the other."""
+        """Write the notes on why the right column differs, wrapped."""
         head = self.style("head", "  why  ")
         for note in notes:
             mark = self.style("faint", "·")
@@ -83,17 +83,17 @@ class Page:
                 head, mark = " " * _INDENT, " "
 
     def good(self, text: str) -> None:
-        """What came of it."""
+        """Write a line about a success."""
         self.line(f"  {self.style('good', '✓')}    {text}")
 
     def bad(self, text: str) -> None:
-        """Why nothing came of it."""
+        """Write a line about a failure."""
         self.line(f"\n{self.style('bad', '✗')} {text}")
 
     def bars(self, bars: Sequence[tuple[str, float, str, str]]) -> None:
-        """Each with its name, the part that is done, a word, and more words; without movement, a line per new word."""
-        rows = [f"{name:<9}{word}" for name, _, word, _ in bars]
-        if not self._moves:
+        """Draw or redraw progress bars: name, part done (0 to 1), status, details. Without a terminal, changes only."""
+        rows = [f"{name:<9}{status}" for name, _, status, _ in bars]
+        if not self._is_animated:
             for row, before in zip(rows, self._rows or [""] * len(rows), strict=True):
                 if row != before:
                     self.line(f"  {row}")
@@ -102,12 +102,12 @@ class Page:
             self._write(up + "".join(f"\r  {self._bar(*bar)}\x1b[K\n" for bar in bars))
         self._rows = rows
 
-    def _bar(self, name: str, part: float, word: str, words: str) -> str:
+    def _bar(self, name: str, part: float, status: str, details: str) -> str:
         length = min(_BAR, self.width - _BESIDE_BAR)
         full = int(length * part)
         colour = "good" if part >= 1 else "before"
         bar = self.style(colour, "█" * full) + self.style("faint", "░" * (length - full))
-        return f"{name:<9}{bar}  {self.style(colour, f'{word:<12}')}{words}"
+        return f"{name:<9}{bar}  {self.style(colour, f'{status:<12}')}{details}"
 
     def _row(self, left: str, left_style: str, right: str, right_style: str) -> None:
         wide, narrow = self.columns
@@ -126,14 +126,14 @@ class Page:
 
 
 def shortened(text: str, width: int) -> str:
-    """The text, or as much of its beginning as fits."""
+    """The text, cut to a width in characters."""
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _bare(text: str) -> str:
-    # A comma more or less at the end of a line is no difference.
+    # A trailing comma does not count as a difference.
     return text.strip().rstrip(",")
 
 
-def _essence(lines: Sequence[str]) -> set[str]:
+def _comparable(lines: Sequence[str]) -> set[str]:
     return {_bare(line) for line in lines} | {"", "{", "}"}

@@ -1,7 +1,4 @@
-"""A request as lines for a person: what is long is shortened, and no credential is shown whole.
-
-Where the lines go is the page's business.
-"""
+"""A request as lines of text, with long values shortened and credentials hidden."""
 
 from __future__ import annotations
 
@@ -17,15 +14,15 @@ from ..errors import Refusal
 from ..wire import multipart
 
 _LONG: Final = 200
-"""Characters from which a value is a file rather than text."""
+"""Characters; a longer value is shortened."""
 _BEGINNING: Final = 9
-_NOTED_ID: Final = re.compile(r"\b(kling-\w+-\d+)-o[a-z2-7]+")
-"""A video's id with what was asked for behind it."""
+_VIDEO_ID: Final = re.compile(r"\b(kling-\w+-\d+)-o[a-z2-7]+")
+"""A video id with the parameters of its create (see kling/ids.py)."""
 
 
 @dataclass
 class Message:
-    """A request at one place of its way: its target, its header fields by their names in lower case, its body."""
+    """A request: its target, its header fields by their names in lower case, its body."""
 
     method: str
     path: str
@@ -33,7 +30,7 @@ class Message:
     body: bytes = b""
 
     def lines(self, fields: Sequence[str]) -> list[str]:
-        """The request with these header fields; one that it does not have is an empty line."""
+        """The request with these header fields; a missing one is an empty line."""
         first = f"{self.method} {brief(self.path)}"
         head = [self._field(name) for name in fields]
         body = self._body()
@@ -65,7 +62,7 @@ class Message:
 
 
 def credential(value: str) -> str:
-    """What kind of credential it is."""
+    """The kind of a credential, without its secret: `Bearer sk-…`, `Bearer <JWT, HS256, 30 min>`."""
     token = value.removeprefix("Bearer ")
     if token.startswith("sk-"):
         return "Bearer sk-…"
@@ -78,12 +75,12 @@ def credential(value: str) -> str:
 
 
 def brief(text: str) -> str:
-    """The text with ids of videos as far as they are Kling's."""
-    return _NOTED_ID.sub(r"\1…", text)
+    """The text with video ids shortened to the part that is Kling's."""
+    return _VIDEO_ID.sub(r"\1…", text)
 
 
 def amount(count: int) -> str:
-    """A number of bytes."""
+    """A number of bytes as text: `4.2 KB`."""
     return f"{count} bytes" if count < 1024 else f"{count / 1024:.1f} KB"
 
 

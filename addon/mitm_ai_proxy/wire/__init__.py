@@ -1,1 +1,1 @@
-"""Bytes and their syntax: header fields, targets, JSON, forms. Nobody's meaning."""
+"""Syntax of HTTP messages: header fields, targets, content encodings, JSON, forms."""

@@ -1,18 +1,18 @@
-"""Bodies out of their Content-Encoding, with a bound on what comes out. Nothing is encoded here."""
+"""Decodes bodies with a Content-Encoding (gzip, deflate), up to a limit."""
 
 from __future__ import annotations
 
 import zlib
 from typing import Final
 
-# zlib's window bits: 32 more finds out by itself whether gzip's or zlib's header is there.
+# wbits of zlib: 15, and 32 to detect the header, gzip's or zlib's.
 _DECODERS: Final = {"gzip": 47, "x-gzip": 47, "deflate": 47}
 
 
 def decode(body: bytes, content_encoding: str, limit: int) -> bytes:
-    """The body without its Content-Encoding (RFC 9110, section 8.4); at most `limit` bytes where there was one.
+    """The decoded body (RFC 9110, section 8.4). The limit, in bytes, applies to the decoded length.
 
-    Raises ValueError with the end of a sentence that begins with "The body".
+    Raises ValueError, whose message continues "The body": "has a Content-Encoding other than gzip, deflate or none".
     """
     encoding = content_encoding.strip().lower()
     if encoding in ("", "identity"):
@@ -32,7 +32,7 @@ def decode(body: bytes, content_encoding: str, limit: int) -> bytes:
 
 
 class Decoder:
-    """The same for a body that comes in pieces: feed() each, then end(). Both raise ValueError as decode() does."""
+    """Decodes a body in pieces: feed() each, then end(). All raise ValueError as decode() does."""
 
     def __init__(self, content_encoding: str) -> None:
         encoding = content_encoding.strip().lower()
@@ -42,7 +42,7 @@ class Decoder:
         self._decoder = zlib.decompressobj(_DECODERS[encoding]) if encoding in _DECODERS else None
 
     def feed(self, data: bytes) -> bytes:
-        """What a piece holds, as far as it can be told yet."""
+        """The decoded bytes that are available after this piece."""
         if self._decoder is None:
             return data
         try:
@@ -51,7 +51,7 @@ class Decoder:
             raise ValueError(f"is not what its Content-Encoding says ({self._encoding})") from None
 
     def end(self) -> bytes:
-        """What is left at the end."""
+        """The last decoded bytes. Raises ValueError if the body is incomplete."""
         if self._decoder is None:
             return b""
         rest = self._decoder.flush()

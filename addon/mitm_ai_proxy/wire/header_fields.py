@@ -1,6 +1,6 @@
-"""Header fields as mitmproxy keeps them, a tuple of pairs of bytes: looked at and changed in one pass over them.
+"""Reads and changes header fields, as mitmproxy keeps them: a tuple of (name, value) pairs of bytes.
 
-mitmproxy's own mapping makes several passes for each field that is set, which a proxy notices.
+All changes are made in one pass: mitmproxy's Headers takes several passes for each field, which costs time.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ from typing import TypeAlias
 
 Fields: TypeAlias = tuple[tuple[bytes, bytes], ...]
 Changes: TypeAlias = Mapping[bytes, bytes | None]
-"""New values by name (in lower case); None removes."""
+"""New values by name (in lower case); None removes the field."""
 
 
 def value(fields: Fields, name: bytes) -> str:
-    """What all fields of a name (in lower case) say together (RFC 9110, section 5.3); "" where there is none."""
+    """The values of all fields of a name (in lower case), joined by commas (RFC 9110, section 5.3); "" without any."""
     return b", ".join([field[1] for field in fields if field[0].lower() == name]).decode("utf-8", "surrogateescape")
 
 
 def changed(
-    fields: Fields, changes: Changes, without: Collection[bytes] = (), beginnings: tuple[bytes, ...] = ()
+    fields: Fields, changes: Changes, without: Collection[bytes] = (), prefixes: tuple[bytes, ...] = ()
 ) -> Fields:
-    """The fields with new values for some names (in lower case), each once.
+    """The fields with changes made, each in the place of the first field of its name, or at the end.
 
-    A new value stands where the old one stood, or at the end. None removes. A length only takes the place of another:
-    a message without one is framed in another way, which stays. `without` are names to be left out, `beginnings`
-    beginnings of such names; a new value for one of them stands at the end.
+    Removed are fields whose name (in lower case) is in `without` or begins with one of `prefixes`, unless changed: then
+    the new value is at the end. A Content-Length is replaced but not added, for a message without one is framed in
+    another way.
     """
     left = dict(changes)
     result = []
     for field in fields:
         name = field[0].lower()
-        if name in without or name.startswith(beginnings):
+        if name in without or name.startswith(prefixes):
             continue
         if name not in changes:
             result.append(field)

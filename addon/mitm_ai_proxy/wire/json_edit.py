@@ -1,6 +1,6 @@
-"""Edits of single members of a JSON object that leave every other byte as it was.
+"""Edits members of a JSON object in place: every other byte is kept.
 
-Validation is msgspec's; positions come from a scan that jumps over strings. Nothing is decoded and encoded again.
+msgspec validates the document; a scan that skips over strings finds the positions.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import Final, NamedTuple
 import msgspec
 
 MAX_STEPS: Final = 200_000
-"""Members and brackets that one scan looks at; bounds the time that a hostile body can take."""
+"""Members and brackets of one scan; limits the time that a hostile body can take."""
 
 _SPACE = re.compile(rb"[ \t\n\r]*")
 LONG: Final = 64 * 1024
-"""Bytes of a string value, such as a picture in base64, that are validated; behind them, only its end is looked for."""
+"""Bytes of a string value, such as a picture in base64, that are validated; after them, only its end is searched."""
 _MAX_SEARCHES = 1000
 
-# A member whose value is no container, up to the comma or brace behind it; what is longer or has escapes is left over.
+# A member with a short scalar value and no escapes, and the comma or brace after it; others take the slow path.
 _PLAIN_MEMBER = re.compile(
     rb'"([^"\\]{0,200}+)"[ \t\n\r]*+:[ \t\n\r]*+("[^"\\]{0,200}+"|[a-z0-9.E+-]{1,200}+)'
     rb"[ \t\n\r]*+(?:(,)[ \t\n\r]*+|})"
 )
 _SCALAR = re.compile(rb"[^,}\]\s]+")
-# No possessive group has alternatives: Python 3.11 before 3.11.5 loses its place in one (gh-106052).
+# No possessive group has alternatives: Python 3.11 before 3.11.5 matches them wrongly (gh-106052).
 _ESCAPED_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-# Up to the next bracket or long string, or at least far.
+# Everything up to the next bracket or long string, or 500 parts of it.
 _RUN = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]{0,200}+(?:\\.[^"\\]{0,200}+){0,8}+"){0,500}', re.DOTALL)
 _COLON = re.compile(rb"[ \t\n\r]*:")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -37,11 +37,11 @@ _valid = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class JSONError(ValueError):
-    """The text is not one JSON object. The message says what is wrong and never quotes the text."""
+    """The text is not one JSON object. The message does not quote the text; it continues a sentence: "is empty"."""
 
 
 class Member(msgspec.Struct, frozen=True, gc=False):
-    """One member of an object: its decoded key, and where key (with quotes) and value stand in the document."""
+    """One member of an object: its decoded key, and the positions of key (with quotes) and value in the document."""
 
     key: str
     key_start: int
@@ -51,7 +51,7 @@ class Member(msgspec.Struct, frozen=True, gc=False):
 
 
 class Edit(NamedTuple):
-    """Put `text` in the place of document[start:end]."""
+    """Replaces document[start:end] by `text`."""
 
     start: int
     end: int
@@ -59,10 +59,10 @@ class Edit(NamedTuple):
 
 
 def members(document: bytes) -> list[Member]:
-    """The members of the object that the document holds, in order, repeated keys included.
+    """The members of the JSON object in the document, in order, repeated keys included.
 
-    Raises JSONError when the document is not exactly one JSON object in UTF-8 (RFC 8259). What a string holds behind
-    its first LONG bytes is left to the provider: to read it takes longer than all else that is done to a picture.
+    Raises JSONError if the document is not exactly one JSON object in UTF-8 (RFC 8259). Only the first LONG bytes of a
+    string value are validated: for a request with a picture, validating it all would take most of the time.
     """
     cuts = _cuts(document) if len(document) > LONG else []
     short = apply(document, cuts) if cuts else document
@@ -77,12 +77,12 @@ def members(document: bytes) -> list[Member]:
 
 
 def members_of(document: bytes, member: Member) -> list[Member]:
-    """The members of an object that is itself the value of `member`; empty when the value is no object."""
+    """The members of the object that is the value of `member`; empty if the value is not an object."""
     return _scan(document, member.start) if document[member.start] == 0x7B else []
 
 
 def string_value(document: bytes, member: Member) -> str | None:
-    """The member's value when it is a string, else None."""
+    """The value of a member if it is a string, else None."""
     if document[member.start] != 0x22:
         return None
     return _decode_string(document[member.start : member.end])
@@ -94,7 +94,7 @@ def string(value: str) -> bytes:
 
 
 def remove(found: list[Member], member: Member) -> Edit:
-    """The edit that takes a member and one comma beside it out of the object with these members."""
+    """The edit that removes a member, and one comma next to it, from the object with the members `found`."""
     index = found.index(member)
     if index + 1 < len(found):
         return Edit(member.key_start, found[index + 1].key_start, b"")
@@ -104,8 +104,8 @@ def remove(found: list[Member], member: Member) -> Edit:
 
 
 def apply(document: bytes, edits: Iterable[Edit]) -> bytes:
-    """The document with the edits made; they must not overlap."""
-    # Slices of a long document are not copied twice.
+    """The document with the edits applied; they must not overlap. The same object if there are none."""
+    # With a view, slices of a long document are copied once.
     view = memoryview(document) if len(document) > LONG else document
     parts: list[memoryview | bytes] = []
     position = 0
@@ -119,7 +119,7 @@ def apply(document: bytes, edits: Iterable[Edit]) -> bytes:
 
 
 def _scan(document: bytes, position: int) -> list[Member]:
-    """Members of the object that opens at `position` of a valid document."""
+    """The members of the object that begins at `position` of a valid document."""
     found: list[Member] = []
     steps = 0
     position = _skip_space(document, position + 1)
@@ -166,7 +166,7 @@ def _skip_space(document: bytes, position: int) -> int:
 
 
 def _string_end(document: bytes, start: int) -> int:
-    """The place behind the string that opens at `start`; 0 when it does not end."""
+    """The position after the string that begins at `start`; 0 if it does not end."""
     end = document.find(b'"', start + 1)
     if document[end - 1] != 0x5C:
         return end + 1
@@ -212,7 +212,7 @@ def _check(document: bytes) -> None:
     except RecursionError:
         raise JSONError("is nested too deeply") from None
     except msgspec.DecodeError as error:
-        # Half a surrogate pair is legal in RFC 8259 (section 8.2) and comes from cut strings; msgspec refuses it.
+        # A lone surrogate is legal (RFC 8259, section 8.2) and comes from truncated strings; msgspec refuses it.
         if _SURROGATE.search(document) and _valid_for_json(document):
             return
         raise JSONError(f"is not valid JSON ({_reason(error)})") from None
@@ -229,10 +229,10 @@ def _is_valid(document: bytes) -> bool:
 
 
 def _cuts(document: bytes) -> list[Edit]:
-    """Edits that take what is behind LONG bytes out of string values. What is valid after them was so before.
+    """Edits that shorten string values to LONG bytes. If the result is valid JSON, so is the rest of the document.
 
-    Only strings have quotes, so that they are found in any text, up to where it stops to be JSON. A cut inside of an
-    escape leaves a string without an end, or a wrong escape.
+    In JSON only strings have quotes, so that a search for quotes finds them. A cut inside an escape makes the result
+    invalid.
     """
     edits: list[Edit] = []
     position = 0
@@ -248,7 +248,7 @@ def _cuts(document: bytes) -> list[Edit]:
 
 
 def _moved(member: Member, cuts: list[Edit]) -> Member:
-    """A member of a document from which something was cut, as it stands in the whole."""
+    """A member of the shortened document, with its positions in the whole one."""
 
     def move(place: int) -> int:
         for cut in cuts:
@@ -261,7 +261,7 @@ def _moved(member: Member, cuts: list[Edit]) -> Member:
 
 
 def _valid_for_json(document: bytes) -> bool:
-    """Python's own, slower judgement, which accepts half a surrogate pair; numbers are not built."""
+    """Whether Python's json, slower than msgspec, reads it: it accepts a lone surrogate. Numbers are not converted."""
 
     def refuse(word: str) -> None:
         raise ValueError(word)

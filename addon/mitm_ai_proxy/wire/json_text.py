@@ -1,6 +1,6 @@
-"""The strings and scalars of a JSON text with their places, for edits of nested values that leave every other byte.
+"""The keys and scalars of a JSON text with their positions, for edits of nested values that keep every other byte.
 
-What is done with a value is the caller's business; single members of one object are json_edit.py's.
+For the members of one object see json_edit.py.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ Path: TypeAlias = "tuple[str | int, ...]"
 """Keys and indexes that lead to a value."""
 
 MAX_DEPTH: Final = 500
-"""Brackets in one another; what is deeper is no JSON here."""
+"""Levels of nesting; a deeper text counts as invalid."""
 
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]:,]|[^\s{}\[\]:,"]++', re.DOTALL)
 _NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,15}))?")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _MAX_ZEROS: Final = 20
-"""Zeros that are written out, before an exponent is."""
+"""Zeros in the spelling of a number; beyond, it has an exponent."""
 
 _valid = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class Part(NamedTuple):
-    """A key, a scalar or an empty container, and where it stands in the text. The path ends with the part itself."""
+    """A key, a scalar or an empty container: the path to it, its own key or index included, and its position."""
 
     path: Path
     start: int
@@ -37,28 +37,28 @@ class Part(NamedTuple):
 
 
 def is_container(text: str) -> bool:
-    """Whether the text is exactly one JSON object or array that parts() can read."""
+    """Whether the text is exactly one JSON object or array, nested at most MAX_DEPTH deep."""
     if not text.lstrip(" \t\r\n").startswith(("{", "[")):
         return False
     return is_valid(text)
 
 
 def is_valid(text: str) -> bool:
-    """Whether the text is exactly one JSON value that parts() can read."""
+    """Whether the text is exactly one JSON value, nested at most MAX_DEPTH deep."""
     try:
         _valid(text)
     except (RecursionError, UnicodeEncodeError):
         return False
     except msgspec.DecodeError:
-        # Half a surrogate pair is legal (RFC 8259, section 8.2); msgspec refuses it.
+        # A lone surrogate is legal (RFC 8259, section 8.2); msgspec refuses it.
         if not (_SURROGATE.search(text) and _valid_for_json(text)):
             return False
     return _depth(text) <= MAX_DEPTH
 
 
 def parts(text: str) -> Iterator[Part]:
-    """Keys, scalars and empty containers of a text that is_valid() accepted, in order."""
-    # The last item is the key or index of the value that comes next; None where a key comes first.
+    """The keys, scalars and empty containers of a text for which is_valid() is true, in order."""
+    # The last item is the key or index of the next value; None if the next token is a key.
     path: list[str | int | None] = []
     opened = -1
     for token in _TOKEN.finditer(text):
@@ -83,15 +83,15 @@ def parts(text: str) -> Iterator[Part]:
 
 
 def string(token: str) -> str:
-    """What a string of JSON says."""
+    """The value of a JSON string."""
     if "\\" not in token:
         return token[1:-1]
-    # Not strict: a control character in a string is refused by whoever validated.
+    # Not strict: the text has been validated.
     return str(json.loads(token, strict=False))
 
 
 def strings(text: str) -> Iterator[str]:
-    """All strings that are values, decoded; none of what is no JSON."""
+    """All string values of a JSON text, decoded; none if it is not valid."""
     if is_container(text):
         for part in parts(text):
             if not part.is_key and text[part.start] == '"':
@@ -99,7 +99,7 @@ def strings(text: str) -> Iterator[str]:
 
 
 def number(token: str) -> str:
-    """A number in the one spelling that all equal ones share; exact, however many digits it has."""
+    """A number in a normal form: equal numbers have the same, whatever their number of digits. `1.50e1` gives `15`."""
     found = _NUMBER.fullmatch(token)
     if not found:
         return token
@@ -118,7 +118,7 @@ def number(token: str) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path for a person: `contents[0].url`."""
+    """A path as text: `contents[0].url`."""
     text = ""
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step

@@ -1,4 +1,4 @@
-"""Content types, as far as it matters how a body of them is handled."""
+"""Tables of content types: which bodies are streamed, which are streams of events, which are JSON."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ EVENTS: Final = (
     "application/json-seq",
     "application/vnd.amazon.eventstream",
 )
-"""Of which each piece counts."""
+"""Streams of events or of JSON documents."""
 
-# Read as they arrive, or by nobody in a proxy.
+# Streams, and media that nobody reads in mitmproxy.
 _STREAMED: Final = ("video/", "audio/", "image/", EVENT_STREAM, "application/x-ndjson", "application/octet")
 
 
@@ -24,7 +24,7 @@ def is_streamed(content_type: str) -> bool:
 
 
 def is_events(content_type: str) -> bool:
-    """Whether each piece of a body of this type counts."""
+    """Whether a body of this type is a stream of events or of JSON documents."""
     return content_type.lower().startswith(EVENTS)
 
 

@@ -1,7 +1,4 @@
-"""Reads a multipart/form-data body as the nested fields that OpenAI's SDKs made it from.
-
-What a field means, and whether a request may have it, is not decided here.
-"""
+"""Reads a multipart/form-data body as nested fields, in the bracket notation of OpenAI's SDKs."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ MAX_PARTS = 200
 MAX_DEPTH = 8
 """Pairs of brackets in a name."""
 MAX_HEAD = 8 * 1024
-"""Bytes of a part's headers: what werkzeug does with them is slow for very long ones."""
+"""Bytes of the headers of a part; werkzeug is slow for very long ones."""
 
 _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _KEY = re.compile(r"\[([^\[\]]*)\]")
@@ -29,7 +26,7 @@ _KEY = re.compile(r"\[([^\[\]]*)\]")
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A part with a file name. Both name and type are the client's guess; the type may be empty."""
+    """A part with a file name. Name and type are what the client sent; the type may be empty."""
 
     filename: str
     content_type: str
@@ -39,16 +36,16 @@ class File:
 Value: TypeAlias = "str | File | list[Value] | dict[str, Value]"
 _Path: TypeAlias = tuple[str, ...]
 _Entry: TypeAlias = tuple[_Path, str | File]
-"""The keys that lead to a value, from where one stands; an empty key means an item of a list."""
+"""A value and the keys that lead to it; an empty key is an item of a list."""
 
 
 def fields(body: bytes, content_type: str) -> dict[str, Value]:
-    """The fields of a form, with the bracket notation of OpenAI's SDKs undone.
+    """The fields of a form, nested by the brackets in their names.
 
     `a[b]=1` is `{"a": {"b": "1"}}`, `a[]=1` is `{"a": ["1"]}`, `a[][b]=1` is `{"a": [{"b": "1"}]}`; an index is a key
-    like any other. `content_type` is the whole header, its media type is the caller's to check.
+    like any other. `content_type` is the whole header, whose boundary is used.
 
-    Raises Refusal (400) for what is no complete form, or could be read in more than one way.
+    Raises Refusal (400) for an incomplete form, and for one that could be read in more than one way.
     Source: openai 3.52 (Python) and 7.57 (Node), observed; RFC 7578.
     """
     entries = [(_keys(name), value) for name, value in _parts(body, _boundary(content_type))]
@@ -77,7 +74,7 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, str | File]]:
     while True:
         event = _next_event(decoder)
         if isinstance(event, multipart.Preamble | multipart.Epilogue):
-            # Nobody's form has text there. Where it has, a boundary is damaged, and fields would be lost in silence.
+            # No client sends text there. If there is some, a boundary is damaged, and fields would be lost.
             if event.data.strip():
                 raise bad_body("The request body has text outside the parts of its form.")
             if isinstance(event, multipart.Epilogue):
@@ -93,7 +90,7 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, str | File]]:
                     param=part.name.partition("[")[0] or None,
                 )
         elif isinstance(event, multipart.Data) and part is not None:
-            # The decoder has the whole body: data that goes on here has no end.
+            # The decoder has the whole body, so more data means that the part has no end.
             if event.more_data:
                 raise _truncated()
             if isinstance(part, multipart.File):
@@ -124,7 +121,7 @@ def _truncated() -> Refusal:
 
 
 def _check_headers(name: str | None, headers: Headers) -> None:
-    # A part without any headers makes the decoder take the next part's for its own.
+    # If a part has no headers, the decoder reads the next part's as its own.
     if any(key.startswith("--") for key in headers.keys()):  # noqa: SIM118 (Headers iterates over pairs)
         raise bad_body("A part of the form has no headers.")
     if not name:
@@ -153,7 +150,7 @@ def _keys(name: str) -> _Path:
 
 
 def _members(entries: Iterable[_Entry]) -> dict[str, list[_Entry]]:
-    """The entries by their first key, without it."""
+    """The entries grouped by their first key, which is removed from their paths."""
     members: dict[str, list[_Entry]] = {}
     for (key, *path), value in entries:
         members.setdefault(key, []).append((tuple(path), value))
@@ -161,7 +158,7 @@ def _members(entries: Iterable[_Entry]) -> dict[str, list[_Entry]]:
 
 
 def _unfold(name: str, entries: list[_Entry]) -> Value:
-    """What the entries below a name are together."""
+    """The value that the entries below a name form. Raises Refusal (400)."""
     kinds = {"value" if not path else "object" if path[0] else "list" for path, _ in entries}
     if len(kinds) > 1:
         raise bad_body(f"{name} is sent as more than one of: a value, a list, an object.", param=name)
@@ -177,9 +174,9 @@ def _unfold(name: str, entries: list[_Entry]) -> Value:
 
 
 def _rows(name: str, entries: list[_Entry]) -> list[dict[_Path, str | File]]:
-    """The entries of a list, by item; an item that is no object has one entry with an empty path.
+    """The entries of a list, grouped by item; an item that is no object has one entry, with an empty path.
 
-    Node sends object by object. Python sends key by key: first this key of all objects that have it, then the next.
+    Node's SDK sends one object after the other; Python's sends one key of all objects, then the next key.
     Source: `_serialize_multipartform` of openai 3.52 (Python); openai 7.57 (Node), observed.
     """
     columns: dict[_Path, list[str | File]] = {}

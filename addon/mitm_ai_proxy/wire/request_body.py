@@ -1,4 +1,4 @@
-"""What is read in a JSON request body; refused with 400 where it is not what it has to be."""
+"""Reads members of a JSON request body, and refuses (400) one that is not as it should be."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from . import json_edit
 
 
 def object_members(body: bytes) -> list[json_edit.Member]:
-    """The members of a request body that has to be a JSON object. Raises Refusal (400)."""
+    """The members of a request body. Raises Refusal (400) if it is not a JSON object."""
     try:
         return json_edit.members(body)
     except json_edit.JSONError as error:
@@ -15,9 +15,9 @@ def object_members(body: bytes) -> list[json_edit.Member]:
 
 
 def text_member(body: bytes, members: list[json_edit.Member], name: str) -> tuple[json_edit.Member, str] | None:
-    """The member of that name with its text, or None.
+    """The member of that name and its decoded string; None if it is missing.
 
-    Raises Refusal (400) when it is no string or repeated.
+    Raises Refusal (400) if it is repeated or not a string.
     """
     found = [member for member in members if member.key == name]
     if not found:
@@ -31,5 +31,5 @@ def text_member(body: bytes, members: list[json_edit.Member], name: str) -> tupl
 
 
 def replace_text(member: json_edit.Member, before: str, after: str) -> list[json_edit.Edit]:
-    """The edit that changes a member's text; none when it stays, so that its bytes stay too."""
+    """The edit that sets a member's string; none if it is equal, so that its bytes are kept."""
     return [] if before == after else [json_edit.Edit(member.start, member.end, json_edit.string(after))]

@@ -1,6 +1,6 @@
-"""Where a request goes: origins, base paths, placeholders, ids and queries.
+"""Origins and request targets: base paths, path templates, ids, queries.
 
-Text in, text out: percent-encoding is looked at to refuse what is dangerous, and never normalised.
+Percent-encoding is decoded only to refuse what is dangerous; targets are never normalised.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from ..errors import bad_path
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_ID_LENGTH = 256
-"""Characters of a decoded id. Kling's own are 18 digits; an `external_task_id` is the account's free text."""
+"""Characters of a decoded id. Kling's task ids have 18 digits; an `external_task_id` is free text of the client."""
 
 _HOST_NAME = re.compile(r"(?=.{1,253}$)(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# What most paths and ids look like: nothing in them needs a closer look.
+# Fast path: most paths and ids have no character that could be dangerous.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/_-]*")
 _PLAIN_ID = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_ID_LENGTH}}}")
 _PLACEHOLDER = re.compile(r"\{([^{}/]*)\}")
@@ -34,7 +34,7 @@ class Origin:
     host: str
     port: int
     authority: str = field(init=False, compare=False)
-    """What a Host header says: the port only when it is not the scheme's own."""
+    """The value of a Host header: with the port only if it is not the scheme's default."""
 
     def __post_init__(self) -> None:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -46,9 +46,9 @@ class Origin:
 
     @classmethod
     def parse(cls, text: str) -> Origin:
-        """Read `host`, `host:port` or `scheme://host[:port]`; https when no scheme is given.
+        """Parse `host`, `host:port` or `scheme://host[:port]`; https without a scheme.
 
-        Raises ValueError with a sentence that says what is wrong.
+        Raises ValueError with a message that does not quote a credential.
         """
         scheme, separator, rest = text.strip().partition("://")
         if not separator:
@@ -67,7 +67,7 @@ class Origin:
 
 
 def split_host_port(text: str) -> tuple[str, int | None]:
-    """Read `host`, `host:port`, `[address]` or `[address]:port`; the host in lower case. Raises ValueError."""
+    """Parse `host`, `host:port`, `[address]` or `[address]:port`. The host is in lower case. Raises ValueError."""
     host, bracket, rest = text.removeprefix("[").partition("]") if text.startswith("[") else (text, "", "")
     if bracket:
         if ipaddress.IPv6Address(host).scope_id:
@@ -87,20 +87,20 @@ def split_host_port(text: str) -> tuple[str, int | None]:
 
 
 def split_query(path: str) -> tuple[str, str]:
-    """Path and query of an origin-form target, without the question mark."""
+    """The path and the query of an origin-form target; the query without its question mark."""
     path, _, query = path.partition("?")
     return path, query
 
 
 def join_query(path: str, query: str) -> str:
-    """The reverse of split_query; an empty query leaves no question mark."""
+    """The target of a path and a query; without a question mark if the query is empty."""
     return f"{path}?{query}" if query else path
 
 
 def check_path(path: str) -> None:
-    """Refuse a path (no query) with dot segments or a control character, encoded or not.
+    """Raise Refusal (400) for a path (no query) with a dot segment or a control character, encoded or not.
 
-    Such a path could leave the provider's base path. Raises Refusal (400).
+    Such a path could leave the provider's base path.
     """
     if _PLAIN_PATH.fullmatch(path):
         return
@@ -112,10 +112,10 @@ def check_path(path: str) -> None:
 
 
 def check_id(name: str, value: str) -> None:
-    """Refuse an id, as it stands in a path, that a provider could read as something else.
+    """Raise Refusal (400) for an id in a path that a provider could read as something else.
 
-    That is: empty, `.`, `..`, longer than MAX_ID_LENGTH, bad percent-encoding, or a slash, backslash, question mark,
-    number sign or control character, encoded or not. Raises Refusal (400).
+    That is: an empty one, `.`, `..`, one longer than MAX_ID_LENGTH, with bad percent-encoding, or with a slash,
+    backslash, question mark, number sign or control character, encoded or not.
     """
     if _PLAIN_ID.fullmatch(value):
         return
@@ -135,24 +135,24 @@ def check_id(name: str, value: str) -> None:
 
 
 def is_under(path: str, base: str) -> bool:
-    """Whether the path is the base itself or lies below it, by whole segments."""
+    """Whether the path is the base or below it, compared by whole segments."""
     return path == base or path.startswith(base + "/")
 
 
 def remove_prefix(path: str, base: str) -> str:
-    """The path below the base; unchanged when it is not below it."""
+    """The path without the base at its start; unchanged if it is not below it."""
     if not base or not is_under(path, base):
         return path
     return path[len(base) :] or "/"
 
 
 def add_prefix(path: str, base: str) -> str:
-    """The path put below the base, unless it is there already."""
+    """The path below the base; unchanged if it is there already."""
     return path if is_under(path, base) else base + path
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """The template with `{name}` replaced by values[name]; a name without a value stays."""
+    """The template with `{name}` replaced by values[name]; kept if there is no such value."""
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
 
 
@@ -162,7 +162,7 @@ def placeholders(template: str) -> set[str]:
 
 
 def merge_queries(first: str, second: str) -> str:
-    """Both queries' parts in order, without empty parts and exact duplicates.
+    """The parts of both queries in order, without empty parts and exact duplicates.
 
     Source: Higress ai-proxy, kling (target's own query first, then the client's).
     """
@@ -171,10 +171,10 @@ def merge_queries(first: str, second: str) -> str:
     return "&".join(dict.fromkeys(part for part in (*first.split("&"), *second.split("&")) if part))
 
 
-def take_parameter(query: str, name: str) -> tuple[str | None, str]:
-    """The decoded value of a query parameter (the last one that can be decoded), and the query without it.
+def pop_parameter(query: str, name: str) -> tuple[str | None, str]:
+    """Remove a parameter: its decoded value (the last one that can be decoded, or None), and the query without it.
 
-    Names may be percent-encoded. A part whose name cannot be decoded stays; one whose value cannot, goes.
+    Names may be percent-encoded. A part with an undecodable name is kept, one with an undecodable value is removed.
     """
     if not query:
         return None, ""

@@ -1,4 +1,4 @@
-"""That the sound files can be decoded, have the length that was asked for, and are silent."""
+"""Sound files can be decoded, have the requested length, and are silent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""That the pictures are PNG files of the asked size, and that they look like the videos."""
+"""Pictures are PNG files of the requested size, and look like the videos."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZES = [(1280, 720), (720, 1280), (1024, 1024), (3840, 2160), (654, 1000), (64,
 
 
 def art(width: int, height: int, word: str) -> list[str]:
-    """The cells above the bar on which there is something, as text."""
+    """The cells above the bar, without empty edges, as text."""
     card = canvas.card(width, height, (word,), SEED)
     rows = [card.cells[start : start + card.columns] for start in range(0, len(card.cells), card.columns)]
     marks = ["".join(".#"[cell == WORDS] for cell in row) for row in rows[: card.bar.row]]

@@ -1,4 +1,4 @@
-"""That the videos are what they say, that each of their frames can be decoded, and what is seen on them."""
+"""Videos have the requested properties, every frame can be decoded, and shows what it should."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"dinf", b"stbl"}
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The boxes of a file, each before those that it contains."""
+    """The boxes of a file, each before the boxes in it."""
     position = 0
     while position < len(data):
         size, name = struct.unpack_from(">I4s", data, position)
@@ -58,7 +58,7 @@ def written(tmp_path: Path, data: bytes) -> Path:
 
 
 def seen(picture: bytes, width: int, height: int) -> list[Colour]:
-    """The colour in the middle of every macroblock, or at the edge when the middle is behind it."""
+    """The colour in the middle of every macroblock, or at the edge of the picture if the middle is cut off."""
     chroma_width, chroma = width // 2, width * height
     colours = []
     for row, column in itertools.product(range(-(-height // CELL)), range(-(-width // CELL))):

@@ -1,1 +1,1 @@
-"""Small media files that are real and playable, made with the standard library only; no API is known here."""
+"""Makes small, playable media files with the standard library only."""

@@ -1,7 +1,4 @@
-"""Sound files in which nothing is heard: MP3 (ISO/IEC 11172-3, Layer III) and WAV.
-
-What they are served as is not known here.
-"""
+"""Silent sound files: MP3 (ISO/IEC 11172-3, Layer III) and WAV."""
 
 from __future__ import annotations
 
@@ -20,17 +17,17 @@ _WAV_SILENCE = b"\x80"  # samples of eight bits have no sign
 
 
 def mp3(seconds: float) -> bytes:
-    """An MP3 file of whole frames, of 24 ms each."""
+    """A silent MP3 file of this length, rounded to frames of 24 ms."""
     return _MP3_FRAME * max(1, round(seconds * _MP3_FRAMES_PER_SECOND))
 
 
 def wav(seconds: float) -> bytes:
-    """A WAV file of 8 kHz, one channel, eight bits a sample."""
+    """A silent WAV file of this length: 8 kHz, one channel, eight bits a sample."""
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)
         writer.setsampwidth(1)
         writer.setframerate(_WAV_SAMPLES_PER_SECOND)
-        # An even number: a chunk of odd length would need a byte behind it, which the library does not write.
+        # An even number: a chunk of odd length needs a pad byte, which the library does not write.
         writer.writeframes(_WAV_SILENCE * (2 * round(seconds * _WAV_SAMPLES_PER_SECOND / 2)))
     return file.getvalue()

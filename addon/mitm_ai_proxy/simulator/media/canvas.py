@@ -1,7 +1,4 @@
-"""The card that videos and pictures show: a grid of flat cells, the words on it, and the place of a progress bar.
-
-How a file stores the cells is not known here, and neither is how the bar moves.
-"""
+"""The image that videos and pictures show, as a grid of coloured cells: lines of text, and a progress bar."""
 
 from __future__ import annotations
 
@@ -12,12 +9,12 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 CELL: Final = 16
-"""Pixels of a side; a macroblock of H.264."""
+"""Side of a cell in pixels; that of a macroblock in H.264."""
 MIN_SIDE: Final = 64
 MAX_SIDE: Final = 4096
 
 BACKGROUND, WORDS, TRACK, BAR = range(4)
-"""The places of the colours in a palette; the track is what the bar has not reached yet."""
+"""Indexes into a palette; the track is the part of the bar that is not filled yet."""
 
 _LETTER_ROWS = 5
 _SPACE = [".", ".", ".", ".", "."]
@@ -86,7 +83,7 @@ class Area(NamedTuple):
 
 
 class Card(NamedTuple):
-    """Cells row by row, as places in the palette. Those of the last column and row may stand over the edge."""
+    """The image: cells row by row, as indexes into the palette; cells of the last column and row may be cut off."""
 
     columns: int
     rows: int
@@ -100,7 +97,7 @@ class Card(NamedTuple):
             self.cells[start : start + area.columns] = bytes((colour,)) * area.columns
 
     def write(self, column: int, row: int, scale: int, word: str) -> None:
-        """Write a word with its upper left corner there; a letter that the font does not have is left blank."""
+        """Write a word; column and row are those of its upper left corner. Characters not in the font are blank."""
         for letter in word:
             for y, dots in enumerate(_letter(letter)):
                 for x, dot in enumerate(dots):
@@ -110,16 +107,16 @@ class Card(NamedTuple):
 
 
 def card(width: int, height: int, words: Sequence[str], seed: str) -> Card:
-    """A card for so many pixels: every word on a line of its own, as large as fits, over the track of the bar.
+    """A card of this size in pixels: each word on its own line, as large as fits, above the track of the bar.
 
-    Raises ValueError for a size that is not made. Words that are too long are cut, lines for which no room is are not
-    written.
+    Words that are too long are cut, lines that do not fit are left out. The seed chooses the colours. Raises ValueError
+    for sides out of MIN_SIDE to MAX_SIDE.
     """
     for side in (width, height):
         if not MIN_SIDE <= side <= MAX_SIDE:
             raise ValueError(f"a side has from {MIN_SIDE} to {MAX_SIDE} pixels, not {side}")
     columns, rows = -(-width // CELL), -(-height // CELL)
-    # Only cells that are seen whole are written on.
+    # Text and bar use only cells that are not cut off.
     wide, high = width // CELL, height // CELL
     margin = min(wide, high) // 15
     thickness = max(1, margin * 2 // 3)
@@ -136,7 +133,7 @@ def card(width: int, height: int, words: Sequence[str], seed: str) -> Card:
 
 
 def _lines(words: Sequence[str], wide: int, room_wide: int, room_high: int) -> list[tuple[int, str]]:
-    """The words with their scales. Only a word at scale 1 may go beyond the margins."""
+    """The words with their scales. Only a word at scale 1 may exceed the margins."""
     cut = [_cut(word.upper().strip(), wide) for word in words]
     lines = [(max(1, room_wide // _wide(word)), word) for word in cut if word]
     while lines and _high(lines) > room_high:
@@ -150,7 +147,7 @@ def _lines(words: Sequence[str], wide: int, room_wide: int, room_high: int) -> l
 
 
 def _cut(word: str, wide: int) -> str:
-    """As much of a word as fits at scale 1."""
+    """The beginning of a word that fits at scale 1."""
     ends = itertools.accumulate(map(_advance, word))
     return word[: sum(1 for end in ends if end - 1 <= wide)].rstrip()
 
@@ -178,7 +175,7 @@ def _gap(lines: Sequence[tuple[int, str]]) -> int:
 
 
 def _palette(seed: str) -> tuple[RGB, RGB, RGB, RGB]:
-    """The colours of a seed: any hue, always light words on a dark ground, and a bar of the opposite hue."""
+    """The colours of a seed: light words on a dark background of any hue, and a bar of the opposite hue."""
     digest = hashlib.sha256(seed.encode()).digest()
     hue = int.from_bytes(digest[:2]) / 0x10000
     saturation = 0.6 + digest[2] / 0x400
@@ -192,7 +189,7 @@ def _palette(seed: str) -> tuple[RGB, RGB, RGB, RGB]:
 
 
 def _rgb(hue: float, saturation: float, light: float) -> RGB:
-    """A colour as light as that, whatever the hue is, in the weights of ITU-R BT.709."""
+    """A colour of this lightness, in the weights of ITU-R BT.709, for every hue."""
     parts = colorsys.hsv_to_rgb(hue, saturation, 1)
     own = sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
     # Mixed with black, or with white.

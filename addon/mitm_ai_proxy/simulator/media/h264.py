@@ -1,6 +1,6 @@
-"""A small encoder of H.264 (ITU-T H.264), Constrained Baseline, for pictures of which every macroblock has one colour.
+"""A small H.264 encoder (ITU-T H.264, Constrained Baseline) for pictures whose macroblocks have one colour each.
 
-What the pictures show is not known here, nor is the file that holds them. Numbers of sections and tables are H.264's.
+Numbers of sections and tables are those of the standard.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 MACROBLOCK: Final = 16
-"""Pixels of a side."""
+"""Side in pixels."""
 
 # Table A-1: level_idc, MaxMBPS, MaxFS, in macroblocks.
 _LEVELS = [
@@ -26,8 +26,8 @@ _LEVELS = [
 _PROFILE_IDC = 66
 _CONSTRAINT_FLAGS = 0b1100_0000  # constraint_set0_flag and constraint_set1_flag (A.2.1.1)
 
-# With these a level of one in a DC coefficient is one step of a sample, in luma (8.5.10) as in chroma (8.5.11), so that
-# every colour is reached exactly and no error is carried on.
+# With these, a DC coefficient of one changes a sample by one, in luma (8.5.10) and in chroma (8.5.11): every colour is
+# exact, and no error accumulates.
 _LUMA_QP = 28
 _CHROMA_QP_INDEX_OFFSET = -6
 
@@ -58,18 +58,18 @@ _EMULATION = re.compile(rb"\0\0(?=[\0-\3])")
 
 
 class Colour(NamedTuple):
-    """What one macroblock shows, in samples of eight bits."""
+    """The colour of a macroblock, in samples of eight bits."""
 
     luma: int
     cb: int
     cr: int
 
 
-_UNKNOWN = Colour(128, 128, 128)  # what is predicted without a neighbour (8.3.3.3, 8.3.4)
+_UNKNOWN = Colour(128, 128, 128)  # the prediction without a neighbour (8.3.3.3, 8.3.4)
 
 
 def colour(red: int, green: int, blue: int) -> Colour:
-    """A colour as ITU-R BT.709 writes it in limited range (E.2.1), as the parameter sets say."""
+    """A colour in ITU-R BT.709, limited range (E.2.1)."""
     light = (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
     return Colour(
         round(16 + 219 * light),
@@ -79,10 +79,10 @@ def colour(red: int, green: int, blue: int) -> Colour:
 
 
 class Encoder:
-    """Makes the NAL units of one video: the parameter sets, one first picture, and changes of the one before."""
+    """Makes the NAL units of one video: the parameter sets, the first picture, and the changes of each later one."""
 
     def __init__(self, width: int, height: int, frames_per_second: int) -> None:
-        """Raises ValueError for a size that no level allows, and for odd sides, which 4:2:0 cannot cut off."""
+        """Raises ValueError for a size that no level allows, and for odd sides, which 4:2:0 cannot have."""
         if width % 2 or height % 2:
             raise ValueError(f"a video has even sides, not {width}x{height}")
         self._columns, self._rows = -(-width // MACROBLOCK), -(-height // MACROBLOCK)
@@ -92,7 +92,7 @@ class Encoder:
         self.picture_parameter_set = _picture_parameter_set()
 
     def first(self, cells: Sequence[Colour]) -> bytes:
-        """The IDR picture, from the colours of its macroblocks, row by row."""
+        """The first picture (IDR), from the colours of its macroblocks, row by row."""
         self._shown = list(cells)
         self._frames = 1
         parts = [_slice_header(_I, 0, _ue(0), "00")]
@@ -104,7 +104,7 @@ class Encoder:
         return _nal_unit(_NAL_IDR, "".join(parts))
 
     def next(self, changes: Mapping[int, Colour]) -> bytes:
-        """The picture after the last one, which differs from it in these macroblocks, by their addresses."""
+        """The next picture: `changes` has the new colours of macroblocks, by address."""
         columns, shown = self._columns, self._shown
         parts = [_slice_header(_P, self._frames, "", "000")]
         self._frames += 1
@@ -187,9 +187,9 @@ def _level(columns: int, rows: int, frames_per_second: int) -> int:
 
 
 def _slice_header(slice_type: int, frame: int, idr_pic_id: str, flags: str) -> str:
-    """7.3.3. The flags are those of references, in their order, none of which is ever set."""
+    """7.3.3. `flags` are the flags about reference pictures, in order; all are 0."""
     frame_num = _u(frame % (1 << _FRAME_NUM_BITS), _FRAME_NUM_BITS)
-    # Behind the flags: slice_qp_delta, and a disable_deblocking_filter_idc that says yes.
+    # After the flags: slice_qp_delta, disable_deblocking_filter_idc.
     return _ue(0) + _ue(slice_type) + _ue(0) + frame_num + idr_pic_id + flags + _se(0) + _ue(1)
 
 
@@ -199,8 +199,8 @@ def _macroblock_of_i(new: Colour, left: Colour | None, above: Colour | None) -> 
 
 @lru_cache(maxsize=4096)
 def _macroblock(first_type: int, new: Colour, left: Colour | None, above: Colour | None) -> str:
-    """The macroblock layer (7.3.5) of an Intra_16x16 macroblock, by the neighbour that makes it shorter."""
-    # DC prediction of chroma has the shortest code, and predicts the same where the neighbours agree.
+    """The macroblock layer (7.3.5) of an Intra_16x16 macroblock, predicted from the neighbour with the shorter code."""
+    # DC prediction of chroma has the shortest code; its result is the same if the neighbours agree.
     agree = left is None or above is None or left[1:] == above[1:]
     predictions = [(_VERTICAL, above), (_HORIZONTAL, left)]
     known = [(mode, old) for mode, old in predictions if old is not None] or [(_DC, _UNKNOWN)]
@@ -218,7 +218,7 @@ def _predicted(first_type: int, new: Colour, old: Colour, mode: int, chroma_mode
 
 
 def _dc_block(level: int, tokens: tuple[str, str, str]) -> str:
-    """residual_block_cavlc (7.3.5.3.2) with no coefficient but the first."""
+    """residual_block_cavlc (7.3.5.3.2) with the DC coefficient only."""
     if not level:
         return tokens[0]
     if abs(level) == 1:

@@ -1,6 +1,6 @@
-"""An MP4 file (ISO/IEC 14496-12 and -15) around one track of H.264, with the index in front of the pictures.
+"""Writes an MP4 file (ISO/IEC 14496-12 and -15) with one H.264 track; the index comes before the pictures.
 
-What a picture is made of is not known here. There is no audio, and no second track.
+Numbers of sections are those of ISO/IEC 14496-12.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def mux(
     parameter_sets: tuple[bytes, bytes],
     pictures: Sequence[bytes],
 ) -> bytes:
-    """A file from the sequence and the picture parameter set and one NAL unit a picture, of which the first is IDR."""
+    """An MP4 file. `parameter_sets`: the sequence's and the picture's. `pictures`: NAL units, the first one IDR."""
     samples = [struct.pack(">I", len(picture)) + picture for picture in pictures]
     head = _box(b"ftyp", b"isom", struct.pack(">I", 0x200), b"isomiso2avc1mp41")
     rate = frames_per_second * TICKS_PER_FRAME
     size = (width, height)
-    # The index has the same length whatever the place is that it names.
+    # The length of the index does not depend on data_start.
     data_start = len(head) + len(_movie(size, rate, parameter_sets, samples, 0)) + 8
     return head + _movie(size, rate, parameter_sets, samples, data_start) + _box(b"mdat", *samples)
 

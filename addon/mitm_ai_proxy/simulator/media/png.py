@@ -1,7 +1,4 @@
-"""Pictures in PNG (ISO/IEC 15948) that look like the videos.
-
-What is seen on them is the canvas's.
-"""
+"""Writes PNG pictures (ISO/IEC 15948) that look like the videos."""
 
 from __future__ import annotations
 
@@ -14,18 +11,18 @@ from mitm_ai_proxy.simulator.media.canvas import BAR, CELL
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _BITS = 2
-"""Of a pixel: enough for the four colours of a card."""
+"""Bits of a pixel, for the four colours of a card."""
 _PALETTE = 3
 _PIXELS_PER_BYTE = 8 // _BITS
 _FILTER_NONE = b"\0"
-# By the place in the palette, the bytes of a cell in one line of pixels.
+# By index in the palette, the bytes of a cell in one line of pixels.
 _CELLS = [bytes((0b01010101 * colour,)) * (CELL // _PIXELS_PER_BYTE) for colour in range(1 << _BITS)]
 
 
 def make(width: int, height: int, words: Sequence[str], seed: str) -> bytes:
-    """A PNG file with these words on a ground whose colour the seed chooses; equal arguments give equal bytes.
+    """A PNG file with these words; the seed chooses the colours. Equal arguments give equal bytes.
 
-    Raises ValueError for sides that the canvas does not make.
+    Width and height are in pixels. Raises ValueError for sides that canvas.card() refuses.
     """
     card = canvas.card(width, height, words, seed)
     card.paint(card.bar, BAR)

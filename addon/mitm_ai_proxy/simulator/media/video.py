@@ -1,7 +1,4 @@
-"""Videos like those that a video service makes, with words on them and a bar that grows.
-
-The card is the canvas's, its coding is h264's, and the file is mp4's; what the words mean is the caller's.
-"""
+"""Writes MP4 videos that show words and a progress bar: canvas.py draws, h264.py encodes, mp4.py writes the file."""
 
 from __future__ import annotations
 
@@ -14,24 +11,24 @@ from mitm_ai_proxy.simulator.media.h264 import Colour
 
 FRAMES_PER_SECOND: Final = 24
 _SHADES = 256
-"""Steps in which a cell of the bar fills, so that it moves in every frame of a long video too."""
+"""Steps in which a cell of the bar fills, so that the bar moves in every frame, in long videos too."""
 
 
 def frames(seconds: float) -> int:
-    """How many pictures a video has that was ordered with this length; Kling's have one more than it."""
+    """The number of frames of a video that was ordered with this length; one more than that, as in Kling's."""
     return round(FRAMES_PER_SECOND * seconds) + 1
 
 
 def duration(seconds: float) -> str:
-    """The length that such a video really has, as Kling's API writes it."""
+    """The real length of such a video in seconds, as Kling's API writes it: `5.041`."""
     milliseconds = frames(seconds) * 1000 // FRAMES_PER_SECOND
     return f"{milliseconds // 1000}.{milliseconds % 1000:03}"
 
 
 def make(width: int, height: int, seconds: float, words: Sequence[str], seed: str) -> bytes:
-    """An MP4 file with these words on a ground whose colour the seed chooses; equal arguments give equal bytes.
+    """An MP4 file with these words; the seed chooses the colours. Equal arguments give equal bytes.
 
-    Raises ValueError for odd sides, and for those that the canvas does not make.
+    Width and height are in pixels. Raises ValueError for odd sides, and for those that canvas.card() refuses.
     """
     card = canvas.card(width, height, words, seed)
     encoder = h264.Encoder(width, height, FRAMES_PER_SECOND)
@@ -49,7 +46,7 @@ def make(width: int, height: int, seconds: float, words: Sequence[str], seed: st
 
 
 def _growth(bar: Area, steps: int, track: Colour, full: Colour) -> Iterator[dict[int, Colour]]:
-    """The columns that change colour, step by step, until the bar is full."""
+    """For each step, the columns that change, with their new colours, until the bar is full."""
     reached = 0
     for step in range(1, steps + 1):
         start = reached // _SHADES
@@ -62,5 +59,5 @@ def _growth(bar: Area, steps: int, track: Colour, full: Colour) -> Iterator[dict
 
 
 def _shade(track: Colour, full: Colour, shade: int) -> Colour:
-    # Only the light grows: a cell with the tint of its neighbour is a third as long.
+    # Only luma changes: a cell with the chroma of its neighbour has a third of the length.
     return full._replace(luma=track.luma + (full.luma - track.luma) * shade // _SHADES)

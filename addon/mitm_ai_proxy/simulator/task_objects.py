@@ -1,4 +1,4 @@
-"""Tasks as Kling shows them: the objects of both generations, and what a result holds. No HTTP, no rules.
+"""The JSON objects of tasks in answers and callbacks, in both API versions, and those of their results.
 
 Source: Kling API documentation, task objects; shapes of live answers where known.
 """
@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from .endpoints import AUDIO, ELEMENT, ENDPOINTS, IMAGE, SHOTS, VIDEO, VIDEO_AND_AUDIO, VOICE
 from .media import video
-from .tasks import FAILED, SUBMITTED, SUCCEED, Task, common
+from .tasks import FAILED, SUBMITTED, SUCCEED, Task, common_fields
 
 Link = Callable[[str], str]
-"""The link to a file, by its name."""
+"""Makes the URL of a file from its name."""
 
 _VIDEO_ID: Final = 4
-"""What the number of a video is higher by than that of its task."""
+"""The id of a video is that of its task plus this."""
 
 
 def video_id(task: Task) -> str:
@@ -25,14 +25,13 @@ def video_id(task: Task) -> str:
 
 
 def task_id_of_video(text: str) -> str:
-    """The id of the task that made a video; "" for what is no id of a video."""
+    """The id of the task that made a video; "" if the text is not the id of a video."""
     return str(int(text) - _VIDEO_ID) if text.isascii() and text.isdigit() and len(text) < 30 else ""
 
 
 def created(task: Task) -> dict[str, Any]:
-    """The answer to a create, in the task's own generation."""
+    """The `data` of the answer to a create. The status is submitted, even if the task is finished already."""
     milliseconds = _milliseconds(task.created)
-    # Also of a task that is done in an instant.
     if task.is_new_design:
         return {
             "id": task.task_id,
@@ -52,7 +51,7 @@ def created(task: Task) -> dict[str, Any]:
 
 
 def legacy(task: Task, now: float, link: Link) -> dict[str, Any]:
-    """A task as the legacy endpoints and callbacks show it."""
+    """The task object of the legacy API. `now` is Kling's time in seconds."""
     status = task.status(now)
     shown: dict[str, Any] = {
         "task_id": task.task_id,
@@ -71,7 +70,7 @@ def legacy(task: Task, now: float, link: Link) -> dict[str, Any]:
 
 
 def new_design(task: Task, now: float, link: Link) -> dict[str, Any]:
-    """A task as the new design shows it, whichever generation made it."""
+    """The task object of the new design, for tasks of both API versions. `now` is Kling's time in seconds."""
     status = task.status(now)
     shown: dict[str, Any] = {
         "id": task.task_id,
@@ -92,7 +91,7 @@ def new_design(task: Task, now: float, link: Link) -> dict[str, Any]:
 
 
 def result(task: Task, link: Link) -> dict[str, Any]:
-    """`task_result` of a task that succeeded."""
+    """The `task_result` of a task that succeeded."""
     name = task.task_id
     kind = ENDPOINTS[task.family].result if task.family in ENDPOINTS else VIDEO
     found: dict[str, Any] = {}
@@ -141,7 +140,7 @@ def result(task: Task, link: Link) -> dict[str, Any]:
 
 
 def sound_seconds(task: Task) -> float:
-    """The length of a task's sound."""
+    """The length of the sound of a task, in seconds."""
     asked = task.body.get("duration")
     return float(asked) if isinstance(asked, int | float) else task.order.seconds or 5.0
 
@@ -157,7 +156,7 @@ def _info(task: Task) -> dict[str, Any]:
 
 
 def _has_watermark(task: Task) -> bool:
-    wanted = common(task.body, task.is_new_design).get("watermark_info")
+    wanted = common_fields(task.body, task.is_new_design).get("watermark_info")
     return isinstance(wanted, dict) and wanted.get("enabled") is True
 
 
