@@ -60,7 +60,7 @@ def running():
 
 @pytest.mark.parametrize(
     "method_of_ours",
-    ["kling.provider.Kling.responseheaders", "kling.videos_api.VideosApi._rewritten", "pipeline.response"],
+    ["kling.provider.Kling.responseheaders", "kling.videos_answers.VideosAnswers._rewritten", "pipeline.response"],
 )
 def test_an_exception_on_the_way_back_is_answered_with_500(
     method_of_ours: str, kling: str, upstream: Upstream, start_proxy: StartProxy, tmp_path: Path

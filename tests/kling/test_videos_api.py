@@ -16,8 +16,8 @@ from mitm_ai_proxy.config.model_mapping import ModelMapping
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Answer, Caller, Head, NeedsBody, Pass, Upstream, Whole
 from mitm_ai_proxy.kling.ids import VideoParameters, add_parameters
+from mitm_ai_proxy.kling.job import Job
 from mitm_ai_proxy.kling.provider import Kling, KlingKeys
-from mitm_ai_proxy.kling.videos_api import Job
 from mitm_ai_proxy.wire.json_edit import JSONError
 
 NOW = 1795212100

@@ -24,7 +24,7 @@ from ..wire import json_edit, targets
 from ..wire.header_fields import Fields
 from ..wire.request_body import object_members, replace_text, text_member
 from ..wire.targets import Origin
-from . import api_versions, forms, videos_api
+from . import api_versions, forms, job, videos_api
 from .ids import split_parameters
 from .task_kinds import (
     HINT,
@@ -53,13 +53,13 @@ VIDEO_FAMILIES: Final = frozenset(
 IMAGE_FAMILIES: Final = frozenset({"generations"})
 
 _VIDEOS_APIS: Final = (
-    videos_api.LIST,
-    videos_api.CONTENT,
-    videos_api.REMIX,
-    videos_api.EDIT,
-    videos_api.EXTEND,
-    videos_api.CHARACTER,
-    videos_api.RETRIEVE_CHARACTER,
+    job.LIST,
+    job.CONTENT,
+    job.REMIX,
+    job.EDIT,
+    job.EXTEND,
+    job.CHARACTER,
+    job.RETRIEVE_CHARACTER,
 )
 
 
@@ -210,15 +210,15 @@ class Kling(Provider):
         self, head: Head, call: Call, query: str, hint: str | None, notes: tuple[str, ...]
     ) -> Upstream | NeedsBody:
         name, is_openai = call.api.name, self._answers_openai(head)
-        if name == videos_api.LIST:
+        if name == job.LIST:
             return self._videos.listing(head, query, is_openai, notes)
-        if name == videos_api.CONTENT:
+        if name == job.CONTENT:
             kind, video_id, why = _task_of(call.ids["video_id"], hint)
             targets.check_id("video_id", video_id)
             return self._videos.content(head, kind, video_id, query, (*notes, why))
         for part, value in call.ids.items():
             targets.check_id(part, value)
-        if name in (videos_api.CHARACTER, videos_api.RETRIEVE_CHARACTER):
+        if name in (job.CHARACTER, job.RETRIEVE_CHARACTER):
             return self._videos.character(head, call.ids.get("character_id"), query, is_openai, notes)
         return self._videos.follow_up(head, name, call.ids.get("video_id", ""), query, is_openai, notes)
 
@@ -251,17 +251,17 @@ class Kling(Provider):
             self.upstream_path(kind.create, {}, query),
             {b"accept-encoding": b"identity"},
             json_edit.apply(body, edits),
-            videos_api.NATIVE_CREATES[kind.name],
+            job.NATIVE_CREATES[kind.name],
             (*notes, why, *model_notes),
         )
 
     def responseheaders(self, sent: Upstream, status: int, fields: Fields) -> Handling:
         """OpenAI's object or error, or Kling's own answer to a create with the prefix of its kind on its ids."""
-        return self._videos.responseheaders(sent.memo) or super().responseheaders(sent, status, fields)
+        return self._videos.answers.responseheaders(sent.memo) or super().responseheaders(sent, status, fields)
 
     def error(self, sent: Upstream) -> None:
         """Record that a create may have been accepted, so that a retry finds it."""
-        self._videos.error(sent.memo)
+        self._videos.answers.error(sent.memo)
 
     @property
     def has_credential(self) -> bool:

@@ -53,6 +53,8 @@ VIDEO_EXTEND: Final = TaskKind(
     frozenset({"video-extend", "extend"}),
 )
 TASK_KINDS: Final = {kind.name: kind for kind in (TEXT2VIDEO, IMAGE2VIDEO, OMNI_VIDEO, VIDEO_EXTEND)}
+LISTED: Final = {"t2v": TEXT2VIDEO, "i2v": IMAGE2VIDEO}
+"""The kinds whose tasks OpenAI's list of videos has, by the word for them in a cursor."""
 PREFIXES: Final = tuple(kind.prefix for kind in TASK_KINDS.values())
 
 

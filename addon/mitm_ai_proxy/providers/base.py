@@ -132,7 +132,7 @@ class Provider(ABC):
     @classmethod
     def simulated(cls, keys: CommonKeys, clock: Clock, account: SimulatorAccount) -> Provider:
         """A provider with the credentials of the simulator's account. For types with `can_be_simulated`."""
-        raise NotImplementedError
+        raise TypeError(f"type {cls.type} cannot be simulated")
 
     def default_origin(self) -> Origin:
         """The origin if `providerDomain` is not set."""
