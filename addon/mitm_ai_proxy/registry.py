@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from .cassette.settings import CassetteSettings
-from .config import file
+from .cassette.settings import CassetteSettings, ScrubSettings
+from .config import file, values
 from .config.file import ConfigurationError, ProviderType
-from .config.keys import Problem, Reading, declared
+from .config.keys import Problem, Reading, declared, key
 from .config.values import HostPattern
 from .kling.provider import Kling
 from .providers import higress_keys
@@ -23,11 +24,23 @@ from .wire.targets import DEFAULT_PORTS
 if TYPE_CHECKING:
     from .cassette.recorded_api import RecordedAPI
 
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """The hosts whose requests are taken where clients choose their hosts; None: the provider's, and DEFAULT_HOSTS."""
+
+    hosts: tuple[HostPattern, ...] | None = key(
+        values.hosts, help="Hosts (`host` or `host:port`) that are rewritten in regular and upstream mode."
+    )
+
+
 Configuration: TypeAlias = file.Configuration[CommonKeys]
 """A configuration with a provider of one of TYPES, and with the blocks of BLOCKS."""
 
 TYPES: Final[Mapping[str, type[Provider]]] = {provider.type: provider for provider in (Kling, OpenAI, Generic)}
 BLOCKS: Final[Mapping[str, type[Any]]] = {"simulator": SimulatorSettings, "cassette": CassetteSettings}
+TOP_LEVEL: Final = (HostSettings, ScrubSettings)
+"""Declare the keys that stand beside the blocks."""
 
 DEFAULT_HOSTS: Final = (HostPattern("api.openai.com"),)
 """Hosts that are rewritten in regular mode besides the provider's own, where `hosts` is not set."""
@@ -78,6 +91,7 @@ def read(
         environment,
         _declarations(),
         BLOCKS,
+        TOP_LEVEL,
         name=name,
         offline=offline or simulated,
         unset_secrets=offline,
@@ -109,8 +123,9 @@ def lacks_credential(configuration: Configuration) -> bool:
 
 def hosts(configuration: Configuration, provider: Provider) -> tuple[HostPattern, ...]:
     """The hosts whose requests are rewritten in modes where the client chooses the host (regular, transparent)."""
-    if configuration.hosts is not None:
-        return configuration.hosts
+    configured = configuration.block(HostSettings).hosts
+    if configured is not None:
+        return configured
     origin = provider.origin
     # Other ports of the same host may belong to other services, unless the port is the scheme's default.
     own = HostPattern(origin.host, None if origin.port == DEFAULT_PORTS[origin.scheme] else origin.port)

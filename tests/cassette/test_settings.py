@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mitm_ai_proxy import registry
-from mitm_ai_proxy.cassette.settings import CassetteSettings
+from mitm_ai_proxy.cassette.settings import CassetteSettings, ScrubSettings
 from mitm_ai_proxy.config.file import ConfigurationError
 from mitm_ai_proxy.wire.targets import Origin
 
@@ -50,7 +50,7 @@ def test_a_setting_is_taken(text: str, path: Path) -> None:
 
     configuration = registry.read(path, {})
     assert configuration.block(CassetteSettings) == CassetteSettings(**TAKEN[text])
-    assert configuration.scrub == ()
+    assert configuration.block(ScrubSettings).scrub == ()
 
 
 @pytest.mark.parametrize("text", REFUSED)
@@ -64,9 +64,9 @@ def test_a_wrong_setting_is_named(text: str, path: Path) -> None:
 
 def test_what_is_scrubbed_is_a_list_or_one(path: Path) -> None:
     path.write_text(PROVIDER + "scrub: [prompts, X-Team]")
-    assert registry.read(path, {}).scrub == ("prompts", "X-Team")
+    assert registry.read(path, {}).block(ScrubSettings).scrub == ("prompts", "X-Team")
     path.write_text(PROVIDER + "scrub: prompts")
-    assert registry.read(path, {}).scrub == ("prompts",)
+    assert registry.read(path, {}).block(ScrubSettings).scrub == ("prompts",)
     path.write_text(PROVIDER + "scrub: {a: b}")
     with pytest.raises(ConfigurationError, match=r"scrub\[0\]: expected text"):
         registry.read(path, {})

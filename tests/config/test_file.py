@@ -15,7 +15,7 @@ from mitm_ai_proxy.config.file import ConfigurationError
 from mitm_ai_proxy.config.keys import declared
 from mitm_ai_proxy.config.values import HostPattern
 from mitm_ai_proxy.kling.provider import KlingKeys
-from mitm_ai_proxy.registry import Configuration
+from mitm_ai_proxy.registry import Configuration, HostSettings
 from mitm_ai_proxy.simulator.settings import SimulatorSettings
 from mitm_ai_proxy.wire.targets import Origin
 
@@ -457,7 +457,7 @@ def test_an_active_provider_may_have_a_number_for_an_id() -> None:
 def test_hosts_are_one_or_a_list_each_with_or_without_a_port(
     line: str, expected: tuple[HostPattern, ...] | None
 ) -> None:
-    assert _parse(_kling("") + line, HOST="host.test").hosts == expected
+    assert _parse(_kling("") + line, HOST="host.test").block(HostSettings).hosts == expected
 
 
 @pytest.mark.parametrize(
@@ -652,7 +652,7 @@ def test_a_document_is_read_as_its_text_would_be() -> None:
     read = registry.read(document, {"TOKEN": "t"})
     assert isinstance(read.provider, KlingKeys)
     assert [token.reveal() for token in read.provider.api_tokens] == ["t"]
-    assert read.hosts == (HostPattern("a"),)
+    assert read.block(HostSettings).hosts == (HostPattern("a"),)
 
 
 def test_the_source_in_error_messages_can_be_chosen(tmp_path: Path) -> None:

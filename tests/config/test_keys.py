@@ -12,6 +12,7 @@ from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.config import file, values
 from mitm_ai_proxy.config.file import Configuration, ConfigurationError, ProviderType
 from mitm_ai_proxy.config.keys import Problem, Reading, camel_case, declared, key, nearest, secrets
+from mitm_ai_proxy.config.values import HostPattern
 from mitm_ai_proxy.wire.targets import Origin
 
 
@@ -43,6 +44,14 @@ class Weather:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """Keys that stand beside the blocks."""
+
+    hosts: tuple[HostPattern, ...] = key(values.hosts, (), help="Where.")
+    scrub: tuple[str, ...] = key(values.texts, (), help="What.")
+
+
+@dataclass(frozen=True, slots=True)
 class Tides:
     """Another block."""
 
@@ -63,7 +72,7 @@ SPECIAL = {"type": "special", "tokens": "t"}
 
 
 def _read(document: Any, offline: bool = False, unset_secrets: bool = False, **environment: str) -> Configuration[Base]:
-    return file.read(document, environment, TYPES, BLOCKS, offline=offline, unset_secrets=unset_secrets)
+    return file.read(document, environment, TYPES, BLOCKS, [Beside], offline=offline, unset_secrets=unset_secrets)
 
 
 def _messages(document: Any) -> list[str]:
@@ -109,7 +118,7 @@ def test_a_document_becomes_the_keys_of_its_type_and_its_blocks() -> None:
     assert configuration.provider.retries == 7
     assert configuration.block(Weather) == Weather(3.0)
     assert configuration.block(Tides) == Tides()
-    assert (configuration.source, configuration.scrub) == ("config.yaml", ("b",))
+    assert (configuration.source, configuration.block(Beside)) == ("config.yaml", Beside((HostPattern("a"),), ("b",)))
 
 
 def test_an_undeclared_block_raises_lookup_error() -> None:

@@ -9,6 +9,16 @@ from ..config import values
 from ..config.keys import key
 from ..wire.targets import Origin
 
+
+@dataclass(frozen=True, slots=True)
+class ScrubSettings:
+    """What is left out of cassettes besides what always is."""
+
+    scrub: tuple[str, ...] = key(
+        values.texts, (), help="Names of header fields, parameters and members, or `prompts` and `accounts`."
+    )
+
+
 _pace = values.number_or_word(
     # Above 0.
     values.number(math.nextafter(0, 1), 1000),

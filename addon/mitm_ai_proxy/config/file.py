@@ -15,12 +15,12 @@ import yaml
 
 from . import values
 from .keys import Key, Problem, Reading, declared, nearest
-from .values import HostPattern, UnknownWord, WrongParts
+from .values import UnknownWord, WrongParts
 
 SOURCE: Final = "config.yaml"
 """The name in error messages of a configuration that is in no file and has no other name."""
 
-_TOP_KEYS: Final = ("provider", "providers", "activeProviderId", "hosts", "scrub")
+_PROVIDER_KEYS: Final = ("provider", "providers", "activeProviderId")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _T = TypeVar("_T")
 _Keys = TypeVar("_Keys")
@@ -53,14 +53,12 @@ class ProviderType(NamedTuple, Generic[_Keys]):
 class Configuration(Generic[_Keys]):
     """A whole, checked configuration.
 
-    `source`: its name in messages, usually a path. `provider`: the keys of the active provider. `hosts`: None if the
-    key is missing. `scrub`: additional names that cassettes scrub. `blocks`: the values of all other blocks.
+    `source`: its name in messages, usually a path. `provider`: the keys of the active provider. `blocks`: the values of
+    all other blocks, and of the keys beside them.
     """
 
     source: str
     provider: _Keys
-    hosts: tuple[HostPattern, ...] | None
-    scrub: tuple[str, ...]
     blocks: tuple[object, ...]
 
     def block(self, declaration: type[_T]) -> _T:
@@ -81,6 +79,7 @@ def read(
     environment: Mapping[str, str],
     types: Mapping[str, ProviderType[_Keys]],
     blocks: Mapping[str, type[Any]],
+    top_level: Iterable[type[Any]] = (),
     *,
     name: str = "",
     offline: bool = False,
@@ -88,26 +87,27 @@ def read(
 ) -> Configuration[_Keys]:
     """The configuration in a file (a Path), in a text of YAML, or in a document that is parsed already.
 
-    `types` are the provider types by name, `blocks` the dataclasses that declare the other blocks. `${NAME}` comes from
-    `environment`. `name` replaces the path in error messages. `offline`: nothing will be sent, so that a credential may
-    be missing. `unset_secrets`: a variable in a secret of the provider may be unset, and is then empty.
+    `types` are the provider types by name, `blocks` the dataclasses that declare the other blocks, `top_level` those
+    that declare keys which stand beside the blocks. `${NAME}` comes from `environment`. `name` replaces the path in
+    error messages. `offline`: nothing will be sent, so that a credential may be missing. `unset_secrets`: a variable in
+    a secret of the provider may be unset, and is then empty.
     Raises ConfigurationError with all mistakes.
     """
     name, document = _named_document(source, name)
     problems: list[Problem] = []
     top = _Block("", document, environment, problems)
     try:
-        top.refuse_unknown((*_TOP_KEYS, *blocks))
-        hosts = top.take("hosts", values.hosts, None)
-        scrub = top.take("scrub", values.texts, None) or ()
+        beside = {declaration: declared(declaration) for declaration in top_level}
+        top.refuse_unknown((*_PROVIDER_KEYS, *blocks, *(key for keys in beside.values() for key in keys)))
+        made = [top.take_declared(declaration) for declaration in beside]
         block = _active_provider(top)
         provider = _provider(block, types, offline, unset_secrets) if block else None
-        made = tuple(_block(top, block_name, declaration) for block_name, declaration in blocks.items())
+        made += [_block(top, block_name, declaration) for block_name, declaration in blocks.items()]
     except RecursionError:
         raise ConfigurationError(name, [Problem("", "holds a value that contains itself")]) from None
     if problems or provider is None:
         raise ConfigurationError(name, problems)
-    return Configuration(name, provider, hosts, scrub, made)
+    return Configuration(name, provider, tuple(made))
 
 
 def read_block(

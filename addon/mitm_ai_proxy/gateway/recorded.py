@@ -25,7 +25,7 @@ from ..cassette import links_through_proxy
 from ..cassette.bodies import CassetteError
 from ..cassette.entry import Chunk, Entry, Request, Response, header
 from ..cassette.links_through_proxy import Address
-from ..cassette.settings import CassetteSettings
+from ..cassette.settings import CassetteSettings, ScrubSettings
 from ..errors import Refusal, internal_error
 from ..exchange import Answer, Handling, Pieces, Transducer, Whole
 from ..providers.base import Provider
@@ -168,7 +168,7 @@ class Recorded:
         from ..cassette.scrubbing import Scrubber
 
         own = configuration.block(CassetteSettings)
-        scrubber = Scrubber(configuration.scrub, provider.secrets())
+        scrubber = Scrubber(configuration.block(ScrubSettings).scrub, provider.secrets())
         cassette, opening = self.cassette, self._opening
         if cassette is None and opening is not None:
             options = MatchOptions.made(own.ignore, own.compare, own.headers)
