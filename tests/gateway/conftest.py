@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
+from mitmproxy.test import taddons
 
 from mitm_ai_proxy import registry
 from tests.gateway.literal import Fake
@@ -14,3 +16,12 @@ from tests.gateway.literal import Fake
 def fake_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     """Register the fake provider: one row."""
     monkeypatch.setitem(cast(dict[str, Any], registry.TYPES), Fake.type, Fake)
+
+
+@pytest.fixture
+def mitmproxy_context() -> Iterator[taddons.context]:
+    """mitmproxy's options and addons, which are global, for a test outside of an event loop."""
+    with taddons.context() as context:
+        yield context
+    context.master._legacy_log_events.uninstall()
+    context.master.event_loop.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from mitmproxy import http
@@ -17,14 +17,13 @@ Listen = Callable[[str], None]
 
 
 @pytest.fixture
-def listen() -> Iterator[Listen]:
+def listen(mitmproxy_context: taddons.context) -> Listen:
     """Sets `listen_host`."""
-    with taddons.context() as context:
 
-        def set_host(host: str) -> None:
-            context.options.update(listen_host=host)
+    def set_host(host: str) -> None:
+        mitmproxy_context.options.update(listen_host=host)
 
-        yield set_host
+    return set_host
 
 
 def _code(flow: http.HTTPFlow, caller: Caller = UNKNOWN_CALLER) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from mitmproxy import http
-from mitmproxy.test import taddons, tflow
+from mitmproxy.test import tflow
 
 from mitm_ai_proxy.chat.dialects import DIALECTS
 from mitm_ai_proxy.exchange import Handling, Pass, Pieces, Whole
@@ -70,11 +70,7 @@ def _answer(fields: dict[str, str], version: str = "HTTP/1.1") -> http.HTTPFlow:
     return flow
 
 
-@pytest.fixture(autouse=True)
-def _mitmproxy() -> Iterator[None]:
-    """mitmproxy's options, which are global."""
-    with taddons.context():
-        yield
+pytestmark = pytest.mark.usefixtures("mitmproxy_context")
 
 
 def _begin(flow: http.HTTPFlow, handling: Handling, dialect: str = "openai") -> Callable[[bytes], list[bytes]] | bool:
