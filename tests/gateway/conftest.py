@@ -1,4 +1,4 @@
-"""The provider of these tests is a type that can be configured."""
+"""Fixtures of these tests: the fake provider's type."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.gateway.literal import Fake
 
 @pytest.fixture(autouse=True)
 def fake_provider(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Register the fake provider: one row."""
+    """Register the type of the fake provider."""
     monkeypatch.setitem(cast(dict[str, Any], registry.TYPES), Fake.type, Fake)
 
 

@@ -1,4 +1,4 @@
-"""Literal flows, mitmproxy's hooks in the order in which it calls them, and a provider for tests. No sockets."""
+"""Flows without sockets: mitmproxy's hooks called in its order, and a fake provider."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EVENTS = {"Content-Type": "text/event-stream"}
 
 
 class Fake(Generic):
-    """A provider that takes a body under /body, and handles answers as a test says."""
+    """A provider that needs the request's body for the path /body, and handles answers as a test sets."""
 
     type = "fake"
     handling: Handling = PASS
@@ -53,7 +53,7 @@ class Fake(Generic):
 
 
 class Sent(NamedTuple):
-    """A request as the provider gets it."""
+    """A request as the upstream gets it."""
 
     method: str
     url: str
@@ -66,7 +66,7 @@ class Sent(NamedTuple):
 
 
 class Said(NamedTuple):
-    """An answer as the provider sends it. `reason` is that of HTTP/1."""
+    """An answer as the upstream sends it. `reason` is that of HTTP/1."""
 
     pieces: Sequence[bytes] = (b"",)
     fields: Mapping[str, str] = JSON
@@ -84,7 +84,7 @@ class Got(NamedTuple):
 
 
 class Proxy:
-    """A gateway among mitmproxy's addons."""
+    """A gateway in mitmproxy's chain of addons."""
 
     def __init__(self, gateway: Gateway, context: taddons.context) -> None:
         self.gateway, self.context = gateway, context
@@ -92,28 +92,28 @@ class Proxy:
 
     @property
     def guard(self) -> Guard:
-        """The guard at the end of the chain."""
+        """The gateway's guard."""
         guard = self.addons.get(NAME)
         assert isinstance(guard, Guard)
         return guard
 
     @property
     def fake(self) -> Fake:
-        """The provider, where it is the fake one."""
+        """The provider, which has to be the fake one."""
         assert isinstance(self.gateway.provider, Fake)
         return self.gateway.provider
 
     def use(self, **document: Any) -> None:
-        """Use a configuration with these blocks, `provider` being the fake one if it is not given."""
+        """Use a configuration with these blocks; `provider` is the fake one if it is not given."""
         self.gateway.use(registry.read({"provider": FAKE, **document}, offline=True))
 
     async def hook(self, hook: Hook) -> None:
-        """Have all addons do what they do at a hook, and raise what they do."""
+        """Call a hook of all addons; raises what an addon raises."""
         for addon in list(self.addons.chain):
             await self.addons.invoke_addon(addon, hook)
 
     async def send(self, flow: http.HTTPFlow, body: bytes = b"") -> Sent | None:
-        """The way there: what is sent. None where it was answered here, or its connection closed."""
+        """Call the hooks of a request; returns what is sent, None if it was answered here or its connection closed."""
         flow.request.data.content = None
         await self.hook(HttpRequestHeadersHook(flow))
         if not flow.request.stream:
@@ -128,7 +128,7 @@ class Proxy:
         return Sent(request.method, request.url, request.headers.fields, body if held is None else held)
 
     async def answer(self, flow: http.HTTPFlow, said: Said | None = None) -> Got:
-        """The way back, of what a provider said, or of what was answered here: what the client gets."""
+        """Call the hooks of an answer, the upstream's or the one made here; returns what the client gets."""
         if said:
             fields = tuple((name.encode(), value.encode()) for name, value in said.fields.items())
             reason = said.reason.encode()
@@ -152,19 +152,19 @@ class Proxy:
         return Got(response.status_code, response.headers, body, bool(stream))
 
     async def ask(self, flow: http.HTTPFlow, said: Said | None = None, body: bytes = b"") -> Got:
-        """The whole way of one request. Without `said`, it has to be answered here."""
+        """Send a request, and answer it. Without `said`, it has to be answered here."""
         sent = await self.send(flow, body)
         assert (sent is not None) == (said is not None), flow.comment
         return await self.answer(flow, said)
 
     async def break_off(self, flow: http.HTTPFlow) -> None:
-        """The connection is lost."""
+        """Call the error hook: the connection is lost."""
         flow.error = base.Error("lost")
         await self.hook(HttpErrorHook(flow))
 
 
 class _Script:
-    """What mitmproxy has in its chain for a gateway that is loaded as a script: in front of the guard."""
+    """The parent of the gateway, as if it were loaded as a script: it stands before the guard in the chain."""
 
     name = "script"
 
@@ -178,7 +178,7 @@ FAKE = {"type": "fake", "providerDomain": "http://provider.test:81"}
 def make(
     request: str = "GET /a", headers: Mapping[str, str] | None = None, *, mode: str = REVERSE, peer: str = "127.0.0.1"
 ) -> http.HTTPFlow:
-    """A flow whose request, written as `METHOD target`, has come."""
+    """A flow with a request, given as `METHOD target`."""
     method, _, target = request.partition(" ")
     flow = tflow.tflow(req=http.Request.make(method, f"http://api.openai.com{target}", b"", {}))
     flow.request.headers.update(headers or {})
@@ -196,9 +196,9 @@ def run(
     options: Mapping[str, Any] | None = None,
     **document: Any,
 ) -> None:
-    """Run `work(proxy)` where a gateway with these stages has a configuration with these blocks.
+    """Run `work(proxy)` with a gateway that has these stages, and these blocks in its configuration.
 
-    `before` are addons in front of it. Without options, the stages are as the test has set them.
+    `before` are addons before it in the chain. Without `options` of mitmproxy, the test sets the stages itself.
     """
 
     async def test() -> None:

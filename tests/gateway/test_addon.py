@@ -1,4 +1,4 @@
-"""The addon on literal flows: what a socket on this machine cannot show, such as clients on other machines."""
+"""The addon's hooks and options, on flows without sockets, such as those of clients on other machines."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_bad_configuration_at_run_time_is_refused_and_rolled_back(tmp_path: Pa
 
 
 def _state(gateway: Gateway) -> list[dict[str, Any]]:
-    """All that the gateway and its stages hold, but for what the watcher of the file does for itself."""
+    """The attributes of the gateway and its stages, without the file watcher's."""
     recorded, simulated = gateway.stages
     assert isinstance(simulated, Simulated)
     parts = (gateway, recorded, simulated.simulator)
@@ -98,7 +98,7 @@ def _state(gateway: Gateway) -> list[dict[str, Any]]:
 
 
 class _Signal(logging.Handler):
-    """Tells of a message that was logged."""
+    """Sets an event when a message with a text is logged."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -235,7 +235,7 @@ def test_where_mitmproxys_layers_are_not_as_expected_a_body_without_bound_closes
         flow.request.headers.clear()
         flow.request.headers.update(headers)
         flow.request.data.content = None
-        # There is no connection behind a literal flow, so its layer is not found.
+        # A flow without sockets has no layer.
         gateway.requestheaders(flow)
         assert (flow.error is not None and flow.error.msg == "Connection killed.") == killed
 

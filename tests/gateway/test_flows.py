@@ -1,4 +1,4 @@
-"""Values of the core and mitmproxy's flows: what is read from one, what is put into one, and how."""
+"""Reading requests from mitmproxy's flows, and writing requests and answers into them."""
 
 from __future__ import annotations
 

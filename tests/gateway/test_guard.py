@@ -1,4 +1,4 @@
-"""Where the guard stands in mitmproxy's chain; what it lets out is shown with real proxies in tests/e2e."""
+"""The guard's place in mitmproxy's chain (for what it refuses, see tests/e2e/test_fail_closed.py)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Named:
 
 
 class _Quiet(_Named):
-    """Has no business with requests."""
+    """Has no hooks of requests."""
 
     def running(self) -> None:
         self.calls.append(self.name)
@@ -40,7 +40,7 @@ class _Parent(_Named):
 
 
 def _in_chain(work: Callable[[AddonManager, list[str]], None], *kinds: type[_Named]) -> None:
-    """Run `work(addons, calls)` where addons of these kinds stand in the chain; they write their names into `calls`."""
+    """Run `work(addons, calls)` with addons of these kinds in the chain; they append their names to `calls`."""
 
     async def run() -> None:
         calls: list[str] = []

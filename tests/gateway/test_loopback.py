@@ -1,4 +1,4 @@
-"""The server in this process: recorded answers in their pieces, once each, and only for their tokens."""
+"""The loopback server: it sends each answer in its recorded pieces, once, and only for its token."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SENT = HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n
 
 
 async def _ask(origin: Origin, *requests: bytes) -> bytes:
-    """All that is sent for these requests on one connection."""
+    """All bytes that the server sends for these requests on one connection."""
     reader, writer = await asyncio.open_connection(origin.host, origin.port)
     writer.write(b"".join(requests))
     writer.write_eof()

@@ -1,4 +1,4 @@
-"""The stage of cassettes on literal flows: what is recorded, what answers, and where links lead."""
+"""The stage that records and replays, on flows without sockets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OPENAI_SDK = {"User-Agent": "OpenAI/Python 1.0"}
 
 
 class Upper:
-    """Capital letters, and an end."""
+    """A transducer to upper case, with "." at the end."""
 
     def feed(self, data: bytes) -> bytes:
         return data.upper()
@@ -47,7 +47,7 @@ class Upper:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the cassette is, or is going to be."""
+    """The path of the cassette."""
     return tmp_path / "a.har"
 
 
@@ -112,7 +112,7 @@ CODED = {"Content-Encoding": "gzip"}
         (Pieces(Upper()), Said(DATA, EVENTS), b"".join(DATA), [9, 9], b"DATA: A\n\nDATA: B\n\n.", True),
         (PASS, Said([PACKED], {**JSON, **CODED}), b'{"a":1}', [], PACKED, False),
         (Whole(_shouted), Said([PACKED], {**JSON, **CODED}), b'{"a":1}', [], b'{"A":1}', False),
-        # Pieces of what was coded are none of what is recorded.
+        # With a Content-Encoding, the pieces are not those of the recorded body.
         (PASS, Said([PACKED[:9], PACKED[9:]], {**EVENTS, **CODED}), b'{"a":1}', [], PACKED, True),
         (PASS, Said([b"x", b"y"], {**EVENTS, "Content-Encoding": "br"}), b"xy", [1, 1], b"xy", True),
     ],
@@ -330,7 +330,7 @@ def test_what_the_guard_kept_here_is_not_recorded(stage: Recorded, path: Path) -
 
 
 class _Broken(Exception):
-    """What a cassette may raise; its text may quote a body."""
+    """An error of a cassette, whose text may quote a body."""
 
 
 def _raise(*_: Any) -> None:
@@ -454,19 +454,19 @@ def test_an_exchange_that_broke_off_breaks_off_again(stage: Recorded, path: Path
 @pytest.mark.parametrize(
     ("status", "sent", "pace", "agent", "expected"),
     [
-        # Header fields that an SDK reads, in the time of this replay: at once.
+        # Header fields that tell an SDK how long to wait, shortened to nothing.
         (200, {"retry-after": "30"}, "instant", {}, {"retry-after": "0"}),
         (200, {"retry-after-ms": "3000"}, "instant", {}, {"retry-after-ms": "1"}),
         (200, {"OpenAI-Poll-After-Ms": "3000"}, "instant", {}, {"OpenAI-Poll-After-Ms": "1"}),
-        # In a tenth of the time.
+        # Shortened to a tenth.
         (200, {"retry-after": "30"}, 0.1, {}, {"retry-after": "3"}),
         (200, {"openai-poll-after-ms": "3000"}, 0.1, {}, {"openai-poll-after-ms": "300"}),
         (200, {"retry-after": "30"}, "real", {}, {"retry-after": "30"}),
-        # A date, and what is no number, stay.
+        # Dates and other values that are no numbers stay.
         (200, {"retry-after": "Wed, 25 Nov 2026 20:00:00 GMT"}, "instant", {}, None),
         (200, {"retry-after": "1" * 10}, "instant", {}, None),
         (200, {"x-after": "30"}, "instant", {}, None),
-        # OpenAI's SDKs wait a second or more where an answer does not say how long.
+        # OpenAI's SDKs wait a second or more if an answer does not tell them how long.
         (200, {}, "instant", OPENAI_SDK, {"openai-poll-after-ms": "1"}),
         (429, {}, "instant", OPENAI_SDK, {"retry-after-ms": "1"}),
         (429, {"Retry-After": "9"}, "instant", OPENAI_SDK, {"Retry-After": "0", "retry-after-ms": "1"}),
@@ -549,7 +549,7 @@ def test_an_answer_in_pieces_that_breaks_off_shows_the_provider_too(stage: Recor
     run(work, _replay(stage, path, _entry(STREAMED)))
 
 
-# What is not answered
+# Refusals
 
 
 @pytest.mark.parametrize(("headers", "where"), [({}, "openai"), ({"anthropic-version": "2023-06-01"}, "anthropic")])
@@ -596,7 +596,7 @@ def test_a_long_request_is_compared_in_a_thread(stage: Recorded, path: Path, mon
 
 
 class _Spent:
-    """A budget of which nothing is left."""
+    """A budget that is used up."""
 
     def refuse(self, request: Request) -> str:
         return f"{request.method} costs too much."
@@ -623,7 +623,7 @@ def test_without_a_cassette_nothing_goes_out(stage: Recorded, path: Path) -> Non
         stage.insert(None)
         got = await proxy.ask(make())
         assert (got.status, _error(got)["code"]) == (400, "no_cassette")
-        # Also not with the next configuration.
+        # The next configuration does not change that.
         proxy.use()
         assert (await proxy.ask(make())).status == 400
         stage.insert(Opening(path, Mode.APPEND))
@@ -648,14 +648,14 @@ def test_links_to_results_lead_through_the_proxy_and_back(stage: Recorded, path:
         assert shown == {"video": {"url": f"{HERE}{LINK}"}, "own": {"url": f"{HERE}/files/1"}}
         assert got.headers["Location"] == f"{HERE}{LINK}"
         assert got.headers["Content-Length"] == str(len(got.body))
-        # A result is fetched from where it is, without a credential.
+        # A result is fetched from its own host, without a credential.
         for method in ("GET", "HEAD"):
             flow = make(f"{method} {LINK}", {"Authorization": "Bearer client-key", "Sec-Fetch-Site": "cross-site"})
             sent = await proxy.send(flow)
             assert sent
             assert (sent.url, sent.values("authorization")) == (CDN, [])
             await proxy.answer(flow, Said([b"film"], {"Content-Type": "video/mp4"}))
-        # What a client sends of it goes out as the provider's own.
+        # In a request, a link through the proxy becomes the provider's own again.
         sent = await proxy.send(make("POST /a", JSON), got.body)
         assert sent
         assert json.loads(sent.body) == json.loads(RESULT)
@@ -766,7 +766,7 @@ CONFIG = "provider: {type: kling, apiTokens: [t], providerDomain: 'http://provid
 def _configured(
     work: Callable[[Gateway, Recorded, taddons.context], None], tmp_path: Path, options: Mapping[str, str]
 ) -> None:
-    """Run `work(gateway, stage, context)` where mitmproxy was started with these options."""
+    """Run `work(gateway, stage, context)` with a mitmproxy that was started with these options."""
 
     async def test() -> None:
         config = tmp_path / "config.yaml"

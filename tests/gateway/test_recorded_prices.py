@@ -1,4 +1,4 @@
-"""What the gateway records has the prices of its provider."""
+"""The recording stage writes the provider's prices into the cassette."""
 
 from __future__ import annotations
 

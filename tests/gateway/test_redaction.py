@@ -1,4 +1,4 @@
-"""A secret is seen by the provider alone: what is kept of a flow, on every way out, and what was sent nevertheless."""
+"""Secrets reach the provider only: they are redacted in the flow, however it ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.gateway.literal import EVENTS, FAKE, JSON, Fake, Proxy, Said, Sent, m
 
 KEY = "provider-key-0123456789"
 DERIVED = KEY[::-1]
-"""What is made of the key, so that looking for the key itself does not find it."""
+"""A credential made from the key; a search for the key itself does not find it."""
 
 CLIENT = {
     name: f"client-secret-{number}"
@@ -40,11 +40,11 @@ CLIENT = {
 
 
 class Keyed(Fake):
-    """Its credential goes into a field whose name tells nobody, into one that clients use too, and into the query."""
+    """Has its credential in a field of an unsuspicious name, in one that clients use too, and in the query."""
 
     type = "keyed"
     fails: ClassVar[str] = ""
-    """The method that raises, with a text that nobody may see."""
+    """Name of the method that raises, with a secret in the text of its error."""
 
     def requestheaders(self, head: Head) -> Upstream | NeedsBody:
         if head.target.startswith("/refused"):
@@ -67,7 +67,7 @@ class Keyed(Fake):
         self.fail("error")
 
     def fail(self, where: str) -> None:
-        """Raise, if it is the one that does."""
+        """Raise if `where` is the method that fails."""
         if self.fails == where:
             raise RuntimeError(f"{DERIVED} of {list(CLIENT.values())}")
 
@@ -167,7 +167,7 @@ def _raise(answer: Answer) -> Answer:
 
 
 async def _unwritable(proxy: Proxy, flow: http.HTTPFlow) -> Sent | None:
-    """What the provider made cannot be put into mitmproxy's flow."""
+    """The provider's upstream request cannot be written into mitmproxy's flow."""
     proxy.fake.rewrite = lambda body, upstream: upstream._replace(method="\ud800")
     return await _refused(proxy, flow)
 
@@ -184,7 +184,7 @@ async def _sent_again(proxy: Proxy, flow: http.HTTPFlow) -> Sent | None:
 
 
 WAYS: dict[str, tuple[str, Way, bool]] = {
-    # Where to, how it goes on, and whether it is sent.
+    # The request, what happens to it, and whether it is sent.
     "answered": ("GET /a", _answered(PASS, Said()), True),
     "answered, with a body": ("POST /body", _answered(PASS, Said()), True),
     "answered, rewritten": ("GET /a", _answered(Whole(lambda answer: answer._replace(body=b"x")), Said([b"{}"])), True),
@@ -217,7 +217,7 @@ def _keyed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _kept(flow: http.HTTPFlow) -> bytes:
-    """All that mitmproxy would save of a flow."""
+    """The bytes that mitmproxy would save of a flow."""
     return bytes(tnetstring.dumps(flow.get_state()))
 
 

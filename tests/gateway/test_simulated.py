@@ -1,4 +1,4 @@
-"""The stage of the simulator on literal flows: it answers what the gateway rewrote, and nothing gets past it."""
+"""The stage of the simulator, on flows without sockets: it answers all requests, and none is sent."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def _run(work: Any, *stages: Any, **document: Any) -> None:
 
 
 async def _create(proxy: Proxy, mode: str = REVERSE) -> str:
-    """Create a video; the path that tells of it."""
+    """Create a video; returns the path of its status."""
     got = await proxy.ask(make("POST /v1/videos", JSON, mode=mode), None, json.dumps(BODY).encode())
     assert got.status == 200, got.body
     return f"/v1/videos/{json.loads(got.body)['data']['task_id']}"
 
 
 async def _result(proxy: Proxy, video: str, mode: str = REVERSE) -> str:
-    """The link to the film of a video."""
+    """The link to the MP4 file of a video."""
     got = await proxy.ask(make(f"GET {video}", mode=mode))
     data = json.loads(got.body)["data"]
     assert data["task_status"] == "succeed"
@@ -129,7 +129,7 @@ def test_the_providers_base_path_is_not_the_simulators(base: str) -> None:
 
 def test_what_only_begins_like_the_base_path_stays() -> None:
     async def work(proxy: Proxy) -> None:
-        # providerBasePath is put in front of it: of two, one is removed.
+        # The gateway adds providerBasePath, so that the path has it twice; the stage removes one.
         got = await proxy.ask(make("GET /based/v1/videos/text2video"))
         assert got.status == 404
 

@@ -1,4 +1,4 @@
-"""The gateway with stages, whatever they are: order, who holds a flow, what is asked of whom, and one that raises."""
+"""The gateway with stages: their order, which methods it calls, flows that they hold, and errors that they raise."""
 
 from __future__ import annotations
 
@@ -26,10 +26,7 @@ BROWSER = {"Sec-Fetch-Site": "cross-site"}
 
 
 class Letting:
-    """A stage that writes down what it is asked, lets flows out, and adds its name to answers.
-
-    `raises` names the hook that does.
-    """
+    """A stage that notes its calls, releases flows, and adds its name to answers. `raises`: the hook that raises."""
 
     options: Sequence[str] = ()
     simulates = False
@@ -94,7 +91,7 @@ def _named(answer: Answer, name: str) -> Answer:
 
 
 def _run(work: Any, first: dict[str, Any] | None = None, second: dict[str, Any] | None = None) -> list[str]:
-    """Run `work(proxy, one, two)` with two stages; what they were asked, from the first request on."""
+    """Run `work(proxy, one, two)` with two stages; returns their calls, from the first request on."""
     calls: list[str] = []
     one, two = Letting("one", calls, **(first or {})), Letting("two", calls, **(second or {}))
 
@@ -173,7 +170,7 @@ def test_what_a_stage_holds_is_not_streamed_whoever_wants_it() -> None:
 
     async def work(proxy: Proxy) -> None:
         flow = make("POST /a", {"Content-Length": str(1 << 21)})
-        # As if it came after the gateway.
+        # Its place is between the gateway and the guard.
         proxy.addons.chain.insert(-1, _Streaming())
         sent = await proxy.send(flow, b"x")
         assert sent
@@ -269,7 +266,7 @@ def test_where_a_stage_raises_the_client_gets_an_error_without_a_word_of_it(
 
 def test_an_error_on_the_way_back_is_in_the_dialect_of_the_client_and_not_of_what_was_sent() -> None:
     async def work(proxy: Proxy, one: Letting, two: Letting) -> None:
-        # The path alone says that this client speaks Anthropic's dialect; what is sent has another.
+        # The path alone tells that the client uses Anthropic's dialect, and the gateway rewrites it.
         proxy.fake.rewrite = lambda body, upstream: upstream._replace(target="/v1/chat/completions")
         got = await proxy.ask(make("POST /body/v1/messages", JSON), Said([b"{}"]), b"{}")
         assert got.status == 500
@@ -283,7 +280,7 @@ def test_a_stage_that_raises_at_its_own_hook_holds_the_flow() -> None:
         flow = make()
         with pytest.raises(RuntimeError):
             await proxy.send(flow)
-        # mitmproxy goes on with the next addon.
+        # mitmproxy continues with the next addon.
         proxy.guard.request(flow)
         assert flow.response
         assert flow.response.status_code == 503

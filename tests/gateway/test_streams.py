@@ -1,4 +1,4 @@
-"""Which bodies are held and which flow, and what a translated stream gives, on literal flows."""
+"""Holding, streaming and translating bodies, on flows without sockets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FAILURE = b'data: {"error": {"message": "ai-proxy could not translate'
 
 
 class Upper:
-    """Capital letters, and an end."""
+    """A transducer to upper case, with an end."""
 
     def feed(self, data: bytes) -> bytes:
         return data.upper()
@@ -29,7 +29,7 @@ class Upper:
 
 
 class Lines:
-    """Whole lines only; nothing for the start of one."""
+    """A transducer that gives whole lines only."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -43,7 +43,7 @@ class Lines:
 
 
 class Raising:
-    """Raises at a piece, or at the end."""
+    """A transducer that raises at a piece, or at the end."""
 
     def __init__(self, at: bytes | None) -> None:
         self._at = at
@@ -60,7 +60,7 @@ class Raising:
 
 
 def _answer(fields: dict[str, str], version: str = "HTTP/1.1") -> http.HTTPFlow:
-    """A flow whose answer's head has come."""
+    """A flow with the head of an answer."""
     flow = tflow.tflow(resp=http.Response.make(200, b"", fields))
     assert flow.response
     flow.response.http_version = version
@@ -95,7 +95,7 @@ WHOLE = Whole(lambda answer: answer)
         ({"content-length": "2", "content-type": "video/mp4"}, Pass(), True),
         ({"content-length": "2", "content-type": "TEXT/Event-Stream; charset=utf-8"}, Pass(), True),
         ({"content-length": "2", "content-type": "application/json"}, Pass(), False),
-        # A length that only the end tells: mitmproxy's layers are not found behind a literal flow.
+        # A length that is not known before the end; a flow without sockets has no layers.
         ({"transfer-encoding": "chunked"}, Pass(), True),
         ({"content-length": str(SHOWN_BODY + 1), "content-type": "video/mp4"}, WHOLE, False),
         ({"content-length": str(BODY_LIMIT)}, WHOLE, False),

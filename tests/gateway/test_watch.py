@@ -1,4 +1,4 @@
-"""A watched file: whoever asks learns of a change, once, and of nothing else."""
+"""The watch on a file: each change is reported once, and nothing else is."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from mitm_ai_proxy.gateway.watch import Watch, signature
 
 
 class _Looks:
-    """In the place of asyncio.sleep: the watch looks when the test says so."""
+    """Replaces asyncio.sleep, so that the test decides when the watch checks the file."""
 
     def __init__(self) -> None:
         self._asks, self._goes = asyncio.Event(), asyncio.Event()
 
     async def sleep(self, seconds: float) -> None:
-        """What the watch does between two looks."""
+        """Wait for look()."""
         assert seconds == watch.INTERVAL
         self._asks.set()
         await self._goes.wait()
         self._goes.clear()
 
     async def look(self) -> None:
-        """Have it look once, to the end."""
+        """Have the watch check the file once; returns when it has done so."""
         await self._asks.wait()
         self._asks.clear()
         self._goes.set()
@@ -38,7 +38,7 @@ Act = Callable[[Watch, Callable[[], Awaitable[None]]], Awaitable[None]]
 
 
 def _watched(work: Act, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Run `work(watch, look)` with a watch that has started; how often it said that something changed."""
+    """Run `work(watch, look)` with a watch that has started; returns how often it reported a change."""
     calls: list[None] = []
 
     async def test() -> None:
@@ -74,7 +74,7 @@ def test_a_change_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         lambda path: path.unlink(),
         lambda path: path.write_text("longer"),
         lambda path: os.utime(path, ns=(1, 1)),
-        # As editors do it: another file of the same name, length and time.
+        # As editors save: another file with the same name, length and time.
         lambda path: _replace(path),
     ],
     ids=["gone", "another length", "another time", "another file"],

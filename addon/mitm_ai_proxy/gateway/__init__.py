@@ -1,1 +1,1 @@
-"""The edge to mitmproxy: the only room that knows it."""
+"""The mitmproxy addons: gateway, guard and stages, the edge between mitmproxy and the rest."""

@@ -1,4 +1,4 @@
-"""The addon: options, hooks, and the way of a flow through them. Knows no provider and no stage by name."""
+"""The main addon: its option, its hooks, and the order of steps for a flow."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ OPTION: Final = "ai_config"
 
 
 class Gateway:
-    """mitm-ai-proxy as mitmproxy sees it. `stages` have a say in what it rewrote, in this order."""
+    """The main addon. Rewritten requests pass through the active ones of `stages`, in this order."""
 
     name = "ai_proxy"
     addons: list[object]
-    """The active stages; where there are none, not even an empty list: mitmproxy looks into it at each hook."""
+    """The active stages, whose hooks mitmproxy calls after ours. Without any it is unset, to save time at each hook."""
 
     def __init__(self, stages: Sequence[Stage] = ()) -> None:
         self.stages = tuple(stages)
@@ -52,13 +52,13 @@ class Gateway:
         self._path = Path()
         self._watch = Watch(self._changed)
 
-    # Life of the addon
+    # Start, options and end
 
     def load(self, loader: Loader) -> None:
-        """Declare the options, and put the guard in place before anything can go wrong."""
+        """Declare the options. The guard is installed first, so that it works even if the rest fails."""
         self._guard = Guard.install(self.takes)
         options = [OPTION, *(option for stage in self.stages for option in stage.options)]
-        # mitmproxy drops a script without a word when a value of its option does not fit, and ignores unknown names.
+        # mitmproxy silently drops a script if a value of its option has the wrong type, and ignores unknown options.
         for name, value in ctx.options.deferred.items():
             if name.startswith("ai_") and name not in options:
                 logger.error("ai-proxy: unknown option %s; there are %s.", name, ", ".join(options))
@@ -69,8 +69,8 @@ class Gateway:
             stage.declare(loader, self._guard)
 
     def configure(self, updated: set[str]) -> None:
-        """Read the configuration when its path is set, and keep reverse mode from connecting ahead of time."""
-        # The last one first: one in front may not go with it.
+        """Read the configuration when its path is set; in reverse mode, set connection_strategy to lazy."""
+        # The last one first: an earlier one may be refused because a later one is active.
         for stage in reversed(self.stages):
             stage.set_options(updated, self.stages, self.provider is not None)
         self._activate()
@@ -90,11 +90,11 @@ class Gateway:
         except (ConfigurationError, StageError) as error:
             if self.provider is not None:
                 raise exceptions.OptionsError(str(error)) from None
-            # Logged and not raised: before start-up is complete it ends the process, and without a traceback.
+            # A logged error ends the process during start-up, without the traceback that a raised one gets.
             logger.error("ai-proxy: %s", error)
 
     def running(self) -> None:
-        """Begin to watch the configuration file, and say what a person has to know."""
+        """Begin to watch the configuration file; log the stages' banners and a hint about connection_strategy."""
         self._watch.start()
         for stage in self._active:
             if self.configuration and (banner := stage.banner(self.configuration, _here())):
@@ -106,18 +106,18 @@ class Gateway:
             )
 
     def done(self) -> None:
-        """Stop watching. At the end of the process, leave no credential in flows that are saved unfinished."""
+        """Stop watching. At the end of the process, redact unfinished flows, which mitmproxy may save."""
         self._watch.stop()
         if ctx.master.should_exit.is_set():
             for flow, state in list(self._guard.states.items()):
                 flows.redact(flow, state)
 
     def takes(self, flow: http.HTTPFlow) -> bool:
-        """Whether a flow is ours: all in reverse mode, else those to the configured hosts."""
+        """Whether the gateway handles a flow: every flow in reverse mode, else those to the configured hosts."""
         if flow.client_conn.proxy_mode.type_name == "reverse":
             return True
         request = flow.request
-        # The Host header is all there is where connections are redirected; where there are two, the target decides.
+        # With redirected connections only the Host header names the host; with both, either may match.
         return any(
             pattern.matches(host, request.port)
             for host in (request.pretty_host, request.host)
@@ -127,9 +127,9 @@ class Gateway:
     # Configuration
 
     def use(self, configuration: Configuration) -> None:
-        """Go on with another configuration, and with the stages as they are set now; no file is watched any more.
+        """Switch to another configuration and to the stages that are active now; no file is watched any more.
 
-        Flows under way keep theirs. Raises ConfigurationError or StageError, and all stays as it was.
+        Flows in progress keep the old configuration. If it raises ConfigurationError or StageError, nothing changes.
         """
         self._activate()
         self._use(configuration)
@@ -156,7 +156,7 @@ class Gateway:
         return any(stage.simulates for stage in self._active)
 
     def _changed(self) -> None:
-        """Take a changed file up; report a bad one and keep the old."""
+        """Reload the changed configuration file; if it has errors, log them and keep the old configuration."""
         try:
             self._use_file(self._path)
         except (ConfigurationError, StageError) as error:
@@ -166,18 +166,18 @@ class Gateway:
             logger.error("ai-proxy: %s while reading %s", type(error).__name__, self._path)
 
     def _activate(self) -> None:
-        """Let the active stages have their turn behind this addon."""
+        """Register the active stages with mitmproxy, behind this addon."""
         active = tuple(stage for stage in self.stages if stage.is_active)
         if active != self._active:
             known = getattr(self, "addons", [])
             self.addons = [stage if stage in known else ctx.master.addons.register(stage) for stage in active]
             self._active = active
 
-    # Way of a flow
+    # Hooks of a flow
 
     @fail_closed
     def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """Route by the request's head: host, path and credential, or a refusal."""
+        """Route the request by its head, or refuse it. If the body is needed for that, hold it."""
         if not guard.concerns(flow):
             return
         is_again = flow.is_replay == "request" and flows.MARK in flow.metadata
@@ -199,7 +199,7 @@ class Gateway:
 
     @fail_closed
     def request(self, flow: http.HTTPFlow) -> None:
-        """Rewrite what only the body could tell."""
+        """Rewrite a request whose body was held."""
         state = self._guard.states.get(flow)
         if state is None or state.is_ready or not guard.concerns(flow):
             return
@@ -215,7 +215,7 @@ class Gateway:
 
     @fail_closed
     def responseheaders(self, flow: http.HTTPFlow) -> None:
-        """The provider has the credential: take it out of the flow. Decide what is done with the answer."""
+        """Redact the request, which has been sent, and begin to hold, translate or pass the answer."""
         state, response = self._guard.states.get(flow), flow.response
         if state is None or state.is_refused or response is None:
             return
@@ -231,7 +231,7 @@ class Gateway:
 
     @fail_closed
     def response(self, flow: http.HTTPFlow) -> None:
-        """Rewrite an answer that was held."""
+        """Rewrite an answer whose body was held."""
         state = self._guard.states.get(flow)
         if state is None or flow.response is None:
             return
@@ -243,12 +243,12 @@ class Gateway:
         elif not state.is_refused and isinstance(state.handling, Whole) and flow.is_replay != "response":
             self._answer(flow, flow.response, state, state.handling)
         flows.show_notes(flow, state)
-        # Not before: should something raise here, this tells the client's dialect.
+        # Last: if something raises above, stop() needs the state.
         del self._guard.states[flow]
 
     @fail_closed
     def error(self, flow: http.HTTPFlow) -> None:
-        """A flow that broke off: nothing is left to do but to forget the credential."""
+        """Redact and forget a flow whose connection broke, and tell the provider."""
         state = self._guard.states.pop(flow, None)
         if state is not None:
             flows.redact(flow, state)
@@ -257,7 +257,7 @@ class Gateway:
             engine.close_if_too_long(flow)
 
     def stop(self, flow: http.HTTPFlow) -> None:
-        """What happens to a flow when a hook raised (see fail_closed)."""
+        """Answer 500 or kill the flow after a hook raised (see fail_closed)."""
         state = self._guard.states.get(flow)
         flows.redact(flow, state)
         if flow.response is None or state is None:
@@ -265,7 +265,7 @@ class Gateway:
         elif flow.response.stream:
             flow.kill()
         elif flow.response.raw_content is None:
-            # In responseheaders: an answer made now would get the body that is still to come.
+            # In responseheaders: the upstream's body, still to come, would be put into an answer made now.
             state.has_failed = True
         else:
             guard.answer(flow, state, errors.internal_error())
@@ -306,12 +306,12 @@ class Gateway:
     def _send(
         self, flow: http.HTTPFlow, state: FlowState, provider: Provider, upstream: Upstream, raw: bytes = b""
     ) -> None:
-        # Other addons may have changed header fields since the head came.
+        # Other addons may have changed header fields since requestheaders.
         fields = flow.request.headers.fields
         flows.send(flow, state, pipeline.outgoing(provider, state.head, upstream, fields, raw))
 
     def _send_again(self, flow: http.HTTPFlow, state: FlowState) -> None:
-        """A flow that was rewritten before is sent again: it only needs its credential anew."""
+        """Send a replayed flow, which is rewritten already, with a new credential."""
         if state.provider is None:
             raise errors.provider_changed()
         request = flow.request
@@ -333,18 +333,19 @@ class Gateway:
     def _refuse(self, flow: http.HTTPFlow, state: FlowState, refusal: Refusal) -> None:
         _drop_credentials(flow)
         if flow.request.port == flows.NOWHERE.port and state.origin:
-            # It stays here: what is shown of it is where it would have gone.
+            # mitmproxy shows the upstream that it was for; it is not sent.
             flows.place(flow, state.origin)
         guard.refuse(flow, state, refusal)
 
 
-def _drop_credentials(flow: http.HTTPFlow, beginnings: tuple[bytes, ...] = ()) -> None:
+def _drop_credentials(flow: http.HTTPFlow, prefixes: tuple[bytes, ...] = ()) -> None:
+    """Remove the client's credentials, and the header fields whose names start with one of `prefixes`."""
     headers = flow.request.headers
-    headers.fields = header_fields.changed(headers.fields, {}, CLIENT_FIELDS, beginnings)
+    headers.fields = header_fields.changed(headers.fields, {}, CLIENT_FIELDS, prefixes)
 
 
 def _here() -> Origin:
-    """Where the proxy listens, for a person to use."""
+    """The origin at which the proxy listens; 127.0.0.1 stands for all addresses."""
     proxyserver: Any = ctx.master.addons.get("proxyserver")
     addresses = proxyserver.listen_addrs() if proxyserver else []
     host, port = addresses[0][:2] if addresses else ("127.0.0.1", ctx.options.listen_port or 8080)
@@ -352,7 +353,7 @@ def _here() -> Origin:
 
 
 def _connect_late() -> None:
-    """In reverse mode mitmproxy connects to its target with each client, though every request goes to the provider."""
+    """Set connection_strategy to lazy if all modes are reverse: mitmproxy's eager connections would not be used."""
     options: Any = ctx.options
     modes = [mode_specs.ProxyMode.parse(mode) for mode in options.mode]
     if options.connection_strategy != "lazy" and all(isinstance(mode, mode_specs.ReverseMode) for mode in modes):

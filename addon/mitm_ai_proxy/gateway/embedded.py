@@ -1,6 +1,6 @@
-"""mitmproxy with the gateway in a thread of this process, on a free port of 127.0.0.1. For the demo and for tests.
+"""mitmproxy with the gateway in a thread of this process, on a free port of 127.0.0.1.
 
-mitmproxy keeps its options in globals: one at a time.
+Only one at a time in a process: mitmproxy keeps its options in globals.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ADDONS: Final = (
     update_alt_svc.UpdateAltSvc,
     errorcheck.ErrorCheck,
 )
-"""What of mitmproxy's own is needed here. Each addon takes time at the start and with each request."""
+"""Those of mitmproxy's own addons that are needed; each one takes time at the start and with each request."""
 
 _T = TypeVar("_T")
 
@@ -47,9 +47,10 @@ class NotStarted(Exception):
 
 
 class Embedded:
-    """A proxy in reverse mode. `before` and `behind` are addons around the gateway, `values` further options.
+    """A proxy in reverse mode.
 
-    `folder` is where mitmproxy keeps its certificates; without one, a folder is made and removed.
+    `before` and `behind` are addons before and after the gateway, `values` further options of mitmproxy. `folder` is
+    where mitmproxy keeps its certificates; None makes a temporary one.
     """
 
     def __init__(
@@ -74,12 +75,12 @@ class Embedded:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port at which it listens."""
         return self._place.port
 
     @property
     def origin(self) -> str:
-        """Where an application finds it."""
+        """The origin at which it listens, such as `http://127.0.0.1:8080`."""
         return f"http://{HOST}:{self.port}"
 
     def start(self) -> None:
@@ -95,7 +96,7 @@ class Embedded:
             raise NotStarted("; ".join(self._errors.texts) or "mitmproxy ended while it started")
 
     def call(self, function: Callable[[], _T]) -> _T:
-        """Run a function in the proxy's thread, where no hook runs beside it; returns or raises what it does."""
+        """Run a function in the proxy's thread, between hooks; returns or raises what the function does."""
 
         async def called() -> _T:
             return function()
@@ -104,7 +105,7 @@ class Embedded:
         return asyncio.run_coroutine_threadsafe(called(), self._loop).result()
 
     def stop(self) -> None:
-        """End it, and wait for that."""
+        """Stop it, and wait until its thread has ended."""
         if self._master and self._thread.is_alive():
             self._master.shutdown()
         self._thread.join()
@@ -121,14 +122,14 @@ class Embedded:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        # Nobody comes with TLS, so that nobody trusts the certificates; a longer key takes a tenth of the start.
+        # No client uses TLS here, so that a weak key does no harm; a longer one takes a tenth of the start.
         options = Options(listen_host=HOST, listen_port=0, confdir=str(self._folder), key_size=1024)
         self._master = master = Master(options)
         master.addons.add(*(addon() for addon in ADDONS), self._place)
-        # Below an addon that has its place already, as a script is: what the gateway puts at the end stays there.
+        # As children of an addon that is in the chain already, as a script is, so that the guard stays at the end.
         for addon in self._place.waiting:
             self._place.addons.append(master.addons.register(addon))
-        # Not left to the gateway: without it, mitmproxy would look for the provider with each client that connects.
+        # Otherwise mitmproxy would look up the provider's host for each client that connects.
         options.update(**self._values, connection_strategy="lazy")
         try:
             self._gateway.use(self._configuration)
@@ -139,7 +140,7 @@ class Embedded:
 
 
 class _Place:
-    """The addon that the others stand behind. `port` is where mitmproxy listens, 0 before the start."""
+    """The parent of the gateway and the addons around it. `port` is where mitmproxy listens, 0 before the start."""
 
     name = "ai_proxy_place"
 
@@ -150,7 +151,7 @@ class _Place:
         self.is_started = threading.Event()
 
     def running(self) -> None:
-        """The server is up."""
+        """Note the port, and wake start()."""
         proxyserver: Any = ctx.master.addons.get("proxyserver")
         self.port = next((port for _, port, *_ in proxyserver.listen_addrs()), 0)
         self.is_started.set()

@@ -1,7 +1,4 @@
-"""What is done to mitmproxy's protocol layers: the only file that reaches into them.
-
-mitmproxy's own options (body_size_limit, stream_large_bodies) hold for all flows; here they are laid over for one.
-"""
+"""Access to mitmproxy's protocol layers, in this file only: options for a single flow, and closing of connections."""
 
 from __future__ import annotations
 
@@ -15,11 +12,11 @@ from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
 from mitmproxy.proxy.server import ConnectionHandler
 
 CLOSE_DELAY: Final = 1.0
-"""Seconds that an answer has to leave before its connection is closed."""
+"""Seconds between an answer and the closing of its connection."""
 
 
 class _Overlay:
-    """mitmproxy's options with some values changed, for the layers of one flow."""
+    """mitmproxy's options, with some values changed for the layers of one flow."""
 
     def __init__(self, options: Any, changes: dict[str, str | None]) -> None:
         self._options = options
@@ -30,11 +27,11 @@ class _Overlay:
 
 
 def lay_over(flow: http.HTTPFlow, changes: dict[str, str | None]) -> bool:
-    """Change mitmproxy's options for one flow; False where its layers are not as expected."""
+    """Override some of mitmproxy's options for one flow; False if its layers are not as expected."""
     try:
         stream = _stream_of(flow)
     except AttributeError:
-        # Another version of mitmproxy than those that are tested.
+        # A version of mitmproxy that was not tested.
         stream = None
     if stream is None:
         return False
@@ -44,9 +41,9 @@ def lay_over(flow: http.HTTPFlow, changes: dict[str, str | None]) -> bool:
 
 
 def close_if_too_long(flow: http.HTTPFlow) -> None:
-    """Close the connection of a request that was refused for its length, for use in the error hook.
+    """Close the connection of a request that was refused for its length; call it in the error hook.
 
-    mitmproxy means to do so itself, but 12.2 leaves it open, and unread, after a "100 Continue".
+    mitmproxy 12.2 leaves the connection open, and does not read from it, after a "100 Continue".
     """
     handler = _handler_of(flow)
     if handler and flow.error and "body_size_limit" in flow.error.msg and flow.request.http_version == "HTTP/1.1":
@@ -56,11 +53,11 @@ def close_if_too_long(flow: http.HTTPFlow) -> None:
 
 
 def close_upstream(flow: http.HTTPFlow) -> None:
-    """End an answer that is still coming in, once what has been said of it is with the client.
+    """Stop an answer that is still coming in, CLOSE_DELAY after what was sent of it to the client.
 
-    A connection that carries other requests too (HTTP/2) stays: the rest of the answer is read and thrown away.
+    A connection that may carry other requests (HTTP/2) stays open: the rest of the answer is read and discarded.
     """
-    with contextlib.suppress(AttributeError):  # another version of mitmproxy than those that are tested
+    with contextlib.suppress(AttributeError):  # a version of mitmproxy that was not tested
         handler = _handler_of(flow)
         if handler and flow.response and flow.response.data.http_version.startswith(b"HTTP/1"):
             server = handler.transports.get(flow.server_conn)
@@ -69,7 +66,7 @@ def close_upstream(flow: http.HTTPFlow) -> None:
 
 
 def _stream_of(flow: http.HTTPFlow) -> HttpStream | None:
-    """The layer that carries this flow; None for a replayed flow, and where layers are not as expected."""
+    """The layer of this flow; None for a replayed flow, and if layers are not as expected."""
     handler = _handler_of(flow)
     return _search(handler.layer.context.layers, flow, set()) if handler else None
 
@@ -87,7 +84,7 @@ def _search(layers: list[Layer], flow: http.HTTPFlow, seen: set[int]) -> HttpStr
             for stream in layer.streams.values():
                 if getattr(stream, "flow", None) is flow:
                     return stream
-                # Behind a CONNECT there is another stack of layers.
+                # A CONNECT has a stack of layers of its own.
                 found = _search(stream.context.layers, flow, seen)
                 if found:
                     return found

@@ -1,4 +1,4 @@
-"""What the proxy logs as an error, kept for whoever started it in this process and has no terminal to look at."""
+"""A log handler that collects the errors of an embedded proxy."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import logging
 from typing import Final
 
 LOGGER: Final = logging.getLogger(__name__.partition(".")[0])
-"""Of the whole package."""
+"""The logger of the whole package."""
 
 
 class ErrorLog(logging.Handler):
-    """Collects the messages in `texts`, which may be exchanged for another list."""
+    """Appends error messages to the list `texts`, which the caller may replace by another list."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.texts: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take up a message."""
+        """Append the record's message."""
         self.texts.append(record.getMessage())

@@ -1,4 +1,4 @@
-"""What the gateway knows of a flow, and how values of the core are put into it."""
+"""The state that the gateway keeps for a flow, and the functions that change a flow."""
 
 from __future__ import annotations
 
@@ -19,20 +19,25 @@ from ..wire import header_fields
 from ..wire.targets import Origin
 
 MARK: Final = "ai_proxy"
-"""Key in flow.metadata of a rewritten flow: its memo. It is saved with the flow, and a later replay finds it."""
+"""Key in flow.metadata of a rewritten flow, with its memo. It is saved with the flow, for a later replay."""
 NOWHERE: Final = Origin("http", "127.0.0.1", 0)
-"""Where a request stands while its body comes in: should the request hook be skipped, it cannot go out."""
+"""A request's origin while its body is held: port 0, so that it cannot be sent if the request hook is skipped."""
 
 
 @dataclass(slots=True)
 class FlowState:
-    """A flow that the gateway took, and how far it is. It survives a reload of the script.
+    """The state of a flow that the gateway handles. It survives a reload of the script.
 
-    `upstream` is where it goes, or `needs` what has to be known for that; with `is_ready` it may go out.
-    `is_refused`: answered here. `has_failed`: our code raised on the way back. `stages` names those that take part in
-    it, `held_by` those of them that have not let it out yet, or answer it themselves; `client_origin` is, for these,
-    how the client reached the proxy. `secret_fields` names the header fields that hold what was set as a credential;
-    `redacted_target` is kept in the place of path and query, where these hold it too.
+    upstream: the upstream request, once it is known.
+    needs: the route, while the request's body is needed for the upstream request.
+    is_ready: the request is rewritten and has its credential.
+    is_refused: the gateway answers it with a refusal.
+    has_failed: our code raised in responseheaders.
+    stages: names of the stages that were active when the flow began.
+    held_by: those of them that have not released the request; while there are any, it is not sent.
+    client_origin: the origin at which the client reached the proxy; set if there are stages.
+    secret_fields: names, in lower case, of the header fields that hold the provider's credential.
+    redacted_target: path and query without the credential; "" if they hold none.
     """
 
     head: Head
@@ -51,17 +56,17 @@ class FlowState:
     redacted_target: str = ""
 
     def note(self, *texts: str) -> None:
-        """Add lines that say what was changed and what caused it."""
+        """Add notes on what was changed and why."""
         self.notes += [text if text.isascii() else without_surrogates(text) for text in texts]
 
     @property
     def dialect(self) -> Dialect:
-        """The client's."""
+        """The client's dialect."""
         return DIALECTS[self.head.caller.dialect]
 
     @property
     def origin(self) -> Origin | None:
-        """Where it goes, as far as that is known."""
+        """The origin of the upstream; None if it is not known yet."""
         found = self.upstream or self.needs
         return found.origin if found else None
 
@@ -75,16 +80,16 @@ def head_of(flow: http.HTTPFlow) -> Head:
 
 
 def place(flow: http.HTTPFlow, origin: Origin) -> None:
-    """Have a request go to this origin."""
-    # The setters of mitmproxy's request write the Host header again for each of the three.
+    """Set the origin that a request is sent to; the Host header stays."""
+    # The setters of mitmproxy's request would each write the Host header again.
     data = flow.request.data
     data.scheme, data.host, data.port = origin.scheme.encode(), origin.host, origin.port
 
 
 def send(flow: http.HTTPFlow, state: FlowState, outgoing: Outgoing) -> None:
-    """All is decided: put it into the flow, and mark it as ready to go out."""
+    """Put an outgoing request into the flow, and mark the flow as ready to be sent."""
     request, upstream = flow.request, outgoing.upstream
-    # First of all: should something raise here, this is what is taken out again.
+    # First, so that redact() finds the credential if something raises below.
     state.secret_fields, state.redacted_target = outgoing.secret_fields, outgoing.redacted_target
     if outgoing.body is not None:
         request.raw_content = outgoing.body
@@ -106,14 +111,14 @@ def send(flow: http.HTTPFlow, state: FlowState, outgoing: Outgoing) -> None:
 
 
 def memo_of(flow: http.HTTPFlow) -> Memo:
-    """The memo of a flow that was rewritten before."""
+    """The memo in the metadata of a rewritten flow; NO_MEMO without one."""
     mark: Any = flow.metadata.get(MARK)
     memo = mark.get("memo") if isinstance(mark, dict) else None
     return memo if isinstance(memo, dict) else NO_MEMO
 
 
 def reply(response: http.Response, answer: Reply) -> None:
-    """Put an answer in the place of the provider's."""
+    """Replace status, header fields and body of the provider's response."""
     if answer.status != response.status_code:
         response.status_code, response.reason = answer.status, status_codes.RESPONSES.get(answer.status, "")
     response.raw_content = answer.body
@@ -121,14 +126,14 @@ def reply(response: http.Response, answer: Reply) -> None:
 
 
 def replace_body(message: http.Message, body: bytes) -> None:
-    """Give a message another body, without a Content-Encoding."""
+    """Replace a message's body by one that has no Content-Encoding."""
     message.raw_content = body
     changes: dict[bytes, bytes | None] = {b"content-encoding": None, b"content-length": str(len(body)).encode()}
     message.headers.fields = header_fields.changed(message.headers.fields, changes)
 
 
 def redact(flow: http.HTTPFlow, state: FlowState | None = None) -> None:
-    """Put a word in the place of each credential: what was set here, and what the client sent."""
+    """Replace each credential in a flow's request, the provider's and the client's, by a placeholder."""
     headers = flow.request.headers
     headers.fields = redacted(headers.fields, state.secret_fields if state else ())
     if state and state.redacted_target:
@@ -136,7 +141,7 @@ def redact(flow: http.HTTPFlow, state: FlowState | None = None) -> None:
 
 
 def show_notes(flow: http.HTTPFlow, state: FlowState) -> None:
-    """Write the notes where mitmproxy shows them."""
+    """Write the notes into the flow's comment, which mitmproxy shows."""
     flow.comment = "; ".join(state.notes)
 
 

@@ -1,6 +1,6 @@
-"""The last link of mitmproxy's own chain: no flow that the gateway should have rewritten goes out un-rewritten.
+"""The guard: the last addon of mitmproxy's chain. It refuses flows that the gateway should have rewritten and did not.
 
-It stands outside the script, so that it also holds when the script fails to load, raises, or is skipped.
+It is registered outside the script, so that it also works if the script fails to load, raises, or is skipped.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NAME: Final = "ai_proxy_guard"
 
 
 class Guard:
-    """An addon of its own. `takes` says which flows are the gateway's; the gateway replaces it."""
+    """The addon. `takes` tells which flows the gateway handles; the gateway replaces it with each configuration."""
 
     name = NAME
 
@@ -35,18 +35,18 @@ class Guard:
         self.takes = takes
         self.states: WeakKeyDictionary[http.HTTPFlow, FlowState] = WeakKeyDictionary()
         self.addons: list[object] = []
-        """An addon without business with requests that shares the guard's place, for each place in the chain takes
-        time. mitmproxy asks the guard first, so that nothing the other does can keep it from its work."""
+        """The addon that was last in the chain, if it has no request hooks: as a child of the guard it saves time with
+        each request. mitmproxy calls the guard first, so that the child cannot prevent it from working."""
 
     @classmethod
     def install(cls, takes: Callable[[http.HTTPFlow], bool]) -> Guard:
-        """Put a guard at the end of mitmproxy's chain; it takes over the flows of one that stands there."""
+        """Put a guard at the end of mitmproxy's chain; it replaces an older one and takes over its flows."""
         guard = cls(takes)
         addons = ctx.master.addons
         before = addons.get(NAME)
         if before is not None:
             guard.states = before.states
-            # Until there is a configuration, what was taken before stays taken.
+            # Until there is a configuration, the gateway handles the same flows as before.
             guard.takes = before.takes
             behind, before.addons = before.addons, []
             addons.remove(before)
@@ -59,7 +59,7 @@ class Guard:
         return guard
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """Refuse what the gateway did not see, or what another addon sent elsewhere."""
+        """Refuse a flow that the gateway did not see, or that another addon redirected."""
         if not concerns(flow):
             return
         state = self.states.get(flow)
@@ -69,11 +69,11 @@ class Guard:
         elif state.is_ready and not _is_on_course(flow, state):
             self._refuse(flow)
         elif state.held_by:
-            # Held until a stage has answered it or let it go, whoever wanted to stream it.
+            # Another addon may have set it to be streamed; a stage needs the whole body.
             streams.keep_held(flow)
 
     def request(self, flow: http.HTTPFlow) -> None:
-        """Refuse what the gateway did not finish, what a stage holds, or what another addon sent elsewhere."""
+        """Refuse a flow that is not rewritten completely, that a stage holds, or that another addon redirected."""
         if not concerns(flow) or flow.request.stream:
             return
         state = self.states.get(flow)
@@ -93,12 +93,12 @@ class Guard:
 
 
 def concerns(flow: http.HTTPFlow) -> bool:
-    """Whether a flow is still on its way to somewhere: not read from a file, not in error, not answered yet."""
+    """Whether a flow is live and has neither an error nor a response yet."""
     return flow.live and flow.error is None and flow.response is None
 
 
 def answer(flow: http.HTTPFlow, state: FlowState | None, refusal: Refusal) -> None:
-    """Answer a flow here, in the client's dialect; it is not forwarded then. Its body still comes in, bounded."""
+    """Answer a flow with a refusal in the client's dialect, so that it is not forwarded; its body is still read."""
     dialect = state.dialect if state else DIALECTS[flows.head_of(flow).caller.dialect]
     body = b"" if flow.request.method == "HEAD" else dialect.refusal(refusal)
     flow.response = http.Response.make(refusal.status, body, {"Content-Type": "application/json"})
@@ -106,7 +106,7 @@ def answer(flow: http.HTTPFlow, state: FlowState | None, refusal: Refusal) -> No
 
 
 def refuse(flow: http.HTTPFlow, state: FlowState, refusal: Refusal, level: int = logging.INFO) -> None:
-    """Answer a flow that the gateway took, and note why; in the log at this level."""
+    """Refuse a flow that the gateway handles: redact, note, log at this level, and answer."""
     flows.redact(flow, state)
     state.is_refused, state.is_ready = True, False
     state.note(f"refused: {refusal.message}")
@@ -119,9 +119,9 @@ _Hook = TypeVar("_Hook", bound=Callable[..., None])
 
 
 def fail_closed(hook: _Hook) -> _Hook:
-    """A hook that answers 500 when it raises, where mitmproxy would let the flow go on as it is.
+    """Decorate a hook: if it raises, log where, and call `stop(flow)`; mitmproxy alone would let the flow continue.
 
-    One log line says where, without the text of the exception, which may quote a body.
+    The log line leaves out the text of the exception, which may quote a body.
     """
 
     @functools.wraps(hook)
@@ -131,7 +131,7 @@ def fail_closed(hook: _Hook) -> _Hook:
         except Exception as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{Path(frame.filename).name}:{frame.lineno}"
-            # No traceback, which may show a secret; no error either, which would end mitmproxy while it starts.
+            # No traceback, which may show a secret; a warning, since an error would end mitmproxy while it starts.
             logger.warning(
                 "ai-proxy: %s in %s (%s); %s was stopped.",
                 type(error).__name__,
@@ -145,7 +145,7 @@ def fail_closed(hook: _Hook) -> _Hook:
 
 
 def _is_on_course(flow: http.HTTPFlow, state: FlowState) -> bool:
-    """Whether a flow goes where its credential belongs."""
+    """Whether a flow still goes to the upstream that its credential is for."""
     data = flow.request.data
     if state.upstream is None:
         return False

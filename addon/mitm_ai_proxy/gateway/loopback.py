@@ -1,6 +1,6 @@
-"""An HTTP server in this process, for mitmproxy alone: it sends a recorded answer in the pieces in which it came.
+"""An HTTP server on 127.0.0.1 that replays streamed answers in their recorded pieces.
 
-mitmproxy can send an answer in pieces only when it gets one in pieces.
+mitmproxy can stream an answer only from a server: a replayed stream takes its way through this one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LEFT_OUT: Final = frozenset(("content-length", "transfer-encoding", "connection
 
 
 class Loopback:
-    """Listens from the first offer on. Each answer is told once, to whoever knows its token."""
+    """The server; it starts with the first offer. Each answer is sent once, for a path that ends in its token."""
 
     def __init__(self) -> None:
         self._server: asyncio.Server | None = None
@@ -26,9 +26,9 @@ class Loopback:
         self._connections: set[asyncio.StreamWriter] = set()
 
     async def offer(self, response: Response, pace: float | None) -> tuple[Origin, str]:
-        """Have an answer ready; returns where, and its token: the last segment of the path to ask for.
+        """Have an answer ready; returns the server's origin, and the token that the path must end with.
 
-        Without a pace its pieces come at once, else in the recorded time multiplied by it.
+        `pace` multiplies the recorded times of the pieces; None sends them at once.
         """
         if self._server is None:
             self._server = await asyncio.start_server(self._serve, HOST, 0)
@@ -54,7 +54,7 @@ class Loopback:
         writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; whether there may be another on this connection."""
+        """Answer one request; whether the connection may be used for another."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         request_line, *lines = head.splitlines()
         fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

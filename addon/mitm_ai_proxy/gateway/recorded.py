@@ -1,7 +1,4 @@
-"""The stage of cassettes: what goes upstream is recorded, or answered from a recording.
-
-What is equal, scrubbed or written is decided in cassette/; that nothing gets past a replay is the guard's.
-"""
+"""The stage that records upstream requests and their answers into a cassette, or replays them from one."""
 
 from __future__ import annotations
 
@@ -60,20 +57,23 @@ RECORD: Final = "ai_record"
 REPLAY: Final = "ai_replay"
 
 SMALL: Final = 64 * 1024
-"""Bytes of a request that is compared at once; a longer one in a thread, for it takes a while."""
+"""Bytes of a request body up to which it is matched in the event loop; a longer one is matched in a thread."""
 PATIENCE: Final = 2.0
-"""Seconds that the end of the proxy waits for exchanges that are being written down."""
+"""Seconds that the proxy waits at its end for exchanges that are being written."""
 MOST_LINKS: Final = 10_000
-"""Links that were given out and are still served."""
+"""The number of links to results that are remembered, so that they can be fetched through the proxy."""
 
 
 @dataclass(slots=True)
 class _Exchange:
-    """A recorded exchange that is under way. `recorded` is the entry that answers it, None where it goes out.
+    """An exchange in progress that is recorded or replayed.
 
-    `head` is the answer's as the provider sent it, and `body` with `chunks` what came of a streamed one. It is written
-    to the `cassette` that was in use when it began. `place` is where the request went, where a server in this process
-    answers it.
+    cassette: the one that was in use when the exchange began.
+    started: Unix time in seconds; `began` and `since` (the answer's head) are times of the monotonic clock.
+    recorded: the entry that answers it; None if the provider does.
+    place: scheme, host, port, path and header fields of the request, while Loopback's stand in the flow.
+    head: status, reason and header fields of the provider's answer; `raw` is its body if it was held, and `body` with
+        `chunks` what has come of it if it is streamed.
     """
 
     cassette: Cassette
@@ -95,15 +95,15 @@ class _Exchange:
 
     @property
     def goes_out(self) -> bool:
-        """Whether the provider got it: no entry answers it, and the guard or another stage did not refuse it."""
+        """Whether it was sent: no entry answers it, and neither the guard nor another stage refused it."""
         return self.recorded is None and self.state.is_ready
 
 
 class Recorded:
-    """A stage. What goes out is recorded, or nothing does; without a cassette, all is refused.
+    """The stage. Requests are recorded or replayed as the cassette's mode says; without a cassette, all are refused.
 
-    `idle` is set while no exchange is under way that is not written down yet. `seen` is told each request as it would
-    go out, its credential taken out.
+    `idle` is set while no exchange is in progress. `seen` is called with each upstream request, its credential
+    redacted, whether it is sent or not.
     """
 
     name = "ai_proxy_recorded"
@@ -125,16 +125,16 @@ class Recorded:
 
     @property
     def is_offline(self) -> bool:
-        """Whether the cassette that is to be opened needs no provider."""
+        """Whether the cassette that is to be opened only replays."""
         return self._opening is None or self._opening.is_offline
 
     def insert(self, opening: Opening | None) -> None:
-        """Have another cassette opened with the next configuration; until then, and with None, all is refused."""
+        """Have another cassette opened with the next configuration; until then, and with None, refuse all requests."""
         self.is_active = True
         self.cassette, self._opening = None, opening
         self._issued.clear()
 
-    # What the gateway asks of a stage
+    # Methods of Stage
 
     def declare(self, loader: Loader, guard: Guard) -> None:
         """Declare the two options."""
@@ -145,7 +145,7 @@ class Recorded:
         )
 
     def set_options(self, updated: set[str], stages: Sequence[Stage], is_running: bool) -> None:
-        """Take up the cassette that an option names."""
+        """Insert the cassette that an option names."""
         if not updated & {RECORD, REPLAY}:
             return
         record, replay = (str(getattr(ctx.options, name)).strip() for name in (RECORD, REPLAY))
@@ -156,13 +156,13 @@ class Recorded:
         elif replay and any(stage.is_active for stage in stages if stage.name != self.name):
             logger.error("ai-proxy: %s: a cassette or the simulator can answer, not both.", REPLAY)
         elif record or replay:
-            # What a cassette needs takes a while to import, here and below.
+            # Imported when needed, here and below, since it takes a while.
             from ..cassette.cassette import Mode, Opening
 
             self.insert(Opening(Path(record or replay).expanduser(), Mode.APPEND if record else Mode.NONE))
 
     def prepare(self, configuration: Configuration, provider: Provider) -> Callable[[], None]:
-        """Open the cassette that was inserted, or go on with it."""
+        """Open the cassette that was inserted, or continue with the one that is open."""
         from ..cassette.cassette import Cassette
         from ..cassette.matching import MatchOptions
         from ..cassette.scrubbing import Scrubber
@@ -186,7 +186,7 @@ class Recorded:
         return use
 
     def begin(self, flow: http.HTTPFlow, state: FlowState) -> Result | None:
-        """The result that a link of ours leads to."""
+        """The result that a link through the proxy leads to."""
         path = flow.request.path
         if not path.startswith(links_through_proxy.PREFIX):
             return None
@@ -195,12 +195,12 @@ class Recorded:
             raise Refusal(404, "This is no link to a result.", code="unknown_link")
         may_go_out = self.cassette is not None and self.cassette.is_recording
         if may_go_out and path not in self._issued:
-            # Otherwise anybody could fetch anything through this proxy.
+            # Otherwise any client could fetch any URL through this proxy.
             raise Refusal(404, "No answer of this run held a link to this result.", code="unknown_link")
         return Result(*found)
 
     def begin_answer(self, flow: http.HTTPFlow, state: FlowState, handling: Handling) -> Handling:
-        """Hold an answer that may have to be edited, and listen to any other."""
+        """Hold an answer in JSON, whose links may have to be rewritten, and record any other one as it streams."""
         exchange, response = self._exchanges.get(flow), flow.response
         if exchange is None or response is None:
             return handling
@@ -217,25 +217,25 @@ class Recorded:
         return inner._replace(transducer=_Listener(exchange, media_types.is_events(kind), inner.transducer))
 
     def hear_answer(self, flow: http.HTTPFlow, response: http.Response) -> None:
-        """Keep the provider's answer before it is rewritten."""
+        """Keep the body of the provider's answer, before it is rewritten."""
         exchange = self._exchanges.get(flow)
         if exchange is not None and not exchange.is_streamed:
             exchange.raw = response.raw_content or b""
 
     def banner(self, configuration: Configuration, here: Origin) -> str:
-        """Nothing."""
+        """No text."""
         return ""
 
     # Hooks
 
     async def done(self) -> None:
-        """Close what is open, and let be written what has come: clients have the end of a file before that."""
+        """Wait up to PATIENCE for exchanges that are complete but not written yet, and close the loopback server."""
         if any(exchange.is_complete for exchange in self._exchanges.values()):
             await asyncio.to_thread(self.idle.wait, PATIENCE)
         await self._loopback.close()
 
     async def request(self, flow: http.HTTPFlow) -> None:
-        """Answer a flow that is ready to go out, or let it go and remember it."""
+        """Answer a flow that is ready to be sent, or release it to be recorded."""
         state = self._guard.states.get(flow) if self._guard else None
         if state is None or not state.is_ready or self.name not in state.held_by or not guard.concerns(flow):
             return
@@ -260,7 +260,7 @@ class Recorded:
         there = address.lead_there(body)
         if there != body:
             flows.replace_body(flow.request, there)
-        # An answer in pieces is recorded as it came, which a coding would hide.
+        # The pieces of a stream are recorded as they come, which is not possible with a Content-Encoding.
         changes: dict[bytes, bytes | None] = {b"accept-encoding": b"identity"}
         flow.request.headers.fields = header_fields.changed(flow.request.headers.fields, changes)
         headers, _ = decoded(flow.request.headers.fields, flow.request.raw_content or b"")
@@ -271,7 +271,7 @@ class Recorded:
         exchange = _Exchange(cassette, request, address, state, round(time.time(), 3), time.monotonic())
         from ..cassette.playing import Miss
 
-        found = await _judge(cassette, request)
+        found = await _match(cassette, request)
         if isinstance(found, Miss):
             text = miss_text(cassette, found)
             guard.refuse(flow, state, Refusal(400, text, code="not_recorded"), logging.WARNING)
@@ -289,7 +289,7 @@ class Recorded:
                 state.held_by.discard(self.name)
 
     async def response(self, flow: http.HTTPFlow) -> None:
-        """Write an exchange down before its client gets the end, and lead links through the proxy."""
+        """Record an exchange before its client gets the end of it, and rewrite links to lead through the proxy."""
         exchange = self._exchanges.get(flow)
         response = flow.response
         if exchange is None or response is None:
@@ -307,13 +307,13 @@ class Recorded:
             self._leave(flow)
 
     async def error(self, flow: http.HTTPFlow) -> None:
-        """An exchange that broke off is recorded as one without an answer: it may have been paid for."""
+        """Record an exchange whose connection broke as one without an answer: the provider may have charged for it."""
         exchange = self._exchanges.get(flow)
         if exchange is None:
             return
         try:
             self._put_back(flow, exchange)
-            # A read that broke off has no consequence.
+            # A read changes nothing at the provider.
             if exchange.goes_out and exchange.request.method not in ("GET", "HEAD"):
                 await self._write(flow, exchange, None)
         except Exception as error:
@@ -322,7 +322,7 @@ class Recorded:
             self._leave(flow)
 
     def _complain(self, flow: http.HTTPFlow, error: Exception) -> None:
-        """Without its text and a traceback, as mitmproxy would log them: both may quote a body."""
+        """Log an error without its text and traceback, which may quote a body."""
         name = type(error).__name__
         logger.error("ai-proxy: %s in the cassette; %s is not recorded completely.", name, flows.describe(flow))
 
@@ -351,7 +351,7 @@ class Recorded:
                 http.Headers(fields), response.body, None, time.time(), time.time(),
             )  # fmt: skip
             return
-        # mitmproxy cannot send an answer of its own in pieces: it gets this one from a server in this process.
+        # mitmproxy can stream an answer only from a server, here the one in this process.
         origin, token = await self._loopback.offer(response, self._settings.pace)
         data = flow.request.data
         exchange.place = data.scheme, data.host, data.port, data.path, data.headers.fields
@@ -364,7 +364,7 @@ class Recorded:
         exchange.state.held_by.clear()
 
     def _put_back(self, flow: http.HTTPFlow, exchange: _Exchange) -> None:
-        """Show the request as it was, and not the server in this process."""
+        """Put the request's own origin and path back into a flow that the loopback server answered."""
         if exchange.place:
             data = flow.request.data
             data.scheme, data.host, data.port, data.path, fields = exchange.place
@@ -383,7 +383,7 @@ class Recorded:
         if here != body:
             flows.replace_body(response, here)
         if exchange.recorded and exchange.head:
-            # The gateway's own word about waiting is for the real provider; what was recorded is hurried already.
+            # The gateway has set it for the real provider; the recorded one is shortened already.
             name = POLL_AFTER.encode()
             waits = header_fields.value(response.headers.fields, name)
             if waits and waits != header_fields.value(exchange.head[2], name):
@@ -391,7 +391,7 @@ class Recorded:
         response.headers.fields = header_fields.changed(response.headers.fields, changes)
 
     def _issue(self, link: str, address: Address) -> None:
-        """From now on, this link is served, by the path that the client is given."""
+        """Remember a link, so that the client can fetch it by its path on the proxy."""
         self._issued[address.here(link).removeprefix(address.proxy)] = None
         while len(self._issued) > MOST_LINKS:
             self._issued.popitem(last=False)
@@ -417,25 +417,25 @@ class Recorded:
 
 
 class _AsItIs:
-    """Passes a stream on."""
+    """A transducer that passes a stream on unchanged."""
 
     def feed(self, data: bytes) -> bytes:
         """The piece itself."""
         return data
 
     def end(self) -> bytes:
-        """Nothing more."""
+        """No further bytes."""
         return b""
 
 
 class _Listener:
-    """Keeps what a provider sends, on its way into a transducer."""
+    """A transducer that keeps what the provider sends for the recording, before another one translates it."""
 
     def __init__(self, exchange: _Exchange, is_events: bool, inner: Transducer) -> None:
         self._exchange, self._is_events, self._inner = exchange, is_events, inner
 
     def feed(self, data: bytes) -> bytes:
-        """Keep a piece."""
+        """Keep and translate a piece."""
         exchange = self._exchange
         if len(exchange.body) + len(data) > LARGEST:
             exchange.is_too_long = True
@@ -448,7 +448,7 @@ class _Listener:
         return self._inner.feed(data)
 
     def end(self) -> bytes:
-        """Note that all has come."""
+        """Note that the answer is complete."""
         self._exchange.is_complete = True
         return self._inner.end()
 
@@ -457,13 +457,15 @@ def _as_it_is(answer: Answer) -> Answer:
     return answer
 
 
-async def _judge(cassette: Cassette, request: Request) -> Entry | Miss | None:
+async def _match(cassette: Cassette, request: Request) -> Entry | Miss | None:
+    """As Cassette.answer(), in a thread if the request is long."""
     if len(request.body) <= SMALL:
         return cassette.answer(request)
     return await asyncio.to_thread(cassette.answer, request)
 
 
 def _answer_of(exchange: _Exchange) -> Response | None:
+    """The provider's answer as it is recorded; None if none came."""
     if exchange.head is None:
         return None
     status, reason, fields = exchange.head

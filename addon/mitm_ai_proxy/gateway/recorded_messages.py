@@ -1,4 +1,4 @@
-"""Requests and answers on their way into a cassette and out of it."""
+"""Conversions of requests and answers for recording and replaying, and the text of a miss."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from ..cassette.playing import Miss
 
 LARGEST: Final = 512 * 1024 * 1024
-"""Bytes of an answer that are kept to be recorded."""
+"""Bytes of the longest answer that is recorded."""
 POLL_AFTER: Final = "openai-poll-after-ms"
 _RETRY_AFTER: Final = "retry-after-ms"
-# Header fields that tell a client how long to wait: in seconds, and in milliseconds.
+# Header fields that tell a client how long to wait: the first in seconds, the others in milliseconds.
 _WAITS: Final = frozenset(("retry-after", _RETRY_AFTER, POLL_AFTER))
 _MOST_DIGITS: Final = 10
 _HOP_BY_HOP: Final = frozenset("connection keep-alive proxy-connection te trailer transfer-encoding upgrade".split())
 
 
 def decoded(fields: Fields, raw: bytes) -> tuple[Headers, bytes]:
-    """Header fields and body without a Content-Encoding; with it, where it cannot be undone."""
+    """Header fields and body without their Content-Encoding; unchanged if the body cannot be decoded."""
     headers = tuple(
         (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape")) for name, value in fields
     )
@@ -41,7 +41,7 @@ def decoded(fields: Fields, raw: bytes) -> tuple[Headers, bytes]:
 
 
 def without_credential(headers: Headers, state: FlowState) -> Headers:
-    """The header fields without what was set as a credential, but for those whose names tell the scrubber."""
+    """The header fields, with REDACTED for the provider's credential where the scrubber would not know it by name."""
     names = {name.decode() for name in state.secret_fields}
     if all(map(is_credential, names)):
         return headers
@@ -51,13 +51,13 @@ def without_credential(headers: Headers, state: FlowState) -> Headers:
 
 
 def redacted(request: Request) -> Request:
-    """The request without the values of all header fields whose names tell that they are secret."""
+    """The request, with REDACTED as the value of header fields that hold credentials by their name."""
     headers = tuple((name, REDACTED if is_credential(name) else value) for name, value in request.headers)
     return replace(request, headers=headers)
 
 
 def framed(response: Response, method: str) -> Fields:
-    """The header fields of a recorded answer, framed anew. The length in an answer to HEAD is not that of its body."""
+    """The header fields of a recorded answer, with the Content-Length of its body; an answer to HEAD keeps its own."""
     left_out = _HOP_BY_HOP if method == "HEAD" else _HOP_BY_HOP | {"content-length"}
     headers = [field for field in response.headers if field[0].lower() not in left_out]
     if method != "HEAD" and response.status >= 200 and response.status not in (204, 304):
@@ -68,9 +68,9 @@ def framed(response: Response, method: str) -> Fields:
 
 
 def hurried(response: Response, pace: float | None, is_openai_sdk: bool) -> Response:
-    """A recorded answer with what it says about waiting in the time of a replay.
+    """A recorded answer whose header fields about waiting are shortened for a replay.
 
-    `pace` multiplies the recorded time; None does not wait, which an OpenAI SDK is told.
+    `pace` multiplies the waits; None makes them as short as possible, and adds one for an OpenAI SDK.
     """
     headers = [(name, sooner(name.lower(), value, pace)) for name, value in response.headers]
     waits = {name.lower() for name, _ in headers}
@@ -83,7 +83,7 @@ def hurried(response: Response, pace: float | None, is_openai_sdk: bool) -> Resp
 
 
 def sooner(name: str, value: str, pace: float | None) -> str:
-    """What a header field says about waiting, in the time of a replay."""
+    """The value of a header field, multiplied by `pace` if it is a wait; `name` is in lower case."""
     digits = value.strip()
     if name not in _WAITS or not (digits.isascii() and digits.isdigit() and len(digits) < _MOST_DIGITS):
         return value
@@ -92,7 +92,7 @@ def sooner(name: str, value: str, pace: float | None) -> str:
 
 
 def miss_text(cassette: Cassette, miss: Miss) -> str:
-    """What was asked, the nearest recording, and how they differ, for a person."""
+    """A message for the user: the request, the nearest recording, and how they differ."""
     text = f"{miss.request} is not in {cassette.name} (mode {cassette.mode.value}), so it was not sent."
     if miss.recorded:
         text += f" The nearest recording is entry {(miss.nearest or 0) + 1}: {miss.recorded}."

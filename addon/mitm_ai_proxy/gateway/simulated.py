@@ -1,7 +1,4 @@
-"""The stage of the simulator: it answers in the provider's place, so that nothing is sent.
-
-What is answered is decided in simulator/; that nothing gets past it is the guard's.
-"""
+"""The stage that answers upstream requests with the simulator (see simulator/app.py), so that nothing is sent."""
 
 from __future__ import annotations
 
@@ -33,11 +30,11 @@ logger = logging.getLogger(__name__)
 
 SIMULATE: Final = "ai_simulate"
 RESULTS: Final = f"/{FOLDER}/"
-"""Where the paths of simulated results begin."""
+"""Prefix of the paths of simulated results."""
 
 
 class Simulated:
-    """A stage. It answers what the gateway rewrote."""
+    """The stage: it answers rewritten requests."""
 
     name = "ai_proxy_simulated"
     options: Sequence[str] = (SIMULATE,)
@@ -50,28 +47,28 @@ class Simulated:
 
     @property
     def is_offline(self) -> bool:
-        """It needs no credential, but the variables of a configuration."""
+        """False: no credential is needed, but the environment variables in a configuration have to be set."""
         return False
 
     def turn(self, on: bool) -> None:
-        """From the next configuration on, answer, with no tasks yet and a full account; or let requests go out."""
+        """Switch it on or off with the next configuration; on means a new simulator, without tasks and fully funded."""
         self.is_active, self.simulator = on, None
 
-    # What the gateway asks of a stage
+    # Methods of Stage
 
     def declare(self, loader: Loader, guard: Guard) -> None:
         """Declare the option."""
         self._guard = guard
-        # No bool: mitmproxy would drop the script without a word for any other value.
+        # A str: mitmproxy would silently drop the script for a value that is no bool.
         loader.add_option(SIMULATE, str, "false", "true: answer from a Kling of our own; nothing is sent.")
 
     def set_options(self, updated: set[str], stages: Sequence[Stage], is_running: bool) -> None:
-        """Take up the option."""
+        """Switch it on if the option says so."""
         if SIMULATE not in updated:
             return
         value = str(getattr(ctx.options, SIMULATE)).strip().lower()
         if is_running:
-            # Also where a refused value is taken back.
+            # mitmproxy also calls this when it restores the value after a refused one.
             if value != str(self.is_active).lower():
                 raise exceptions.OptionsError(f"ai-proxy: {SIMULATE} can only be set at the start.")
             return
@@ -81,7 +78,7 @@ class Simulated:
             self.turn(value == "true")
 
     def prepare(self, configuration: Configuration, provider: Provider) -> Callable[[], None]:
-        """Have a simulator ready."""
+        """Make the simulator."""
         # Flask takes a while to import.
         from ..simulator.app import Simulator
 
@@ -95,18 +92,18 @@ class Simulated:
         return use
 
     def begin(self, flow: http.HTTPFlow, state: FlowState) -> Result | None:
-        """A result of the simulator's."""
+        """A simulated result, by its path."""
         return Result() if flow.request.path.startswith(RESULTS) else None
 
     def begin_answer(self, flow: http.HTTPFlow, state: FlowState, handling: Handling) -> Handling:
-        """As it is."""
+        """The handling unchanged."""
         return handling
 
     def hear_answer(self, flow: http.HTTPFlow, response: http.Response) -> None:
-        """Nothing: it is the one who answers."""
+        """Nothing to do."""
 
     def banner(self, configuration: Configuration, here: Origin) -> str:
-        """What a person has to know of a simulation, with a line to paste."""
+        """A text that says that the provider is simulated, with a line to paste into a shell."""
         reason = "no credential found" if registry.lacks_credential(configuration) else f"{SIMULATE} is set"
         return (
             f"SIMULATED: {reason}, nothing is sent, nothing is paid\n"
@@ -117,11 +114,11 @@ class Simulated:
     # Hooks
 
     async def request(self, flow: http.HTTPFlow) -> None:
-        """Answer a flow that is ready to go out. One that is not answered here, the guard refuses."""
+        """Answer a flow that is ready to be sent. The guard refuses one that is not answered here."""
         state = self._guard.states.get(flow) if self._guard else None
         if state is None or not state.is_ready or self.name not in state.held_by or not guard.concerns(flow):
             return
-        # Where a cassette leads links through the proxy, they are the provider's.
+        # With a cassette, it is the cassette's stage that makes links lead through the proxy.
         links_here = state.stages == (self.name,)
         cuts: list[str] = []
         try:
@@ -143,18 +140,18 @@ class Simulated:
 
 
 def _answer(simulator: Simulator, environ: dict[str, Any]) -> http.Response:
-    # As Flask, it takes a while to import.
+    # Imported when needed, since it takes a while.
     from werkzeug.test import run_wsgi_app
 
     body, status, headers = run_wsgi_app(simulator, environ, True)
     response = http.Response.make(int(status.split()[0]), b"".join(body))
-    # As they are: the length in the answer to a HEAD is not that of what is sent.
+    # Unchanged: the Content-Length of an answer to HEAD is not that of its body.
     response.headers.fields = tuple((name.encode(), value.encode("latin-1")) for name, value in headers.items())
     return response
 
 
 def _environ(flow: http.HTTPFlow, base_path: str) -> dict[str, Any]:
-    """The request for a WSGI application."""
+    """The WSGI environ for a request; `base_path` is removed from its path."""
     from werkzeug.test import EnvironBuilder
 
     request = flow.request

@@ -1,4 +1,4 @@
-"""What stands behind the gateway and has a say in what it rewrote: a recorder, a simulator. An interface."""
+"""The interface between the gateway and its stages: addons that record or answer rewritten requests."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from .guard import Guard
 
 
 class StageError(Exception):
-    """A stage cannot work as it is configured. The text is for a person, and holds no secret."""
+    """A stage cannot work as it is configured. The text is for the user, and holds no secret."""
 
 
 class Result(NamedTuple):
-    """What a provider made, under the proxy's own address. Pages of other sites may show it.
+    """A provider's result, such as a video, requested by a link that leads through the proxy.
 
-    With an `origin`, it lies there under `target`, and is fetched without a credential; else the provider has it.
+    With an `origin` it is fetched from there by `target`, without a credential; else from the provider. Unlike other
+    requests, these may come from pages of other sites.
     """
 
     origin: Origin | None = None
@@ -31,47 +32,47 @@ class Result(NamedTuple):
 
 
 class Stage(Protocol):
-    """An addon that the gateway knows by what it does with a flow. Idle until it `is_active`.
+    """An addon that takes part in the flows of the gateway while it `is_active`.
 
-    While it is active it is asked at mitmproxy's hooks too, behind the gateway, in the order of the stages. A flow that
-    an active stage has in `held_by` does not go out.
+    mitmproxy calls the hooks of the active stages after the gateway's, in their order. A request is not sent before
+    each active stage has removed its name from the flow's `held_by`.
     """
 
     name: str
     options: Sequence[str]
-    """The names of its options."""
+    """The names of its mitmproxy options."""
     is_active: bool
-    """Whether it takes part."""
+    """Whether it takes part in new flows."""
     simulates: bool
-    """Whether the provider gets the account of the simulator in the place of its own credentials."""
+    """Whether the provider uses the credentials of the simulator instead of its own."""
 
     @property
     def is_offline(self) -> bool:
-        """Whether nothing goes to the provider while it is active, so that a credential may be missing."""
+        """Whether nothing is sent to the provider while it is active, so that a credential may be missing."""
 
     def declare(self, loader: Loader, guard: Guard) -> None:
-        """Declare its options. `guard` knows all flows."""
+        """Declare its options. `guard.states` has the state of every flow."""
 
     def set_options(self, updated: set[str], stages: Sequence[Stage], is_running: bool) -> None:
-        """Look at its options where they were updated; those behind it in `stages` have done so.
+        """Apply its updated options; those behind it in `stages` have done so already.
 
-        Raises OptionsError for what cannot change while it runs.
+        Raises OptionsError for an option that cannot change while the proxy runs.
         """
 
     def prepare(self, configuration: Configuration, provider: Provider) -> Callable[[], None]:
-        """Get ready for another configuration; what is returned puts it to use, and does not fail.
+        """Prepare for another configuration; returns a function that applies it and does not fail.
 
-        Raises StageError, and all stays as it is.
+        If it raises StageError, nothing changes.
         """
 
     def begin(self, flow: http.HTTPFlow, state: FlowState) -> Result | None:
-        """Take up a flow, in the requestheaders hook: what result it asks for, if it does. Raises Refusal."""
+        """In the requestheaders hook: the result that a flow asks for; None for any other request. Raises Refusal."""
 
     def begin_answer(self, flow: http.HTTPFlow, state: FlowState, handling: Handling) -> Handling:
-        """How the answer is to be handled, whose status and fields have come."""
+        """In the responseheaders hook: how to handle the answer; `handling` is what the gateway would do."""
 
     def hear_answer(self, flow: http.HTTPFlow, response: http.Response) -> None:
-        """The provider's answer, before it is rewritten, where it was held."""
+        """In the response hook: look at the provider's answer before it is rewritten."""
 
     def banner(self, configuration: Configuration, here: Origin) -> str:
-        """What a person has to know at the start, `here` being where the proxy is found; "" for nothing."""
+        """A text for the log at the start; "" for none. `here` is the origin at which the proxy listens."""

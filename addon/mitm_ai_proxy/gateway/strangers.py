@@ -1,4 +1,4 @@
-"""Who may use the proxy: whoever can send a request here spends the provider's money."""
+"""Access to the proxy: which clients may use it, since their requests spend the user's money."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..wire.targets import Origin
 
 
 def refuse_strangers(flow: http.HTTPFlow, caller: Caller) -> None:
-    """Raise Refusal (403) for other machines, unless the listening address was chosen, and for pages of other sites."""
+    """Raise Refusal (403) for pages of other sites, and for other machines unless a listening address is set."""
     mode = flow.client_conn.proxy_mode
     if mode.type_name in ("reverse", "regular", "upstream"):
         peer = flow.client_conn.peername
@@ -29,12 +29,12 @@ def refuse_strangers(flow: http.HTTPFlow, caller: Caller) -> None:
 
 
 def client_origin(flow: http.HTTPFlow) -> str:
-    """The origin under which the client reached this proxy, or thinks to have reached the provider."""
+    """The origin that the client sent its request to: the proxy's in reverse mode, else the one it asked for."""
     client = flow.client_conn
     scheme = "https" if client.tls_established else "http"
     if client.proxy_mode.type_name != "reverse":
         return str(Origin(scheme, flow.request.pretty_host, flow.request.port))
-    # In reverse mode mitmproxy puts its target in the place of the Host header.
+    # In reverse mode mitmproxy replaces the Host header by its target.
     host, port = client.sockname[:2] if client.sockname else ("127.0.0.1", 8080)
     return str(Origin(scheme, host.partition("%")[0], port))
 

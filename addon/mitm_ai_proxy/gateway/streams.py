@@ -1,6 +1,6 @@
-"""Which bodies are held and which flow: the only file that sets `.stream` of mitmproxy's messages.
+"""Holding, streaming and translating bodies: the only file that sets `.stream` of mitmproxy's messages.
 
-It also translates what flows, and ends a stream that cannot be translated with an error in the client's dialect.
+A stream that cannot be translated ends with an error in the client's dialect.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from . import engine
 logger = logging.getLogger(__name__)
 
 SHOWN_BODY: Final = 1024 * 1024
-"""Bytes up to which a body that only passes is kept, so that mitmproxy can show it; longer ones are streamed."""
+"""Bytes up to which a body that is not needed is held, so that mitmproxy can show it; longer ones are streamed."""
 
 _HTTP1: Final = frozenset((b"HTTP/1.0", b"HTTP/1.1"))
 
@@ -32,10 +32,10 @@ _HTTP1: Final = frozenset((b"HTTP/1.0", b"HTTP/1.1"))
 
 
 def hold_request(flow: http.HTTPFlow, streams: bool = True) -> None:
-    """Buffer this request's body, whatever `stream_large_bodies` says, up to BODY_LIMIT or `body_size_limit`.
+    """Hold this request's body, whatever `stream_large_bodies` says, up to BODY_LIMIT or `body_size_limit`.
 
-    `streams`: whether `stream_large_bodies` may be set, which takes mitmproxy time to tell.
-    A longer one is answered with 413, at once when its Content-Length says so. Where mitmproxy's layers are not as
+    `streams`: whether `stream_large_bodies` may be set; the option itself is slow to read.
+    A longer body is answered with 413, at once if its Content-Length is too large. If mitmproxy's layers are not as
     expected, the connection of a request that could be too long is closed instead.
     """
     flow.request.stream = False
@@ -44,19 +44,19 @@ def hold_request(flow: http.HTTPFlow, streams: bool = True) -> None:
     length = _length(flow.request)
     too_long = length is not None and length > BODY_LIMIT
     if too_long:
-        # After a "100 Continue" mitmproxy does not answer with 413 any more; a client that waits for one sends anyway.
+        # After a "100 Continue" mitmproxy cannot answer with 413; a client that waits for it sends the body anyway.
         flow.request.headers.pop("Expect", None)
     if not _hold(flow, length, streams) and flow.killable and (too_long or "Transfer-Encoding" in flow.request.headers):
         flow.kill()
 
 
 def keep_held(flow: http.HTTPFlow) -> None:
-    """Undo what another addon said about streaming this request."""
+    """Hold this request's body again, if another addon has set it to be streamed."""
     flow.request.stream = False
 
 
 def stream_request(flow: http.HTTPFlow) -> None:
-    """Send this request's body on as it arrives."""
+    """Stream this request's body."""
     flow.request.stream = True
 
 
@@ -64,7 +64,7 @@ def stream_long_request(flow: http.HTTPFlow) -> None:
     """Stream this request's body if it is longer than SHOWN_BODY, in the requestheaders hook."""
     length = _length(flow.request)
     if length is None:
-        # Also where that cannot be arranged: a body without bound is not to be kept.
+        # Also streamed if the layers are not as expected: a body of unlimited length must not be held.
         flow.request.stream = flow.request.stream or not _stream_from(flow, SHOWN_BODY)
     elif length > SHOWN_BODY:
         flow.request.stream = True
@@ -76,9 +76,9 @@ def stream_long_request(flow: http.HTTPFlow) -> None:
 def begin_answer(
     flow: http.HTTPFlow, response: http.Response, handling: Handling, dialect: Dialect, streams: bool
 ) -> None:
-    """Hold, translate or pass an answer, in the responseheaders hook. `streams` is as in hold_request.
+    """Begin to hold, translate or pass an answer, in the responseheaders hook. `streams` is as in hold_request.
 
-    One that is held and too long becomes a 502.
+    An answer that is held and too long becomes a 502.
     """
     if isinstance(handling, Whole):
         response.stream = False
@@ -86,7 +86,7 @@ def begin_answer(
     elif isinstance(handling, Pieces):
         _translate(flow, response, handling, dialect)
     elif response.raw_content is not None:
-        return  # it is here already
+        return  # it is complete already
     elif not handling.is_shown or is_streamed(header_fields.value(response.headers.fields, b"content-type")):
         response.stream = True
     else:
@@ -119,9 +119,9 @@ def _translate(flow: http.HTTPFlow, response: http.Response, pieces: Pieces, dia
 
 
 class _Translation:
-    """What mitmproxy calls with each piece of an answer, and with b"" at its end. It never raises.
+    """The function that mitmproxy calls with each piece of an answer, and with b"" at its end. It never raises.
 
-    For nothing it returns [], since b"" would end a chunked answer.
+    It returns [] instead of [b""], which would end a chunked answer.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class _Translation:
 
 
 def _length(message: http.Message) -> int | None:
-    """The length that an HTTP/1 message declares; None where only its end will tell."""
+    """The length of a body by its HTTP/1 head; None if it is not known before the end."""
     if message.data.http_version not in _HTTP1:
         return None
     length = b"0" if isinstance(message, http.Request) else b""
@@ -175,16 +175,16 @@ def _length(message: http.Message) -> int | None:
 
 
 def _hold(flow: http.HTTPFlow, length: int | None, streams: bool) -> bool:
-    """Whether the limit holds for a body of this length, for which mitmproxy's options are laid over if need be."""
+    """Set the limit for a body of this length, by mitmproxy's options if needed; False if that is not possible."""
     if length is not None and length <= BODY_LIMIT and not streams:
         return True
     own_limit = human.parse_size(ctx.options.body_size_limit)
     limit = BODY_LIMIT if own_limit is None else min(own_limit, BODY_LIMIT)
-    # A length that is known to be too much need not come in up to the limit.
+    # A body that is known to be too long is refused before any of it is read.
     limit = limit if length is None or length <= limit else 0
     return engine.lay_over(flow, {"stream_large_bodies": None, "body_size_limit": str(limit)})
 
 
 def _stream_from(flow: http.HTTPFlow, size: int) -> bool:
-    """Stream this flow's bodies once they are longer than that; whether it could be arranged."""
+    """Stream this flow's bodies once they are longer than `size` bytes; False if that is not possible."""
     return engine.lay_over(flow, {"stream_large_bodies": str(size)})

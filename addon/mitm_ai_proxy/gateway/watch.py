@@ -1,4 +1,4 @@
-"""A file that is watched: whoever asks learns that it has changed."""
+"""A watch on a file: it calls a function when the file has changed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 INTERVAL: Final = 0.5
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 
 def signature(path: Path) -> tuple[int, ...] | None:
-    """What changes when a file does; None when it is not there."""
+    """Modification time, size and inode of a file; None if there is none."""
     try:
         status = path.stat()
     except OSError:
@@ -21,7 +21,7 @@ def signature(path: Path) -> tuple[int, ...] | None:
 
 
 class Watch:
-    """Calls `changed` when the file is another one than when it was read last. `changed` must not raise."""
+    """Calls `changed` when the file's signature differs from the one at the last read(). `changed` must not raise."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
@@ -30,19 +30,19 @@ class Watch:
         self._task: asyncio.Task[None] | None = None
 
     def read(self, path: Path) -> None:
-        """Note the file as it is now, before it is read."""
+        """Note the file's signature; call it before reading the file."""
         self._path, self._signature = path, signature(path)
 
     def forget(self) -> None:
-        """Look at no file."""
+        """Watch no file any more."""
         self._path = None
 
     def start(self) -> None:
-        """Begin, in the running event loop."""
+        """Begin to watch, in the running event loop."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def stop(self) -> None:
-        """End."""
+        """Stop watching."""
         if self._task:
             self._task.cancel()
 
