@@ -1,4 +1,4 @@
-"""Fixtures of the plugin's tests: a provider on loopback, and a project of somebody else's in a folder of its own."""
+"""Fixtures of the plugin's tests: a simulated provider on loopback, and a project with tests of its own."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ai_proxy_config(ai_proxy_config):
 
 
 class Provider(Simulator):
-    """A Kling that notes what it is asked for, and asks for no time."""
+    """A simulated Kling that notes its requests, and whose tasks take no time."""
 
     def __init__(self) -> None:
         super().__init__(SimulatorSettings(speed=math.inf))
@@ -51,7 +51,7 @@ class Provider(Simulator):
         return super().__call__(environ, start_response)
 
     def forget(self) -> None:
-        """Have no tasks, whose names nobody else could take."""
+        """Remove all tasks, so that their external names can be used again."""
         self.store = Store(self.settings, time.time)
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ def provider() -> Iterator[Provider]:
 
 
 class Project:
-    """Tests in a folder, run by a pytest of their own: mitmproxy can be once in a process."""
+    """Tests in a folder, run by pytest in a process of its own: mitmproxy can run only once in a process."""
 
     def __init__(self, pytester: pytest.Pytester) -> None:
         self.path = pytester.path
@@ -79,15 +79,15 @@ class Project:
         (self.path / "pytest.ini").write_text(INI)
 
     def write(self, **files: str) -> None:
-        """Files of Python, by their names without suffix."""
+        """Write Python files, given by their names without suffix."""
         self._pytester.makepyfile(**files)
 
     def run(self, *arguments: str) -> pytest.RunResult:
-        """Run its tests."""
+        """Run the tests of the project."""
         return self._pytester.runpytest_subprocess(*arguments, timeout=60)
 
     def cassettes(self) -> set[str]:
-        """The paths of the cassettes that are there."""
+        """The paths of the project's cassettes."""
         return {str(path.relative_to(self.path)) for path in self.path.rglob("*.har")}
 
 
@@ -101,7 +101,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Proje
 
 @pytest.fixture
 def recording(project: Project, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project with a credential, in front of the provider."""
+    """A project with a credential, whose configuration names the provider."""
     monkeypatch.setenv("KLING_ACCESS_KEY", ACCESS_KEY)
     monkeypatch.setenv("KLING_SECRET_KEY", SECRET_KEY)
     project.write(conftest=CONFTEST.format(origin=provider.origin))

@@ -1,4 +1,4 @@
-"""The plugin beside other plugins, and with OpenAI's SDK as its client, each installed where the tests' SDKs are."""
+"""The plugin together with other plugins, and with OpenAI's SDK, installed into the cache of tests/sdk/cache.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytest_plugins = ["pytester"]
 
 RECORDING, ASYNCIO, ANYIO = "0.14.1", "1.5.0", "4.16.0"
 FOLDER = f"pytest-recording-{RECORDING}-asyncio-{ASYNCIO}-anyio-{ANYIO}"
-# pytest itself is the one that is here.
+# pytest itself is the one of this environment.
 PACKAGES = (
     f"pytest-recording=={RECORDING}",
     "vcrpy==9.4.2",

@@ -1,4 +1,4 @@
-"""The plugin in a pytest of its own: marks, modes, misses, budgets, variations, simulation, and what it reports."""
+"""The plugin, in a separate run of pytest: marks, modes, misses, budgets, variations, simulation, and its report."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_what_is_recorded_once_is_replayed_without_the_provider(recording: Proje
         "tapes/TestElsewhere.test_create.har",
     }
     assert len(Path(long).name) < 210
-    # Also what a failed test paid for.
+    # What a failed test paid for is recorded too.
     (entry,) = json.loads((recording.path / folder / "other.har").read_text())["log"]["entries"]
     assert entry["response"]["status"] == 200
     recorded.stdout.fnmatch_lines(["*= ai-proxy =*", "26 recorded; recording cost 18 units, about $2.52 (6 units *"])

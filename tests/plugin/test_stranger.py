@@ -1,4 +1,4 @@
-"""The wheel in somebody else's project: a fresh environment, OpenAI's SDK in the tests' own process, and no network."""
+"""The wheel, installed into a fresh environment and used by a project's tests with OpenAI's SDK, without a network."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.sdk import cache, python_sdk
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 LIMIT = 120
-"""Seconds that a run of the stranger's tests may take."""
-# The newest needs an HTTP library that mitmproxy 11 does not go with.
+"""Seconds that a run of the project's tests may take."""
+# The newest needs an HTTP library that is incompatible with mitmproxy 11.
 SDK = python_sdk.NEWEST if sys.version_info >= (3, 12) else python_sdk.BEFORE_MULTIPART
 REQUIREMENTS = (f"openai=={SDK}", "pytest>=8.3")
 
 
 class Environment:
-    """A fresh virtual environment with the wheel; all that it depends on lies in a folder that stays."""
+    """A fresh virtual environment with the wheel; its dependencies are in a folder that is kept between runs."""
 
     def __init__(self, folder: Path, wheel: Path) -> None:
         self._attempts = folder / "attempts"
@@ -38,15 +38,15 @@ class Environment:
 
     @property
     def attempts(self) -> list[str]:
-        """The hosts that somebody tried to reach."""
+        """The hosts that the tests tried to connect to."""
         return self._attempts.read_text().splitlines() if self._attempts.exists() else []
 
     def forget(self) -> None:
-        """Forget who tried."""
+        """Forget the attempts."""
         self._attempts.unlink(missing_ok=True)
 
     def run(self, *arguments: str, folder: Path) -> str:
-        """Run Python; what it prints. Fails where that fails."""
+        """Run Python; returns what it prints. Fails if its exit status is not 0."""
         environment = {
             name: value
             for name, value in cache.clean_environment().items()
@@ -85,7 +85,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The stranger's project."""
+    """A project that uses the plugin."""
     return Path(shutil.copytree(HERE / "stranger", tmp_path / "project"))
 
 

@@ -1,4 +1,4 @@
-"""What the plugin does without a proxy: names of cassettes, plans, requests to look into, and the report on a run."""
+"""The parts of the plugin that need no proxy: names of cassettes, plans, a test's requests, and the report."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The pytest plugin, and the proxy that it gives to tests."""
+"""The pytest plugin, and the proxy that tests get from it."""

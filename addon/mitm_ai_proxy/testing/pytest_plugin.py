@@ -1,6 +1,6 @@
-"""The plugin for pytest: options, marks, fixtures, and the report. What they mean is in session.py.
+"""The pytest plugin: options, marks, fixtures and hooks. See session.py for the proxy of a test.
 
-Every run of pytest loads this file, so that it imports nothing else until a test wants the proxy.
+Every run of pytest loads this file; it imports the rest of the package when a test uses the proxy.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from .session import AIProxy, Result, Session
 
 MODES: Final = ("none", "once", "new_episodes", "all", "rewrite")
-"""What is answered from a cassette, and what goes out and is recorded; see cassette.Mode."""
+"""The record modes; see cassette.Mode."""
 CASSETTE: Final = "ai_cassette"
 SIMULATE: Final = "ai_simulate"
 VARIATIONS: Final = ("failed", "error", "content_gone", "slow")
-"""Arguments of ai_cassette of which one takes the place of another."""
+"""Arguments of ai_cassette that exclude each other: one in a closer mark replaces any in the others."""
 
 _OUTPUT: Final = "ai_proxy"
-"""Where a worker of pytest-xdist leaves its results."""
+"""Key of the results in the output of a pytest-xdist worker."""
 _TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "name": ((str,), "a text"),
     "mode": ((str,), "a text"),
@@ -37,7 +37,7 @@ _TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "slow": ((int,), "a number of polls"),
     "allow_unused": ((bool,), "True or False"),
 }
-"""The arguments of ai_cassette: what they may be, and how to say it. None is as if one was not given."""
+"""The arguments of ai_cassette: their types, and words for these in messages. None means not given."""
 
 _proxy_key: pytest.StashKey[AIProxy] = pytest.StashKey()
 _told_key: pytest.StashKey[str] = pytest.StashKey()
@@ -49,7 +49,7 @@ _results_key: pytest.StashKey[list[Result]] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The flags."""
+    """Add the command line options."""
     group = parser.getgroup("ai-proxy", "recorded AI providers (mitm-ai-proxy)")
     group.addoption(
         "--ai-record",
@@ -71,7 +71,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marks."""
+    """Register the marks."""
     config.stash[_results_key] = []
     config.addinivalue_line(
         "markers",
@@ -90,7 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Refuse tests whose marks are wrong before any test runs."""
+    """Make a wrong mark an error of collection, before any test runs."""
     report = yield
     complaint = next(filter(None, map(_complaint, report.result or ())), "")
     if complaint:
@@ -99,7 +99,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def _complaint(node: pytest.Item | pytest.Collector) -> str:
-    """What is wrong with the marks of a test; "" for nothing."""
+    """A message about the first wrong mark of a test; "" if all are right."""
     for name, complain in ((CASSETTE, _cassette_complaint), (SIMULATE, _simulate_complaint)):
         for mark in node.iter_markers(name) if isinstance(node, pytest.Item) else ():
             text = complain(mark)
@@ -109,6 +109,7 @@ def _complaint(node: pytest.Item | pytest.Collector) -> str:
 
 
 def _units(text: str) -> float:
+    """Parse the value of --ai-budget. Raises ArgumentTypeError."""
     try:
         units = float(text)
     except ValueError:
@@ -119,6 +120,7 @@ def _units(text: str) -> float:
 
 
 def _cassette_complaint(mark: pytest.Mark) -> str:
+    """What is wrong with a mark ai_cassette; "" if nothing."""
     given = _arguments(mark)
     if len(mark.args) > 1 or (mark.args and "name" in mark.kwargs):
         return "takes one name"
@@ -137,6 +139,7 @@ def _cassette_complaint(mark: pytest.Mark) -> str:
 
 
 def _simulate_complaint(mark: pytest.Mark) -> str:
+    """What is wrong with a mark ai_simulate; "" if nothing."""
     if mark.args:
         return "takes arguments by name only"
     if not mark.kwargs:
@@ -154,11 +157,12 @@ def _unknown(name: str, known: Mapping[str, object]) -> str:
 
 
 def _arguments(mark: pytest.Mark) -> dict[str, Any]:
+    """The arguments of a mark by name; the one positional argument is `name`."""
     return {**dict(zip(("name",), mark.args, strict=False)), **mark.kwargs}
 
 
 def _merged(item: pytest.Item, name: str) -> dict[str, Any] | None:
-    """The arguments of all marks of that name, where the closest to the test wins; None without any mark."""
+    """The arguments of all marks with this name, each from the closest mark that has it; None without a mark."""
     marks = list(item.iter_markers(name))
     merged: dict[str, Any] = {}
     for mark in reversed(marks):
@@ -230,7 +234,7 @@ def ai_proxy(
     item, config, session = request.node, request.config, _ai_proxy_session
     marked, simulated = _merged(item, CASSETTE), _merged(item, SIMULATE)
     arguments = marked or {}
-    # What a first attempt left, where a test is run again.
+    # A plugin may run a test several times with the same item.
     item.stash[_passed_key], item.stash[_told_key] = False, ""
     if _proxy_key in item.stash:
         del item.stash[_proxy_key]
@@ -260,12 +264,12 @@ def ai_proxy(
         pytest.fail(proxy.left_over(), pytrace=False)
 
 
-# What becomes of a test
+# The outcome of a test
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Fail a test that got over a request without an answer, as clients that try again or catch all do."""
+    """Fail a test that passed despite a request without an answer, such as by a retry or by catching the error."""
     __tracebackhide__ = True
     result = yield
     proxy = item.stash.get(_proxy_key, None)
@@ -278,7 +282,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Say at a failure which requests had no answer, and what else may be the cause."""
+    """Add to the report of a failed test which requests had no answer, and a remark about a possible cause."""
     report = yield
     proxy = item.stash.get(_proxy_key, None)
     if proxy and call.when != "teardown":
@@ -294,7 +298,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand what the tests did to whoever started this worker."""
+    """In a worker of pytest-xdist: put the results into its output."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output[_OUTPUT] = session.config.stash[_results_key]
@@ -302,12 +306,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take up what the tests of a worker did."""
+    """Add the results of a pytest-xdist worker."""
     node.config.stash[_results_key] += getattr(node, "workeroutput", {}).get(_OUTPUT, [])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what was replayed and recorded, and what that cost; with -q only where there is more to say than that."""
+    """Print the report on the run; with -q only if it is special (see report.py)."""
     results = config.stash[_results_key]
     verbosity = config.get_verbosity()
     if not results or verbosity < -1:

@@ -1,4 +1,4 @@
-"""The report at the end of a run of tests: what all of them replayed, recorded and lacked, and what that cost."""
+"""The report at the end of a run: how many requests were replayed, recorded and missed, and what they cost."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _COUNTED: Final = ("replayed", "recorded", "simulated", "missed", "refused")
 
 
 class Report(NamedTuple):
-    """What all tests together did. `line` says it; `files` has a line for each cassette that lacks or holds too much.
+    """The report on a run. `line` is its summary; `files` has a line for each cassette with misses or unused entries.
 
-    `is_special`: something happened beside replays and simulations.
+    `is_special`: there is more than replays and simulations, such as a recording or a miss.
     """
 
     line: str
@@ -24,7 +24,7 @@ class Report(NamedTuple):
 
 
 def report(results: Sequence[Result]) -> Report:
-    """The report on a run. A recording is unused when no test asked for it that uses its file."""
+    """The report on a run. An entry is unused if none of the tests that use its cassette used it."""
     counts, missed = Counter[str](), Counter[str]()
     unused: dict[str, set[str]] = {}
     for result in results:

@@ -1,6 +1,6 @@
-"""The proxy of a test session, and what one test did with it: its requests, its cassette, and what went wrong.
+"""The proxy that a test session shares, and a test's view of it: its requests, its cassette, and failures.
 
-Options, marks and reports are those of pytest_plugin.py. What needs mitmproxy is imported when the proxy starts.
+What needs mitmproxy is imported when the proxy starts.
 """
 
 from __future__ import annotations
@@ -40,30 +40,30 @@ if TYPE_CHECKING:
     from ..registry import Configuration
 
 CONFIG: Final = "ai_proxy_config"
-"""What a complaint about the configuration names in the place of a file."""
+"""The source that errors in the configuration name, instead of a file."""
 PATIENCE: Final = 10.0
-"""Seconds that the end of a test waits for an exchange that is still under way."""
+"""Seconds that the end of a test waits for an exchange that is still in progress."""
 LONGEST_NAME: Final = 200
-"""Bytes of a cassette's name without its suffix; folders and temporary files have longer ones."""
+"""Bytes of a cassette's name without its suffix, so that its folder and its temporary files can have longer names."""
 SUFFIX: Final = ".har"
 
 _FORBIDDEN = re.compile(r"""[<>:"'/\\|?*%\x00-\x1f\x7f]""")
 _MOST_SHOWN: Final = 5
 _MOST_OF_BODY: Final = 100
-# A provider that needs no credential and is nobody, for the time before the first test.
-_NOBODY: Final = {"provider": {"type": "generic", "genericHost": "http://127.0.0.1:9"}}
+# The configuration before the first test: a provider that needs no credential, at a port where nothing listens.
+_NO_PROVIDER: Final = {"provider": {"type": "generic", "genericHost": "http://127.0.0.1:9"}}
 _LOGGERS: Final = ("mitmproxy", LOGGER.name)
 
 
 class Unusable(Exception):
-    """A test cannot have its proxy. The text says why, and holds no secret."""
+    """A test cannot use the proxy. The text says why, and holds no secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a test asks for. `config` is what config.yaml would hold.
+    """What a test asks for. `config` has the content of a config.yaml.
 
-    Without a `path`, nothing is read or written. `simulates`: the provider is the simulator.
+    `path` is the cassette; without one, nothing is read or written. `simulates`: the provider is simulated.
     """
 
     config: Mapping[str, Any]
@@ -74,10 +74,10 @@ class Plan:
 
 
 class Result(TypedDict):
-    """What a test did, in plain types, for the report at the end.
+    """The counts of a test for the report, in plain types that pytest-xdist can send.
 
-    `file` is its cassette. `unused` names the recordings that it left; None where that says nothing, as of a test that
-    failed. `cost` and `saved` are the members of spending.Spending.
+    `file` is its cassette. `unused` names the entries that it did not use; None if it failed or plays a variation.
+    `cost` and `saved` are the members of a spending.Spending.
     """
 
     file: str
@@ -92,7 +92,7 @@ class Result(TypedDict):
 
 
 class Headers(Mapping[str, str]):
-    """Header fields by name, in upper or lower case; the values of equal names are joined by a comma."""
+    """Header fields by name, whatever its case; the values of equal names are joined by a comma."""
 
     def __init__(self, fields: HeaderFields) -> None:
         self.fields: Final = fields
@@ -119,7 +119,7 @@ class Headers(Mapping[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """A request as it went to the provider, or would have gone, without its credential."""
+    """A request as it was or would have been sent to the provider, without its credential."""
 
     method: str
     url: str
@@ -128,16 +128,16 @@ class UpstreamRequest:
 
     @property
     def path(self) -> str:
-        """The path, as it was sent."""
+        """The path, with its percent-encoding."""
         return urlsplit(self.url).path
 
     @property
     def query(self) -> dict[str, list[str]]:
-        """The decoded parameters, each with all its values."""
+        """The decoded parameters of the query, each with all its values."""
         return parse_qs(urlsplit(self.url).query, keep_blank_values=True)
 
     def json(self) -> Any:
-        """The body as a document. Raises ValueError where it is none."""
+        """The body, parsed as JSON. Raises ValueError if it is not JSON."""
         return json.loads(self.body)
 
     def __repr__(self) -> str:
@@ -147,17 +147,17 @@ class UpstreamRequest:
 
 
 class AIProxy:
-    """What a test gets: `url` and `base_url` for its clients; to look into, `requests` and `cassette`."""
+    """The proxy of one test: `url` and `base_url` for its clients, `requests` and `cassette` for its assertions."""
 
     def __init__(self, url: str, plan: Plan, cassette: Cassette, share: str = "") -> None:
         self.url: Final = url
         """The origin of the proxy."""
         self.cassette: Final = cassette
-        """The cassette of this test, as it is now."""
+        """The cassette of this test."""
         self.plan: Final = plan
         self._share = share
         self.complaints: Final[list[str]] = []
-        """What the proxy could not do, such as to write a cassette."""
+        """Errors that the proxy logged, such as that a cassette could not be written."""
         self._requests: list[UpstreamRequest] = []
         self._is_new = plan.path is None or not plan.path.exists()
 
@@ -166,37 +166,37 @@ class AIProxy:
 
     @property
     def base_url(self) -> str:
-        """For a client of OpenAI's API."""
+        """The base URL for an OpenAI client: `url` with `/v1`."""
         return f"{self.url}/v1"
 
     @property
     def requests(self) -> list[UpstreamRequest]:
-        """The requests that went to the provider, or would have gone there, in order."""
+        """The requests that were or would have been sent to the provider, in order."""
         return list(self._requests)
 
     @property
     def refusals(self) -> list[str]:
-        """Which creates were not sent, and why."""
+        """The creates that the budget did not allow, as texts with the reason."""
         return [f"{_line(request)}\n  {reason}{self._share}" for request, reason in self.cassette.refusals]
 
     def saw(self, request: Request) -> None:
-        """Note a request."""
+        """Append to the requests."""
         self._requests.append(UpstreamRequest(request.method, request.url, Headers(request.headers), request.body))
 
     def trouble(self) -> str:
-        """What has to fail the test, whatever its client made of it; "" for nothing."""
+        """A text about misses, refusals and errors, any of which fails the test; "" if there are none."""
         misses = self.cassette.misses
         return "\n\n".join([*([self._missed(misses)] if misses else ()), *self.refusals, *self.complaints])
 
     def remark(self) -> str:
-        """What may explain a failure; "" for nothing."""
+        """A text about a possible cause of a failure; "" if there is none."""
         if not (self.plan.variation and self.cassette.recorded):
             return ""
         varied = _words(self.plan.variation)
         return f"{shown(self.plan.path)} was recorded as it went; {varied} counts from the next run on."
 
     def left_over(self) -> str:
-        """The recordings that nobody asked for; "" where there are none."""
+        """A text with the unused entries of the cassette; "" if there are none."""
         unused = self.cassette.unused
         if not unused:
             return ""
@@ -205,7 +205,7 @@ class AIProxy:
         return "\n".join([head, *_first(lines), "allow_unused=True lets a test leave some."])
 
     def result(self, passed: bool) -> Result:
-        """What the test did."""
+        """The result for the report; `passed` is whether the test passed and must use all entries."""
         from ..cassette import spending
 
         prices = _recorded_api()
@@ -225,6 +225,7 @@ class AIProxy:
         }
 
     def _missed(self, misses: Sequence[Miss]) -> str:
+        """The text about requests that no recording answers."""
         path, mode = shown(self.plan.path), self.cassette.mode.value
         if self._is_new:
             head = f"There is no cassette {path} (mode {mode}), so this was not sent:"
@@ -249,8 +250,8 @@ class AIProxy:
 class Session:
     """The proxy of one process, which its tests use one after the other.
 
-    `budget` are the units that creates may cost in all its tests, None for any; `share` says to a person why it is
-    less than was asked for.
+    `budget` is the number of units that creates may cost in all its tests, None for no limit; `share` is added to
+    refusals, to explain why a worker has less than the whole budget.
     """
 
     def __init__(self, budget: float | None = None, share: str = "") -> None:
@@ -269,7 +270,7 @@ class Session:
         self._complaints = ErrorLog()
 
     def start(self) -> None:
-        """Start it on a free port. Raises Unusable."""
+        """Start the proxy on a free port. Raises Unusable."""
         with _importing():
             from .. import registry
             from ..gateway.addon import Gateway
@@ -279,7 +280,7 @@ class Session:
 
             self._recorded, self._simulated = Recorded(), Simulated()
             self._gateway = Gateway([self._recorded, self._simulated])
-            self._embedded = Embedded(self._gateway, registry.read(_NOBODY, name=CONFIG))
+            self._embedded = Embedded(self._gateway, registry.read(_NO_PROVIDER, name=CONFIG))
             try:
                 self._embedded.start()
             except NotStarted as error:
@@ -288,12 +289,12 @@ class Session:
             logger = logging.getLogger(name)
             self._levels[name] = logger.level
             if logger.level == logging.NOTSET:
-                # A test that looks at log records does not mean each connection of the proxy.
+                # Keeps the lines about the proxy's connections out of the log records that a test checks.
                 logger.setLevel(logging.WARNING)
         LOGGER.addHandler(self._complaints)
 
     def begin(self, plan: Plan) -> AIProxy:
-        """Have the proxy ready for a test. Raises Unusable."""
+        """Configure the proxy for a test. Raises Unusable."""
         assert self._embedded is not None
         try:
             opening = self._opening(plan)
@@ -311,7 +312,7 @@ class Session:
         raise Unusable(problem)
 
     def end(self, proxy: AIProxy) -> bool:
-        """Leave a test's cassette when all is written down; whether that came in time."""
+        """Wait until the test's exchanges are written, and remove its cassette; False if PATIENCE was not enough."""
         assert self._embedded is not None
         assert self._recorded is not None
         is_written = self._recorded.idle.wait(PATIENCE)
@@ -321,7 +322,7 @@ class Session:
         return is_written
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the proxy."""
         assert self._embedded is not None
         LOGGER.removeHandler(self._complaints)
         for name, level in self._levels.items():
@@ -329,7 +330,7 @@ class Session:
         self._embedded.stop()
 
     def _use(self, configuration: Configuration, opening: Opening, plan: Plan) -> AIProxy:
-        """In the proxy's thread."""
+        """In the proxy's thread: use a test's configuration and cassette. Raises Unusable."""
         embedded, gateway = self._embedded, self._gateway
         assert embedded is not None
         assert gateway is not None
@@ -339,7 +340,7 @@ class Session:
         from ..gateway.stages import StageError
 
         recorded.insert(opening)
-        # No test finds the tasks of another, or an account that others emptied.
+        # A new simulator, so that tests do not share tasks and the account's balance.
         simulated.turn(plan.simulates)
         try:
             gateway.use(configuration)
@@ -352,18 +353,19 @@ class Session:
         return proxy
 
     def _rest(self) -> None:
-        """In the proxy's thread: refuse all."""
+        """In the proxy's thread: refuse all requests, as between tests."""
         assert self._recorded is not None
         self._recorded.insert(None)
         self._recorded.seen = None
 
     def _opening(self, plan: Plan) -> Opening:
+        """How to open a test's cassette."""
         mode = plan.mode
         if plan.variation and mode is not Mode.NONE:
-            # Where a job goes otherwise than it was recorded, what is asked then is no part of the recording.
+            # The requests after a variation are not those of a real run, and must not be added to the recording.
             mode = Mode.ONCE
         if mode is Mode.REWRITE and plan.path in self._rewritten:
-            # Of the tests that share a cassette, one begins it anew.
+            # Of the tests that share a cassette, only the first replaces it.
             mode = Mode.ALL
         budget = None if plan.simulates else self._budget
         return Opening(plan.path, mode, budget, _change(plan.variation), may_be_missing=True)
@@ -374,7 +376,7 @@ def _configuration(plan: Plan, offline: bool) -> Configuration:
     from .. import registry
 
     try:
-        # As it would come from a file: a tuple is a list, and a name is text.
+        # Converts values to what a file would give, such as tuples to lists.
         document = json.loads(json.dumps(plan.config))
     except (TypeError, ValueError) as error:
         raise ConfigurationError(CONFIG, [Problem("", f"cannot be written down: {error}")]) from None
@@ -383,9 +385,9 @@ def _configuration(plan: Plan, offline: bool) -> Configuration:
 
 @contextlib.contextmanager
 def _importing() -> Iterator[None]:
-    """While much is imported: without the warnings of dependencies about each other, which no test could mend.
+    """A context for large imports: it ignores warnings of dependencies, which a test cannot prevent.
 
-    And without looking for garbage among what has come to stay, which takes a tenth of the time.
+    It also turns the garbage collector off, which would take a tenth of the time.
     """
     collects = gc.isenabled()
     gc.disable()
@@ -398,7 +400,7 @@ def _importing() -> Iterator[None]:
             gc.enable()
 
 
-# What a test asks for
+# Plans and names
 
 
 def plan(
@@ -408,9 +410,9 @@ def plan(
     marked: Mapping[str, Any],
     simulated: Mapping[str, Any] | None,
 ) -> Plan:
-    """A test's plan from its configuration and from the arguments of its marks. Raises Unusable.
+    """A test's plan, from its configuration and the arguments of its marks. Raises Unusable.
 
-    `simulated` are settings of the simulator, None without one.
+    `marked` are the arguments of ai_cassette, `simulated` those of ai_simulate, None without that mark.
     """
     if not isinstance(config, Mapping):
         raise Unusable(f"{CONFIG}: expected a dict that holds what config.yaml would")
@@ -429,20 +431,20 @@ def plan(
 
 
 def path_of(folder: Path, name: str) -> Path:
-    """The cassette of that name, which may lie elsewhere than in the folder, and may have its suffix."""
+    """The path of a cassette. `name` may have the suffix, and may be an absolute path or lead out of the folder."""
     return Path(os.path.normpath(folder / (name if name.endswith(SUFFIX) else name + SUFFIX)))
 
 
 def _with(
     config: Mapping[str, Any], block: str, defaults: Mapping[str, Any], values: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """The configuration with values in a block; one that is no mapping stays, to be complained about."""
+    """The configuration with further values in a block. A block that is no mapping stays, and is refused later."""
     before = config.get(block) or {}
     return {**config, block: {**defaults, **before, **values}} if isinstance(before, Mapping) else config
 
 
 def file_name(words: Sequence[str]) -> str:
-    """The name of the cassette of a test, without a suffix; `words` are its classes and its name with parameters."""
+    """The file name of a test's cassette, without suffix; `words` are its classes and its name with parameters."""
     whole = ".".join(words)
     name = _FORBIDDEN.sub("-", whole)
     if len(name.encode()) <= LONGEST_NAME:
@@ -452,7 +454,7 @@ def file_name(words: Sequence[str]) -> str:
 
 
 def shown(path: Path | None) -> str:
-    """A path for a person: from the current folder, where it is in there."""
+    """A path for a message: relative to the current folder if it is inside."""
     if path is None:
         return "no cassette"
     here = Path.cwd()
@@ -464,27 +466,29 @@ def _line(request: Request) -> str:
 
 
 def _name(entry: Entry) -> str:
-    """What is the same for an entry of a file whoever reads it."""
+    """A name for an entry that is the same in all tests and workers that use its file."""
     return f"{entry.started} {_line(entry.request)}"
 
 
 def _words(variation: Variation) -> str:
+    """A variation as the argument of the mark, such as `slow=3`."""
     given = [(item.name, getattr(variation, item.name), item.default) for item in fields(variation)]
     return ", ".join(f"{name}={value!r}" for name, value, default in given if value != default)
 
 
 def _first(texts: Sequence[str]) -> list[str]:
+    """The first _MOST_SHOWN texts, and how many more there are."""
     more = len(texts) - _MOST_SHOWN
     return [*texts[:_MOST_SHOWN], *([f"  and {more} more"] if more > 0 else ())]
 
 
 def _change(variation: Variation | None) -> Callable[[Sequence[Entry]], list[Entry]] | None:
-    """What makes a variation of the entries in a file; nothing of those that are not there."""
+    """A function that makes the variation of a cassette's entries; None without a variation."""
     return (lambda entries: vary(entries, variation, _recorded_api()) if entries else []) if variation else None
 
 
 def _recorded_api() -> RecordedAPI:
-    """What is known of the APIs of all providers, which a run of tests without any need not import."""
+    """The recorded APIs of all provider types, imported when they are needed."""
     from .. import registry
 
     return registry.recorded_api()
