@@ -1,4 +1,4 @@
-"""`ai-proxy cassette`: that each command is reached with what it was given, and what is said of wrong arguments."""
+"""`ai-proxy cassette`: which function each command calls, with which arguments, and messages about wrong arguments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ USED: dict[str, tuple[list[str], dict[str, Any]]] = {
 
 @pytest.fixture
 def used(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What the commands that need a provider are called with, in the place of running them."""
+    """The arguments of refresh() and resume(), which are replaced."""
     calls: list[tuple[Any, ...]] = []
 
     def resume(path: Path, config: Path, **more: Any) -> int:

@@ -1,6 +1,6 @@
-"""`ai-proxy cassette`: what its commands print of real files, with which status they end, and what they never print.
+"""`ai-proxy cassette show`, `check`, `diff` and `vary` on files: output, exit status, and no secrets in the output.
 
-What a variation is made of is tested in test_variations.py.
+For the content of variations, see test_variations.py.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _record(*exchanges: Exchange) -> list[Entry]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, empty."""
+    """The current folder, which is empty."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -94,7 +94,7 @@ def _write(name: str, *exchanges: Exchange) -> Path:
 
 
 def _run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, list[str], str]:
-    """Exit status, lines, and what went to stderr."""
+    """Run a command; returns its exit status, the lines on stdout, and stderr."""
     capsys.readouterr()
     status = cassette_files.main([str(word) for word in words])
     out, err = capsys.readouterr()
@@ -175,7 +175,7 @@ def test_lines_fit_and_nothing_reaches_the_terminal_that_moves_it(
         assert all(line.isprintable() for line in (*lines, *err.splitlines())), words
     _, lines, _ = _run(capsys, "show", "job.har")
     assert "\\x1b" in "".join(lines)
-    # An escape is longer than what it stands for.
+    # An escape is longer than its character.
     assert max(len(line.replace("\\x1b", "e").replace("\\x07", "b").replace("\\u202e", "o")) for line in lines) == 120
 
 
@@ -380,7 +380,7 @@ def test_vary_writes_a_cassette_that_is_good(name: str, folder: Path, capsys: py
     before = path.read_bytes()
     exchanges = "1 exchange" if count == 1 else f"{count} exchanges"
     expected = (0, [f"{out}: {exchanges}, made of 7 in job.har"], "")
-    # Once more over what is there, and over what stood there of another variation.
+    # Again, over its own output and over the output of another variation.
     har.write(Path(out), [Entry(0, 0, Request("GET", "https://h/"), Response(200, "", MP4, FILM[::-1]))])
     for _ in range(2):
         assert _run(capsys, "vary", "job.har", *words) == expected

@@ -1,7 +1,4 @@
-"""The command `ai-proxy demo`: what it makes, what it shows of each step, and how it ends.
-
-How the addon rewrites requests is tested elsewhere, and so is the simulator.
-"""
+"""The command `ai-proxy demo`: the videos, the output of each step, and the exit status."""
 
 from __future__ import annotations
 
@@ -19,27 +16,27 @@ from mitm_ai_proxy.view.columns import Page
 from mitm_ai_proxy.view.messages import Message, credential
 
 FAST = 2000
-"""How much faster than Kling the tests want it."""
+"""Factor by which the simulator is faster than Kling in these tests."""
 STEPS = ("1  Create a video from text", "2  Create a video from a picture", "3  Ask until", "4  Download", "Done in")
 VIDEOS = ("text.mp4", "picture.mp4")
 
 
 class Terminal(io.StringIO):
-    """What the demo takes for a terminal."""
+    """An output that the demo takes for a terminal."""
 
     def isatty(self) -> bool:
-        """It is one."""
+        """True."""
         return True
 
 
 class Latin(io.TextIOWrapper):
-    """An output that has no lines, bars or ellipses."""
+    """An output in Latin-1, which has no characters for lines, bars and ellipses."""
 
     def __init__(self) -> None:
         super().__init__(io.BytesIO(), encoding="latin-1")
 
     def text(self) -> str:
-        """What was written."""
+        """The text that was written."""
         self.seek(0)
         return self.read()
 
@@ -54,13 +51,13 @@ class Outcome:
     threads: list[threading.Thread]
 
     def step(self, number: int) -> str:
-        """What is shown of one step, counted from 1."""
+        """The output of one step, counted from 1."""
         return self.text.partition(STEPS[number - 1])[2].partition(STEPS[number])[0]
 
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """A run that nothing disturbs, except that the network is not there and an old file is."""
+    """A successful run, without a network, and with a file of an earlier run in the folder."""
 
     async def nowhere(*_: object, **__: object) -> None:
         raise OSError("there is no network")

@@ -1,4 +1,4 @@
-"""`ai-proxy docs`: that the pages of this repository say what the code has, and what the command does with others."""
+"""`ai-proxy docs`: the pages of this repository are up to date, and the command on other folders."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _page(*names: str, content: str = "old\n") -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a page that has every table, none of them filled in, and a page with none."""
+    """A folder with a page that has every table, all of them stale, and a page without tables."""
     (tmp_path / "all.md").write_text(_page(*docs.TABLES))
     (tmp_path / "none.md").write_text("# None\n")
     return tmp_path
@@ -50,7 +50,7 @@ def _links() -> Iterator[tuple[Path, str]]:
 
 
 def _anchors(page: Path) -> set[str]:
-    """The anchors that GitHub gives to headings: lower case, without punctuation, blanks as hyphens."""
+    """The anchors that GitHub gives to headings: in lower case, without punctuation, with hyphens for spaces."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     headings = re.findall(r"^#+ +(.+?) *$", text, flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,6 +1,6 @@
-"""The command `ai-proxy`: what it prints, with which status it ends, and which program it becomes.
+"""The command `ai-proxy`: its output, its exit status, and the program of mitmproxy that it executes.
 
-What is wrong with a configuration is tested in test_config.py; that the programs start, in e2e.
+For errors in a configuration see tests/config, for the start of the programs see tests/e2e/test_start.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PORT = ["--listen-port", "8080"]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a good config.yaml; AI_PROXY_HOME is not set."""
+    """The current folder, with a valid config.yaml; AI_PROXY_HOME is not set."""
     folder = tmp_path / "here"
     folder.mkdir()
     (folder / HERE).write_text(GOOD)
@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of this environment's programs, with mitmproxy's tools in it; the search path is empty."""
+    """The folder of this environment's programs, with mitmproxy's tools; PATH is empty."""
     programs = _tools(tmp_path / "environment")
     monkeypatch.setattr(sys, "executable", str(programs / "python"))
     monkeypatch.setenv("PATH", "")
@@ -42,7 +42,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def executed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The programs, each with its arguments, that would have taken this process's place."""
+    """The programs, with their arguments, that would have been executed in place of this process."""
     executed: list[list[str]] = []
 
     def execute(program: str, arguments: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The command `ai-proxy cassette`: what cassette_files.py has, and `resume` and `refresh`, which need a provider."""
+"""The command `ai-proxy cassette`: the commands of cassette_files.py, and `resume` and `refresh` with a provider."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .cassette_files import Command
 
 
 def main(words: Sequence[str], config: Path) -> int:
-    """Run one command, with this configuration where the words name no other; returns the exit status."""
+    """Run one command; returns the exit status. `config` is the default of its option --config."""
     rows = {
         "resume": Command("finish a recording whose client left: polls and downloads, never a create", _add, _resume),
         "refresh": Command("send the same requests again, which costs what they cost", _add_paid, _refresh),
@@ -22,7 +22,7 @@ def main(words: Sequence[str], config: Path) -> int:
 
 
 def _with(config: Path, row: Command) -> Command:
-    """The row with a default for its configuration."""
+    """The command with `config` as the default of --config."""
 
     def add(parser: ArgumentParser) -> None:
         parser.set_defaults(config=config)
@@ -57,7 +57,7 @@ def _number(text: str) -> float:
     return number
 
 
-# mitmproxy takes a while to import, which other commands and a usage error need not wait for.
+# Imports rerecording.py, and mitmproxy with it, when needed, since that takes a while.
 
 
 def _resume(chosen: Namespace) -> int:

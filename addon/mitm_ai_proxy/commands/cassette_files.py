@@ -1,7 +1,4 @@
-"""`ai-proxy cassette COMMAND FILE ...`: what is in a cassette, what is wrong with it, how two differ, and variations.
-
-A command is a row of COMMANDS.
-"""
+"""The commands `ai-proxy cassette show`, `check`, `diff` and `vary`, which need files only. See COMMANDS."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ PROGRAM: Final = "ai-proxy"
 
 
 class Command(NamedTuple):
-    """A word of the command line: what it is for, what it takes, and what it does; run() gives the exit status."""
+    """A subcommand: its help text, a function that adds its arguments, and one that runs it for the exit status."""
 
     summary: str
     add_arguments: Callable[[ArgumentParser], None]
@@ -38,9 +35,9 @@ class Command(NamedTuple):
 
 
 def main(words: Sequence[str], more: Mapping[str, Command] = MappingProxyType({})) -> int:
-    """Run one command, of COMMANDS or of `more`, which need a provider.
+    """Run one command of COMMANDS or of `more`.
 
-    Returns the exit status: 0 good, 1 something was found or failed. Usage errors exit with 2.
+    Returns the exit status: 0 success, 1 problems, differences or an error. Usage errors exit with 2.
     """
     parser = ArgumentParser(f"{PROGRAM} cassette", description="Look at cassettes, and make new ones of them.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -58,13 +55,13 @@ def main(words: Sequence[str], more: Mapping[str, Command] = MappingProxyType({}
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
             _complain(f"the output could not be written ({error.strerror})")
-        # Python would write what is left once more at its end.
+        # Otherwise Python would try again to write the rest when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
 
 
 def add_file(parser: ArgumentParser) -> None:
-    """The one cassette that a command is about."""
+    """Add the argument for one cassette."""
     parser.add_argument("file", type=Path, metavar="FILE", help="a cassette")
 
 
@@ -110,7 +107,7 @@ def _summary(path: Path, entries: Sequence[Entry], found: Listing) -> Iterator[s
 
 
 def _rows(entries: Sequence[Entry], indexes: Sequence[int], job: Job | None = None) -> Iterator[str]:
-    """The exchanges, polls of one state in one line, each with those of its notes below it that are new."""
+    """A line for each exchange or group of polls with the same state, followed by their notes that are new."""
     noted: set[str] = set()
     start = min(entry.started for entry in entries)
 
@@ -126,7 +123,7 @@ def _rows(entries: Sequence[Entry], indexes: Sequence[int], job: Job | None = No
         row = (
             f"{numbers:>7} {clock(entries[group[0]].started - start):>8}  {short(last.request.method, 6):<6}"
             f" {status(last):>3} {size(len(body)):>8} {duration(last.milliseconds):>8}  "
-            f"{address(last.request):<{URL_WIDTH}}  {_said(entries, group, polls, job)}"
+            f"{address(last.request):<{URL_WIDTH}}  {_details(entries, group, polls, job)}"
         )
         yield short(row.rstrip(), WIDTH)
         for note in dict.fromkeys(note for index in group for note in clean(entries[index]).notes):
@@ -136,8 +133,8 @@ def _rows(entries: Sequence[Entry], indexes: Sequence[int], job: Job | None = No
             yield from textwrap.wrap(note, WIDTH, initial_indent=_NOTE, subsequent_indent=" " * len(_NOTE))
 
 
-def _said(entries: Sequence[Entry], group: Sequence[int], polls: Sequence[int], job: Job | None) -> str:
-    """What a line of exchanges says: what the job was then, how often it was asked for, and what it cost."""
+def _details(entries: Sequence[Entry], group: Sequence[int], polls: Sequence[int], job: Job | None) -> str:
+    """The end of a line about exchanges: the job's state, the number of polls, and the cost."""
     last = entries[group[-1]]
     times = sum(1 + entries[index].repeats for index in group)
     said = [_state(last, job) if job else ""]
@@ -210,7 +207,7 @@ def _problems(path: Path, entries: Sequence[Entry], found: Listing) -> Iterator[
 
 
 def _left_as(job: Job, entries: Sequence[Entry]) -> str | None:
-    """What a job that was accepted and is not known to have ended was at last; None for any other."""
+    """The last recorded state of a job that was accepted and has no recorded end; None for any other job."""
     last = job.end(entries)
     refused = all((answer := entries[index].response) and answer.status >= 400 for index in job.indexes)
     if refused or (last and last.is_ended) or (job.files and not last):
@@ -250,7 +247,7 @@ def _add_variations(parser: ArgumentParser) -> None:
 
 
 def _checked(use: Callable[[int], object]) -> Callable[[str], int]:
-    """What reads a number that a variation can be made with."""
+    """A type of argparse: a number that `use` accepts, which raises VariationError for others."""
 
     def number(text: str) -> int:
         value = int(text)
@@ -265,7 +262,7 @@ def _checked(use: Callable[[int], object]) -> Callable[[str], int]:
 
 def _vary(chosen: Namespace) -> int:
     path: Path = chosen.file
-    out: Path = chosen.out or path.with_name(f"{path.name.removesuffix('.har')}.{_way(chosen)}.har")
+    out: Path = chosen.out or path.with_name(f"{path.name.removesuffix('.har')}.{_variation_name(chosen)}.har")
     entries = har.read(path)
     if out.resolve() == path.resolve() or (out.exists() and out.samefile(path)):
         raise CassetteError(f"{out}: is the cassette itself; -o takes the name of another")
@@ -282,8 +279,8 @@ def _vary(chosen: Namespace) -> int:
     return 0
 
 
-def _way(chosen: Namespace) -> str:
-    """What the variation is called in the name of a file."""
+def _variation_name(chosen: Namespace) -> str:
+    """The name of the variation, as part of a file name."""
     if chosen.failed is not None:
         return "failed"
     if chosen.error is not None:
@@ -291,11 +288,11 @@ def _way(chosen: Namespace) -> str:
     return "content-gone" if chosen.content_gone else "slow"
 
 
-# Words
+# Output
 
 
 def _print(*lines: str, to: TextIO | None = None) -> None:
-    """Write lines; what a recording has of control characters does not reach the terminal."""
+    """Write lines, with control characters escaped: a recording may have some."""
     out = to or sys.stdout
     encoding = out.encoding or "utf-8"
     for line in lines:
@@ -319,7 +316,7 @@ def _digest(body: bytes) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of a folder; hidden ones are somebody else's, but for what a crash left."""
+    """The files of a folder, without hidden ones other than those that a crash left."""
     try:
         found = sorted(folder.iterdir()) if folder.is_dir() else []
     except OSError as error:

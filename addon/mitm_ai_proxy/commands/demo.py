@@ -1,6 +1,6 @@
-"""The command `ai-proxy demo`: two videos made with OpenAI's API on a simulated Kling, and what the addon did for it.
+"""The command `ai-proxy demo`: makes two videos with OpenAI's API on a simulated Kling, and shows what was rewritten.
 
-How it is drawn is not decided here, nor is anything about a request: the addon works as it does in mitmdump.
+The addon runs as in mitmdump.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..view.columns import Page
 from ..view.messages import Message, amount, brief
 
 SPEED: Final = 40
-"""How much faster than Kling the simulated one is: the two tasks take three to four seconds."""
+"""Factor by which the simulator is faster than Kling, so that the two tasks take three to four seconds."""
 
 _POLL_INTERVAL: Final = 0.1
 _TIMEOUT: Final = 10.0
@@ -35,17 +35,17 @@ _FIELDS: Final = {"model": "sora-2", "prompt": "A paper boat in the rain", "size
 _PICTURE: Final = "boat.png"
 _PICTURE_SIZE: Final = (1280, 720)
 _BOUNDARY: Final = "part-of-the-demo"
-# As OpenAI's SDK sends them; the key goes nowhere.
+# The header fields of OpenAI's SDK.
 _CLIENT: Final = {"User-Agent": "OpenAI/Python 2.0", "X-Stainless-Lang": "python"}
 _KEY: Final = {"Authorization": "Bearer sk-any-text"}
 _TRACK_HEAD: Final = struct.Struct(">76xH2xH2x")
-"""Of a `tkhd` box of version 0, what lies behind its name: the whole parts of width and height at its end."""
+"""The content of an MP4 `tkhd` box of version 0: the integer parts of width and height, at its end."""
 _SHOWN: Final = ("Host", "Authorization", "Content-Type", "X-Stainless-Lang")
 _SHOWN_LATER: Final = ("Authorization",)
 
 
 def run(folder: Path, out: TextIO, speed: int = SPEED) -> int:
-    """Make two videos and put them into a folder; the exit status is 1 where something went wrong."""
+    """Make two videos and write them into a folder; returns the exit status, 1 if something went wrong."""
     page = Page(out)
     began = time.monotonic()
     try:
@@ -59,7 +59,7 @@ def run(folder: Path, out: TextIO, speed: int = SPEED) -> int:
     except Failure as failure:
         page.bad(str(failure))
     except BrokenPipeError:
-        pass  # nobody is left to read why
+        pass  # the reader of the output is gone
     except OSError as error:
         page.bad(f"{error.filename} cannot be written: {error.strerror}." if error.filename else f"{error}.")
     except KeyboardInterrupt:
@@ -68,12 +68,12 @@ def run(folder: Path, out: TextIO, speed: int = SPEED) -> int:
 
 
 class Failure(Exception):
-    """Why the demo cannot go on, in a sentence."""
+    """The demo cannot continue; the text is a sentence for the user."""
 
 
 @dataclass
 class Passage:
-    """One request on both sides of the addon, and why they differ."""
+    """One request before and after rewriting, and the addon's notes on it."""
 
     before: Message
     after: Message
@@ -82,20 +82,20 @@ class Passage:
 
 @dataclass
 class Answer:
-    """What the application gets. The names of header fields are in lower case."""
+    """A response as the application gets it. The names of header fields are in lower case."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """The body as a document."""
+        """The body, parsed as JSON."""
         return json.loads(self.body)
 
 
 @dataclass
 class Job:
-    """A video that is being made. `video` is OpenAI's object as it came last."""
+    """A video that is being made. `video` is its latest OpenAI object; `started` a time of the monotonic clock."""
 
     name: str
     video: dict[str, Any]
@@ -103,23 +103,23 @@ class Job:
 
     @property
     def path(self) -> str:
-        """Where the video is asked for."""
+        """The path of the video's status."""
         return f"/v1/videos/{self.video['id']}"
 
     @property
     def is_done(self) -> bool:
-        """Whether asking again is of no use."""
+        """Whether the status is final."""
         return self.video["status"] in ("completed", "failed")
 
 
 class _Show:
-    """The steps, in their order."""
+    """The steps of the demo, and what they print."""
 
     def __init__(self, page: Page, proxy: _Proxy, folder: Path, speed: int) -> None:
         self._page, self._proxy, self._folder, self._speed = page, proxy, folder, speed
 
     def play(self) -> list[Job]:
-        """Show all of them; returns the jobs. Raises Failure."""
+        """Run all steps; returns the jobs. Raises Failure."""
         page = self._page
         page.title("1  Create a video from text")
         page.heads("your application sends", "what goes to Kling")
@@ -143,7 +143,7 @@ class _Show:
         return Job(name, video, time.monotonic())
 
     def _wait(self, jobs: Sequence[Job]) -> None:
-        """Ask for each job in turn; how it is asked for is shown once."""
+        """Poll the jobs in turn until all are done; the first poll is shown."""
         for job in jobs:
             job.video = self._proxy.ask("GET", job.path).json()
             self._tell(_SHOWN_LATER)
@@ -183,7 +183,7 @@ class _Show:
         self._page.good(f"{answer.status}  to the file: {name}, MP4, {made}")
 
     def _tell(self, fields: Sequence[str]) -> None:
-        """Show the request that was answered last, with these header fields."""
+        """Show the last request before and after rewriting, with these header fields."""
         passage = self._proxy.passages[-1]
         self._page.beside(passage.before.lines(fields), passage.after.lines(fields))
         self._page.reasons(passage.notes)
@@ -199,7 +199,7 @@ def _conclude(page: Page, folder: Path, jobs: Sequence[Job], seconds: float) -> 
 
 
 class _Proxy:
-    """mitmproxy with the addon, and an application's connection to it."""
+    """mitmproxy with the addon on a simulator, and an application's connection to it."""
 
     def __init__(self, speed: int) -> None:
         self.passages: list[Passage] = []
@@ -215,7 +215,7 @@ class _Proxy:
 
     @property
     def origin(self) -> str:
-        """Where the application finds it."""
+        """The origin at which the proxy listens."""
         return self._embedded.origin
 
     def __enter__(self) -> _Proxy:
@@ -235,11 +235,11 @@ class _Proxy:
         self._embedded.stop()
 
     def ask(self, method: str, path: str, body: bytes | None = None, head: dict[str, str] | None = None) -> Answer:
-        """Send an application's request, with its key. Raises Failure for an answer that is an error."""
+        """Send a request as the application does, with its key. Raises Failure if the answer is an error."""
         return self._send(method, path, body, _CLIENT | _KEY | (head or {}))
 
     def fetch(self, link: str) -> bytes:
-        """Get a file, without the key, which is not for whoever keeps files."""
+        """Download a file, without the key: a link may lead to another host than the provider."""
         target = urlsplit(link)
         return self._send("GET", f"{target.path}?{target.query}", None, _CLIENT).body
 
@@ -259,7 +259,7 @@ class _Proxy:
 
 
 class _Recorder:
-    """An addon in front of the gateway: requests as they come. `host` is where they come."""
+    """An addon before the gateway that keeps requests as they come. `host` is the proxy's host and port."""
 
     name = "ai_proxy_demo"
 
@@ -268,9 +268,9 @@ class _Recorder:
         self.before: dict[str, Message] = {}
 
     def requestheaders(self, flow: HTTPFlow) -> None:
-        """Keep the head, which the gateway is about to change."""
+        """Keep the head, before the gateway changes it."""
         message = self.before[flow.id] = _message(flow)
-        # In reverse mode mitmproxy puts its target in the place of the Host header.
+        # In reverse mode mitmproxy replaces the Host header by its target.
         message.headers["host"] = self.host
 
     def request(self, flow: HTTPFlow) -> None:
@@ -279,7 +279,7 @@ class _Recorder:
 
 
 class _Behind:
-    """An addon behind the gateway: requests as they would go out, and the gateway's notes."""
+    """An addon behind the gateway that keeps upstream requests and the gateway's notes."""
 
     name = "ai_proxy_demo_behind"
 
@@ -287,11 +287,11 @@ class _Behind:
         self._recorder, self._passages = recorder, passages
 
     def request(self, flow: HTTPFlow) -> None:
-        """Keep the request while it has its credential."""
+        """Keep the request, before its credential is redacted."""
         self._passages.append(Passage(self._recorder.before.pop(flow.id), _message(flow)))
 
     def response(self, flow: HTTPFlow) -> None:
-        """All is noted."""
+        """Keep the notes, which are complete now."""
         self._passages[-1].notes = flow.comment.split("; ")
 
 
@@ -302,7 +302,7 @@ def _message(flow: HTTPFlow) -> Message:
 
 
 def _form() -> bytes:
-    """The picture, and what is to become of it, as multipart/form-data."""
+    """The fields of a create with a picture, as multipart/form-data."""
     width, height = _PICTURE_SIZE
     disposition = f"--{_BOUNDARY}\r\nContent-Disposition: form-data; name="
     parts = [f'{disposition}"{name}"\r\n\r\n{value}\r\n'.encode() for name, value in _FIELDS.items()]
@@ -312,7 +312,7 @@ def _form() -> bytes:
 
 
 def _size(content: bytes) -> str:
-    """Width and height of an MP4 file, from the head of its first track; "" for anything else."""
+    """Width and height of an MP4 file, from the header of its first track; "" if it has none."""
     _, found, track = content.partition(b"tkhd")
     if content[4:8] != b"ftyp" or not found or len(track) < _TRACK_HEAD.size:
         return ""

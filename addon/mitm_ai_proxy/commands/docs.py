@@ -1,4 +1,4 @@
-"""The command `ai-proxy docs`: the tables of docs/ that say what the code has, each made from the code's own table.
+"""The command `ai-proxy docs`: writes the generated tables in docs/, each from a table of the code.
 
 A page has such a table between `<!-- generated: NAME -->` and `<!-- end -->`; NAME is one of TABLES.
 """
@@ -29,13 +29,13 @@ _REGION = re.compile(r"(<!-- generated: ([^\n]*?) -->\n)(.*?)(?=<!-- (end|genera
 
 
 class DocsError(Exception):
-    """A page, or a folder of pages, that cannot be filled in; the text names it."""
+    """The tables of a page or a folder cannot be written; the text names it and says why."""
 
 
 def main(words: Sequence[str]) -> int:
-    """Write the generated tables, or with --check name the pages where they are stale.
+    """Write the generated tables; with --check, only print the pages whose tables are stale.
 
-    Returns the exit status: 0 done, 1 stale or wrong. Usage errors exit with 2.
+    Returns the exit status: 0 success, 1 stale tables or an error. Usage errors exit with 2.
     """
     parser = ArgumentParser("ai-proxy docs", description="Write the tables of docs/ that are made from the code.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 and name the stale pages")
@@ -56,9 +56,9 @@ def main(words: Sequence[str]) -> int:
 
 
 def stale(folder: Path) -> dict[Path, str]:
-    """The pages of a folder whose tables are not what the code says, each with the text it should have.
+    """The pages of a folder whose tables are stale, each with its new text.
 
-    Raises DocsError; a table that no page shows is an error too.
+    Raises DocsError, also for a table that is on no page.
     """
     pages = {page: page.read_text(encoding="utf-8") for page in sorted(folder.glob("**/*.md"))}
     if not pages:
@@ -71,7 +71,7 @@ def stale(folder: Path) -> dict[Path, str]:
 
 
 def fill(page: Path, text: str) -> str:
-    """The text of a page with its tables made anew. Raises DocsError, which names the page."""
+    """The text of a page with its tables replaced by generated ones. Raises DocsError, which names the page."""
 
     def region(found: re.Match[str]) -> str:
         begin, name, _, end = found.groups()
@@ -98,7 +98,7 @@ def _codes(texts: Iterable[str]) -> str:
     return ", ".join(map(_code, texts))
 
 
-# What a cell says where there is nothing.
+# The content of an empty cell.
 _NONE: Final = "-"
 
 
@@ -133,13 +133,13 @@ def _capabilities() -> str:
 
 
 def _provider(name: str) -> Provider:
-    """A provider of a type, configured with nothing but a host."""
+    """A provider of a type, with only a host in its configuration."""
     document = {"provider": {"type": name, "providerDomain": "provider.example"}}
     return registry.provider(registry.read(document, {}, offline=True))
 
 
 def _paths() -> str:
-    """The capabilities whose path at the provider is not the client's."""
+    """The capabilities whose upstream path differs from the client's."""
     rows = [
         [_code(name), _code(api), _code(path)]
         for name, provider in registry.TYPES.items()
@@ -172,7 +172,7 @@ def _key(key: Key) -> list[str]:
 
 
 def _default(value: object) -> str:
-    """A default as the file would have it; "" for nothing."""
+    """A default as in a configuration file; "" for none."""
     if isinstance(value, Secret):
         return value.reveal()
     if isinstance(value, bool):
@@ -183,7 +183,7 @@ def _default(value: object) -> str:
 
 
 def _values(key: Key) -> str:
-    """What the key's converter says of a text that is never right."""
+    """The allowed values of a key, from its converter's error for a wrong value."""
     try:
         key.convert("\0")
     except UnknownWord as error:
@@ -197,7 +197,7 @@ def _values(key: Key) -> str:
 
 
 def _models() -> str:
-    """What Kling's models take."""
+    """The parameters that Kling's models support."""
     header = [
         "Model",
         "Seconds",
@@ -227,7 +227,7 @@ def _models() -> str:
 
 
 def _other_models() -> str:
-    """The models that only the newer API, or only an edit, has."""
+    """The models that are available only in the newer API, or only for edits."""
     rows = [
         [_code(name), _code(v2), "remix and edit" if name in models.OMNI_MODELS else "create, with `klingApi: v2`"]
         for name, v2 in models.V2_MODELS.items()
@@ -243,13 +243,13 @@ def _lengths(durations: Sequence[int]) -> str:
 
 
 def _sizes() -> str:
-    """OpenAI's sizes in Kling's words."""
+    """OpenAI's sizes with the parameters of Kling that they become."""
     rows = [[_code(size), _code(ratio), _code(mode)] for size, (ratio, mode) in models.SIZES.items()]
     return table(["`size`", "`aspect_ratio`", "`mode`"], rows)
 
 
-def _families() -> str:
-    """Kling's families of tasks: ids, paths, hints."""
+def _task_kinds() -> str:
+    """Kling's kinds of tasks: ids, paths, hints."""
     rows = [
         [
             kind.name,
@@ -263,7 +263,7 @@ def _families() -> str:
 
 
 def _kling_errors() -> str:
-    """Kling's error codes in OpenAI's words."""
+    """Kling's error codes with the OpenAI errors that they become."""
 
     rows = [
         [str(code), kling_error.CODES[code].message, f"{meaning.status} {_code(meaning.code)}", _repeats(meaning)]
@@ -281,7 +281,7 @@ def _repeats(meaning: error_codes.Meaning) -> str:
 
 
 def _faults() -> str:
-    """What the simulator does on demand."""
+    """The faults that the simulator makes on demand."""
     return table(["Word", "What happens"], ([_code(word), what] for word, what in faults.FAULTS.items()))
 
 
@@ -294,8 +294,8 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "kling models": _models,
     "kling models besides": _other_models,
     "kling sizes": _sizes,
-    "kling families": _families,
+    "kling families": _task_kinds,
     "kling errors": _kling_errors,
     "simulator faults": _faults,
 }
-"""What can be generated, by the name that a page gives."""
+"""The functions that generate tables, by the names that pages use."""

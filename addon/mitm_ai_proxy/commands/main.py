@@ -1,7 +1,4 @@
-"""The command `ai-proxy`: starts mitmproxy's tools with the addon, checks a configuration, tells where the script is.
-
-What to do on requests is not decided here.
-"""
+"""The command `ai-proxy`: starts mitmproxy's tools with the addon, or runs one of its other commands."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ SIMULATOR_PORT: Final = 8090
 SIMULATE: Final = "ai_simulate"
 REPLAY: Final = "ai_replay"
 HOME: Final = "AI_PROXY_HOME"
-"""Environment variable: where config.yaml is looked for when the current folder has none."""
+"""Environment variable: the folder of config.yaml if the current folder has none."""
 
 _DESCRIPTION = """\
 start    mitmdump with the addon, as a reverse proxy on 127.0.0.1:8080 (the default)
@@ -49,7 +46,7 @@ start, web and console hand all other arguments to mitmproxy's tool, for instanc
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status (0 done, 1 configuration wrong, 2 usage)."""
+    """Run one command; returns the exit status: 0 success, 1 an error such as a wrong configuration, 2 wrong usage."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
         prog="ai-proxy",
@@ -65,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command == "cassette":
         return _cassette(words)
     if command == "docs":
-        # It reads the tables of all rooms, which the other commands need not load.
+        # Imported when needed: it loads almost the whole package.
         from . import docs
 
         return docs.main(words)
@@ -97,21 +94,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def script() -> Path:
-    """The file for `mitmdump -s`: in a wheel inside the package, in a checkout beside it."""
+    """The script for `mitmdump -s`: inside the package in a wheel, beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "script" / "ai_proxy.py"
     return installed if installed.is_file() else package.parent / "ai_proxy.py"
 
 
 def default_config() -> Path:
-    """config.yaml of the current folder, else of AI_PROXY_HOME."""
+    """config.yaml in the current folder, else in AI_PROXY_HOME."""
     here = Path("config.yaml")
     home = os.environ.get(HOME)
     return Path(home) / here if home and not here.exists() else here
 
 
 def tool_arguments(config: Path, origin: str, rest: Sequence[str]) -> list[str]:
-    """Arguments for one of mitmproxy's tools; those in `rest` win over our defaults."""
+    """Arguments for one of mitmproxy's tools; those in `rest` override our defaults."""
     arguments = ["-s", str(script()), "--set", f"ai_config={config}"]
     if not _gives(rest, "mode", "-m", "--mode"):
         arguments += ["--mode", f"reverse:{origin}", "--set", "connection_strategy=lazy"]
@@ -124,9 +121,9 @@ def tool_arguments(config: Path, origin: str, rest: Sequence[str]) -> list[str]:
 
 
 def _provider(path: Path, may_simulate: bool, offline: bool) -> tuple[Provider, bool]:
-    """The provider of a file, and whether it can be simulated only, for lack of a credential.
+    """The provider of a configuration file, and whether it has to be simulated because it has no credential.
 
-    `offline`: a cassette answers, and nobody needs a credential. Raises ConfigurationError.
+    `offline`: a cassette answers, so that no credential is needed. Raises ConfigurationError.
     """
     try:
         return registry.provider(registry.read(path, offline=offline)), False
@@ -138,15 +135,15 @@ def _provider(path: Path, may_simulate: bool, offline: bool) -> tuple[Provider, 
 
 
 def _simulate(parser: argparse.ArgumentParser, path: Path, is_chosen: bool, rest: Sequence[str]) -> int:
-    """Serve the simulator until the process is told to end."""
+    """Run the simulator as a server until the process is interrupted."""
     own = argparse.ArgumentParser(prog=f"{parser.prog} simulate", allow_abbrev=False)
     own.add_argument("--port", type=int, default=SIMULATOR_PORT, help="0 for any free one (default: %(default)s)")
     own.add_argument("--host", default=LISTEN[0], help="the address to listen on (default: %(default)s)")
     chosen = own.parse_args(rest)
-    # What stands in the file besides is not looked at: no provider is needed.
+    # Only the file's block `simulator` is read: no provider is needed.
     source: Path | dict[str, object] = path if is_chosen or path.exists() else {}
     settings = file.read_block(source, os.environ, "simulator", SimulatorSettings)
-    # Flask takes a while to import, which only this command has to wait for.
+    # Imported when needed, since Flask takes a while.
     from ..simulator.app import Simulator
     from ..simulator.server import make
 
@@ -158,7 +155,7 @@ def _simulate(parser: argparse.ArgumentParser, path: Path, is_chosen: bool, rest
     host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print(f"SIMULATED: a Kling at http://{host}:{server.port}, nothing is paid", flush=True)
-    # Those that are printed here, and no others, are anybody's.
+    # Only the default account is public; others are not printed.
     if (settings.access_key, settings.secret_key.reveal()) == (ACCESS_KEY, SECRET_KEY):
         print(f"  KLING_ACCESS_KEY={ACCESS_KEY} KLING_SECRET_KEY={SECRET_KEY}", flush=True)
     if settings.api_key.reveal() == API_KEY:
@@ -169,26 +166,26 @@ def _simulate(parser: argparse.ArgumentParser, path: Path, is_chosen: bool, rest
 
 
 def _demo(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
-    """Show what the addon does."""
+    """Run the demo."""
     own = argparse.ArgumentParser(prog=f"{parser.prog} demo", allow_abbrev=False)
     own.add_argument("folder", type=Path, nargs="?", default=Path("demo"), help="for the videos (default: %(default)s)")
     chosen = own.parse_args(rest)
-    # mitmproxy takes a while to import, which the other commands leave to its tools.
+    # Imported when needed, since mitmproxy takes a while.
     from . import demo
 
     return demo.run(chosen.folder, sys.stdout)
 
 
 def _cassette(words: Sequence[str]) -> int:
-    """Look into a cassette, or work on one."""
-    # What reads and compares recordings takes a while to import.
+    """Run a command of `ai-proxy cassette`."""
+    # Imported when needed, since it takes a while.
     from . import cassette
 
     return cassette.main(words, default_config())
 
 
 def _value(rest: Sequence[str], option: str) -> str | None:
-    """What the arguments set one of mitmproxy's options to with `--set`, at last; None where they do not."""
+    """The value of the last `--set option=value` in the arguments; None without any."""
     settings = [
         value if word == "--set" else word.removeprefix("--set=")
         for word, value in itertools.pairwise([*rest, ""])
@@ -211,11 +208,11 @@ def _is_option(word: str, *names: str) -> bool:
 
 
 def _start(tool: str, arguments: list[str]) -> NoReturn:
-    # The tool of this environment, which has the addon's dependencies, not whichever is first on the path.
+    # The tool of this environment, which has the addon's dependencies, rather than the first one on the path.
     program = shutil.which(tool, path=str(Path(sys.executable).parent)) or shutil.which(tool)
     if program is None:
         sys.exit(f"ai-proxy: {tool} is not installed beside {sys.executable}")
-    # Else what is logged into a pipe or a file comes late: in pieces of several KiB.
+    # Otherwise logs into a pipe or a file would come late, in pieces of several KiB.
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
     os.execv(program, [program, *arguments])  # noqa: S606 - no shell is wanted
 

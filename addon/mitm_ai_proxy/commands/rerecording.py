@@ -1,4 +1,4 @@
-"""`ai-proxy cassette refresh` and `resume`: records anew what a cassette holds, or what it lacks, through a proxy."""
+"""`ai-proxy cassette refresh` and `resume`: record a cassette again, or complete its jobs, through a proxy."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ from ..wire.targets import Origin
 
 PROGRAM: Final = "ai-proxy"
 ANSWER_TIMEOUT: Final = 600.0
-"""Seconds that an answer is waited for. OpenAI's SDKs wait as long."""
+"""Seconds to wait for an answer; OpenAI's SDKs wait as long."""
 CONNECT_TIMEOUT: Final = 10.0
 WRITE_TIMEOUT: Final = 60.0
-"""Seconds that an exchange may take to be written down."""
+"""Seconds to wait until an exchange is written."""
 MOST_FAILURES: Final = 10
-"""Reads in a row that may end in an error that passes."""
+"""The number of consecutive reads that may end in a temporary error."""
 MOST_REDIRECTS: Final = 5
 
 _MARK: Final = "-again-"
-"""Stands in a client's name for a job between what it was called and what makes it a new one."""
+"""Separates the two parts of a new external id: the recorded one, and random digits."""
 _BAD_GATEWAY: Final = 502
 _GLANCE: Final = 0.2
 
 
 class _Stop(Exception):
-    """It cannot go on; the text is for a person."""
+    """The command cannot continue; the text is for the user."""
 
 
 _EXPECTED: Final = (CassetteError, ConfigurationError, NotStarted, PlanError, StageError, _Stop, KeyboardInterrupt)
@@ -79,18 +79,18 @@ def refresh(
     interval: float = INTERVAL,
     timeout: float = TIMEOUT,
 ) -> int:
-    """Record the requests of a cassette anew, which replaces it, or `out`, when all went as it did then.
+    """Send the requests of a cassette again, and replace it, or `out`, if the new answers are like the recorded ones.
 
-    It says what that costs and asks, unless `yes`. `budget` is in units, `interval` and `timeout` in seconds, as in
-    INTERVAL and TIMEOUT. Returns the exit status: 0 done, 1 not; why is written to stderr.
+    It prints the cost and asks for confirmation, unless `yes`. `budget` is in units; `interval` and `timeout` are in
+    seconds, as in INTERVAL and TIMEOUT. Returns the exit status: 0 success, 1 an error, which is written to stderr.
     """
     return _reported(lambda: _Refresh(path, config, out or path, interval, timeout).run(budget, yes))
 
 
 def resume(path: Path, config: Path, *, interval: float = INTERVAL, timeout: float = TIMEOUT) -> int:
-    """Ask for the jobs of a cassette that have no end, fetch what they made, and add that to it; nothing is created.
+    """Poll the unfinished jobs of a cassette, fetch their results, and add that to it; nothing is created.
 
-    Returns the exit status: 0 when nothing is missing any more, 1 otherwise; why is written to stderr.
+    Returns the exit status: 0 if nothing is missing any more, else 1, with the reason on stderr.
     """
     return _reported(lambda: _Resume(path, config, interval, timeout).run())
 
@@ -104,7 +104,7 @@ def _reported(run: Callable[[], bool]) -> int:
 
 
 class _Refresh:
-    """One run of refresh()."""
+    """The steps of refresh()."""
 
     def __init__(self, path: Path, config: Path, target: Path, interval: float, timeout: float) -> None:
         self._path, self._config, self._target = path, config, target
@@ -142,7 +142,7 @@ class _Refresh:
         return True
 
     def _check_target(self) -> None:
-        """Two cassettes must not have one folder of bodies."""
+        """Raise _Stop for a target whose folder of bodies is that of another cassette."""
         if self._target != self._path and _folder(self._target) == _folder(self._path):
             raise _Stop(
                 f"{self._target}: would share its bodies with {self._path}; -o takes another name, such as a.har"
@@ -161,7 +161,7 @@ class _Refresh:
                 raise _Stop(f"entry {step.index + 1}, {described(step.request)}: {reason} Nothing was sent.")
 
     def _costs(self, steps: Sequence[Step], prices: Prices) -> bool:
-        """Say what it will cost; whether it will cost anything."""
+        """Print what sending the requests will cost; returns whether it may cost anything."""
         costs = [spending.expected(step.request, prices) for step in steps]
         known = [cost for cost in costs if cost and (cost.units or cost.dollars)]
         unknown = sum(cost is None for cost in costs)
@@ -201,7 +201,7 @@ class _Refresh:
                 replacements.learn(recorded, response)
 
     def _keep(self, new: Path, prices: Prices) -> None:
-        """Keep what was paid for, or may have been."""
+        """Keep the incomplete new cassette if any of it was paid for, or may have been."""
         if not new.exists():
             return
         with contextlib.suppress(CassetteError):
@@ -215,7 +215,7 @@ class _Refresh:
 
 
 class _Resume:
-    """One run of resume()."""
+    """The steps of resume()."""
 
     def __init__(self, path: Path, config: Path, interval: float, timeout: float) -> None:
         self._path, self._config = path, config
@@ -224,7 +224,7 @@ class _Resume:
     def run(self) -> bool:
         """All of it."""
         entries = har.read(self._path)
-        # Where nothing is missing, no configuration is needed.
+        # Before the configuration is read, which is not needed if nothing is missing.
         missing = find_missing(entries, registry.recorded_api())
         for line in missing.unknown:
             _say(f"{self._path}: {line}")
@@ -235,7 +235,7 @@ class _Resume:
         provider.check(self._path, [job.read for job in missing.pending])
         provider.reach()
         is_good = True
-        # Whatever happens, nothing that costs units goes out.
+        # The budget of 0 ensures that no request that costs units is sent.
         opening = Opening(self._path, Mode.APPEND, Budget(0, provider.prices))
         with _Proxy(provider, opening, self._interval, self._timeout) as proxy:
             for job in missing.pending:
@@ -248,7 +248,7 @@ class _Resume:
         return is_good
 
     def _complete(self, job: Pending, missing: Missing, proxy: _Proxy) -> bool:
-        """Follow a job to its end, and fetch what it made; whether all of it was there."""
+        """Poll a job to its end, and fetch its results; returns whether all of them could be fetched."""
         if job.is_doubtful:
             answer = proxy.ask(job.read)
             if polling.reading(answer, _told(job, answer)) is Reading.UNKNOWN:
@@ -285,7 +285,7 @@ class _Resume:
 
 
 class _Provider:
-    """The provider of a configuration, which is checked. Raises ConfigurationError."""
+    """The provider of a configuration file. Raises ConfigurationError."""
 
     def __init__(self, config: Path) -> None:
         self.config = config
@@ -296,7 +296,7 @@ class _Provider:
         self._has_credential = provider.has_credential
 
     def check(self, path: Path, requests: Sequence[Request]) -> None:
-        """Refuse to send requests to another host than that of their recording, or without a credential."""
+        """Raise _Stop if a request was recorded at another host, or needs a credential that is not configured."""
         elsewhere = sorted({links.origin(request.url) for request in requests} - {str(self.origin)})
         if elsewhere:
             raise _Stop(
@@ -310,7 +310,7 @@ class _Provider:
             )
 
     def reach(self) -> None:
-        """Find out whether anybody is there."""
+        """Raise _Stop if no connection to the provider can be made."""
         try:
             socket.create_connection((self.origin.host, self.origin.port), CONNECT_TIMEOUT).close()
         except OSError as error:
@@ -318,8 +318,8 @@ class _Provider:
             raise _Stop(f"{self.origin} cannot be reached ({reason}). Nothing was sent.") from None
 
     def as_recorded(self) -> Configuration:
-        """The configuration, but that no more of a request is changed than its host and credential."""
-        # Base paths are for the paths of clients: those of a recording went out as they are.
+        """The configuration, without what would change more of a request than its host and credential."""
+        # Base paths are for clients' requests: the paths in a recording are those of the upstream.
         none = CommonKeys()
         keys = replace(
             self._configuration.provider,
@@ -328,13 +328,13 @@ class _Provider:
             base_path_handling=none.base_path_handling,
             provider_base_path=none.provider_base_path,
         )
-        # Links are followed here, and nowhere else.
+        # The links are followed here, so that they need no public URL.
         cassette = replace(self._configuration.block(CassetteSettings), public_url=None)
         return replace(self._configuration, provider=keys).with_block(cassette)
 
 
 class _Proxy:
-    """mitmproxy with a cassette that records, and a client of it."""
+    """mitmproxy with a cassette that records, and a client that sends requests through it."""
 
     def __init__(self, provider: _Provider, opening: Opening, interval: float, timeout: float) -> None:
         self._provider, self._opening = provider, opening
@@ -365,22 +365,22 @@ class _Proxy:
 
     @property
     def recorded(self) -> tuple[Entry, ...]:
-        """What was recorded, without secrets."""
+        """The recorded exchanges, without secrets."""
         cassette = self._recorded.cassette
         return cassette.recorded if cassette else ()
 
     def described(self, request: Request) -> str:
-        """A request for a person, as it leaves the proxy."""
+        """A request in words, with the URL by which it leaves the proxy."""
         there = self.address.lead_there(request.url.encode("utf-8", "surrogateescape"))
         return described(replace(request, url=there.decode("utf-8", "surrogateescape")))
 
     def ask(self, request: Request, is_paid: bool = False) -> Response | None:
-        """The answer to a request, its links led through the proxy; None when none came.
+        """Send a request; returns its answer, whose links lead through the proxy, or None if none came.
 
-        Raises _Stop when the proxy did not send or record it. When it is paid for, Ctrl-C waits for the answer.
+        Raises _Stop if the proxy did not send or record it. If it is paid for, Ctrl-C waits for the answer.
         """
         before = len(self.recorded)
-        answer = self._sent_in_spite_of_all(request) if is_paid else self._sent(request)
+        answer = self._sent_despite_interrupt(request) if is_paid else self._sent(request)
         self._wait_for_the_cassette()
         if self._failures.texts:
             failed = "; ".join(text.removeprefix(f"{PROGRAM}: ") for text in self._failures.texts)
@@ -395,9 +395,9 @@ class _Proxy:
         return answer
 
     def poll(self, request: Request, told: Callable[[Response | None], Sequence[Task]], what: str) -> Response:
-        """Ask for the state of tasks until all that an answer tells of have ended; that answer. Raises _Stop.
+        """Repeat a read until all tasks in its answer have ended; returns that answer. Raises _Stop.
 
-        `told` finds them, and `what` is what they are called.
+        `told` finds the tasks in an answer, and `what` is a name for them in messages.
         """
         deadline = time.monotonic() + self._timeout
         failures, shown = 0, ""
@@ -423,7 +423,7 @@ class _Proxy:
             time.sleep(seconds)
 
     def _sent(self, request: Request) -> Response | None:
-        """The answer; None when the proxy gives none."""
+        """Send a request; returns the answer, None if the proxy gives none."""
         target = self._target(request.url)
         host, port = self.address.proxy.removeprefix("http://").split(":")
         connection = self._connection = http.client.HTTPConnection(host, int(port), timeout=ANSWER_TIMEOUT)
@@ -442,8 +442,8 @@ class _Proxy:
         finally:
             connection.close()
 
-    def _sent_in_spite_of_all(self, request: Request) -> Response | None:
-        """The same, also after a first Ctrl-C, which is raised then: what is paid for is to be recorded."""
+    def _sent_despite_interrupt(self, request: Request) -> Response | None:
+        """The same, but a first Ctrl-C takes effect only after the answer: what is paid for has to be recorded."""
         future: Future[Response | None] = Future()
 
         def run() -> None:
@@ -464,17 +464,17 @@ class _Proxy:
             raise
 
     def _hang_up(self) -> None:
-        """Leave an answer that is still to come: mitmproxy 11 would not end before it."""
+        """Close the connection of an answer that is still to come; mitmproxy 11 would wait for it at its end."""
         if self._connection and self._connection.sock:
             with contextlib.suppress(OSError):
                 self._connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _wait_for_the_cassette(self) -> None:
-        """A file is with its client before it is written down."""
+        """Wait until the exchange is written, which may be after the client has all of it."""
         self._recorded.idle.wait(WRITE_TIMEOUT)
 
     def _target(self, url: str) -> str:
-        """The path by which a URL is reached here."""
+        """The path on the proxy for a URL."""
         for origin in (self.address.proxy, self.address.provider):
             if url.startswith(f"{origin}/"):
                 return quote(url[len(origin) :], safe=string.punctuation, errors="surrogateescape")
@@ -482,7 +482,7 @@ class _Proxy:
 
 
 def _awaited(future: Future[Response | None]) -> Response | None:
-    # Python does not always notice a signal while it waits.
+    # With short waits, since Python does not always notice a signal during a long one.
     while not future.done():
         futures.wait([future], _GLANCE)
     return future.result()
@@ -494,12 +494,12 @@ def _told(job: Pending, response: Response | None) -> list[Task]:
 
 
 def _fresh(name: str) -> str:
-    """A client's name for a job that no provider knows yet."""
+    """A new external id, made from a recorded one."""
     return f"{name.rpartition(_MARK)[0] or name}{_MARK}{secrets.token_hex(4)}"
 
 
 def _unused_name(path: Path) -> Path:
-    """A cassette beside another one that does not exist."""
+    """The path of a new cassette beside an existing one."""
     stem = path.name.removesuffix(".har")
     names = (path.with_name(f"{stem}.new{number or ''}.har") for number in itertools.count())
     return next(name for name in names if not name.exists() and not BodyFiles(name).folder.exists())
@@ -539,7 +539,7 @@ def _outcome(response: Response | None) -> str:
 
 
 def _with_explanation(text: str, recorded: Sequence[Entry]) -> str:
-    """A text, and what the provider says to it; from the recording, which has no secrets."""
+    """A text with the provider's explanation, taken from the recording, which has no secrets."""
     response = recorded[-1].response if recorded else None
     said = polling.explanation(response) if response else ""
     return f"{text}: {said}" if said else text
@@ -564,5 +564,5 @@ def _write(text: str, to: TextIO) -> None:
         to.write(shown.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         to.flush()
     except OSError:
-        # Nobody listens any more, which is no reason to leave what was paid for.
+        # The reader of the output is gone; a job that is paid for is still recorded.
         os.dup2(os.open(os.devnull, os.O_WRONLY), to.fileno())
