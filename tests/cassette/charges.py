@@ -1,4 +1,4 @@
-"""Creates of Kling's and answers that say what they cost, for the tests of prices, spending and budgets."""
+"""Kling's creates and answers with charges, for the tests of prices, spending and budgets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def create_request(path: str, body: Any = None, method: str = "POST") -> Request
 
 
 def text_request(**more: Any) -> Request:
-    """A create of 3 units, unless it says more."""
+    """A create of 3 units, if no other members are given."""
     return create_request(TEXT, {"model_name": "kling-v3", "prompt": "a cat", **more})
 
 
@@ -35,12 +35,12 @@ def says(data: Any, status: int = 200, code: int = 0, **more: Any) -> Response:
 
 
 def legacy_task(status: str = "submitted", task_id: str = "7", **more: Any) -> Response:
-    """An answer that tells of one task of the legacy API."""
+    """An answer with one task of the legacy API."""
     return says({"task_id": task_id, "task_status": status, "task_info": {}, **more})
 
 
 def new_task(status: str, *billing: Any, task_id: str = "7") -> dict[str, Any]:
-    """A task of the new design with these bills."""
+    """A task of the newer API with these bills."""
     return {"id": task_id, "status": status, "outputs": [], "billing": list(billing)}
 
 
@@ -76,6 +76,6 @@ FREE = create_request(f"{TEXT}/7", method="GET")
 
 
 def expected_units(request: Request) -> float | None:
-    """The units that a request will cost by Kling's prices."""
+    """The expected units of a request by Kling's prices."""
     cost = spending.expected(request, RECORDED_API)
     return cost and cost.units

@@ -1,4 +1,4 @@
-"""Recorded exchanges for the tests of cassettes: requests, answers, tasks of Kling's, and a client of the simulator."""
+"""Recorded exchanges for the tests of cassettes: requests, answers, Kling's tasks, and a client of the simulator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REFUSED = Response(400, "", JSON, b'{"code":1201,"message":"Task not found by id
 BUSY = Response(429, "", JSON, b'{"code":1303}')
 Exchange = tuple[Request, Response | None]
 NUMBERS = itertools.count()
-"""What is different in each answer."""
+"""Numbers that make each answer different."""
 
 
 def new_request(method: str, url: str, body: Any = None, headers: Headers = ()) -> Request:
@@ -40,13 +40,13 @@ def new_answer(body: Any, status: int = 200, headers: Headers = JSON) -> Respons
 
 
 def task_answer(task_id: str, status: str, **more: Any) -> Response:
-    """What the legacy API says of a task."""
+    """An answer of the legacy API with a task."""
     data = {"task_id": task_id, "task_status": status, "updated_at": next(NUMBERS), **more}
     return new_answer({"code": 0, "request_id": f"request-{next(NUMBERS)}", "data": data})
 
 
 def new_design_answer(task_id: str, status: str, **more: Any) -> Response:
-    """What the new design says of a task."""
+    """An answer of the newer API with a task."""
     task = {"id": task_id, "status": status, "message": "", "external_id": "", "billing": [], **more}
     return new_answer({"code": 0, "data": [task]})
 
@@ -57,7 +57,7 @@ def poll(name: str) -> Request:
 
 
 def entries_of(exchanges: Sequence[Exchange], every: float = 5.0, started: float = 0.0) -> list[Entry]:
-    """A recording in which a request was sent every so many seconds."""
+    """A recording with a request every `every` seconds."""
     return [Entry(started + every * index, 10.0, *exchange) for index, exchange in enumerate(exchanges)]
 
 
@@ -70,7 +70,7 @@ def played(player: Player, request: Request) -> Response:
 
 
 class Recorder:
-    """A client of a simulator, and all that it asked and was answered."""
+    """A client of a simulator that keeps all its exchanges."""
 
     def __init__(self, fault: str = "") -> None:
         self.time = 1_795_212_000.0
@@ -78,7 +78,7 @@ class Recorder:
         self.entries: list[Entry] = []
 
     def ask(self, request: Request) -> Response:
-        """The simulator's answer."""
+        """Send a request to the simulator; returns its answer."""
         target = request.url.removeprefix(ORIGIN)
         answer = self._client.open(
             target, method=request.method, data=request.body, headers=list(request.headers), base_url=ORIGIN
@@ -89,7 +89,7 @@ class Recorder:
 
 
 def signed_in(request: Request, time: float, single: bool) -> Request:
-    """The request with a credential of the simulator's: its `single` key, or a token of its pair."""
+    """The request with a credential of the simulator: its `single` API key, or a JWT of its key pair."""
     claims = {"iss": ACCESS_KEY, "exp": int(time) + 1800, "nbf": int(time) - 5}
     token = API_KEY if single else jwt.encode(claims, SECRET_KEY, "HS256")
     return replace(request, headers=(*request.headers, ("Authorization", f"Bearer {token}")))

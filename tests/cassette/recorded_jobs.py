@@ -1,4 +1,4 @@
-"""Whole jobs of Kling's, as their exchanges, for the tests of what is recorded again."""
+"""The exchanges of whole Kling jobs, for the tests of completing a recording and recording it again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILE = Response(200, "", (("Content-Type", "video/mp4"),), b"film")
 
 
 def done(task_id: str, *names: str) -> Response:
-    """The end of a task with a video, or with these."""
+    """The final answer of a task with one video, or with these."""
     videos = [{"id": f"video-{name}", "url": SIGNED.format(name)} for name in names or (task_id,)]
     return task_answer(task_id, "succeed", task_result={"videos": videos})
 
@@ -38,7 +38,7 @@ def fetch(name: str, headers: Headers = ()) -> Exchange:
 
 
 def begin(name: str, request: Request | None = None) -> list[Exchange]:
-    """A job that has not ended."""
+    """An unfinished job."""
     return [(request or create(), task_answer(name, "submitted")), (poll(name), task_answer(name, "processing"))]
 
 
@@ -52,7 +52,7 @@ TWO = [new_design_answer("1111111", "submitted"), new_design_answer("2222222", "
 
 
 def both(*statuses: str) -> Response:
-    """What the new design says of the tasks that BOTH asks for."""
+    """The newer API's answer about the tasks that BOTH asks for."""
     tasks = [
         {"id": task_id, "status": status} for task_id, status in zip(("1111111", "2222222"), statuses, strict=True)
     ]

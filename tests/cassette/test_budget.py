@@ -1,4 +1,4 @@
-"""Budgets: what may go out, what is reserved, and that they hold when two ask at once."""
+"""Budgets: which creates are allowed, what is reserved, also for several creates at once."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_two_creates_at_once_do_not_both_get_the_last_units(monkeypatch: pytest.
     is_there = threading.Event()
 
     class Lock:
-        """Tells when somebody has to wait for it."""
+        """A lock that tells when a thread has to wait for it."""
 
         def __init__(self) -> None:
             self.lock = threading.Lock()
@@ -194,7 +194,7 @@ def test_two_creates_at_once_do_not_both_get_the_last_units(monkeypatch: pytest.
             self.lock.release()
 
     class SlowLedger(Ledger):
-        """Lets the second create come while the first one sums up."""
+        """A ledger that starts the second create while the first one computes the sum."""
 
         def units(self, unknown: float) -> Iterator[float]:
             if second.ident is None:

@@ -1,4 +1,4 @@
-"""Cassettes in use: what each mode answers, lets out and writes."""
+"""Cassettes in use: what each mode replays, sends and writes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _says(answer: Entry | Miss | None) -> Any:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the cassette is, or is going to be."""
+    """The path of the cassette."""
     return tmp_path / "folder" / "job.har"
 
 
@@ -71,7 +71,7 @@ def recorded(path: Path) -> Path:
     return path
 
 
-# Mode, whether there is a file, and what becomes of a recorded create and of one that was not.
+# Mode, whether there is a file, and the outcome of a create that was recorded, and of one that was not.
 MODES = [
     (Mode.NONE, True, "answer", "miss"),
     (Mode.ONCE, True, "answer", "miss"),
@@ -101,7 +101,7 @@ def test_a_mode_says_what_answers_and_what_goes_out(
     assert path.exists() == is_there
 
 
-# What stands in the file of a recorded "a cat" after "a cat" and "a dog" were recorded in a mode.
+# By mode: the content of a cassette that had "a cat", after "a cat" and "a dog" were recorded.
 WRITTEN = {
     Mode.NEW_EPISODES: ["1", "1", "file of 1", "2", "2", "file of 2", "3", "3", "file of 3"],
     Mode.APPEND: ["1", "1", "file of 1", "2", "2", "file of 2", "3", "3", "file of 3"],

@@ -1,4 +1,4 @@
-"""Parts of an exchange as they are said to a person."""
+"""Parts of an exchange as short texts."""
 
 from __future__ import annotations
 

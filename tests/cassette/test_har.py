@@ -1,7 +1,4 @@
-"""Cassettes on disk: that what is written comes back, what other programs see of it, and how a bad file is named.
-
-What is left out of an entry before it gets here is tested elsewhere.
-"""
+"""Cassette files: entries are read as they were written, other programs can read them, and errors in a bad file."""
 
 from __future__ import annotations
 
@@ -97,7 +94,7 @@ def _entries(path: Path) -> list[Any]:
 
 
 def _files(path: Path) -> list[str]:
-    """All that is in the cassette's folder and below."""
+    """All paths below the cassette's folder."""
     return sorted(str(found.relative_to(path.parent)) for found in path.parent.rglob("*") if found.is_file())
 
 
@@ -107,7 +104,7 @@ def _body_file(path: Path) -> Path:
 
 
 def _problem(path: Path) -> str:
-    """What is said about the file, without its name."""
+    """The error about the file, without the file's name."""
     with pytest.raises(CassetteError) as caught:
         har.read(path)
     message = str(caught.value)
@@ -159,7 +156,7 @@ def test_random_entries_come_back_as_they_were(path: Path, seed: int) -> None:
     random_ = random.Random(seed)
 
     def text() -> str:
-        # Low halves only: behind a high one, a low one would make a pair.
+        # Low halves of surrogate pairs only: a high one before a low one would make a pair.
         return "".join(random_.choices('aé\n\r\t\0"\\😀\x7f\u2028\udc80\udcff\uffff[]', k=random_.choice((0, 1, 9))))
 
     def body() -> bytes:
@@ -187,7 +184,7 @@ def test_random_entries_come_back_as_they_were(path: Path, seed: int) -> None:
 
 
 def _calls(function: Callable[[], object]) -> int:
-    """How many calls of functions a call makes, those of C included: what it costs on any machine."""
+    """The number of function calls within a call, those of C included: a measure of time for any machine."""
     count = 0
 
     def counted(_: FrameType, event: str, __: object) -> None:
@@ -519,7 +516,7 @@ def test_a_writer_does_not_encode_again_what_it_has(path: Path, monkeypatch: pyt
 
 
 class _FullDisk:
-    """A file that takes its first bytes only."""
+    """A file that takes only its first bytes, as on a full disk."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

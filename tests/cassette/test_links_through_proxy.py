@@ -1,4 +1,4 @@
-"""Links to results as they lead through the proxy, and back; what is no link to a result stays as it is."""
+"""Links to results, rewritten to lead through the proxy, and back; other texts stay unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which requests are the same, which are not, and what is said about the difference."""
+"""Which requests match, and the texts about the differences of others."""
 
 from __future__ import annotations
 

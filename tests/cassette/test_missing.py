@@ -1,4 +1,4 @@
-"""What a recording lacks, and what to ask for it."""
+"""The gaps of a recording, and the requests that complete it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replays of recordings: each exchange once, jobs state by state, files in parts, and whole lives of simulated jobs."""
+"""Replays of recordings: each exchange once, jobs state by state, files in parts, and whole simulated jobs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ GARBAGE += [
 
 
 class Clock:
-    """Seconds that the test sets."""
+    """A clock whose seconds the test sets."""
 
     def __init__(self) -> None:
         self.time = 1000.0
@@ -153,7 +153,7 @@ def test_a_job_is_found_by_the_client_s_name_of_this_replay(by: str) -> None:
         (poll(names[1]), task_answer("2", "failed")),
     )
     player = _player(entries)
-    # The names of the recording, for the other jobs.
+    # The names of the recording, each for the other job.
     for name, task_id in (("y", "1"), ("x", "2")):
         answer = _data(player, new_request("POST", TEXT, {"external_task_id": name, "prompt": "a"}))
         assert answer["task_id"] == task_id

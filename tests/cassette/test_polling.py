@@ -1,4 +1,4 @@
-"""What an answer to a read says about going on, and when the next read comes."""
+"""The meaning of answers to polls, and the wait before the next poll."""
 
 from __future__ import annotations
 

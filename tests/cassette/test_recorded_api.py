@@ -1,4 +1,4 @@
-"""What cassettes are told of APIs: several as one, and which one a provider has."""
+"""Recorded APIs: several as one, and that of each provider."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CREATE = "https://a.test/v1/videos"
 
 @dataclass(frozen=True)
 class Shop:
-    """An API that knows the prices of its own host only."""
+    """An API with prices for its own host only."""
 
     name: str
     host: str

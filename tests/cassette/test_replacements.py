@@ -1,4 +1,4 @@
-"""New ids, names and links in the place of the recorded ones."""
+"""Replacing recorded ids, names and links by new ones."""
 
 from __future__ import annotations
 

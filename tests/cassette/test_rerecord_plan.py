@@ -1,4 +1,4 @@
-"""What is sent again of a recording, in which order, and when a new answer is like the recorded one."""
+"""The plan to send a recording again: which requests, in which order, and the comparison of new answers."""
 
 from __future__ import annotations
 

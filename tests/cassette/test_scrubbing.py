@@ -1,4 +1,4 @@
-"""Secrets at every place of an exchange, and what has to stay. Whether scrubbed requests match is also tried here."""
+"""Scrubbing: secrets in every place of an exchange, values that must stay, and matching of scrubbed requests."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _form(name: str, data: bytes, head: bytes = b"") -> bytes:
 
 
 def _placed(place: str, secret: str) -> Request:
-    """A request with a secret that nothing but its shape, or its being known, gives away."""
+    """A request with a secret that only its shape reveals, or that it is a known one."""
     text = f"before {secret} behind"
     coded = quote(secret, safe="")
     return {
@@ -79,7 +79,7 @@ def _placed(place: str, secret: str) -> Request:
 
 
 def _written(entry: Entry) -> str:
-    """All that would stand in a file."""
+    """The text of an entry in a file."""
     return repr(entry) + "".join(
         message.body.decode("utf-8", "replace") for message in (entry.request, entry.response) if message
     )

@@ -1,4 +1,4 @@
-"""The `cassette:` block and `scrub:` of config.yaml: what is taken, what is refused, and with which words."""
+"""The `cassette:` block and `scrub:` of config.yaml: valid values, and the errors about invalid ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ REFUSED = {
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """The file."""
+    """The configuration file."""
     return tmp_path / "config.yaml"
 
 

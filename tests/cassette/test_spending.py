@@ -1,4 +1,4 @@
-"""What whole recordings cost: each job once, with the latest that is known of it."""
+"""The cost of whole recordings: each job once, by the latest answer about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variations of a recorded success: what the provider would have said, what is left out, and that each one replays."""
+"""Variations of a recording: the changed answers, the exchanges that are left out, and their replay."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _openai(task_id: str, status: str) -> dict[str, Any]:
 
 
 class Form:
-    """How a provider is asked for a job, and how it answers."""
+    """The requests for a job of a provider, and its answers."""
 
     def __init__(
         self, says: Callable[[str, str], Any], url: str, poll: str, states: Sequence[str], download: str
@@ -214,7 +214,7 @@ def test_all_bytes_that_a_failure_does_not_change_stay() -> None:
     answer = replace(_says(body + b',"final_unit_deduction":"3"' + end), chunks=(Chunk(1.0, 5),))
     (_, poll, *_) = _vary(_record(LEGACY.create(IDS[0]), (LEGACY.poll(IDS[0]), answer)), Variation(failed="no"))
     assert poll.response
-    # A member that is taken out takes with it what is between it and the next, a new one stands behind the last.
+    # A member is removed with the space before the next one; a new member is added after the last one.
     expected = body.replace(b'"succeed"', b'"failed"') + b',"task_result":{},"u":"\\u00e9","task_status_msg":"no"  }}'
     assert poll.response.body == expected
     assert poll.response.chunks == ()
@@ -330,7 +330,7 @@ def test_a_create_is_refused_as_kling_does_it(code: int, form: Form) -> None:
     (entry,) = varied
     assert (entry.units, entry.price) == (None, None)
     player = _player(varied)
-    # A client tries again.
+    # A client retries.
     for _ in range(1 + RETRIES):
         answer = played(player, form.create(IDS[0])[0])
         status, message = CODES[code]
@@ -466,7 +466,7 @@ def test_a_slow_job_takes_longer_where_time_counts(polls: int) -> None:
     time = 0.0
     player = _player(_vary(entries, Variation(slow=10)), 1.0, lambda: time)
     played(player, life[0][0])
-    # The end was seen 20 seconds after the create, or 5, each poll 5 seconds after the one before.
+    # The final poll was 20 seconds after the create, or 5, and the polls are 5 seconds apart.
     end = 20 if polls else 5
     seen = []
     for time in (end, end + 49, end + 51):  # noqa: B007 - the player's clock

@@ -1,1 +1,1 @@
-"""Recorded exchanges with a provider: kept in a file without secrets, and answered from."""
+"""Cassettes: exchanges with a provider, recorded into a file without secrets, and replayed from it."""

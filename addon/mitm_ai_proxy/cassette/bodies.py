@@ -1,4 +1,4 @@
-"""Bodies in files of their own beside a cassette, each named by its hash, and how a file is replaced as a whole."""
+"""The files beside a cassette that hold its long bodies, each named by its hash, and atomic replacement of a file."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ EXTENSIONS: Final = {
 }
 OTHER: Final = "bin"
 DIGITS: Final = 32
-"""Hexadecimal digits of the SHA-256 that are the name of a file."""
+"""The number of hexadecimal digits of the SHA-256 in a file name."""
 
 _NAME = re.compile(rf"([0-9a-f]{{{DIGITS}}})\.[a-z0-9]{{1,8}}")
 _TEMPORARY = re.compile(r"\.\d+-[0-9a-f]{8}\.tmp")
 
 
 class CassetteError(Exception):
-    """A cassette cannot be read or written. The message names file and place and quotes no body or header."""
+    """A cassette cannot be read or written. The message names the file and the place, and quotes no body or header."""
 
 
 class BodyFiles:
-    """The files of one cassette: those that stand in its folder, and those that wait for save()."""
+    """The body files of one cassette: those in its folder, and those to be written by save()."""
 
     def __init__(self, cassette: Path) -> None:
         self.folder: Final = cassette.with_name(f"{cassette.name.removesuffix('.har')}.bodies")
@@ -50,7 +50,7 @@ class BodyFiles:
         self._loaded: dict[str, bytes] = {}
 
     def add(self, body: bytes, content_type: str) -> str:
-        """The name of the file that holds the body after the next save()."""
+        """Add a body for the next save(); returns the name of its file."""
         digest = _digest(body)
         if digest not in self._names:
             kind = content_type.partition(";")[0].strip().lower()
@@ -59,7 +59,7 @@ class BodyFiles:
         return self._names[digest]
 
     def save(self) -> None:
-        """Write what was added. A file that has the right content is left alone."""
+        """Write the added bodies, except those whose files have the right content. Raises CassetteError."""
         if not self._waiting:
             return
         self._refuse_link("")
@@ -70,13 +70,13 @@ class BodyFiles:
             del self._waiting[name]
 
     def load(self, name: str, place: str) -> bytes:
-        """The body in a file that `place` of the cassette names."""
+        """The body in a file, which is named at `place` of the cassette. Raises CassetteError."""
         if name not in self._loaded:
             self._loaded[name] = self._load(name, place)
         return self._loaded[name]
 
     def remove_all_but(self, names: set[str]) -> list[Path]:
-        """Delete the bodies that are not named and what a crash left behind, but no file of anybody else."""
+        """Delete the body files with other names, and temporary files of a crash; other files stay."""
         self._refuse_link("")
         try:
             paths = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
@@ -116,8 +116,8 @@ class BodyFiles:
 
 
 def replace(path: Path, parts: Iterable[bytes]) -> None:
-    """Write a file anew: whoever reads it, also after a crash, finds the old content or the new one."""
-    # Not made of the file's name, which may be as long as a name can be.
+    """Replace a file atomically: a reader gets the old content or the new one, even after a crash."""
+    # Does not contain the file's name, which may have the greatest length that is allowed.
     temporary = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +135,7 @@ def replace(path: Path, parts: Iterable[bytes]) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """See whether a file could be written, and its folders be made. Raises CassetteError."""
+    """Check that a file could be written, and its folders made. Raises CassetteError."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if path.is_dir():
         raise CassetteError(f"{path}: is a folder")

@@ -1,4 +1,4 @@
-"""A budget of units for creates, which holds also when several are sent at once."""
+"""A budget of units for creates, also for several that are sent at once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .spending import Ledger, asked, expected, money_text, total, units_text
 
 
 class Budget:
-    """Units that may be spent. refuse() reserves what a create will cost, settle() or release() ends that.
+    """Units that may be spent. refuse() reserves the expected cost of a create; settle() or release() ends that.
 
-    It holds for the worst: a create of unknown price is refused, unless `unknown` says how many units one counts as;
-    with a budget of 0, whatever is not known to be free. Units of all packs count alike, though those of images are
-    worth less; US dollars that were charged instead count as the units that they would buy. May be called from several
-    threads. Raises ValueError for a negative budget, and for an `unknown` that is not above 0.
+    A create of unknown price counts as `unknown` units, and is refused if that is None; with a budget of 0, every
+    request that is not known to be free is refused. Units of all packs count alike, though those of images are worth
+    less; a charge in US dollars counts as the units that it would buy. Thread-safe. Raises ValueError for a negative
+    budget, and for an `unknown` that is not above 0.
     """
 
     def __init__(self, units: float, prices: Prices, unknown: float | None = None) -> None:
@@ -31,7 +31,7 @@ class Budget:
         self._ledger = Ledger(prices)
 
     def refuse(self, request: Request) -> str | None:
-        """Why a request may not go out, for a person; None when it may, and what it will cost is reserved."""
+        """The reason why a request may not be sent, for the user; None if it may, and its cost is reserved."""
         cost = expected(request, self._prices)
         units = self._counted(cost)
         if units == 0:
@@ -52,9 +52,9 @@ class Budget:
         return f"The request was not sent: {reason}. {state} {advice}"
 
     def settle(self, entry: Entry) -> None:
-        """Take up an exchange that refuse() let go, scrubbed or not, and what any other says that a job cost.
+        """Count the cost of an exchange that refuse() allowed, scrubbed or not, and the job costs in any other answer.
 
-        A create that was refused by the provider costs nothing. One that was not answered stays at its expected price.
+        A create that the provider refused costs nothing. One without an answer keeps its expected price.
         """
         said = asked(entry.request, self._prices)
         with self._lock:
@@ -62,19 +62,19 @@ class Budget:
             self._ledger.add(entry, said)
 
     def release(self, request: Request) -> None:
-        """Give back what was reserved for a request that refuse() let go and that was not sent after all."""
+        """Give back what was reserved for a request that was not sent after all."""
         cost = expected(request, self._prices)
         with self._lock:
             self._end(cost)
 
     def _counted(self, cost: Cost | None) -> float | None:
-        """The units that a request counts as, where dollars stand for units; None where it has to be refused."""
+        """The units that a request counts as, with dollars converted; None if it has to be refused."""
         if cost is None:
             return self._unknown
         return cost.units or (cost.dollars or 0.0) / self._prices.unit_price
 
     def _end(self, cost: Cost | None) -> None:
-        # Equal reservations are one like the other.
+        # Of equal reservations, any one will do.
         units = self._counted(cost)
         if units in self._reserved:
             self._reserved.remove(units)

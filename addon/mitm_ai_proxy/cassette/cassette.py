@@ -1,4 +1,4 @@
-"""A cassette in use: what it answers, what it records, and what it tells at the end. The modes are those of VCR."""
+"""A cassette in use: it replays and records exchanges, and lists what was replayed, recorded, missed and refused."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from .spending import priced
 
 
 class Mode(enum.Enum):
-    """What is answered from the file, and what goes out and is recorded."""
+    """The record mode, as in VCR: what is replayed from the file, and what is sent and recorded."""
 
     NONE = "none"
-    """Only answer; what was not recorded is refused."""
+    """Only replay; refuse what was not recorded."""
     ONCE = "once"
-    """Record while there is no file, else only answer."""
+    """Record if there is no file, else only replay."""
     NEW_EPISODES = "new_episodes"
-    """Answer, and record what is missing."""
+    """Replay, and record what is missing."""
     ALL = "all"
-    """Record everything; an equal request takes the place of those in the file, with all that followed from them."""
+    """Record everything; a request replaces equal ones in the file, with the reads and downloads of their jobs."""
     REWRITE = "rewrite"
     """Record everything into a new file, which replaces the old one with its first exchange."""
     APPEND = "append"
-    """Record everything, after what is there."""
+    """Record everything, and append it to the file."""
 
     @property
     def plays(self) -> bool:
-        """Whether a file that is there answers."""
+        """Whether an existing file is replayed."""
         return self in (Mode.NONE, Mode.ONCE, Mode.NEW_EPISODES)
 
     @property
     def reads(self) -> bool:
-        """Whether what is in the file stays."""
+        """Whether the existing entries stay in the file."""
         return self is not Mode.REWRITE
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """How a cassette is to be opened.
+    """How to open a cassette.
 
-    Without a path, what is recorded is not written. A create that would exceed the `budget` is refused. `change` makes
-    of the entries in the file those that are played. `may_be_missing`: a file that is only to answer need not be there.
+    Without a `path`, nothing is written. A create that would exceed the `budget` is refused. `change` is applied to the
+    entries of the file before they are replayed. `may_be_missing`: a file that is only replayed need not exist.
     """
 
     path: Path | None
@@ -64,14 +64,14 @@ class Opening:
 
     @property
     def is_offline(self) -> bool:
-        """Whether nothing is going to be sent."""
+        """Whether no request will be sent."""
         return self.mode is Mode.NONE or (self.mode is Mode.ONCE and self.path is not None and self.path.exists())
 
 
 class Cassette:
-    """One file, and one run with it. It may be called from several threads.
+    """One run with a cassette file. Thread-safe.
 
-    `clock` gives seconds; `pace` is that of Player; `prices` are the provider's.
+    `clock` gives seconds; `pace` is as in Player; `prices` are the provider's.
 
     Raises CassetteError for a file that cannot be read.
     """
@@ -96,7 +96,7 @@ class Cassette:
         self.is_recording = not opening.is_offline
         """Whether a request without a recorded answer may be sent."""
         if self.path and self.is_recording:
-            # Raises before something is paid for that could not be kept.
+            # Raises before an exchange is paid for that could not be written.
             check_writable(self.path)
         self._stamp = _stamp(self.path)
         before = read(self.path) if self.path and (is_there or must_be_there) and self.mode.reads else []
@@ -105,7 +105,7 @@ class Cassette:
         if self.mode.plays and not (self.mode is Mode.ONCE and self.is_recording):
             self._player = Player(self._played, self._options, scrubber, clock, pace)
         self._old = before if self.mode is Mode.ALL else []
-        """What may be replaced, entries from before this run; all others are read again when they are needed."""
+        """Entries from before this run, which may be replaced; in other modes they are read again when needed."""
         self._old_count = len(before)
         self._writer: Writer | None = None
         self._has_written = False
@@ -116,11 +116,11 @@ class Cassette:
 
     @property
     def name(self) -> str:
-        """Its name in messages."""
+        """The name for messages."""
         return self.path.name if self.path else "the cassette"
 
     def answer(self, request: Request) -> Entry | Miss | None:
-        """The recorded exchange for a request as it would go out; None for one that is to go out and be recorded."""
+        """The entry that answers an upstream request, or a Miss; None if the request is to be sent and recorded."""
         answer = self._player.answer(request) if self._player else None
         with self._lock:
             if isinstance(answer, Entry):
@@ -132,7 +132,7 @@ class Cassette:
             return miss
 
     def refusal(self, request: Request) -> str | None:
-        """Why a request that is to be recorded must not go out: the budget."""
+        """The reason why a request must not be sent: it would exceed the budget. None if it may be sent."""
         reason = self._budget.refuse(request) if self._budget else None
         if reason:
             with self._lock:
@@ -140,13 +140,13 @@ class Cassette:
         return reason
 
     def scrub_with(self, scrubber: Scrubber) -> None:
-        """Use another scrubber for what is recorded from now on."""
+        """Use another scrubber for what is recorded later."""
         self._scrubber = scrubber
 
     def record(self, entry: Entry) -> None:
-        """Write an exchange down, as it came. Raises CassetteError; the next one makes up for what was not written.
+        """Scrub and write an exchange. If it raises CassetteError, the next call writes this exchange too.
 
-        Another process may record into the same file: what it wrote stays.
+        What another process has written into the same file stays.
         """
         entry = priced(self._scrubber.entry(entry), self._prices)
         if self._budget:
@@ -157,7 +157,7 @@ class Cassette:
                 return
             self._unwritten.append(entry)
             is_less = self.mode is Mode.ALL and self._drop_equals(entry)
-            # Kept only when it has written: after a failure, the file may be another when it can be written again.
+            # Dropped if the write fails: another process may change the file before the next write.
             writer, self._writer = self._writer, None
             if writer is None or is_less or _stamp(self.path) != self._stamp:
                 writer = Writer(self.path, [*self._written(self.path), *self._unwritten[:-1]])
@@ -168,14 +168,14 @@ class Cassette:
             self._stamp = _stamp(self.path)
 
     def _written(self, path: Path) -> list[Entry]:
-        """What is to stay in the file: the old entries, and what was added to it here or by another process."""
+        """The entries that stay in the file: the old ones, and those that this or another process has added."""
         if not path.exists() or not (self.mode.reads or self._has_written):
             return []
         entries = read(path)
         return [*self._old, *entries[self._old_count :]] if self.mode is Mode.ALL else entries
 
     def _drop_equals(self, entry: Entry) -> bool:
-        """Give up what a new recording replaces: equal requests, what was asked of their jobs, and their files."""
+        """Drop the old entries that a new one replaces: equal requests, and the reads and files of their jobs."""
         key = self._key(entry.request)
         equal = {index for index, old in enumerate(self._old) if self._key(old.request) == key}
         names = {jobs.task_id(self._old[index].response) for index in equal if entry.request.method == "POST"} - {""}
@@ -193,17 +193,17 @@ class Cassette:
     def _key(self, request: Request) -> Key:
         return canonical(self._scrubber.request(request), self._options)
 
-    # What happened
+    # Results of the run
 
     @property
     def recorded(self) -> tuple[Entry, ...]:
-        """What was recorded in this run; bodies of more than har.INLINE bytes are in the file only."""
+        """The entries recorded in this run; bodies of more than har.INLINE bytes are in the file only."""
         with self._lock:
             return tuple(self._recorded)
 
     @property
     def replayed(self) -> tuple[Entry, ...]:
-        """The entries that were an answer in this run, each as often as it was one."""
+        """The entries that were replayed in this run, each as often as it was."""
         if self._player is None:
             return ()
         counts = zip(self._played, self._player.played, strict=True)
@@ -211,24 +211,24 @@ class Cassette:
 
     @property
     def misses(self) -> tuple[Miss, ...]:
-        """The requests that were refused, in order."""
+        """The requests that no entry answered, in order."""
         with self._lock:
             return tuple(self._misses)
 
     @property
     def refusals(self) -> tuple[tuple[Request, str], ...]:
-        """The creates that the budget did not allow, and why, in order."""
+        """The creates that the budget did not allow, each with the reason, in order."""
         with self._lock:
             return tuple(self._refusals)
 
     @property
     def unused(self) -> tuple[Entry, ...]:
-        """The entries that were no answer in this run."""
+        """The entries that were not replayed in this run."""
         return tuple(self._played[index] for index in self._player.unused()) if self._player else ()
 
 
 def _links(entry: Entry) -> set[str]:
-    """The links in an answer, without what signs them."""
+    """The links in an answer, without their signatures."""
     if entry.response is None:
         return set()
     text = entry.response.body.decode("utf-8", "replace").replace("\\/", "/")
@@ -236,7 +236,7 @@ def _links(entry: Entry) -> set[str]:
 
 
 def _lightened(entry: Entry) -> Entry:
-    """The entry without long bodies, which are in the file: a proxy that runs for long would keep them in memory."""
+    """The entry without long bodies, which are in the file, to save memory."""
     request, response = entry.request, entry.response
     if len(request.body) > INLINE:
         request = replace(request, body=b"")
@@ -246,7 +246,7 @@ def _lightened(entry: Entry) -> Entry:
 
 
 def _stamp(path: Path | None) -> tuple[int, int, int] | None:
-    """What changes when another process writes the file; None without a file."""
+    """Inode, time and size of a file, which change when another process writes it; None without a file."""
     try:
         status = path.stat() if path else None
     except OSError:

@@ -1,4 +1,4 @@
-"""A body as fields that can be compared: JSON, forms in pairs and in parts, pictures, and any other bytes."""
+"""Bodies as fields that can be compared: of JSON, of URL-encoded and multipart forms, or the body as a whole."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ PICTURES: Final = frozenset(
     reference_image reference_images sound_file audio_file
     """.split()
 )
-"""Names of members that hold a file in base64, however short."""
+"""Names of members whose value is a file in base64, of any length."""
 LONG_BASE64: Final = 200
-"""Characters. A string that is so long and is base64 is a file, whatever it is called."""
+"""Characters from which a base64 string is taken for a file, whatever the name of its member."""
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _DATA_URL = re.compile(r"(?i)data:[^,]{0,200};base64,")
@@ -34,14 +34,14 @@ _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"RIFF")
 
 
 class Field(NamedTuple):
-    """A value of a body, in a spelling that all equal ones have, and the way to it."""
+    """A value in a body with its path; equal values have the same spelling."""
 
     path: Path
     value: str
 
 
 def fields(body: bytes, content_type: str) -> list[Field]:
-    """What a body says. A field of a form is like a member of JSON that is a string, a picture like its base64."""
+    """The fields of a body. A form is treated as a JSON object of strings, and a picture as its base64."""
     if not body:
         return []
     found = forms.parts(body, content_type)
@@ -60,12 +60,12 @@ def fields(body: bytes, content_type: str) -> list[Field]:
 
 
 def text(value: str) -> str:
-    """A text as a value."""
+    """The spelling of a string value."""
     return json.dumps(value, ensure_ascii=any("\ud800" <= character <= "\udfff" for character in value))
 
 
 def data(value: bytes) -> str:
-    """Bytes as a value."""
+    """The spelling of a file."""
     return f"{len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()[:32]}"
 
 
@@ -89,7 +89,7 @@ def _part(part: forms.Part, value: bytes) -> Field:
             return Field(path, _string(path, value.decode()))
         except UnicodeDecodeError:
             return Field(path, data(value))
-    # What a picture is called says nothing about it, and base64 has no file name.
+    # The file name of a picture does not count, as its base64 would have none.
     if normal(part.name) in PICTURES or value.startswith(_MAGIC):
         return Field(path, data(value))
     return Field(path, f"{data(value)}, file {text(part.filename)}")
@@ -104,7 +104,7 @@ def _string(path: Path, value: str) -> str:
 
 
 def _decoded(value: str, shortest: int) -> bytes | None:
-    """The bytes that a text of at least so many characters is the base64 or data URL of."""
+    """The bytes of a base64 text or data URL with at least `shortest` characters; None for other texts."""
     start = _DATA_URL.match(value)
     if start is None and len(value) < shortest:
         return None

@@ -1,6 +1,6 @@
-"""How one cassette differs from another: which exchanges only one has, and what differs between the others.
+"""The differences between two cassettes: exchanges that only one has, and what differs in the others.
 
-Jobs are paired by their requests and states, for ids are new in each recording; so are times, which do not count.
+Ids and times are new in each recording: jobs are paired by their requests and states, and times are ignored.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from .listing import Job, Listing
 from .matching import Key, MatchOptions
 
 _COUNTED: Final = ("content-type", "retry-after")
-"""Header fields of answers that have to be equal."""
-_PASSING = re.compile(r"(?:.*_)?ids?|.*time.*|.*_at|created|expires|progress")
-"""Members of answers that differ from one recording to the next."""
+"""Header fields of answers that are compared."""
+_IGNORED = re.compile(r"(?:.*_)?ids?|.*time.*|.*_at|created|expires|progress")
+"""Members of answers that are ignored, since they differ in each recording."""
 _A_LINK: Final = content.text("a link")
 _OF_A_JOB: Final = "of-a-job"
-"""What stands for the ids and links by which a request names a job or its result."""
+"""Placeholder for the ids and links by which a request names a job or its result."""
 _SHORTEST_NAME: Final = 6
 
 _Steps: TypeAlias = "dict[tuple[str, int], int]"
@@ -41,7 +41,7 @@ def differences(path: Path, other: Path) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One of two cassettes, scrubbed. `names` are the ids and links that only this recording has."""
+    """One of the two cassettes, scrubbed. `names` are the ids and links that are special to this recording."""
 
     path: Path
     entries: list[Entry]
@@ -58,16 +58,16 @@ class _Side:
         return cls(path, entries, found, sorted(long, key=len, reverse=True))
 
     def groups(self) -> list[tuple[Key, object, _Steps]]:
-        """Jobs and other exchanges, each with what its partner in the other cassette is found by at first, and then.
+        """Jobs and other exchanges, each with two keys that pair it with one of the other cassette.
 
-        Whatever is asked for first has to be equal, else jobs are compared in their order, others by their address.
+        The first key is its first request; the second one pairs jobs by their order, and other exchanges by their URL.
         """
         jobs = [(self._key(job.indexes[0]), "job", self._steps(job)) for job in self.found.jobs]
         others = [(key := self._key(index), key[:3], {("", 0): index}) for index in self.found.others]
         return [*jobs, *others]
 
     def _steps(self, job: Job) -> _Steps:
-        """Of equal states only the last: how often one is seen is chance."""
+        """The steps of a job, with only the last of equal states: the number of polls varies."""
         steps: _Steps = {("", number): index for number, index in enumerate(job.creates)}
         for index in job.reads:
             task = job.task(self.entries[index])
@@ -76,7 +76,7 @@ class _Side:
         return steps | {("file", number): index for number, index in enumerate(job.files)}
 
     def _key(self, index: int) -> Key:
-        """The canonical form of a request, whatever jobs are called in this recording."""
+        """The canonical form of a request, with placeholders for this recording's ids and links."""
         request = self.entries[index].request
         url, body = request.url, request.body
         for name in self.names:
@@ -84,11 +84,11 @@ class _Side:
         return matching.canonical(replace(request, url=url, body=body), MatchOptions())
 
     def request_difference(self, index: int, other: _Side, counterpart: int) -> list[str]:
-        """How the request of the other cassette differs from the one of this."""
+        """How the request of the other cassette differs from the one of this cassette."""
         return matching.key_difference(other._key(counterpart), self._key(index))
 
     def line(self, index: int) -> str:
-        """An exchange in a few words."""
+        """One line that describes an exchange."""
         request = self.entries[index].request
         return f"{request.method} {address(request)}"
 
@@ -108,7 +108,7 @@ def _differences(one: _Side, other: _Side) -> Iterator[str]:
 def _paired(
     one: Sequence[tuple[Key, object, _Steps]], other: Sequence[tuple[Key, object, _Steps]]
 ) -> list[tuple[_Steps, _Steps]]:
-    """Pairs with an equal first key, in order; of what is left, with an equal second one; then what has no partner."""
+    """Pairs with an equal first key, in order; then pairs of the rest with an equal second key; then those without."""
     partners: dict[int, int] = {}
     for level in (0, 1):
         free: defaultdict[object, deque[int]] = defaultdict(deque)
@@ -123,9 +123,9 @@ def _paired(
 
 
 def _difference(one: _Side, left: int, other: _Side, right: int, is_create: bool) -> Iterator[str]:
-    """How two exchanges differ, below a line that names them; nothing where they do not."""
+    """A line that names two exchanges, and lines about their differences; nothing if there are none."""
     recorded, came = one.entries[left], other.entries[right]
-    # Polls and downloads are asked for as the answer before them says.
+    # The requests of polls and downloads follow from earlier answers.
     lines = [f"request {line}" for line in one.request_difference(left, other, right)] if is_create else []
     lines += _answer_differences(recorded.response, came.response)
     if recorded.repeats != came.repeats:
@@ -145,13 +145,14 @@ def _answer_differences(recorded: Response | None, came: Response | None) -> lis
 
 
 def _answer_key(response: Response) -> Key:
-    """What counts of an answer, in the form in which requests are compared."""
+    """The compared parts of an answer, in the canonical form of requests."""
     headers = tuple(Field((name,), content.text(header(response.headers, name))) for name in _COUNTED)
     body = content.fields(response.body, header(response.headers, "content-type"))
-    counting = [field for field in body if not _PASSING.fullmatch(normal(listing.name_in(field.path)))]
+    counting = [field for field in body if not _IGNORED.fullmatch(normal(listing.name_in(field.path)))]
     return Key("", "", "", (), headers, tuple(map(_without_link, counting)))
 
 
 def _without_link(field: Field) -> Field:
+    """The field with a placeholder as its value if that is a link."""
     is_link = field.value.startswith('"') and links.is_link(json_text.string(field.value))
     return Field(field.path, _A_LINK) if is_link else field

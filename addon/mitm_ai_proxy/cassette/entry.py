@@ -1,4 +1,4 @@
-"""One recorded exchange as plain data: what was sent to the provider, and what came back."""
+"""A recorded exchange as plain data: the upstream request, and the provider's answer."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 Headers = tuple[tuple[str, str], ...]
-"""Header fields in order, names as they were sent."""
+"""Header fields in order, with names as they were sent."""
 
 MOST_REPEATS: Final = 10_000
-"""How often a cassette may repeat one answer."""
+"""The greatest value of Entry.repeats."""
 
 
 class Chunk(NamedTuple):
-    """One piece of a streamed body: milliseconds after the head of the answer, and length in bytes."""
+    """A piece of a streamed body: milliseconds after the head of the answer, and length in bytes."""
 
     milliseconds: float
     length: int
@@ -21,7 +21,7 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it went upstream. `url` is absolute; `body` has no Content-Encoding and no chunked framing."""
+    """An upstream request. `url` is absolute; `body` has no Content-Encoding and no chunked framing."""
 
     method: str
     url: str
@@ -31,7 +31,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The provider's answer before any rewriting; `body` as in Request, `chunks` only of one that was streamed."""
+    """The provider's answer before it is rewritten. `body` is as in Request; only a streamed answer has `chunks`."""
 
     status: int
     reason: str = ""
@@ -42,11 +42,11 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An exchange. `started` is Unix time in seconds; without a response, the answer never came.
+    """An exchange. `started` is Unix time in seconds; `response` is None if no answer came.
 
-    `notes` say what the gateway rewrote and why; `units` are what the answer says that its task cost, `price` what that
-    is worth in US dollars. `repeats` is how many more equal requests in a row a replay answers with this entry; it is 0
-    in what is recorded, and set by variations.
+    `notes` say what the gateway rewrote and why; `units` is the cost of the task by the answer, `price` its value in
+    US dollars. `repeats` is the number of further equal requests in a row that a replay answers with this entry; it is
+    0 in recordings, and set by variations.
     """
 
     started: float
@@ -60,6 +60,6 @@ class Entry:
 
 
 def header(headers: Headers, name: str) -> str:
-    """The values of all fields of a name together; "" where there is none."""
+    """The values of all fields with a name, joined by commas; "" without any."""
     wanted = name.lower()
     return ", ".join(value for key, value in headers if key.lower() == wanted)

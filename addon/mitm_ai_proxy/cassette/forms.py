@@ -1,4 +1,4 @@
-"""The parts of a multipart/form-data body with their places, as far as they can be read, for scrubbing and matching."""
+"""The parts of a multipart/form-data body with their positions, for scrubbing and matching."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FILENAME = re.compile(rb'(?i)[;\s]filename="((?:[^"\\\r\n]|\\.)*+)"|[;\s]filena
 
 
 class Part(NamedTuple):
-    """A part of a form; head and data are body[head:start] and body[start:end]. Without a file name, it is a field."""
+    """A part of a form: its head is body[head:start], its data body[start:end]. A field has no file name."""
 
     name: str
     filename: str | None
@@ -23,17 +23,17 @@ class Part(NamedTuple):
 
 
 def is_multipart(content_type: str) -> bool:
-    """Whether a Content-Type is that of a form in parts."""
+    """Whether a Content-Type is multipart/form-data."""
     return content_type.strip().lower().startswith("multipart/form-data")
 
 
 def is_urlencoded(content_type: str) -> bool:
-    """Whether a Content-Type is that of a form in pairs."""
+    """Whether a Content-Type is application/x-www-form-urlencoded."""
     return content_type.strip().lower().startswith("application/x-www-form-urlencoded")
 
 
 def parts(body: bytes, content_type: str) -> list[Part] | None:
-    """The parts in order; None for what is no form, or has too many."""
+    """The parts in order; None if the body is no multipart form, or has too many parts."""
     boundary = _BOUNDARY.search(content_type)
     if not (is_multipart(content_type) and boundary):
         return None

@@ -1,4 +1,4 @@
-"""Cassettes as files: HAR 1.2 for browsers and mitmproxy, with own fields, so that entries are read as written."""
+"""Cassette files: HAR 1.2, which browsers and mitmproxy can read, with fields of our own for the rest of an entry."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["FORMAT", "INLINE", "CassetteError", "Writer", "read", "tidy", "write
 
 FORMAT: Final = 1
 INLINE: Final = 64 * 1024
-"""Bytes of a text that stands in the cassette itself; a longer one is a file."""
+"""Bytes up to which a text body is in the cassette itself; longer ones are in files."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -32,9 +32,9 @@ _CLOSE = b"\n    ]"
 _MARGIN = b"\n      "
 
 
-# HAR 1.2 in its order. A person may take out of a cassette what has a default here.
+# The objects of HAR 1.2, in its order. Members with a default may be missing in a file.
 class _Field(msgspec.Struct, kw_only=True):
-    """A header, or a parameter of a query. What mitmproxy could not read stands in the own fields only."""
+    """A header, or a parameter of a query. A value that mitmproxy could not read is in our own members only."""
 
     name: str
     value: str
@@ -107,11 +107,11 @@ class _Document(msgspec.Struct):
 
 
 class _Repeated:
-    """Stands in the place of an object that has a key twice, so that it is found to be no object."""
+    """Replaces a JSON object with duplicate keys, so that it is refused where an object is expected."""
 
 
 def read(path: Path) -> list[Entry]:
-    """The entries of a cassette, as they were written. Raises CassetteError."""
+    """The entries of a cassette. Raises CassetteError."""
     if path.is_dir():
         raise CassetteError(f"{path}: is a folder")
     bodies = BodyFiles(path)
@@ -119,12 +119,12 @@ def read(path: Path) -> list[Entry]:
 
 
 def write(path: Path, entries: Sequence[Entry]) -> None:
-    """Write a cassette anew, the files of its bodies before it. Raises CassetteError."""
+    """Write a new cassette, after the files of its bodies. Raises CassetteError."""
     Writer(path, entries).save()
 
 
 def tidy(path: Path) -> list[Path]:
-    """Remove the files beside a cassette that no entry of it names any more; returns them. Raises CassetteError."""
+    """Remove the body files of a cassette that none of its entries uses; returns their paths. Raises CassetteError."""
     bodies = BodyFiles(path)
     entries = [_Reader(path, number, bodies).checked(item) for number, item in enumerate(_items(path), 1)]
     held = [body for entry in entries for body in (entry.request.post_data, entry.response.content)]
@@ -132,7 +132,7 @@ def tidy(path: Path) -> list[Path]:
 
 
 class Writer:
-    """A cassette that grows. What an entry is in JSON is made once; a write that failed is made up for by the next."""
+    """Writes a growing cassette. Each entry is encoded once; if a write fails, the next one writes its entry too."""
 
     def __init__(self, path: Path, entries: Sequence[Entry] = ()) -> None:
         self._path = path
@@ -143,12 +143,12 @@ class Writer:
             self._append(entry)
 
     def add(self, entry: Entry) -> None:
-        """Write the cassette with one entry more."""
+        """Write the cassette with one more entry. Raises CassetteError."""
         self._append(entry)
         self.save()
 
     def save(self) -> None:
-        """Write the cassette with all entries, which needs no add() where there is none to add."""
+        """Write the cassette with all entries so far, even if there are none. Raises CassetteError."""
         self._bodies.save()
         texts = b",".join(self._texts)
         replace(self._path, (self._before, b"[", texts, _CLOSE if texts else b"]", self._after))
@@ -162,7 +162,7 @@ class Writer:
 
 
 def _frame() -> bytes:
-    """The cassette without entries."""
+    """The JSON of a cassette without entries."""
     try:
         version = importlib.metadata.version("mitm-ai-proxy")
     except importlib.metadata.PackageNotFoundError:
@@ -174,7 +174,7 @@ def _frame() -> bytes:
 def _json(value: Any) -> bytes:
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     indented = msgspec.json.format(text.encode("utf-8", "surrogatepass"), indent=2)
-    # Python's way to write half a surrogate pair is JSON's.
+    # JSON escapes half a surrogate pair as Python does.
     return indented.decode("utf-8", "surrogatepass").encode("utf-8", "backslashreplace")
 
 
@@ -205,7 +205,7 @@ def _encode(entry: Entry, bodies: BodyFiles) -> bytes:
 
 def _encode_request(request: Request, bodies: BodyFiles) -> _Request:
     query = request.url.partition("#")[0].partition("?")[2]
-    # mitmproxy refuses a whole HAR for one URL that is not in ASCII.
+    # mitmproxy refuses a whole HAR file if one URL is not in ASCII.
     url = quote(_readable(request.url), safe=string.punctuation)
     return _Request(
         method=request.method,
@@ -252,7 +252,7 @@ def _encode_body(headers: Headers, body: bytes, bodies: BodyFiles) -> _Body:
 
 
 def _text(body: bytes) -> str | None:
-    """The body as text when it is one and short."""
+    """The body as text, if it is text of at most INLINE bytes; else None."""
     if len(body) > INLINE:
         return None
     try:
@@ -263,12 +263,12 @@ def _text(body: bytes) -> str | None:
 
 
 def _sent_size(headers: Headers, body: bytes) -> int:
-    """HAR asks for the bytes on the wire, which are not known of a body that was compressed there."""
+    """HAR's bodySize, the bytes on the wire: -1 if it is not known, since the body was compressed."""
     return -1 if header(headers, "content-encoding") else len(body)
 
 
 def _readable(text: str) -> str:
-    """The text for other readers: mitmproxy refuses a whole HAR for half a surrogate pair in one header."""
+    """The text without half surrogate pairs: mitmproxy refuses a whole HAR file if one header has one."""
     return text if text.isascii() else _HALF_PAIR.sub("\ufffd", text)
 
 
@@ -277,7 +277,7 @@ def _unless(exact: str, shown: str) -> str | UnsetType:
 
 
 def _items(path: Path) -> list[Any]:
-    """The entries of the file, not looked at yet."""
+    """The entries of the file, not validated yet."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -329,7 +329,7 @@ def _refuse_constant(word: str) -> None:
 
 
 def _complaint(path: Path, entry: str, error: msgspec.ValidationError) -> CassetteError:
-    """What msgspec says, which names types and keys but no values."""
+    """An error with the message of msgspec, which has types and keys but no values."""
     found = _COMPLAINT.fullmatch(str(error))
     assert found
     problem = "has a key more than once" if _Repeated.__name__ in found[1] else found[1][:1].lower() + found[1][1:]
@@ -337,7 +337,7 @@ def _complaint(path: Path, entry: str, error: msgspec.ValidationError) -> Casset
 
 
 class _Reader:
-    """One entry of a cassette, made from its JSON."""
+    """Makes one entry of a cassette from its JSON."""
 
     def __init__(self, path: Path, number: int, bodies: BodyFiles) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""Jobs in a recording: their names, the requests that ask for them, and the states that they went through."""
+"""Jobs in a recording: their ids, the requests that name them, and the states that polls show."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ IDS: Final[tuple[tuple[Path, Path | None], ...]] = (
     (("id",), ("status",)),
     (("request_id",), ("status_url",)),
 )
-"""Where an answer names a job, and what has to stand beside it: Kling, OpenAI and others, fal."""
+"""Paths of a job's id in an answer, and members that must be beside it: Kling, OpenAI and others, fal."""
 EXTERNAL: Final[tuple[Path, ...]] = (("external_task_id",), ("options", "external_task_id"))
-"""Where a create has the client's own name for the job."""
+"""Paths of the external id, the client's own name for a job, in a create."""
 STATUSES: Final = frozenset("task_status status state".split())
-"""Members that say what has become of a job."""
+"""Members that hold a job's status."""
 PARAMETERS: Final = {"external_task_ids": "task_ids"}
-"""Parameters that take the client's names, and which takes the provider's in their place."""
+"""Parameters that take external ids, and the ones that take the provider's ids instead."""
 LISTS: Final = ("/tasks",)
-"""Ends of paths where a POST reads."""
+"""Ends of paths at which a POST is a read."""
 
-# A member that differs between two answers of the same state.
-_PASSING = re.compile(r"request_id|.*time.*|.*_at|progress", re.IGNORECASE)
+# Members that may differ between two answers with the same state.
+_IGNORED = re.compile(r"request_id|.*time.*|.*_at|progress", re.IGNORECASE)
 
 
 class Scalars(NamedTuple):
-    """The scalars of a JSON body by their paths, and those of them that are states; both empty for any other body."""
+    """The scalars of a JSON body by their paths, and those of them that are statuses; empty for any other body."""
 
     values: dict[Path, str]
     statuses: tuple[tuple[Path, str], ...]
@@ -42,7 +42,7 @@ class Scalars(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A state of a job: the entries that tell of it, and since when."""
+    """A state of a job: the entries that show it, and the time of the first one."""
 
     since: float
     entries: tuple[int, ...]
@@ -50,7 +50,7 @@ class State:
 
 
 def scalars(body: bytes) -> Scalars:
-    """The scalars of a JSON body."""
+    """The scalars of a body."""
     text = decoded(body)
     if not json_text.is_container(text):
         return Scalars({}, ())
@@ -64,7 +64,7 @@ def scalars(body: bytes) -> Scalars:
 
 
 def task_id(response: Response | None) -> str:
-    """The id of the job that an answer names; "" for none."""
+    """The id of the job in an answer; "" without any."""
     if response is None or not 200 <= response.status < 300:
         return ""
     values = scalars(response.body).values
@@ -75,7 +75,7 @@ def task_id(response: Response | None) -> str:
 
 
 def external_id(request: Request) -> str:
-    """The client's own name for the job that a request creates; "" for none."""
+    """The external id in a create; "" without any."""
     if request.method != "POST" or b"external_task_id" not in request.body:
         return ""
     values = scalars(request.body).values
@@ -83,7 +83,7 @@ def external_id(request: Request) -> str:
 
 
 def names_in(request: Request) -> frozenset[str]:
-    """All words of a request that could be names of jobs: of a GET or HEAD in its URL, of a POST in its body."""
+    """All words of a request that could name jobs: in the URL of a GET or HEAD, in the body of a POST."""
     parts = _split(request.url)
     if request.method == "POST":
         is_read = parts is not None and parts.path.endswith(LISTS)
@@ -97,7 +97,7 @@ def names_in(request: Request) -> frozenset[str]:
 
 
 def renamed(request: Request, names: dict[str, str], parameters: dict[str, str]) -> Request:
-    """The request with other names of jobs in its URL, and other parameters that take them."""
+    """The request with the names of jobs in its URL replaced, and the parameters that hold them renamed."""
     parts = _split(request.url)
     if parts is None or not names:
         return request
@@ -116,9 +116,9 @@ def renamed(request: Request, names: dict[str, str], parameters: dict[str, str])
 
 
 def states(indexes: Iterable[int], entries: Sequence[Entry]) -> list[State]:
-    """The recorded answers to equal reads as states: equal ones in a row are one, an error is always one of its own.
+    """The recorded answers to equal reads as states: equal answers in a row are one state, and each error is one.
 
-    One that repeats is as many equal states more.
+    An entry with `repeats` counts as so many further states.
     """
     found: list[State] = []
     before: object = None
@@ -140,14 +140,14 @@ def _is_error(response: Response | None) -> bool:
 
 
 def _says(response: Response | None) -> object:
-    """What two answers have in common that tell of the same state."""
+    """A value that is equal for answers with the same state."""
     if response is None:
         return None
     found = scalars(response.body)
     if found.statuses:
         return response.status, found.statuses
     if found.values:
-        kept = tuple(item for item in found.values.items() if not (item[0] and _PASSING.fullmatch(str(item[0][-1]))))
+        kept = tuple(item for item in found.values.items() if not (item[0] and _IGNORED.fullmatch(str(item[0][-1]))))
         return response.status, kept
     return response.status, response.body
 
@@ -160,7 +160,7 @@ def _split(url: str) -> SplitResult | None:
 
 
 def decoded(body: bytes) -> str:
-    """A body in UTF-8; "" for any other."""
+    """A body as text; "" if it is not UTF-8."""
     try:
         return body.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Links in recorded text: where they stand, which parameters only sign them, and one spelling for equal ones."""
+"""Links in recorded text: finding and editing them, their signatures, and one spelling for links to the same file."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ SIGNING: Final = frozenset(
     se st ske skt ws_secret ws_time security_token google_access_id q_ak q_key_time q_signature x_signature x_expires
     """.split()
 )
-"""Parameters of signed links, as auth.header.normal() spells them: CDNs, S3, GCS, Azure, OSS, COS, CloudFront,
+"""Parameters that sign links, as auth.header.normal() spells them: CDNs, S3, GCS, Azure, OSS, COS, CloudFront,
 Akamai."""
 SIGNING_STARTS: Final = ("x_amz_", "x_goog_", "x_kcdn_", "x_oss_", "x_tos_", "x_cos_", "q_sign_", "kpx")
 
 PORTS: Final = {"http": 80, "https": 443}
 
-# Up to what cannot stand in a link. JSON may escape slashes; a text that is no whole JSON still has them so.
+# Up to a character that a link cannot have. Slashes may be escaped, as in pieces of JSON.
 _LINK = re.compile(r"(?i)(?<![a-z0-9])https?:(?://|\\/\\/)[^\s\"'<>^`{|}]++")
 _PARAMETER = re.compile(r"(?<=[?&#;])([^=&#;?]++)=([^&#;]*+)")
 _USER = re.compile(r"(?<=//)[^/?#@]*+@")
 
 
 class Place(NamedTuple):
-    """An address without what signs it."""
+    """The parts of a URL, without its signature."""
 
     scheme: str
     host: str
@@ -37,13 +37,13 @@ class Place(NamedTuple):
 
 
 def signs(name: str) -> bool:
-    """Whether a parameter of a URL is a signature, belongs to one, or is a credential."""
+    """Whether a parameter of a URL is a signature, part of one, or a credential."""
     known = normal(name)
     return known in SIGNING or known.startswith(SIGNING_STARTS) or is_credential(name)
 
 
 def place(url: str) -> Place:
-    """Scheme and host in lower case, no default port, path decoded, query sorted. Any text has a place."""
+    """The place of any URL or text: scheme and host in lower case, no default port, path decoded, query sorted."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
@@ -55,16 +55,16 @@ def place(url: str) -> Place:
 
 
 def unsigned(url: str) -> str:
-    """The link without its signature, in one spelling: equal for links to the same file, however they are signed."""
+    """The link without its signature, in one spelling for all links to the same file."""
     found = place(url)
-    # Half a surrogate pair, as JSON may have it, cannot be encoded otherwise.
+    # JSON may have half a surrogate pair, which UTF-8 cannot encode.
     query = f"?{urlencode(found.query, errors='surrogatepass')}" if found.query else ""
     path = quote(found.path, errors="surrogatepass")
     return f"{found.scheme}://{found.host}{path}{query}" if found.host else url
 
 
 def is_link(text: str) -> bool:
-    """Whether a text is one link and nothing else."""
+    """Whether a whole text is one link."""
     return text[:8].lower().startswith(("http://", "https://")) and bool(_LINK.fullmatch(text))
 
 
@@ -81,19 +81,19 @@ def origin(url: str) -> str:
 
 
 def edit(text: str, change: Callable[[str], str]) -> str:
-    """The text with every link in it changed."""
+    """The text with `change` applied to each link."""
     if "http" not in text.lower():
         return text
     return _LINK.sub(lambda match: change(match[0]), text)
 
 
 def edit_parameters(url: str, change: Callable[[str, str], str]) -> str:
-    """The URL with the values of its parameters changed, those of its fragment included; both as they are encoded."""
+    """The URL with change(name, value) as the value of each parameter, also in its fragment; all stay encoded."""
     return _PARAMETER.sub(lambda match: f"{match[1]}={change(match[1], match[2])}", url)
 
 
 def edit_user(url: str, text: str) -> str:
-    """The URL with another user and password, where it has one."""
+    """The URL with `text` in place of its user and password, if it has any."""
     return _USER.sub(f"{text}@", url, count=1)
 
 

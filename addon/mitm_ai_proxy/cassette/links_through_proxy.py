@@ -1,6 +1,6 @@
-"""Links to a provider's results, rewritten so that they lead through the proxy, and back.
+"""Links to a provider's results, rewritten to lead through the proxy, and back.
 
-In reverse mode a client would fetch a result past the proxy; a recording would lack it, and a replay need the network.
+Otherwise a client in reverse mode would fetch results directly, so that a cassette could not record or replay them.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from ..wire.targets import Origin, check_path
 from . import links
 
 FOLDER: Final = "linked"
-"""First segment of such a path; scheme, host and the path of the link follow."""
+"""First segment of the path of such a link; the link's own scheme, host and path follow."""
 PREFIX: Final = f"/{FOLDER}/"
 
 _NAMES = re.compile(
     r"(?i:(.*[_-])?(audio|href|image|link|location|output|uri|url|video)s?)|.*(Href|Link|URI|URL|Uri|Url)s?"
 )
-# Pages that an answer speaks of, which are nobody's result.
+# Members whose links lead to pages of others, not to results.
 _PAGES: Final = frozenset("annotations citations references search_results sources".split())
 _PATH = re.compile(rf"{PREFIX}(https?)/([^/?]+)(/[^?]*)?(\?.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the client finds the proxy, and what stands behind it: two origins."""
+    """Two origins: the proxy's, as the client reaches it, and the provider's."""
 
     proxy: str
     provider: str
 
     def here(self, link: str) -> str:
-        """The link as it leads through the proxy: to the provider as any request, to another host by its name."""
+        """A link that leads through the proxy: with the same path for one to the provider, else below FOLDER."""
         link = link.partition("#")[0]
         origin, slash, path = _split(link)
         if origin.lower() == self.provider:
@@ -44,9 +44,10 @@ class Address:
         return f"{self.proxy}{PREFIX}{scheme.lower()}/{authority}{slash}{path}"
 
     def lead_here(self, body: bytes, issued: Callable[[str], None]) -> bytes:
-        """An answer's JSON in which the links to results lead through the proxy; anything else as it is.
+        """An answer's JSON with the links to results rewritten to lead through the proxy; other bodies unchanged.
 
-        A link is a whole string whose name says so, such as `url` or `video_url`. `issued` gets each as it was.
+        A link is a whole string whose member has a name such as `url` or `video_url`. `issued` is called with each
+        original link.
         """
         if b"://" not in body and b":\\/\\/" not in body:
             return body
@@ -69,7 +70,7 @@ class Address:
         return "".join([*pieces, text[position:]]).encode() if pieces else body
 
     def lead_there(self, body: bytes) -> bytes:
-        """A request's body in which links to results are the provider's own again: it could not come here."""
+        """A request's body with links through the proxy replaced by the originals, which the provider can reach."""
         host = self.proxy.partition("://")[2].encode()
         if host not in body:
             return body
@@ -87,9 +88,9 @@ class Address:
 
 
 def target(path: str) -> tuple[Origin, str] | None:
-    """The origin, and the path with its query, of the link that a path stands for; None for any other path.
+    """Origin and target of the link that a path on the proxy stands for; None for any other path.
 
-    Raises Refusal (400) for one that a host could read as something else.
+    Raises Refusal (400) for a link that a host could understand differently.
     """
     match = _PATH.fullmatch(path)
     if not match:
@@ -109,7 +110,7 @@ def _is_result(path: json_text.Path) -> bool:
 
 
 def _split(link: str) -> tuple[str, str, str]:
-    """Origin, the slash behind it (where there is none, one is put there), and the rest."""
+    """Origin of a link, the slash behind it (added if it is missing), and the rest."""
     scheme, _, rest = link.partition("://")
     authority = re.split(r"[/?]", rest, maxsplit=1)[0]
     return f"{scheme}://{authority}", "/", rest[len(authority) :].removeprefix("/")

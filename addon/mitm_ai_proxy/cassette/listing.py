@@ -1,4 +1,4 @@
-"""What is in a recording: the tasks that its answers tell of, and which exchanges belong to which job."""
+"""The jobs of a recording: the tasks in its answers, and the exchanges that belong to each job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .entry import Entry, Response, header
 from .playing import MEDIA
 
 IDS: Final = ("task_id", "id", "request_id")
-"""Members that name a task, where one that says its status stands beside them."""
+"""Members that hold a task's id, if a status is beside them."""
 STATUSES: Final = ("task_status", "status", "state")
 ENDED: Final = frozenset(
     """
@@ -24,15 +24,15 @@ ENDED: Final = frozenset(
     failed fail failure error cancelled canceled expired rejected deleted incomplete
     """.split()
 )
-"""Words, in small letters, for a task that changes no more: Kling's, OpenAI's and those of others."""
+"""Final statuses of tasks, in lower case: Kling's, OpenAI's and those of others."""
 
 
 RESULTS: Final = frozenset("task_result outputs output content result".split())
-"""Members of a task that hold what it made."""
+"""Members of a task that hold its results."""
 
 
 class Task(NamedTuple):
-    """A task as an answer tells of it. `member` is where its status is; from `start` to `end` its object stands."""
+    """A task in an answer. `member` is the one with its status; its object is text[start:end] of the answer."""
 
     name: str
     member: str
@@ -42,15 +42,15 @@ class Task(NamedTuple):
 
     @property
     def is_ended(self) -> bool:
-        """Whether the task changes no more."""
+        """Whether the status is final."""
         return self.status.lower() in ENDED
 
 
 @dataclass(slots=True)
 class Job:
-    """A job, and its exchanges by their indexes. Either name is "" where the recording does not have it.
+    """A job with the indexes of its exchanges. Either id is "" if the recording does not have it.
 
-    `creates` are several where the first was refused or its answer lost; `files` are downloads, redirects included.
+    There are several `creates` if the first was refused or its answer lost; `files` are downloads and redirects.
     """
 
     task_id: str
@@ -61,33 +61,33 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What the job is called for a person."""
+        """The name of the job in messages."""
         return self.task_id or self.external_id
 
     @property
     def indexes(self) -> list[int]:
-        """All exchanges of the job."""
+        """The indexes of all exchanges of the job."""
         return sorted({*self.creates, *self.reads, *self.files})
 
     def task(self, entry: Entry) -> Task | None:
-        """What an exchange tells of the job."""
+        """The job's task in the answer of an exchange; None if it is not there."""
         return next((task for task in tasks(entry.response) if task.name == self.task_id), None)
 
     def end(self, entries: Sequence[Entry]) -> Task | None:
-        """The last that a recording tells of the job: its end, where it has one; None where it tells nothing."""
+        """The job's final task in the recording, else its last one; None without any."""
         told = [task for index in self.indexes if (task := self.task(entries[index]))]
         return next((task for task in told if task.is_ended), told[-1] if told else None)
 
 
 class Listing(NamedTuple):
-    """A recording by jobs, in the order in which they begin; `others` are exchanges of none."""
+    """The jobs of a recording, in the order in which they begin; `others` are exchanges that belong to no job."""
 
     jobs: list[Job]
     others: list[int]
 
 
 def text(response: Response | None) -> str:
-    """The body of a success as text; "" where it is no JSON object or array."""
+    """The body of a success as text; "" if it is no JSON object or array."""
     if response is None or not 200 <= response.status < 300:
         return ""
     try:
@@ -98,7 +98,7 @@ def text(response: Response | None) -> str:
 
 
 def tasks(response: Response | None) -> list[Task]:
-    """The tasks that an answer tells of, in order; none that stands inside of another."""
+    """The tasks in an answer, in order, without those inside of others."""
     document = text(response)
     parts = list(json_text.parts(document)) if document else []
     objects: dict[Path, dict[str, str]] = {}
@@ -113,7 +113,7 @@ def tasks(response: Response | None) -> list[Task]:
             continue
         start, end = _span(document, parts, path)
         found.append(Task(_plain(name), member, _plain(members[member]), start, end))
-    # Those that begin first contain those that begin and end later.
+    # In the order of their starts, a task comes before those inside of it.
     outer: list[Task] = []
     for task in sorted(found, key=lambda task: task.start):
         if not outer or task.start >= outer[-1].end:
@@ -122,7 +122,7 @@ def tasks(response: Response | None) -> list[Task]:
 
 
 def is_file(response: Response | None) -> bool:
-    """Whether an answer is a file, or leads to one."""
+    """Whether an answer is a file, or a redirect to one."""
     if response is None:
         return False
     if 300 <= response.status < 400:
@@ -132,12 +132,12 @@ def is_file(response: Response | None) -> bool:
 
 
 def name_in(path: Path) -> str:
-    """The name of the member that a path leads to, or that holds the array that it leads into."""
+    """The name of the last member in a path, behind which there are only indexes."""
     return next((step for step in reversed(path) if isinstance(step, str)), "")
 
 
 def results(entries: Iterable[Entry], wanted: Iterable[Job]) -> list[str]:
-    """What jobs made, as far as it can be named: all ids and links in their results."""
+    """All ids and links in the results of jobs."""
     names = {job.task_id for job in wanted}
     found: list[str] = []
     for entry in entries:
@@ -150,20 +150,20 @@ def results(entries: Iterable[Entry], wanted: Iterable[Job]) -> list[str]:
 
 
 def sort(entries: Sequence[Entry]) -> Listing:
-    """The recording by jobs."""
+    """Sort a recording by jobs."""
     sorter = _Sorter()
     for index, entry in enumerate(entries):
         sorter.add(index, entry)
     return Listing(sorter.jobs, sorter.others)
 
 
-# How a value that names a task begins: one that is null names none.
+# First characters of an id in JSON: of a string or a number.
 _NAMES: Final = tuple('"-0123456789')
 _CLOSING = re.compile(r"[}\]]")
 
 
 class _Sorter:
-    """Takes the exchanges in order: each may name jobs and show links that later ones ask for."""
+    """Assigns exchanges to jobs, in order: each one may have ids and links that later ones use."""
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
@@ -202,7 +202,7 @@ class _Sorter:
         names = jobs.names_in(request)
         found = [job for job in self.jobs if job.task_id in names or job.external_id in names]
         if not found:
-            # Its create was not recorded.
+            # The create was not recorded.
             found = [self._new(task.name, "") for task in told if task.name in names]
         elif len(told) == len(found) == 1 and not found[0].task_id:
             found[0].task_id = told[0].name
@@ -219,7 +219,7 @@ class _Sorter:
         return job
 
     def _note_links(self, entry: Entry, told: list[Task], found: list[Job]) -> None:
-        """Whose the links in an answer are: those of a task, or of what the request was for."""
+        """Note to which job the links in an answer belong: that of the task around them, else that of the request."""
         if entry.response is None:
             return
         document = text(entry.response)
@@ -239,10 +239,10 @@ def _names_result(path: Path, value: str) -> bool:
 
 
 def _span(document: str, parts: Sequence[Part], path: Path) -> tuple[int, int]:
-    """Where an object that has members begins and ends."""
+    """Start and end of an object that has members."""
     inside = [part for part in parts if part.path[: len(path)] == path and len(part.path) > len(path)]
     first, last = inside[0], inside[-1]
-    # Between a part and the brackets around it there is nothing but space.
+    # Between a part and the brackets around it there is only space.
     *_, closing = itertools.islice(_CLOSING.finditer(document, last.end), len(last.path) - len(path))
     return document.rindex("{", 0, first.start), closing.end()
 

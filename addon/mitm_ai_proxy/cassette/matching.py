@@ -1,7 +1,4 @@
-"""When two requests ask for the same: their canonical form, how they differ in words, and which is the nearest.
-
-Requests are scrubbed before they are compared.
-"""
+"""Matching of scrubbed requests: their canonical form, their differences in words, and the nearest of several."""
 
 from __future__ import annotations
 
@@ -23,15 +20,15 @@ VOLATILE: Final = frozenset(
     nonce user
     """.split()
 )
-"""Names, as auth.header.normal() spells them, that do not count.
+"""Names of ignored parameters and members, as auth.header.normal() spells them.
 
-A client makes up a new external id for each create, and a callback has a port or a tunnel of the day; neither changes
-what is made. Many clients draw a seed: equal creates with different seeds are told apart by their order.
+External ids, and the ports and hosts of callbacks, are often new in each run and do not change the result. Many clients
+draw a seed: equal creates with different seeds are told apart by their order.
 """
 CHOOSING: Final = frozenset("external_task_id external_id".split())
-"""Names that count in a URL all the same: there they say which job is meant."""
+"""Names that are compared in a URL, where they tell which job is meant."""
 CLOCKS: Final = frozenset("start_time end_time".split())
-"""Names that do not count where the value is a time of day in seconds or milliseconds, as in /account/costs."""
+"""Names that are ignored if their value is a Unix time in seconds or milliseconds, as in /account/costs."""
 
 _SHOWN: Final = 60
 _CLOCK_DIGITS: Final = (10, 13)
@@ -39,19 +36,19 @@ _CLOCK_DIGITS: Final = (10, 13)
 
 @dataclass(frozen=True, slots=True)
 class MatchOptions:
-    """`ignore` are names of parameters and members at any depth, `also_headers` of headers that are to be equal."""
+    """`ignore` are names of parameters, and of members at any depth; `also_headers` names of compared headers."""
 
     ignore: frozenset[str] = VOLATILE
     also_headers: frozenset[str] = frozenset()
 
     @classmethod
     def made(cls, ignore: Iterable[str] = (), compare: Iterable[str] = (), headers: Iterable[str] = ()) -> MatchOptions:
-        """VOLATILE with some names more to ignore, some that are to be compared all the same, and header fields."""
+        """VOLATILE, with the names in `ignore` added and those in `compare` removed; `headers` are compared too."""
         ignored = (VOLATILE | set(map(normal, ignore))) - set(map(normal, compare))
         return cls(ignored, frozenset(name.lower() for name in headers))
 
     def counts(self, field: Field, in_url: bool) -> bool:
-        """Whether a field takes part."""
+        """Whether a field is compared."""
         name = next((normal(step) for step in reversed(field.path) if isinstance(step, str)), "")
         digits = field.value.strip('"')
         is_clock = name in CLOCKS and digits.isdigit() and len(digits) in _CLOCK_DIGITS
@@ -59,7 +56,7 @@ class MatchOptions:
 
 
 class Key(NamedTuple):
-    """The canonical form of a request: equal for requests that ask for the same."""
+    """The canonical form of a request: equal for requests that match."""
 
     method: str
     host: str
@@ -70,7 +67,7 @@ class Key(NamedTuple):
 
 
 def canonical(request: Request, options: MatchOptions) -> Key:
-    """What counts of a request, in one spelling."""
+    """The canonical form of a request."""
     place = links.place(request.url)
     query = [Field((name,), content.text(value)) for name, value in place.query]
     also = sorted(name.lower() for name in options.also_headers)
@@ -87,17 +84,17 @@ def canonical(request: Request, options: MatchOptions) -> Key:
 
 
 def difference(wanted: Request, recorded: Request, options: MatchOptions) -> list[str]:
-    """How a request that came differs from a recorded one, field by field, for a person."""
+    """Lines that say how a request differs from a recorded one, field by field."""
     return key_difference(canonical(wanted, options), canonical(recorded, options))
 
 
 def nearest(wanted: Request, candidates: Sequence[Request], options: MatchOptions) -> int | None:
-    """The index of the candidate that is the most like a request, the first of equal ones; None without candidates."""
+    """The index of the candidate with the fewest differences, the first of several; None without candidates."""
     return nearest_key(canonical(wanted, options), [canonical(candidate, options) for candidate in candidates])
 
 
 def key_difference(wanted: Key, recorded: Key) -> list[str]:
-    """difference() of canonical forms."""
+    """As difference(), of canonical forms."""
     lines = [
         f"{name}: recorded {_shown(old)}, came {_shown(new)}"
         for name, new, old in zip(Key._fields[:3], wanted[:3], recorded[:3], strict=True)
@@ -109,7 +106,7 @@ def key_difference(wanted: Key, recorded: Key) -> list[str]:
 
 
 def nearest_key(wanted: Key, candidates: Sequence[Key]) -> int | None:
-    """nearest() of canonical forms."""
+    """As nearest(), of canonical forms."""
     if not candidates:
         return None
     return min(range(len(candidates)), key=lambda index: _distance(wanted, candidates[index]))
@@ -120,7 +117,7 @@ def _counting(fields: Iterable[Field], options: MatchOptions, in_url: bool) -> t
 
 
 def _order(field: Field) -> tuple[list[tuple[bool, int, str]], str]:
-    # Indexes and names cannot be compared.
+    # int and str cannot be compared with each other.
     steps = [(False, step, "") if isinstance(step, int) else (True, 0, step) for step in field.path]
     return steps, field.value
 

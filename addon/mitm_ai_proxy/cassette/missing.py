@@ -1,4 +1,4 @@
-"""What a recording lacks: jobs that have not ended, results that were not fetched, and what to ask for them."""
+"""The gaps of a recording: unfinished jobs and results that were not fetched, and the requests to complete them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .listing import Job, Task
 from .recorded_api import RecordedAPI
 
 STATUS_LINKS: Final[tuple[Path, ...]] = (("status_url",), ("polling_url",), ("urls", "get"))
-"""Where the answer to a create says what to ask for its state: fal, Black Forest Labs, Replicate."""
+"""Paths of the URL for polling in the answer to a create: fal, Black Forest Labs, Replicate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A job of which the recording lacks something: `read` asks for its state. Either name may be "".
+    """A job that is not complete in the recording; `read` is the request for its state. Either id may be "".
 
-    `is_doubtful`: its create had no answer that tells of it, and the provider may not know it.
+    `is_doubtful`: no answer to its create has its task, so that the provider may not have it.
     """
 
     task_id: str
@@ -34,19 +34,19 @@ class Pending:
 
     @property
     def name(self) -> str:
-        """What it is called for a person."""
+        """The name of the job in messages."""
         return self.task_id or self.external_id
 
     def task(self, response: Response | None) -> Task | None:
-        """What an answer tells of it."""
+        """The job's task in an answer; None if it is not there."""
         tasks = listing.tasks(response)
         return next((task for task in tasks if not self.task_id or task.name == self.task_id), None)
 
 
 class Missing(NamedTuple):
-    """What a recording lacks. `unknown` are creates of which nobody can say whether they were paid, in words.
+    """The gaps of a recording. `unknown` describes creates that may have been paid for.
 
-    `fetched` are the links to files that were fetched, and `members` the names that these have in answers.
+    `fetched` are the links to files that were fetched, and `members` the names of the members that had them.
     """
 
     pending: list[Pending]
@@ -56,7 +56,7 @@ class Missing(NamedTuple):
 
 
 def find_missing(entries: Sequence[Entry], api: RecordedAPI) -> Missing:
-    """The jobs that have no end in a recording, or results that were not fetched where those of others were."""
+    """Find the jobs without an end, and those whose results were not fetched while those of others were."""
     found = listing.sort(entries)
     fetched = frozenset(
         links.unsigned(entry.request.url)
@@ -89,13 +89,13 @@ def _is_missing(job: Job, entries: Sequence[Entry], fetched: frozenset[str], mem
     if not last.is_ended:
         return True
     shown = [result for index in job.reads for result in _recorded_results(job, entries[index])]
-    # By place, for a link may be another one each time that it is shown.
+    # By the place in the task, since each answer may have another link to the same result.
     had = {result.place for result in shown if result.link in fetched}
     return any(result.member in members and result.place not in had for result in shown)
 
 
 def _pending(job: Job, entries: Sequence[Entry], api: RecordedAPI) -> Pending | None:
-    """What is to be asked for a job: as the recording did, else as its provider's API has it."""
+    """A job with the request for its state: the recorded one, else the one of the provider's API."""
     asked = [entries[index] for index in job.reads if entries[index].request.method == "GET"]
     told = [entry for entry in asked if job.task(entry)]
     if asked:
@@ -116,17 +116,17 @@ def _pending(job: Job, entries: Sequence[Entry], api: RecordedAPI) -> Pending | 
 
 
 def _given_address(create: Request, answer: Response) -> str:
-    """Where the answer to a create says that its state is read; "" where it does not say."""
+    """The URL for polling in the answer to a create; "" without any."""
     values = jobs.scalars(answer.body).values
     given = (values.get(path, "") for path in STATUS_LINKS)
-    # The credential goes to no other host.
+    # The same origin only: the credential must not go to another host.
     return next((link for link in given if origin(link) == origin(create.url)), "")
 
 
 def _task_address(create: Request, name: str, api: RecordedAPI, *, is_external: bool) -> str:
-    """Where a task is read that was never read, by the provider's name for it or by the client's.
+    """The URL for polling a task that was never polled, by the provider's id or by the external one.
 
-    Below the address of the create, as OpenAI and most others have it, where the API says nothing else.
+    It is below the URL of the create, as with OpenAI and most others, unless the API has another.
     """
     address = api.task_url(create.url, name, is_external)
     if address:
@@ -135,11 +135,11 @@ def _task_address(create: Request, name: str, api: RecordedAPI, *, is_external: 
     return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{quote(name, safe='')}", "", ""))
 
 
-# What a task made
+# Results of a task
 
 
 class Result(NamedTuple):
-    """A link to something that a task made: its place in the task, where it leads, and how through the proxy."""
+    """A link to a result of a task: its path in the task, the link itself, and the link through the proxy."""
 
     place: Path
     link: str
@@ -147,14 +147,14 @@ class Result(NamedTuple):
 
     @property
     def member(self) -> str:
-        """The name of its place."""
+        """The name of the member that has it."""
         return next((step for step in reversed(self.place) if isinstance(step, str)), "")
 
 
 def results(response: Response, task: Task, read: Request, address: Address) -> list[Result]:
     """The results of a task in an answer whose links lead through the proxy. `read` is the recorded request.
 
-    What stands in a member that holds results, if there is one: other links may be what the task was made from.
+    If the task has a member for results, only links in it: others may be inputs of the task.
     """
     shown = listing.text(response)[task.start : task.end]
     values = jobs.scalars(shown.encode()).values
@@ -164,7 +164,7 @@ def results(response: Response, task: Task, read: Request, address: Address) -> 
         if here.startswith(f"{address.proxy}/") and links.is_link(here)
     ]
     if values.get(("object",)) == "video" and task.status == "completed":
-        # OpenAI's videos are fetched below their own address.
+        # OpenAI's videos are fetched from a path below that of their status.
         link = f"{read.url.partition('?')[0]}/content"
         found.append(Result(("content",), links.unsigned(link), address.here(link)))
     inside = [result for result in found if result.place[0] in listing.RESULTS]
@@ -175,7 +175,7 @@ _ANYWHERE: Final = "http://proxy.invalid"
 
 
 def _recorded_results(job: Job, entry: Entry) -> list[Result]:
-    """The results in a recorded answer, which lead past any proxy."""
+    """The results in a recorded answer, whose links do not lead through a proxy."""
     task = job.task(entry)
     if task is None or entry.response is None:
         return []

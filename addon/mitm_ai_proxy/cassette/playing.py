@@ -1,4 +1,4 @@
-"""Answers requests from a recording: each exchange once, a job's reads state by state, files as often as asked for."""
+"""Replay of a recording: each exchange once, the reads of a job state by state, and files as often as requested."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .matching import Key, MatchOptions, canonical, key_difference, nearest_key
 from .scrubbing import Scrubber
 
 MEDIA: Final = ("image/", "video/", "audio/", "application/octet-stream", "binary/octet-stream")
-"""Starts of the Content-Type of a file."""
+"""Prefixes of the Content-Type of a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """A request that no recording answers. Both request lines and the differences are scrubbed.
+    """A request that no entry answers. Both request lines and the differences are scrubbed.
 
-    `nearest` is the index of the recording that is the most like it, `recorded` its request line; None and "" without
-    any. The one difference of one request too many says how often it was recorded and asked.
+    `nearest` is the index of the entry with the fewest differences, `recorded` its request line; None and "" without
+    any. If all equal entries have been used, the one difference says how often it was recorded and requested.
     """
 
     request: str
@@ -34,7 +34,7 @@ class Miss:
 
 @dataclass(slots=True)
 class _Job:
-    """`created` is when the recorded create was sent, `replayed` when this replay answered it."""
+    """Times of a job in seconds: `created` is that of the recorded create, `replayed` that of its replay."""
 
     created: float
     replayed: float | None = None
@@ -42,7 +42,7 @@ class _Job:
 
 @dataclass(slots=True)
 class _Track:
-    """The states that reads with one key go through; `position` is the one shown last, -1 before."""
+    """The states of the reads with one key; `position` is the index of the last one replayed, -1 before the first."""
 
     states: list[State]
     jobs: list[_Job]
@@ -52,10 +52,10 @@ class _Track:
 
 
 class Player:
-    """Answers for one recording. It may be called from several threads.
+    """A replay of one recording. Thread-safe.
 
-    `clock` gives seconds. Without a `pace`, each read of a job shows its next state. With one, a state is shown when
-    it is due: 1.0 as in the recording, 0.1 in a tenth of the time.
+    `clock` gives seconds. Without a `pace`, each read of a job gets the next state. With one, it gets the state that is
+    due: 1.0 is the speed of the recording, 0.1 a tenth of the time.
     """
 
     def __init__(
@@ -77,13 +77,13 @@ class Player:
         self._misses: list[Miss] = []
         self._played = [0] * len(self._entries)
         self._used: set[int] = set()
-        # Also what was recorded with fewer rules is compared in the form of today.
+        # Scrubbed again, since the recording may have been made with fewer rules.
         self._requests = [scrubber.request(entry.request) for entry in self._entries]
         self._keys = [canonical(request, options) for request in self._requests]
         self._jobs: dict[int, _Job] = {}
         self._names: dict[str, _Job] = {}
         self._externals: dict[str, tuple[str, str]] = {}
-        """The client's names in this replay: what the recording called the same job, the client and the provider."""
+        """By an external id of this replay: the recorded external id, and the recorded id of the provider."""
         self._ids = self._find_jobs()
         self._tracks: dict[Key, _Track] = {}
         self._once: dict[Key, list[int]] = {}
@@ -93,25 +93,25 @@ class Player:
 
     @property
     def played(self) -> tuple[int, ...]:
-        """How often each entry was the answer."""
+        """How often each entry was replayed."""
         with self._lock:
             return tuple(self._played)
 
     @property
     def misses(self) -> tuple[Miss, ...]:
-        """The requests that had no answer, in order."""
+        """The requests that no entry answered, in order."""
         with self._lock:
             return tuple(self._misses)
 
     def unused(self) -> tuple[int, ...]:
-        """Indexes of the entries that answered nothing; a state that a job went through answered with all of them."""
+        """Indexes of the entries that were not replayed; a state that a job has passed counts with all its entries."""
         with self._lock:
             return tuple(index for index in range(len(self._entries)) if index not in self._used)
 
     def answer(self, request: Request) -> Entry | Miss:
-        """The recorded exchange that answers a request as it came, its secrets included.
+        """The entry that answers an upstream request, which may have its secrets, or a Miss.
 
-        Without a response, the answer never came, and the connection is to be closed.
+        If the entry has no response, none was recorded, and the connection should be closed.
         """
         scrubbed = self._scrubber.request(request)
         key = canonical(scrubbed, self._options)
@@ -123,10 +123,10 @@ class Player:
             self._misses.append(miss)
             return miss
 
-    # The recording
+    # Preparing the recording
 
     def _find_jobs(self) -> dict[int, str]:
-        """Note the jobs with their names; the ids by the index of the create."""
+        """Note the jobs by their names; returns their ids by the index of the create."""
         ids: dict[int, str] = {}
         for index, (entry, request) in enumerate(zip(self._entries, self._requests, strict=True)):
             name, external = jobs.task_id(entry.response), jobs.external_id(request)
@@ -136,12 +136,12 @@ class Player:
                 for known in filter(None, (name, external)):
                     self._names.setdefault(known, job)
             elif name and name in jobs.names_in(request):
-                # Its create was not recorded: its time starts with the first read.
+                # The create was not recorded: the job's time starts with its first read.
                 self._names.setdefault(name, _Job(entry.started))
         return ids
 
     def _sort(self) -> None:
-        """Divide the entries into those that answer once and the tracks."""
+        """Divide the entries into tracks and those that are replayed once."""
         linked = self._links()
         reads: dict[Key, list[int]] = {}
         files: set[Key] = set()
@@ -180,7 +180,7 @@ class Player:
     def _jobs_in(self, request: Request) -> list[_Job]:
         return [self._names[name] for name in sorted(jobs.names_in(request)) if name in self._names]
 
-    # The replay
+    # Replaying
 
     def _once_answer(self, request: Request, key: Key) -> Entry | None:
         indexes = self._once.get(key)
@@ -202,7 +202,7 @@ class Player:
         return next(filter(None, answers), None)
 
     def _spellings(self, request: Request) -> Iterator[Request]:
-        """The request with the names of its jobs as the recording had them, then as it came."""
+        """The request with the recorded names of its jobs, then the request as it is."""
         here = {name: self._externals[name] for name in jobs.names_in(request) if name in self._externals}
         if here:
             recorded = {name: external for name, (external, _) in here.items() if external}
@@ -213,7 +213,7 @@ class Player:
         yield request
 
     def _read(self, request: Request, key: Key) -> Entry | None:
-        """A state of a job, or a file or a part of one."""
+        """The answer to a read: the next or due state of a job, or a file or a part of it."""
         track = self._tracks.get(key)
         if track is None and request.method == "HEAD":
             track = self._tracks.get(key._replace(method="GET"))
@@ -239,7 +239,7 @@ class Player:
         return any(answer is not None and ranges.is_whole(answer) for answer in answers)
 
     def _show(self, track: _Track) -> Entry:
-        """The state that is next or due. An error is shown once; behind the last one, the last that is none stays."""
+        """The state that is next or due. An error is replayed once; at the end, the last state that is none repeats."""
         last = len(track.states) - 1
         if self._pace is None or track.is_file:
             position = track.position + 1
@@ -258,7 +258,7 @@ class Player:
         return self._play(track.states[shown].entries[-1], passed)
 
     def _recorded_time(self, track: _Track, pace: float) -> float:
-        """The time of the recording that corresponds to now, for the job of a track that is the least advanced."""
+        """The time in the recording that corresponds to now, for that job of a track that has advanced the least."""
         now = self._clock()
         times = []
         for job in track.jobs:

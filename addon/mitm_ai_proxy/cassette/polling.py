@@ -1,4 +1,4 @@
-"""Polling a job: whether an answer is the last one, when to ask again, and what an answer gives as the reason."""
+"""Polling a job: what an answer means, when to poll again, and the explanation of an error."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .entry import Response, header
 from .listing import Task
 
 INTERVAL: Final = 5.0
-"""Seconds between two reads of a job, where its provider does not say."""
+"""Seconds between two polls, if the provider does not tell."""
 TIMEOUT: Final = 1800.0
-"""Seconds that a job is waited for."""
+"""Seconds to wait for the end of a job."""
 EXPLANATIONS: Final[tuple[Path, ...]] = (
     ("data", "task_status_msg"),
     ("data", "message"),
@@ -26,30 +26,30 @@ EXPLANATIONS: Final[tuple[Path, ...]] = (
     ("message",),
     ("detail",),
 )
-"""Where an answer says in words what went wrong."""
+"""Paths of error messages in answers."""
 WAITS: Final = (("openai-poll-after-ms", 1000.0), ("retry-after-ms", 1000.0), ("retry-after", 1.0))
-"""Header fields that say when to come again, and how many of their units are a second. The last may be a date."""
+"""Header fields with the wait before the next poll, and their units per second. The last one may have a date."""
 LONGEST_WAIT: Final = 300.0
-"""Seconds between two reads, whatever a provider says."""
+"""The most seconds between two polls, whatever a provider asks for."""
 _LONGEST_EXPLANATION: Final = 300
 """Characters."""
 
 
 class Reading(enum.Enum):
-    """What follows from the answer to a read."""
+    """The meaning of the answer to a poll."""
 
     ENDED = "ended"
     PENDING = "pending"
     BUSY = "busy"
-    """An error that passes, or no answer."""
+    """A temporary error, or no answer."""
     UNKNOWN = "unknown"
-    """There is no such task. Source: Kling API documentation; code 1201 with 400, or a list without it."""
+    """The task does not exist: code 1201 with 400, or a list without it. Source: Kling API documentation."""
     REFUSED = "refused"
-    """It cannot be asked for so, or not by this account."""
+    """The request is wrong, or the account may not make it."""
 
 
 def reading(response: Response | None, tasks: Sequence[Task]) -> Reading:
-    """What an answer says of the tasks that it was asked for, of which `tasks` are those that it tells of."""
+    """The meaning of an answer to a poll; `tasks` are the polled tasks that are in it."""
     if response is None or is_passing(response):
         return Reading.BUSY
     if not tasks:
@@ -58,7 +58,7 @@ def reading(response: Response | None, tasks: Sequence[Task]) -> Reading:
 
 
 def seconds_to_wait(response: Response | None, interval: float, now: datetime) -> float:
-    """How long to wait before the next read: as the answer says, else the interval. `now` has a time zone."""
+    """Seconds to wait before the next poll: by the answer, else the interval. `now` has a time zone."""
     for name, per_second in WAITS:
         value = header(response.headers, name).strip() if response else ""
         if value.isascii() and value.isdigit():
@@ -73,14 +73,14 @@ def seconds_to_wait(response: Response | None, interval: float, now: datetime) -
 
 
 def explanation(response: Response) -> str:
-    """What an answer says in words about what went wrong, in one line; "" where it says nothing."""
+    """The error message in an answer, in one line; "" without any."""
     values = jobs.scalars(response.body).values
-    # Kling says SUCCEED also where the task failed, and elsewhere why.
+    # Kling's message is SUCCEED even if the task failed; the reason is at another path.
     found = (values.get(path, "") for path in EXPLANATIONS)
     text = next((text for text in found if text and text not in ("null", "SUCCEED", "succeed")), "")
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:_LONGEST_EXPLANATION]
 
 
 def is_passing(response: Response) -> bool:
-    """Whether an error may be gone when the same is asked for again."""
+    """Whether an error is temporary, so that a retry may succeed."""
     return response.status == 429 or response.status >= 500

@@ -1,4 +1,4 @@
-"""Parts of a recorded file: what a Range request gets when the whole was recorded (RFC 9110, section 14), and HEAD."""
+"""Answers to Range requests and HEAD, made from the recorded answer with the whole file (RFC 9110, section 14)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REPLACED: Final = frozenset(("content-length", "content-range", "transfer-encod
 
 
 def is_whole(response: Response) -> bool:
-    """Whether an answer holds a whole file, be it that a range asked for all of it."""
+    """Whether an answer has a whole file, possibly as a range that covers all of it."""
     if response.status != 206:
         return response.status == 200
     found = _CONTENT_RANGE.fullmatch(header(response.headers, "content-range").strip())
@@ -22,7 +22,7 @@ def is_whole(response: Response) -> bool:
 
 
 def part(response: Response, request_headers: Headers) -> Response:
-    """What a GET with these headers gets of a whole file; several ranges at once get all of it."""
+    """The answer to a GET with these headers, made from that with the whole file; several ranges get all of it."""
     size = len(response.body)
     unit, equals, asked = header(request_headers, "range").partition("=")
     found = _RANGE.fullmatch(asked) if equals and unit.strip().lower() == "bytes" else None
@@ -41,13 +41,13 @@ def part(response: Response, request_headers: Headers) -> Response:
 
 
 def head(response: Response) -> Response:
-    """What HEAD gets where GET got this: its header fields, with the length of the body that is left out."""
+    """The answer to HEAD, made from the one to GET: its header fields, with the Content-Length of its body."""
     whole = _made(response, response.status, response.reason, response.body, "") if response.status == 200 else response
     return replace(whole, body=b"", chunks=())
 
 
 def _is_current(response: Response, condition: str) -> bool:
-    """Whether an If-Range names the file that was recorded; a weak ETag never does."""
+    """Whether an If-Range matches the recorded file; a weak ETag never does."""
     if not condition:
         return True
     names = (header(response.headers, "etag"), header(response.headers, "last-modified"))

@@ -1,4 +1,4 @@
-"""What a cassette has to be told of the API that it holds, as plain values; each provider type may implement it."""
+"""The interface by which a cassette asks about the provider's API: prices, errors, URLs of tasks."""
 
 from __future__ import annotations
 
@@ -10,79 +10,80 @@ JSONObject: TypeAlias = Mapping[str, Any]
 
 
 class Cost(NamedTuple):
-    """What something costs: units of the provider's, and US dollars. Either is None where it is not known."""
+    """A cost in the provider's units and in US dollars; either is None if it is not known."""
 
     units: float | None
     dollars: float | None
 
 
 AnyCost: TypeAlias = tuple[float | None, float | None]
-"""The values of a Cost."""
+"""A Cost, or a plain tuple like one."""
 TaskCharge: TypeAlias = tuple[tuple[str, ...], AnyCost | None]
-"""The names of a task, the provider's and the client's, and what it cost; None while that is not said."""
+"""The ids of a task, the provider's and the external one, and its cost; None while that is not known."""
 
 
 class Prices(Protocol):
-    """What requests cost, and what answers say that they cost.
+    """Expected costs of requests, and charges in answers.
 
-    `body` and `answer` are JSON objects, an answer that of a success; a URL is the request's.
+    `body` and `answer` are JSON objects, `answer` that of a success unless a method says otherwise; `url` is that of
+    the request.
     """
 
     @property
     def unit_price(self) -> float:
-        """US dollars for a unit, where a charge in dollars counts against a budget of units."""
+        """US dollars per unit, to count a charge in dollars against a budget of units."""
 
     def expected(self, method: str, url: str, body: JSONObject) -> AnyCost | None:
-        """What a request will cost at most: units of 0 where it is free, None where that is not known."""
+        """The highest cost that a request may have: 0 units if it is free, None if it is not known."""
 
     def charged(self, url: str, answer: JSONObject) -> AnyCost | None:
-        """What an answer says that its one task cost, or the call itself; None for lists and unfinished tasks."""
+        """The charge in an answer, for its one task or for the call itself; None for lists and unfinished tasks."""
 
     def charged_tasks(self, url: str, answer: JSONObject) -> Iterable[TaskCharge]:
-        """All tasks in an answer, those of lists too."""
+        """The charges of all tasks in an answer, also in a list."""
 
     def is_refusal(self, answer: JSONObject) -> bool:
-        """Whether an answer of any status says that nothing was made."""
+        """Whether an answer, of any status, says that no task was created."""
 
 
 class Errors(Protocol):
-    """The answers to creates that are refused."""
+    """Error answers to creates, for variations."""
 
     @property
     def name(self) -> str:
-        """What the provider is called for a person."""
+        """The provider's name for messages."""
 
     @property
     def error_codes(self) -> Collection[int]:
-        """The provider's codes of errors."""
+        """The provider's error codes."""
 
     @property
     def paid_members(self) -> Collection[str]:
-        """Members that a task has only when it was paid for."""
+        """Members that a task has only if it was paid for."""
 
     def error_answer(self, code: int, url: str, recorded: JSONObject) -> tuple[int, JSONObject, Mapping[str, str]]:
-        """Status, body and further header fields of an answer with a code, in place of the recorded one."""
+        """Status, body and further header fields of an error answer with a code, to replace the recorded answer."""
 
 
 class RecordedAPI(Prices, Errors, Protocol):
-    """All of it."""
+    """All that a cassette asks about a provider's API; a provider type may implement it."""
 
     def task_url(self, create_url: str, name: str, is_external: bool) -> str | None:
-        """Where a task is read that was created at a URL; None for `{create_url}/{name}`.
+        """The URL for polling a task that was created at a URL; None for `{create_url}/{name}`.
 
-        `name` is the provider's for the task, or the client's where it `is_external`.
+        `name` is the provider's id of the task, or the external one if `is_external`.
         """
 
 
 class AllAPIs:
-    """Several APIs as one: of each question, the answer of the first that has one. Of none, nothing is known."""
+    """Several APIs as one: each method returns the first result that any of them has. Without any, nothing is known."""
 
     def __init__(self, apis: Sequence[RecordedAPI] = ()) -> None:
         self._apis = tuple(apis)
 
     @property
     def unit_price(self) -> float:
-        """The first API's; 1.0 of none."""
+        """That of the first API; 1.0 without any."""
         return next((api.unit_price for api in self._apis), 1.0)
 
     def expected(self, method: str, url: str, body: JSONObject) -> AnyCost | None:
@@ -94,7 +95,7 @@ class AllAPIs:
         return next((cost for api in self._apis if (cost := api.charged(url, answer))), None)
 
     def charged_tasks(self, url: str, answer: JSONObject) -> Iterator[TaskCharge]:
-        """As in Prices: what any of them finds."""
+        """As in Prices, of all APIs."""
         for api in self._apis:
             yield from api.charged_tasks(url, answer)
 
@@ -104,17 +105,17 @@ class AllAPIs:
 
     @property
     def name(self) -> str:
-        """The names of those that have codes of errors."""
+        """The names of the APIs that have error codes."""
         return " or ".join(api.name for api in self._apis if api.error_codes) or "a provider"
 
     @property
     def error_codes(self) -> tuple[int, ...]:
-        """The codes of all, in order."""
+        """The codes of all APIs, in order."""
         return tuple(dict.fromkeys(code for api in self._apis for code in api.error_codes))
 
     @property
     def paid_members(self) -> tuple[str, ...]:
-        """The members of all, in order."""
+        """The members of all APIs, in order."""
         return tuple(dict.fromkeys(name for api in self._apis for name in api.paid_members))
 
     def error_answer(self, code: int, url: str, recorded: JSONObject) -> tuple[int, JSONObject, Mapping[str, str]]:
@@ -128,11 +129,11 @@ class AllAPIs:
 
 
 UNKNOWN: RecordedAPI = AllAPIs()
-"""An API of which nothing is known."""
+"""An API without known prices, errors and URLs."""
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:
-    """A JSON object; None for anything else."""
+    """The body as a JSON object; None if it is not one."""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What stands in a request that is sent again in the place of the recorded ids, names and links."""
+"""Replacing recorded ids, names and links in a request that is sent again by those of the new run."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .listing import Task
 from .sensitive import MARKS
 
 SHORTEST_ID: Final = 6
-"""Characters of an id that is no task's: a shorter one, such as the number of a face, is a word like any other."""
+"""Characters from which an id other than a task's is replaced: a shorter one may be an ordinary value."""
 
 
 class Replacements:
-    """What the recording and the new run call the same: ids, links, and the clients' names, which are given."""
+    """The ids, links and external ids of a recording, with those of the new run. `names` are the external ids."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self._names = dict(names)
         self._links: dict[str, str] = {}
 
     def learn(self, recorded: Response, new: Response) -> None:
-        """Take up what stands at the same places of two answers; of tasks, of what is known to be the same one."""
+        """Note the ids and links at the same paths of two answers; in tasks, of those known to be the same one."""
         before, after = listing.tasks(recorded), {task.name: task for task in listing.tasks(new)}
         known = [(task, after[name]) for task in before if (name := self._names.get(task.name, task.name)) in after]
         for old, came in known:
@@ -40,11 +40,11 @@ class Replacements:
             self._links[links.unsigned(locations[0])] = locations[1]
 
     def link(self, link: str) -> str | None:
-        """What stands in the place of a link of the recording, whoever signed it; None where nothing does."""
+        """The new link for a recorded one, whatever its signature; None without any."""
         return self._links.get(links.unsigned(link))
 
     def request(self, request: Request) -> Request:
-        """A recorded request with the new ids and links in path, query and body."""
+        """A recorded request with its ids and links replaced in path, query and body."""
         link = self.link(request.url)
         renamed = jobs.renamed(request, self._names, {})
         return replace(renamed, url=link or renamed.url, body=self._body(request))
@@ -76,7 +76,7 @@ class Replacements:
         return self._text(body)
 
     def _text(self, body: bytes) -> bytes:
-        """JSON with other values in it, or one value; all other bytes stay."""
+        """JSON, or a single value, with values replaced; all other bytes stay."""
         text = jobs.decoded(body)
         if not json_text.is_container(text):
             return self._value(text).encode() if text else body
@@ -107,7 +107,7 @@ def _is_id(path: Path, value: str, task_id: str) -> bool:
 
 
 def _bytes(response: Response, task: Task) -> slice:
-    """Where a task stands in the body of an answer."""
+    """The bytes of a task in the body of an answer."""
     text = jobs.decoded(response.body)
     start = len(text[: task.start].encode())
     return slice(start, start + len(text[task.start : task.end].encode()))

@@ -1,4 +1,4 @@
-"""How a recording is sent again: the requests in their order, and whether a new answer is like the recorded one."""
+"""The plan to send a recording again: its requests in order, and the comparison of new answers with recorded ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .matching import Key, MatchOptions, canonical
 from .polling import is_passing
 from .sensitive import LINK_MARK, MARK
 
-# What the connection or the proxy makes anew, and what would have the provider take a request for an earlier one.
+# Header fields that the connection or the proxy sets, and those that make a provider treat a request as a repeated one.
 _LEFT_OUT: Final = frozenset(
     """
     accept-encoding connection content-encoding content-length expect host idempotency-key keep-alive proxy-connection
@@ -26,14 +26,14 @@ _OPTIONS: Final = MatchOptions()
 
 
 class PlanError(Exception):
-    """A recording that cannot be sent again; the text names its entries, a line each, and quotes none of them."""
+    """A recording cannot be sent again. The text has a line for each such entry, and quotes none of them."""
 
 
 # Requests as they can be sent
 
 
 def headers_to_send(headers: Headers) -> Headers:
-    """Recorded header fields without credentials, those of the connection, and what was scrubbed."""
+    """Recorded header fields without credentials, fields of the connection, and scrubbed values."""
     return tuple(
         (name, value)
         for name, value in headers
@@ -42,12 +42,12 @@ def headers_to_send(headers: Headers) -> Headers:
 
 
 def has_credential(request: Request) -> bool:
-    """Whether a recorded request went out with a credential."""
+    """Whether a recorded request was sent with a credential."""
     return any(is_credential(name) for name, _ in request.headers)
 
 
 def _scrubbed_place(request: Request, linked: set[str]) -> str:
-    """Where a request lacks what was scrubbed; "" where it is whole. `linked` are links that will be replaced."""
+    """The place of a scrubbed value in a request; "" without any. `linked` are links that will be replaced."""
     if LINK_MARK in request.url and links.unsigned(request.url) not in linked:
         return "its URL"
 
@@ -62,15 +62,15 @@ def _scrubbed_place(request: Request, linked: set[str]) -> str:
     return "its body" if is_scrubbed else ""
 
 
-# To send all of it again
+# Sending a recording again
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A request to be sent again. `index` is its entry, `recorded` are the answers that its new answer stands for.
+    """A request to be sent again. `index` is its entry, `recorded` are the answers that its new answer replaces.
 
-    `link` is what it follows, as links.unsigned() has it; "" for none. One that `is_polled` is repeated until its tasks
-    have ended.
+    `link` is the link of an earlier answer that it follows, as links.unsigned() spells it; "" for none. If `is_polled`,
+    it is repeated until its tasks have ended.
     """
 
     index: int
@@ -81,15 +81,15 @@ class Step:
 
     @property
     def answer(self) -> Response | None:
-        """The recorded answer that the new one has to be like; None where none came."""
+        """The recorded answer that the new one is compared with; None if none was recorded."""
         return self.recorded[-1] if self.recorded else None
 
 
 def refreshing(entries: Sequence[Entry]) -> list[Step]:
-    """The requests of a recording, in its order. Raises PlanError for what was scrubbed.
+    """The requests of a recording, in its order. Raises PlanError if scrubbed values are needed.
 
-    The reads of a job's state become one request, at the place where it was first seen at its end. Left out are errors
-    that the client answered by asking for the same again, and files that were fetched before.
+    The polls of a job become one request, in the place of the first one with a final status. Left out are temporary
+    errors that the client retried, and repeated downloads of a file.
     """
     keys = [canonical(entry.request, _OPTIONS) for entry in entries]
     polled = _polled(entries, keys)
@@ -120,12 +120,12 @@ def refreshing(entries: Sequence[Entry]) -> list[Step]:
 
 
 def external_names(steps: Sequence[Step]) -> list[str]:
-    """The clients' own names for jobs, which a provider takes once only."""
+    """The external ids in creates, which a provider accepts only once."""
     return list(dict.fromkeys(filter(None, (jobs.external_id(step.request) for step in steps))))
 
 
 def _polled(entries: Sequence[Entry], keys: Sequence[Key]) -> dict[int, tuple[int, ...]]:
-    """Equal reads of the state of jobs, by the one that stands for all of them."""
+    """Groups of equal polls, by the index of the one that is sent for all of them."""
     reads = {
         index for job in listing.sort(entries).jobs for index in job.reads if entries[index].request.method == "GET"
     }
@@ -138,13 +138,13 @@ def _polled(entries: Sequence[Entry], keys: Sequence[Key]) -> dict[int, tuple[in
         if told:
             ended = (index for index, tasks in told.items() if all(task.is_ended for task in tasks))
             last = list(told)[-1]
-            # The answer with the last state comes last: it is the one that counts.
+            # The answer with the last state comes last: it is the one to compare with.
             found[next(ended, last)] = (*(index for index in indexes if index != last), last)
     return found
 
 
 def _is_repeated(index: int, entries: Sequence[Entry], keys: Sequence[Key]) -> bool:
-    """Whether an exchange ended in an error that passes, and its request was sent again."""
+    """Whether an exchange ended in a temporary error, and its request was sent again."""
     response = entries[index].response
     return (response is None or is_passing(response)) and keys[index] in keys[index + 1 :]
 
@@ -157,7 +157,7 @@ def _links(response: Response | None) -> Iterator[str]:
 
 
 def unlike(step: Step, new: Response) -> str:
-    """Why a new answer cannot stand for the recorded one; "" where it can."""
+    """The reason why a new answer cannot replace the recorded one; "" if it can."""
     recorded = step.answer
     if recorded is None:
         return ""
@@ -166,7 +166,7 @@ def unlike(step: Step, new: Response) -> str:
     if jobs.task_id(recorded) and not jobs.task_id(new):
         return "answered without a task, in the recording with one"
     if not (step.is_polled or jobs.task_id(recorded)):
-        # A list tells of other tasks, too.
+        # A list has other tasks, too.
         return ""
     before, after = (
         sorted(task.status for task in listing.tasks(answer) if task.is_ended) for answer in (recorded, new)

@@ -1,4 +1,4 @@
-"""Takes secrets out of an exchange before it is written, and finds those in a written one. All other bytes stay."""
+"""Scrubbing: replaces secrets in an exchange before it is written, and finds them in a written one."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .entry import Chunk, Entry, Headers, Request, Response, header
 from .sensitive import LINK_MARK, MARK, MARKS
 
 MAX_NESTED: Final = 6
-"""Texts in one another: JSON in a string of JSON, a link in a parameter of a link."""
+"""Levels of nested texts, such as JSON in a string of JSON, or a link in a parameter of a link."""
 _MAX_ROUNDS: Final = 8
 _SHOWN: Final = 60
 _LONG: Final = 1000
 
 _BASE64 = re.compile(r"(?:data:[^,\s]{0,200};base64,)?[A-Za-z0-9+/\s]*+=*")
-# `name=value` and, in what is no JSON, `"name": "value"`; quotes may be escaped.
+# `name=value` and, outside of JSON, `"name": "value"`; quotes may be escaped.
 _VALUE = r"""((?:(?:basic|bearer|digest|token)\s+)?)("[^"\n]*+"?|'[^'\n]*+'?|[^\s"'&,;<>]+)"""
 _EQUALS = re.compile(rf"(?i)((?<![\w.-])(?:(?<=\\)[nrt])?([\w.-]++)\s*=\s*\\*){_VALUE}")
 _ASSIGNED = re.compile(rf"(?i)((?<![\w.-])(?:(?<=\\)[nrt])?([\w.-]++)\\*[\"']?\s*[=:]\s*\\*){_VALUE}")
@@ -30,7 +30,7 @@ _ASSIGNED = re.compile(rf"(?i)((?<![\w.-])(?:(?<=\\)[nrt])?([\w.-]++)\\*[\"']?\s
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """What is scrubbed beside what always is: names as auth.header.normal() spells them, secrets as they may stand."""
+    """Names to scrub, as auth.header.normal() spells them, and known secrets in all their encodings."""
 
     names: frozenset[str] = frozenset()
     known: tuple[str, ...] = ()
@@ -41,10 +41,10 @@ class _Rules:
 
 
 class Scrubber:
-    """Scrubs exchanges; the same one always becomes the same, and one that is scrubbed stays as it is.
+    """Scrubs exchanges. Equal exchanges get equal results, and a scrubbed one does not change. Other bytes stay.
 
-    `extra` are names of headers, parameters and members, or the words of sensitive.GROUPS; `known` are the secrets
-    themselves, of which those shorter than sensitive.MIN_KNOWN are not looked for.
+    `extra` are names of headers, parameters and members, or the words of sensitive.GROUPS; `known` are secrets
+    themselves, of which those shorter than sensitive.MIN_KNOWN are ignored.
     """
 
     def __init__(self, extra: Sequence[str] = (), known: Sequence[str] = ()) -> None:
@@ -56,16 +56,16 @@ class Scrubber:
         self._rules = _Rules(frozenset(names), spelled, encoded)
 
     def entry(self, entry: Entry) -> Entry:
-        """The exchange as it may be written."""
+        """The exchange without secrets."""
         return _Pass(self._rules).entry(entry)
 
     def request(self, request: Request) -> Request:
-        """The request as it would have been written: what an incoming one is compared by."""
+        """The request without secrets, for matching."""
         return _Pass(self._rules).request(request, "entry.request")
 
 
 def findings(entry: Entry, known: Sequence[str] = ()) -> list[str]:
-    """The places of an exchange that look like a secret, such as `entry.request.headers.Authorization`; no values."""
+    """The places of values that look like secrets, such as `entry.request.headers.Authorization`."""
     looked = _Pass(Scrubber((), known)._rules)
     looked.entry(entry)
     return list(dict.fromkeys(looked.places))
@@ -73,7 +73,7 @@ def findings(entry: Entry, known: Sequence[str] = ()) -> list[str]:
 
 @dataclass(slots=True)
 class _Pass:
-    """One look at an exchange; `places` are those where something was replaced."""
+    """The scrubbing of one exchange; `places` are those where a value was replaced."""
 
     rules: _Rules
     places: list[str] = field(default_factory=list)
@@ -123,11 +123,11 @@ class _Pass:
             return self._binary(place, body)
         if forms.is_urlencoded(content_type):
             return self._form(place, text).encode()
-        # What was decoded has no half surrogate pair, and what JSON has of them stays escaped.
+        # Cannot fail: decoded text has no half surrogate pairs, and those in JSON stay escaped.
         return self._document(place, text).encode()
 
     def _binary(self, place: str, body: bytes) -> bytes:
-        """The bytes without known secrets; as long as they were, so that the file can still be read."""
+        """The bytes without known secrets, of the same length, so that the file can still be read."""
         scrubbed = body
         for secret in self.rules.known_bytes:
             if secret in scrubbed:
@@ -162,7 +162,7 @@ class _Pass:
         return self._encoded(place, text, pairs)
 
     def _document(self, place: str, text: str) -> str:
-        """A whole body of text: JSON, or lines of which some are, as in a stream of events."""
+        """A whole text body: JSON, or lines of which some have JSON, as in a stream of events."""
         if json_text.is_container(text):
             return self._json(place, text, 0)
         lines = []
@@ -193,12 +193,12 @@ class _Pass:
         if not is_string and token[0] not in "-0123456789":
             return token
         inside = place
-        # Written out only where something is found, which is rare.
+        # The place is built only if something was replaced, which is rare.
         before = len(self.places)
         value = json_text.string(token) if is_string else token
         names = part.path[:-1] if part.is_key else part.path
         if any(isinstance(name, str) and self.rules.covers(name) for name in names) and not part.is_key and value:
-            # A number stays one: whoever reads the answer expects its type.
+            # A number is replaced by a number, the type that clients expect.
             changed = self._note(inside, value, MARK if is_string else "0")
         elif is_string:
             changed = self._text(inside, value, depth)
@@ -211,14 +211,14 @@ class _Pass:
         return json.dumps(changed, ensure_ascii=value.isascii() or _is_halved(changed)) if is_string else changed
 
     def _text(self, place: str, text: str, depth: int = 0, assigned: re.Pattern[str] = _EQUALS) -> str:
-        """Any text: a header, a string of JSON, a line."""
+        """Any text, such as the value of a header, a string of JSON, or a line."""
         if depth < MAX_NESTED and json_text.is_container(text):
             return self._json(place, text, depth + 1)
         is_base64 = len(text) > _LONG and _BASE64.fullmatch(text) is not None
         scrubbed = text
         for _ in range(_MAX_ROUNDS):
             before = scrubbed
-            # Links first: what is in one gets the same mark as in the URL of the request that follows it.
+            # Links first, so that a secret in one gets the same mark as in the URL of a request that follows it.
             if not is_base64:
                 scrubbed = links.edit(scrubbed, lambda url: self._known(url, LINK_MARK))
             scrubbed = self._known(scrubbed, MARK)
@@ -230,7 +230,7 @@ class _Pass:
         return self._note(place, text, scrubbed)
 
     def _link(self, place: str, url: str, depth: int = 0) -> str:
-        """A URL: its user, the values of parameters, and what looks like a secret in the rest."""
+        """A URL: its user and password, the values of parameters, and secrets in the rest."""
 
         def change(name: str, value: str) -> str:
             inside = f"{place}.query.{self._plain(name)[:_SHOWN]}"
@@ -239,7 +239,7 @@ class _Pass:
         return self._encoded(place, url, lambda text: links.edit_parameters(links.edit_user(text, LINK_MARK), change))
 
     def _encoded(self, place: str, text: str, parameters: Callable[[str], str]) -> str:
-        """A URL or a form, of which `parameters` scrubs those that have a name."""
+        """A URL or a form; `parameters` scrubs its named parameters."""
         scrubbed = text
         for _ in range(_MAX_ROUNDS):
             before = scrubbed
@@ -249,7 +249,7 @@ class _Pass:
         return self._note(place, text, scrubbed)
 
     def _parameter(self, place: str, name: str, value: str, depth: int, covers: Callable[[str], bool]) -> str:
-        """The value of a parameter, both encoded."""
+        """The value of a parameter; name and value are percent-encoded."""
         if covers(unquote_plus(name)):
             return self._note(place, value, LINK_MARK) if value else value
         decoded = unquote_plus(value, errors="surrogateescape")
@@ -273,7 +273,7 @@ class _Pass:
         return text
 
     def _plain(self, name: str) -> str:
-        """A name to be shown, which may be a secret itself."""
+        """A name for a place, scrubbed, since it may be a secret itself."""
         return sensitive.shapeless(self._known(name, MARK), MARK)
 
     def _note(self, place: str, before: AnyStr, after: AnyStr) -> AnyStr:
@@ -287,7 +287,7 @@ def _is_halved(text: str) -> bool:
 
 
 def _moved(chunks: tuple[Chunk, ...], before: bytes, after: bytes) -> tuple[Chunk, ...]:
-    """The pieces of a stream after an edit of its lines: the ends of lines stay where they were."""
+    """The pieces of a stream whose lines were edited; each line ends in the same piece as before."""
     old, new = before.split(b"\n"), after.split(b"\n")
     if len(old) != len(new):
         old, new = [before], [after]

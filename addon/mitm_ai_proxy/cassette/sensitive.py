@@ -1,4 +1,4 @@
-"""What a secret is called and looks like: tables of names and shapes."""
+"""Tables of the names and the shapes of secrets, and of the marks that replace them."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import Final
 from urllib.parse import quote, quote_plus
 
 MARK: Final = "[scrubbed]"
-"""What stands in the place of a secret."""
+"""The replacement of a secret."""
 LINK_MARK: Final = "scrubbed"
-"""The same in URLs and forms, where brackets would have to be encoded."""
+"""The replacement in URLs and forms, where brackets would have to be encoded."""
 MARKS: Final = (MARK, LINK_MARK)
 
 PROMPTS: Final = frozenset("prompt negative_prompt text sound_effect_prompt bgm_prompt revised_prompt".split())
-"""What the word `prompts` stands for."""
+"""The names in the group `prompts`."""
 ACCOUNTS: Final = frozenset(
     """
     user_id uid account_id account_name customer_id resource_pack_id resource_pack_name owned_by api_key_name
     organization organization_id org_id openai_organization openai_project project_id
     """.split()
 )
-"""What the word `accounts` stands for."""
+"""The names in the group `accounts`."""
 GROUPS: Final = {"prompts": PROMPTS, "accounts": ACCOUNTS}
 
 MIN_KNOWN: Final = 6
-"""Characters. A shorter key would be found in the midst of words."""
+"""Characters of a known secret; a shorter one may be part of ordinary words."""
 _MIN_ENCODED: Final = 10
 
-# Behind an escape of JSON or of a URL, a letter is no part of the word.
+# The start of a word, also behind an escape of JSON or of a URL.
 _START = r"(?:(?<![\w\\-])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))"
 _SHAPES: Final = (
-    # JSON in base64url, signed or encrypted: three or five parts.
+    # A JWT, signed or encrypted: three or five parts.
     ("eyJ", re.compile(rf"{_START}eyJ[\w-]{{4,}}+(?:\.[\w-]*+){{2,4}}", re.ASCII), MARK),
     ("sk-", re.compile(rf"{_START}sk-[\w-]{{12,}}", re.ASCII), MARK),
     ("sk_", re.compile(rf"{_START}sk_(?:live|test)_\w{{8,}}", re.ASCII), MARK),
@@ -43,7 +43,7 @@ _SHAPES: Final = (
     ("AIza", re.compile(rf"{_START}AIza[\w-]{{30,}}", re.ASCII), MARK),
     ("whsec_", re.compile(r"whsec_[A-Za-z0-9+/=_-]+"), MARK),
     ("earer", re.compile(r"((?<![A-Za-z])Bearer(?:\s|%20|\+)+)[\w.~+/-]{6,}=*", re.ASCII), rf"\1{MARK}"),
-    # In small letters it is also a word of prompts.
+    # In lower case it is also an ordinary word in prompts.
     (
         "earer",
         re.compile(r"((?<![A-Za-z])bearer(?:\s|%20|\+)+)(?=[A-Za-z_.~+/-]*[0-9])[\w.~+/-]{6,}=*", re.ASCII),
@@ -54,13 +54,13 @@ _SCHEME = re.compile(r"(?i)(bearer|basic|digest|token|key|apikey|negotiate|aws4-
 
 
 def authorization(value: str) -> str:
-    """The value of a header that holds a credential; the scheme stays."""
+    """The value of a header with a credential, scrubbed except for its scheme."""
     scheme = _SCHEME.fullmatch(value)
     return f"{scheme[1]} {MARK}" if scheme else MARK
 
 
 def shapeless(text: str, mark: str) -> str:
-    """The text without what looks like a secret."""
+    """The text with `mark` in place of all that has the shape of a secret."""
     for word, shape, replacement in _SHAPES:
         if word in text:
             text = shape.sub(replacement.replace(MARK, mark), text)
@@ -68,7 +68,7 @@ def shapeless(text: str, mark: str) -> str:
 
 
 def spellings(known: Iterable[str]) -> tuple[str, ...]:
-    """The secrets and the ways they are encoded in text, the longest first."""
+    """The secrets in all their encodings in text, the longest first."""
     found: set[str] = set()
     for secret in {text.strip() for text in known}:
         if len(secret) < MIN_KNOWN or any(secret in mark for mark in MARKS):
@@ -82,10 +82,10 @@ def spellings(known: Iterable[str]) -> tuple[str, ...]:
 
 
 def _in_base64(secret: bytes) -> Iterable[str]:
-    """What is the same in the base64 of every text that has the secret in it, for each place that it can start at."""
+    """The part of the base64 of any text that depends on the secret in it only, for each of three alignments."""
     for before in range(3):
         text = base64.b64encode(b"\0" * before + secret).decode().rstrip("=")
-        # A character at either end has bits of what stands beside the secret.
+        # The characters at both ends have bits of the bytes beside the secret.
         first = (before * 8 + 5) // 6
         last = (before + len(secret)) * 8 // 6
         whole = text[first:last]

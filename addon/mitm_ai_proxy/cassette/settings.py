@@ -29,7 +29,7 @@ _pace = values.number_or_word(
 
 @dataclass(frozen=True, slots=True)
 class CassetteSettings:
-    """How cassettes are matched and played. `pace` multiplies the recorded time; None does not wait."""
+    """How cassettes are matched and replayed. `pace` multiplies the recorded time; None does not wait."""
 
     ignore: tuple[str, ...] = key(
         values.texts, (), help="Names that do not count when a request is looked for in the cassette."

@@ -1,4 +1,4 @@
-"""What exchanges cost, in units and US dollars: before a create goes out, by what answers say, and in sum."""
+"""The costs of exchanges, in units and US dollars: expected costs of requests, charges in answers, and their sum."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from .sensitive import MARKS
 
 _FREE_METHODS: Final = frozenset("GET HEAD DELETE OPTIONS".split())
 _LONGEST_TEXT: Final = 3072
-"""Characters. What is longer in a request is taken for a file in base64."""
+"""Characters from which a string in a request is taken for a file in base64."""
 _LINK: Final = "https://file.invalid/"
-"""Stands for a file: its price does not depend on what is in it."""
+"""The replacement of a file, whose content does not matter for the price."""
 
 
 class Spending(NamedTuple):
-    """What a recording cost, in units of all packs and in US dollars.
+    """The cost of a recording, in units of all packs and in US dollars.
 
-    `jobs` are the creates that were answered with a task. Of them, `unfinished` are those whose charge was not recorded
-    and which count with the expected one, and `unknown` those of which not even that is known and which count with
-    nothing. `doubtful` are creates that may have made a task, but had no answer that says so, or a breakdown; they
-    count with the expected charge. `estimated` are the units that are expected and not charged.
+    jobs: the number of creates that were answered with a task.
+    unfinished: those of them without a recorded charge, for which the expected cost is counted.
+    unknown: those of them for which not even that is known; nothing is counted.
+    doubtful: creates without an answer, or with a server error, that may have created a task; the expected cost is
+        counted.
+    estimated: the units that are expected costs, not charges.
     """
 
     units: float
@@ -38,19 +40,19 @@ class Spending(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What a request says: the most that it will cost, None where that is not known, and the client's job name."""
+    """What a request tells: its highest possible cost, None if that is not known, and the external id."""
 
     cost: Cost | None
     external_id: str = ""
 
     @property
     def is_free(self) -> bool:
-        """Whether it is known to cost nothing."""
+        """Whether the request is known to be free."""
         return self.cost is not None and not self.cost.units and not self.cost.dollars
 
 
 def asked(request: Request, prices: Prices) -> Asked:
-    """What a request will cost at most, and the client's name for the job."""
+    """The highest possible cost and the external id of a request."""
     if request.method in _FREE_METHODS:
         return Asked(Cost(0.0, 0.0))
     body = json_object(request.body or b"{}")
@@ -64,23 +66,23 @@ def asked(request: Request, prices: Prices) -> Asked:
 
 
 def expected(request: Request, prices: Prices) -> Cost | None:
-    """What a request will cost at most by the provider's prices: nothing for a read, None where that is not known."""
+    """The highest possible cost of a request by the provider's prices: 0 for a read, None if it is not known."""
     return asked(request, prices).cost
 
 
 def is_free(request: Request, prices: Prices) -> bool:
-    """Whether a request is known to cost nothing."""
+    """Whether a request is known to be free."""
     return asked(request, prices).is_free
 
 
 def priced(entry: Entry, prices: Prices) -> Entry:
-    """The entry with units and price as its own answer says; as it was where it says nothing."""
+    """The entry with the units and the price that are charged in its answer; unchanged if there are none."""
     cost = _charge(entry.response, entry.request.url, prices)
     return replace(entry, units=cost.units, price=cost.dollars) if cost else entry
 
 
 def spent(entries: Sequence[Entry], prices: Prices) -> Spending:
-    """What a recording cost. A job counts once, however often it is asked for, and only if its create is there."""
+    """The cost of a recording. A job counts once, however often it is polled, and only if its create is recorded."""
     ledger = Ledger(prices)
     for entry in entries:
         ledger.add(entry, asked(entry.request, prices))
@@ -88,7 +90,7 @@ def spent(entries: Sequence[Entry], prices: Prices) -> Spending:
 
 
 def money_text(units: float | None, dollars: float | None) -> str:
-    """For a person: `3 units, about $0.42`."""
+    """Units and dollars as text: `3 units, about $0.42`."""
     parts = [] if units is None else [units_text(units)]
     if dollars:
         parts.append(f"about ${dollars:,.2f}" if dollars >= 0.01 else "less than $0.01")
@@ -96,19 +98,19 @@ def money_text(units: float | None, dollars: float | None) -> str:
 
 
 def units_text(units: float) -> str:
-    """For a person: `1.5 units`."""
+    """Units as text: `1.5 units`."""
     number = f"{units:,.4f}".rstrip("0").rstrip(".")
     return f"{number} {'unit' if number == '1' else 'units'}"
 
 
 def total(amounts: Iterable[float | None]) -> float:
-    """The sum of what is known, without what binary fractions add to it."""
+    """The sum of the amounts that are not None, without the errors of binary fractions."""
     return round(math.fsum(amount for amount in amounts if amount is not None), 6)
 
 
 @dataclass(slots=True, eq=False)
 class _Create:
-    """A create that may have made a task, or a call that is paid for; `is_job` once a task is seen."""
+    """A create that may have created a task, or a paid call without tasks; `is_job`: an answer has shown its task."""
 
     expected: Cost | None
     charged: Cost | None
@@ -120,7 +122,7 @@ class _Create:
 
 
 class Ledger:
-    """What creates cost, with the latest that is known of each."""
+    """The costs of creates, each by the latest answer about it."""
 
     def __init__(self, prices: Prices) -> None:
         self._prices = prices
@@ -128,7 +130,7 @@ class Ledger:
         self._named: dict[str, _Create] = {}
 
     def add(self, entry: Entry, asked: Asked) -> None:
-        """Take up an exchange, of which `asked` is what the request says."""
+        """Add an exchange; `asked` is asked() of its request."""
         if not asked.is_free and not _is_refused(entry.response, self._prices):
             self._add_create(entry, asked)
         answer = _answer(entry.response)
@@ -144,7 +146,7 @@ class Ledger:
         name = jobs.task_id(entry.response)
         create, same = self._find(name), self._find(asked.external_id)
         if create is None and same and not name:
-            # Under one name there is one task, whichever request made it.
+            # An external id names one task, even if several creates have it.
             return
         if create is None:
             if same and not same.is_job:
@@ -158,7 +160,7 @@ class Ledger:
         return next((self._named[name] for name in names if name in self._named), None)
 
     def units(self, unknown: float) -> Iterator[float]:
-        """The units of each, where dollars stand for units; `unknown` for those of which nothing is known."""
+        """The units of each create, with dollars converted; `unknown` for creates of unknown cost."""
         for create in self._creates:
             units, dollars = create.cost or (unknown, None)
             yield units or (dollars or 0.0) / self._prices.unit_price
@@ -183,7 +185,7 @@ def _cost(values: AnyCost | None) -> Cost | None:
 
 
 def _without_files(value: Any) -> Any:
-    """A JSON value with a link in the place of files, and of what has a mark of a scrubbed secret in it."""
+    """A JSON value with _LINK in place of files, and of strings that have a mark of a scrubbed secret."""
     if isinstance(value, str):
         is_file = len(value) > _LONGEST_TEXT or value.startswith("data:") or any(mark in value for mark in MARKS)
         return _LINK if is_file else value
@@ -203,13 +205,13 @@ def _external_id(body: JSONObject) -> str:
 
 
 def _charge(response: Response | None, url: str, prices: Prices) -> Cost | None:
-    """What the one task of an answer cost, or the call itself."""
+    """The charge in an answer, for its one task or for the call itself."""
     answer = _answer(response)
     return _cost(prices.charged(url, answer)) if answer else None
 
 
 def _is_refused(response: Response | None, prices: Prices) -> bool:
-    """Whether an answer says that nothing was made. No answer does not, nor does a breakdown."""
+    """Whether an answer says that no task was created; False for a missing answer and for server errors."""
     if response is None:
         return False
     return 300 <= response.status < 500 or prices.is_refusal(json_object(response.body) or {})

@@ -1,4 +1,4 @@
-"""Variations of a recorded success: the same jobs failing, refused, slow, or with results that are gone."""
+"""Variations of a recording: its jobs fail, are refused or slow, or their results are gone."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .listing import Job, Task, results, tasks, text
 from .recorded_api import Errors, json_object
 
 POLLS: Final = 10
-"""How many polls more a slow job takes, where nobody says."""
+"""The default number of further polls for a slow job."""
 RETRIES: Final = 9
-"""How often a refused create is refused again: SDKs try it again, and so do gateways in front of them."""
+"""The number of retries of a refused create that are refused too: SDKs and other gateways retry."""
 
-# By the words for success of Kling's two designs, of OpenAI and of Runway.
+# By the status for success, in Kling's two APIs, OpenAI's and Runway's.
 _FAILED: Final = {"succeed": "failed", "succeeded": "failed", "completed": "failed", "SUCCEEDED": "FAILED"}
 _UNFINISHED: Final = {
     "succeed": "processing",
@@ -32,30 +32,30 @@ _UNFINISHED: Final = {
 }
 
 _REASONS: Final = ("task_status_msg", "message", "failure")
-"""Members that say why a task failed; where there is none of them, OpenAI's `error` does."""
+"""Members for the reason why a task failed; a task without any of them gets OpenAI's `error`."""
 _FAILURE_CODE: Final = "server_error"
 _EMPTIED: Final = listing.RESULTS | {"billing", "completed_at", "expires_at"}
 """Members that are empty or null until a task succeeds."""
 
 _SHORTEST_ID: Final = 6
-"""Characters. A shorter one may be any other value."""
+"""Characters of an id; a shorter string may be any other value."""
 
 _JSON: Final = "application/json"
-# What S3 says, and the CDNs that do as S3 does. What Kling's own say is not known.
+# The answer of S3 and of CDNs that copy it. That of Kling's CDN is not known.
 _EXPIRED: Final = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
 _ABOUT_BODY = re.compile(r"(?i)content-.*|transfer-encoding|etag|last-modified|accept-ranges|expires|cache-control")
 
 
 class VariationError(ValueError):
-    """A variation that cannot be made. The message says why, and quotes no body or header."""
+    """A variation cannot be made. The message says why, and quotes no body or header."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """What goes otherwise than it was recorded: exactly one of these. Raises VariationError.
+    """A variation: exactly one of its members is set, else it raises VariationError.
 
-    `failed`: the jobs end as failed, with this message. `error`: their creates are refused with this code, of the
-    provider's. `content_gone`: the links to their results lead nowhere any more. `slow`: they take so many polls more.
+    `failed`: the jobs fail with this message. `error`: their creates are refused with this error code of the provider.
+    `content_gone`: the links to their results have expired. `slow`: the jobs take this number of further polls.
     """
 
     failed: str | None = None
@@ -78,9 +78,9 @@ def check_code(code: int, errors: Errors) -> None:
 
 
 def vary(entries: Sequence[Entry], variation: Variation, errors: Errors) -> list[Entry]:
-    """The recording as it would be had its jobs gone otherwise; what could not have happened then is left out.
+    """The entries of a recording with a variation; exchanges that could not have happened then are left out.
 
-    Raises VariationError where nothing in it could have gone so, and for an error code that the provider does not have.
+    Raises VariationError if no job can be varied so, and for an error code that the provider does not have.
     """
     if variation.error is not None:
         check_code(variation.error, errors)
@@ -101,7 +101,7 @@ def _failed(entries: Sequence[Entry], found: Sequence[Job], message: str, errors
     names = {job.task_id for job in found}
     varied: dict[int, Entry] = {}
     for index, entry in enumerate(entries):
-        response = _told_otherwise(entry.response, names, _FAILED, errors.paid_members, message)
+        response = _with_other_status(entry.response, names, _FAILED, errors.paid_members, message)
         if response:
             varied[index] = _noted(replace(entry, response=response), "the job fails")
     if not varied:
@@ -149,7 +149,7 @@ def _gone(entries: Sequence[Entry], found: Sequence[Job]) -> list[Entry]:
             if entry.response and 200 <= entry.response.status < 300:
                 is_link = place in shown or links.place(place).host not in hosts
                 varied[index] = _noted(replace(entry, response=_expired(entry, is_link)), note)
-    # What was shown and never downloaded is gone as well.
+    # Results that were not downloaded are gone, too.
     end = max((entry.started + entry.milliseconds / 1000 for entry in entries), default=0.0)
     for place, link in shown.items():
         if place not in downloaded:
@@ -163,7 +163,7 @@ def _gone(entries: Sequence[Entry], found: Sequence[Job]) -> list[Entry]:
 def _slow(entries: Sequence[Entry], found: Sequence[Job], polls: int, errors: Errors) -> list[Entry]:
     changed = list(entries)
     before: dict[int, Entry] = {}
-    """By the index of an end, a poll that comes before it: the job was done when it was first asked for."""
+    """By the index of a final poll that was the first one: the poll to insert before it."""
     delays = [0.0] * len(entries)
     note = "the job is slow"
     for job in found:
@@ -179,9 +179,9 @@ def _slow(entries: Sequence[Entry], found: Sequence[Job], polls: int, errors: Er
             changed[last] = _noted(replace(entries[last], repeats=repeats), note)
             asked, later = last, [index for index in job.indexes if index > last]
         else:
-            # One answer may tell of several jobs.
+            # One answer may have several jobs.
             poll = before.get(end) or _noted(entries[end], note)
-            response = _told_otherwise(poll.response, {job.task_id}, _UNFINISHED, errors.paid_members)
+            response = _with_other_status(poll.response, {job.task_id}, _UNFINISHED, errors.paid_members)
             if response is None:
                 continue
             before[end] = replace(poll, response=response, units=None, price=None, repeats=polls - 1)
@@ -207,15 +207,15 @@ def _is_success(task: Task | None) -> bool:
 
 
 def _is_accepted(response: Response | None) -> bool:
-    """Whether there could be a job; also behind an answer that never came."""
+    """Whether a create may have created a job; True if no answer came."""
     return response is None or 200 <= response.status < 300
 
 
-# What follows from what
+# Exchanges that depend on jobs
 
 
 def _followers(entries: Sequence[Entry], found: Sequence[Job], without: Sequence[Job]) -> set[int]:
-    """The exchanges of the jobs whose create names a job that has no result now, or what that result was."""
+    """The exchanges, by index, of jobs whose create has the id or a result of a job in `without`."""
     known = {*(job.task_id for job in without), *map(links.unsigned, results(entries, without))}
     needed = {value for value in known if len(value) >= _SHORTEST_ID}
     followers = [job for job in found if any(needed & _named_by(entries[index].request) for index in job.creates)]
@@ -223,7 +223,7 @@ def _followers(entries: Sequence[Entry], found: Sequence[Job], without: Sequence
 
 
 def _named_by(request: Request) -> set[str]:
-    """All that a create could name another job, or its result, by."""
+    """All ids and links in a create that may name another job or its result."""
     values = map(links.unsigned, jobs.scalars(request.body).values.values())
     try:
         segments = urlsplit(request.url).path.split("/")
@@ -232,17 +232,20 @@ def _named_by(request: Request) -> set[str]:
     return {*values, *map(unquote, segments)}
 
 
-# Answers
+# Varied answers
 
 
-def _told_otherwise(
+def _with_other_status(
     response: Response | None,
     names: set[str],
     words: Mapping[str, str],
     paid: Collection[str],
     reason: str | None = None,
 ) -> Response | None:
-    """The answer with other words for these jobs where it says that they succeeded; None where it says so of none."""
+    """The answer with other statuses for those of these jobs that have succeeded in it; None if none has.
+
+    `words` are the new statuses by the recorded ones; members in `paid` are removed.
+    """
     found = [task for task in tasks(response) if task.name in names and task.status in words]
     if response is None or not found:
         return None
@@ -259,7 +262,7 @@ def _told_otherwise(
 
 
 def _without_members(document: bytes, names: Collection[str]) -> bytes:
-    """An object without the members of these names."""
+    """A JSON object without the members that have these names."""
     for name in names:
         members = json_edit.members(document)
         document = json_edit.apply(document, [json_edit.remove(members, item) for item in members if item.key == name])
@@ -267,7 +270,7 @@ def _without_members(document: bytes, names: Collection[str]) -> bytes:
 
 
 def _without_result(document: bytes, member: str, status: str, reason: str | None) -> bytes:
-    """A task's object with another status, nothing that only a success has, and the reason where there is one."""
+    """A task's object with another status, without members of a success, and with the reason if there is one."""
     members = json_edit.members(document)
     changes = {item.key: _empty(document, item) for item in members if item.key in _EMPTIED}
     changes[member] = json_edit.string(status)
@@ -286,14 +289,14 @@ def _empty(document: bytes, member: Member) -> bytes:
 
 
 def _refusal(entry: Entry, code: int, errors: Errors) -> Response:
-    """What a create gets instead of a job."""
+    """The error answer to a create."""
     recorded = json_object(entry.response.body) if entry.response else None
     status, body, headers = errors.error_answer(code, entry.request.url, recorded or {})
     return _answer(entry.response, status, _json(body), more=tuple(headers.items()))
 
 
 def _expired(entry: Entry, is_link: bool) -> Response:
-    """What a download gets: of a link what a CDN says, of an API what OpenAI's does."""
+    """The answer to a download of an expired result: a CDN's for a link, else that of OpenAI's API."""
     if is_link:
         found = _answer(entry.response, 403, _EXPIRED, "application/xml")
     else:
@@ -303,14 +306,14 @@ def _expired(entry: Entry, is_link: bool) -> Response:
 
 
 def _answer(recorded: Response | None, status: int, body: bytes, kind: str = _JSON, more: Headers = ()) -> Response:
-    """An answer in the place of a recorded one, whose header fields stay where they say nothing of the body."""
+    """An answer that replaces a recorded one, and keeps its header fields except those about the body."""
     kept = [field for field in recorded.headers if not _ABOUT_BODY.fullmatch(field[0])] if recorded else []
     described = (("Content-Type", kind), ("Content-Length", str(len(body))))
     return Response(status, HTTPStatus(status).phrase, (*kept, *described, *more), body)
 
 
 def _with_length(headers: Headers, before: bytes, after: bytes) -> Headers:
-    """The header fields for a body of another length."""
+    """The header fields with the Content-Length of a changed body."""
     old, new = str(len(before)), str(len(after))
     return tuple((k, new if k.lower() == "content-length" and v.strip() == old else v) for k, v in headers)
 
