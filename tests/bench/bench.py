@@ -1,6 +1,6 @@
 """What the addon costs: the proxy's CPU time per request with it, as a ratio to the same mitmdump without it.
 
-The rows, what they require, and the order of rounds; processes are in servers.py, requests in traffic.py.
+Has the rows, their limits, and the order of rounds. See servers.py for the processes, traffic.py for the requests.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ HERE: Final = Path(__file__).resolve().parent
 THIS: Final = Addon("addon", HERE.parent.parent)
 
 ROUNDS_PER_START: Final = 10
-"""A process keeps the luck of its start, such as where its memory lies; after so many rounds new ones are started."""
+"""Rounds after which new processes are started: chance, such as the memory layout, makes a process slow or fast."""
 INTERPRETERS: Final = 11
-"""Starts of Python for the median of the import."""
+"""Interpreters that are started for the median time of the import."""
 SCATTER: Final = 0.05
-"""Difference between the ratios of the first and the second half of the rounds above which a row is doubtful."""
+"""The greatest difference between the ratios of the first and the second half of the rounds in a reliable row."""
 PACKAGES: Final = {"h2load": "nghttp2-client", "nginx": "nginx"}
-"""The programs needed, and Debian's packages that have them."""
+"""The required programs, and their packages in Debian."""
 EPILOG: Final = """\
 A round sends a fixed number of requests (h2load, connections kept, a local nginx as the provider) to each proxy in
 turn; rounds are short and many, so that some of them find a busy machine at rest. Its figure is the CPU time per
@@ -54,7 +54,7 @@ Exit status: 0 good, 1 a requirement is missed, 2 not measured.
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of request, how many a round sends, the addon's configuration, and the greatest ratio of CPU time."""
+    """A kind of request, its number in a round, the addon's configuration, and the highest ratio of CPU time."""
 
     label: str
     request: Callable[[], Request]
@@ -63,7 +63,7 @@ class Case:
     limit: float
 
 
-# Measured 1.18, 1.09, 0.95, 1.29, 1.16 on a busy machine where ratios scatter by a tenth; the rest is room for that.
+# Measured 1.18, 1.09, 0.95, 1.29, 1.16 on a busy machine where ratios vary by a tenth; the limits allow for that.
 CASES: Final = {
     "create": Case("create, small", traffic.small_create, 100, servers.KLING_CONFIG, 1.30),
     "retrieve": Case("retrieve", traffic.retrieve, 100, servers.KLING_CONFIG, 1.25),
@@ -75,7 +75,7 @@ CASES: Final = {
 
 @dataclass(frozen=True)
 class Timed:
-    """What is measured in milliseconds, and how many it may take."""
+    """A measurement in milliseconds, and its limit."""
 
     label: str
     measure: Callable[[], list[float]]
@@ -83,9 +83,9 @@ class Timed:
 
 
 def main() -> int:
-    """Measures in turns, so that the machine's moods cancel out, and prints the tables. Returns the exit status."""
+    """Measure in turns, so that changes of the machine's speed cancel out; print tables; return the exit status."""
     options = parse(sys.argv[1:])
-    # Ends the block of every process that was started.
+    # Leaves the context managers of all processes, which stops these.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         passed = measure(options.only, options.rounds, options.against)
@@ -119,7 +119,7 @@ def positive(text: str) -> int:
 
 
 def measure(only: Sequence[str] | None, rounds: int, against: Path | None) -> bool:
-    """Prints the tables; whether each row has what it requires."""
+    """Print the tables; returns whether all rows are within their limits."""
     cases = [case for name, case in CASES.items() if not only or name in only]
     timed = [case for name, case in TIMED.items() if not only or name in only]
     print(f"Python {platform.python_version()}, mitmproxy {importlib.metadata.version('mitmproxy')}", flush=True)
@@ -179,7 +179,7 @@ def ratio(values: Sequence[float], others: Sequence[float]) -> float:
 
 
 def halves(values: Sequence[float], others: Sequence[float]) -> tuple[float, float]:
-    """The ratios of the first half of the rounds and of the second."""
+    """The ratios of the first and of the second half of the rounds."""
     middle = len(values) // 2
     if not middle:
         return ratio(values, others), ratio(values, others)
@@ -187,7 +187,7 @@ def halves(values: Sequence[float], others: Sequence[float]) -> tuple[float, flo
 
 
 def measure_cpu(cases: Sequence[Case], rounds: int, addons: Sequence[Addon | None]) -> list[list[list[float]]]:
-    """For each case, for each addon or none, the seconds per request of each round."""
+    """The seconds per request of each round, for each case and each addon (None: without)."""
     require_system()
     results: list[list[list[float]]] = [[[] for _ in addons] for _ in cases]
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
@@ -210,7 +210,7 @@ def measure_cpu(cases: Sequence[Case], rounds: int, addons: Sequence[Addon | Non
 def take_turns(
     case: Case, proxies: Sequence[Proxy], rounds: range, columns: Sequence[list[float]], folder: Path
 ) -> None:
-    """Appends a figure per round to the column of each proxy; which begins changes, so that a drift helps none."""
+    """Append the seconds of each round to each proxy's column; they begin in turn, so that a drift favours none."""
     request = case.request()
     for proxy in proxies:
         traffic.check(request, proxy)
@@ -225,7 +225,7 @@ def take_turns(
 
 
 def measure_import() -> list[float]:
-    """Milliseconds, each from an interpreter of its own; the first only writes the byte code."""
+    """Milliseconds of imports, each in a new interpreter; the first one, which writes the byte code, is left out."""
     command = [sys.executable, str(HERE / "import_cost.py"), str(THIS.script)]
     results = []
     for _ in range(1 + INTERPRETERS):

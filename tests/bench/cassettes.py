@@ -1,6 +1,6 @@
-"""What recordings cost: a replayed job from end to end, the start of the fixture, and reading a long cassette.
+"""Times of cassettes: replaying a whole job, starting the pytest fixture, and reading a long cassette.
 
-Each gives milliseconds of several runs. No network, and no provider.
+Each function returns the milliseconds of several runs. No network or provider is used.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CONFIG: Final = {"provider": {"type": "kling"}}
 
 
 def replay() -> list[float]:
-    """A create, 40 polls and a download, by a client that keeps its connection."""
+    """Replay a create, 40 polls and a download, by a client that keeps its connection."""
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         folder = Path(temporary)
         cassette, configuration = folder / "job.har", registry.read(CONFIG, offline=True)
@@ -59,10 +59,10 @@ def replay() -> list[float]:
 
 
 def fixture() -> list[float]:
-    """From the first import to a proxy that has its cassette, each time in an interpreter of its own."""
+    """The time from the first import to a proxy with a cassette, each in a new interpreter."""
     command = [sys.executable, str(HERE / "fixture_cost.py")]
     results = []
-    # The first only writes the byte code.
+    # The first run writes the byte code, and is left out.
     for _ in range(1 + RUNS):
         child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
         results.append(float(child.stdout))

@@ -1,4 +1,4 @@
-"""The CPU time of a process and of those it started, as the operating system counts it. Linux only."""
+"""The CPU time of a process and its children, from /proc. Linux only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def supported() -> bool:
 def seconds(pid: int) -> float:
     """User and system time so far of all threads of a process that leads a session, and of its children.
 
-    Nanoseconds are exact for what lives; children that have ended are counted in ticks, mostly of 10 ms.
+    It is exact for running processes; that of ended children is counted in ticks, usually of 10 ms.
     """
     ended = sum(map(int, _stat(pid)[ENDED_CHILDREN])) / os.sysconf("SC_CLK_TCK")
     return ended + sum(map(_clock, _session(pid)))
@@ -35,14 +35,14 @@ def _session(leader: int) -> list[int]:
             try:
                 session = int(_stat(int(folder.name))[SESSION])
             except (FileNotFoundError, ProcessLookupError):
-                continue  # it has ended meanwhile
+                continue  # the process has ended meanwhile
             if session == leader:
                 members.append(int(folder.name))
     return members
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields from the third on: the name before them may hold blanks and brackets."""
+    """The fields from the third on; the name before them may have spaces and brackets."""
     return (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
 
 

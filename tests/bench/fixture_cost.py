@@ -1,6 +1,6 @@
-"""Prints how many milliseconds the fixture of the pytest plugin takes until a test has its proxy. For cassettes.py.
+"""Prints the milliseconds from the start of the pytest fixture to a test's proxy. See cassettes.py.
 
-An interpreter for each, because an import happens only once in one.
+Each measurement needs a new interpreter, since modules are imported only once.
 """
 
 from __future__ import annotations

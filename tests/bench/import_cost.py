@@ -11,11 +11,11 @@ import runpy
 import sys
 import time
 
-# mitmdump is here before it loads a script.
+# mitmdump has imported these before it loads a script.
 import mitmproxy.tools.dump
 import mitmproxy.tools.main  # noqa: F401
 
-# What other commands need and a proxied request does not.
+# Modules of other commands, which a proxied request does not need.
 ELSEWHERE = set(
     """
     __main__ cassette commands embedded error_log loopback recorded simulated simulator testing view
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def import_all(package: str) -> None:
-    """Imports the modules of a package and of the packages inside it."""
+    """Import all modules of a package and of its subpackages."""
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         if module.name not in ELSEWHERE:
             name = f"{package}.{module.name}"

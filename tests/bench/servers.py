@@ -1,6 +1,6 @@
-"""The processes a measurement needs: an nginx that plays the provider, and mitmdump with and without an addon.
+"""The processes of a measurement: an nginx in place of the provider, and mitmdump with and without an addon.
 
-Each is a context manager that starts a process, which listens on loopback only, and ends it.
+Each is a context manager, which starts a process that listens on loopback only, and stops it.
 """
 
 from __future__ import annotations
@@ -108,11 +108,11 @@ STOP_SECONDS = 5.0
 
 
 class BenchError(Exception):
-    """The measurement cannot be made; the text says why."""
+    """The measurement cannot be made; the text is the reason."""
 
 
 class Addon(NamedTuple):
-    """A checkout, by the name that its processes, files and columns have."""
+    """A checkout of the addon, with a name for its files and columns."""
 
     name: str
     checkout: Path
@@ -123,7 +123,7 @@ class Addon(NamedTuple):
 
     @property
     def environment(self) -> dict[str, str]:
-        """Puts the package of the checkout before an installed one."""
+        """The environment in which the checkout's package takes precedence over an installed one."""
         return os.environ | {"PYTHONPATH": str(self.checkout / "addon")}
 
 
@@ -143,7 +143,7 @@ def tool(name: str) -> str | None:
 
 @contextmanager
 def provider(folder: Path) -> Iterator[int]:
-    """The port of an nginx that answers every request like Kling or a chat API, once it has read all of it."""
+    """Run an nginx that answers each request like Kling or a chat API, once it has read all of it; gives its port."""
     front, back = free_ports(2)
     conf = folder / "nginx.conf"
     conf.write_text(
@@ -158,7 +158,7 @@ def provider(folder: Path) -> Iterator[int]:
 
 @contextmanager
 def mitmdump(folder: Path, upstream: int, addon: Addon | None, config: str) -> Iterator[Proxy]:
-    """mitmdump before the provider; an addon has the configuration, in which `{port}` is the provider's."""
+    """Run mitmdump before the provider; `{port}` in the addon's configuration stands for the provider's port."""
     (port,) = free_ports(1)
     command = mitmdump_command(folder)
     name = "bare"
@@ -175,7 +175,7 @@ def mitmdump(folder: Path, upstream: int, addon: Addon | None, config: str) -> I
 
 
 def check_package(addon: Addon, folder: Path) -> None:
-    """Starts mitmdump once to see that the addon runs the package of its own checkout, and no module of another."""
+    """Check, in a mitmdump, that all modules of the addon come from its own checkout."""
     if not addon.script.is_file():
         raise BenchError(f"{addon.checkout} is not a checkout: it has no addon/ai_proxy.py")
     config = folder / f"{addon.name}.yaml"
@@ -211,7 +211,7 @@ def mitmdump_command(folder: Path) -> list[str]:
 def running(
     name: str, command: Sequence[str], port: int, folder: Path, environment: dict[str, str] | None = None
 ) -> Iterator[int]:
-    """The id of a process, which leads a session, from when it answers HTTP on its port to the end of the block."""
+    """Run a process that leads a session; gives its id once it answers HTTP on its port."""
     log = folder / f"{name}.out"
     with ExitStack() as stack:
         output = stack.enter_context(log.open("wb"))
@@ -236,7 +236,7 @@ def running(
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process of ours, by force if it does not listen."""
+    """Stop a process of ours, by force if it does not end on request."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
@@ -247,7 +247,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def answers(port: int) -> bool:
-    """Whether an HTTP server is there, whatever it says: a port is open before a mitmdump that fails to start ends."""
+    """Whether a server answers HTTP, with any status; a mitmdump that fails to start may have opened its port."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/")
@@ -260,7 +260,7 @@ def answers(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, all different."""
+    """Different ports on which nothing listens."""
     with ExitStack() as stack:
         ports = []
         for _ in range(count):

@@ -1,4 +1,4 @@
-"""What the clients of a measurement send: kinds of request, each once to check the answer, or many times by h2load."""
+"""The requests of a measurement: each is sent once to check its answer, or many times by h2load."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ RUN_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Request:
-    """One kind of client request, and how many clients send it at a time. The method is GET, or POST with a body."""
+    """A kind of request, and the number of concurrent clients that send it. The method is GET, or POST with a body."""
 
     method: str
     path: str
     body: bytes
     clients: int
     upstream_path: str
-    """Where the addon has to send it: shows that it was rewritten, and to which API."""
+    """The upstream path, to check that the addon has rewritten the request."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -49,21 +49,21 @@ def retrieve() -> Request:
 
 
 def picture_create() -> Request:
-    """The picture lies between other members: what follows it must be found, too."""
+    """A create whose picture is between other members, so that those after it must be found too."""
     picture = b"\x89PNG\r\n\x1a\n" + random.Random(0).randbytes(PICTURE_SIZE * 3 // 4 - 8)
     body = b'{"model":"kling-v2-6","image":"%s","prompt":"a cat","duration":"5"}' % base64.b64encode(picture)
     return Request("POST", "/v1/videos", body, clients=1, upstream_path="/v1/videos/image2video")
 
 
 def original_create() -> Request:
-    """In Kling's own words, for a provider with `protocol: original`."""
+    """A create of Kling's own API, for a provider with `protocol: original`."""
     path = "/v1/videos/text2video"
     body = b'{"model_name":"kling-v2-6","prompt":"a cat","duration":"5"}'
     return Request("POST", path, body, clients=8, upstream_path=path)
 
 
 def chat() -> Request:
-    """A conversation of some turns, for a provider that takes it as it is."""
+    """A chat of several turns, for a provider that accepts OpenAI's API."""
     turn = "What is a cat, and how does it differ from a dog? Answer in one sentence. " * 3
     messages = [{"role": role, "content": turn} for role in ("user", "assistant") * 3 + ("user",)]
     body = json.dumps({"model": "gpt-4o-mini", "messages": messages}).encode()
@@ -71,7 +71,7 @@ def chat() -> Request:
 
 
 def check(request: Request, proxy: Proxy) -> None:
-    """Sends the request once: it has to succeed; path and credential are changed by the addon and by nobody else."""
+    """Send the request once, and check the answer, the upstream path and the credential, with and without the addon."""
     connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=30)
     try:
         connection.request(request.method, request.path, request.body or None, request.headers)
@@ -90,7 +90,7 @@ def check(request: Request, proxy: Proxy) -> None:
 
 
 def load(request: Request, port: int, count: int, folder: Path) -> None:
-    """Sends the request so many times, over connections that are kept. The folder is for the body."""
+    """Send the request `count` times, over persistent connections. The body is written into the folder."""
     command = [str(tool("h2load")), "--h1", "-t1", f"-c{min(request.clients, count)}", f"-n{count}"]
     for name, value in request.headers.items():
         command += ["-H", f"{name}: {value}"]

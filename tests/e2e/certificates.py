@@ -1,4 +1,4 @@
-"""A certificate authority of the tests' own, and a server certificate from it."""
+"""A certificate authority for the tests, and a server certificate from it."""
 
 from __future__ import annotations
 

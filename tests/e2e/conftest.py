@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests: an upstream, and mitmdump processes that are shared where a test only reads."""
+"""Fixtures of the end-to-end tests: an upstream, and mitmdump processes, for one test or shared."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def upstream_server() -> Iterator[Upstream]:
 
 @pytest.fixture
 def upstream(upstream_server: Upstream) -> Upstream:
-    """The provider, with nothing received yet."""
+    """The upstream, with no requests received yet."""
     upstream_server.reset()
     return upstream_server
 
@@ -50,7 +50,7 @@ provider:
 
 @pytest.fixture
 def nobody() -> Iterator[socket.socket]:
-    """Where a provider would be: nobody may connect to it."""
+    """A socket in place of a provider; a test that connects to it fails."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener
         listener.setblocking(False)
@@ -59,7 +59,7 @@ def nobody() -> Iterator[socket.socket]:
 
 
 class Proxies:
-    """Starts proxies in folders of their own and ends them."""
+    """Starts proxies, each in a folder of its own, and stops them."""
 
     def __init__(self, base: Path) -> None:
         self._base = base
@@ -71,7 +71,7 @@ class Proxies:
         if config is not None:
             (folder / "config.yaml").write_text(config)
         if not any(word in ("-m", "--mode") for word in arguments):
-            # Port 9 is nobody's: a connection to the target of the reverse mode would fail.
+            # Nothing listens on port 9, so that a connection to the reverse mode's target would fail.
             arguments = ("--mode", "reverse:http://127.0.0.1:9", *arguments)
         proxy = Proxy(*arguments, folder=folder, **settings)  # type: ignore[arg-type]
         self._started.append(proxy)
@@ -92,7 +92,7 @@ def start_proxy(tmp_path: Path) -> Iterator[StartProxy]:
 
 @pytest.fixture(scope="session")
 def shared_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartProxy]:
-    """A proxy that other tests with the same configuration and arguments use too."""
+    """Start a proxy, or use the one of another test with the same configuration and arguments."""
     proxies = Proxies(tmp_path_factory.mktemp("shared"))
     known: dict[tuple[str | None, tuple[str, ...]], Proxy] = {}
 

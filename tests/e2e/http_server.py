@@ -1,4 +1,4 @@
-"""What the HTTP servers of the tests share: bodies however they are framed, and clients that leave early."""
+"""The base of the tests' HTTP servers: it reads bodies of any framing, and ignores clients that disconnect."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Says nothing about requests."""
+    """A handler without a request log."""
 
     def read_body(self) -> bytes:
         """The whole body, without its framing."""
@@ -22,16 +22,16 @@ class Handler(BaseHTTPRequestHandler):
         return body
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 class Server(ThreadingHTTPServer):
-    """A thread for each connection."""
+    """A server with a thread for each connection."""
 
     request_queue_size = 128
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Silent about whoever was told to drop a connection, and does."""
+        """Log nothing about a lost connection, which a test has asked for."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)

@@ -1,4 +1,4 @@
-"""A real mitmproxy tool in a process of its own, and raw HTTP to it. Used by the end-to-end tests."""
+"""A real mitmproxy tool in a process of its own, and raw HTTP requests to it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.e2e import ready
 
 SCRIPT = Path(__file__).parents[2] / "addon" / "ai_proxy.py"
 DEADLINE = 20
-"""Seconds that anything may take before a test gives up."""
+"""Seconds after which a test stops waiting, and fails."""
 
 
 def tool(name: str) -> str:
-    """mitmdump or mitmweb of the Python that runs the tests."""
+    """The path of mitmdump or mitmweb in the environment of the tests."""
     found = shutil.which(name, path=str(Path(sys.executable).parent))
     assert found, f"{name} is not installed beside {sys.executable}"
     return found
@@ -29,7 +29,7 @@ def tool(name: str) -> str:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a client got."""
+    """A response as the client gets it."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -37,7 +37,7 @@ class Reply:
 
 
 class Proxy:
-    """A running tool. `folder` is its current one, `port` where it listens, `log` what it wrote so far."""
+    """A running tool. `folder` is its current folder, `port` where it listens, `log` its output so far."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Proxy:
         self._process = subprocess.Popen(
             command,
             cwd=folder,
-            # Else its lines would come when it ends.
+            # Otherwise its output would come only at its end.
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -77,11 +77,11 @@ class Proxy:
 
     @property
     def process_id(self) -> int:
-        """The tool's own."""
+        """The id of the tool's process."""
         return self._process.pid
 
     def started(self) -> Proxy:
-        """Wait until it listens and its start is over."""
+        """Wait until it listens and its start is complete."""
         line = self.wait_for(r"listening at (?:https?://)?(?:\*|[^\s]*?):(\d+)\.")
         found = re.search(r":(\d+)\.\s*$", line)
         assert found, line
@@ -90,7 +90,7 @@ class Proxy:
         return self
 
     def wait_for(self, pattern: str) -> str:
-        """The next line that the pattern is found in; fails when it does not come."""
+        """Wait for the next line that matches the pattern; fails after DEADLINE."""
         while True:
             try:
                 line = self._lines.get(timeout=DEADLINE)
@@ -102,13 +102,13 @@ class Proxy:
                 return line
 
     def ended(self) -> int:
-        """Wait until it has ended by itself; its exit status."""
+        """Wait until it has ended by itself; returns its exit status."""
         status = self._process.wait(timeout=DEADLINE)
         self._drain()
         return status
 
     def close(self) -> str:
-        """End it; all that it wrote."""
+        """Stop it; returns its whole output."""
         if self._process.poll() is None:
             self._process.terminate()
         self._process.wait(timeout=DEADLINE)
@@ -130,7 +130,7 @@ class Proxy:
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> Reply:
-        """One request on a connection of its own, its target sent as written."""
+        """Send a request on a new connection, with its target exactly as given."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
         try:
             connection.putrequest(method, target, skip_host="Host" in (headers or {}), skip_accept_encoding=True)

@@ -1,4 +1,4 @@
-"""A script for mitmproxy that says when start-up is over: until then, any error that is logged ends the process."""
+"""A script for mitmproxy that reports when start-up is complete: before that, a logged error ends the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Large, long-lasting, compressed and hostile bodies."""
+"""Large, slow, compressed and malicious bodies."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ LIMIT = 100 * MEBIBYTE
 
 
 def _peak_memory(proxy: Proxy) -> int:
-    """The most memory that the process ever had, in bytes."""
+    """The peak memory of the process in bytes."""
     status = Path(f"/proc/{proxy.process_id}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def _send(proxy: Proxy, pieces: Iterator[bytes], headers: dict[str, str]) -> tuple[int, int]:
-    """Send pieces until there are none or nobody takes them. The answer's status (0: closed), and how much went."""
+    """Send pieces while the proxy reads them; returns the answer's status (0: closed) and the bytes sent."""
     connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=DEADLINE)
     sent = 0
     chunked = "Transfer-Encoding" in headers
@@ -89,7 +89,7 @@ def test_one_byte_more_than_the_limit_is_refused_and_the_limit_itself_is_not(
 
 
 def test_a_large_picture_arrives_to_the_byte(kling: str, upstream: Upstream, start_proxy: StartProxy) -> None:
-    # Options that make mitmproxy stream large bodies would take the body away from the rewrite.
+    # If mitmproxy streamed this body, it could not be rewritten.
     proxy = start_proxy(kling, "--set", "stream_large_bodies=10k")
     picture = random.Random(1).randbytes(5 * MEBIBYTE).hex().encode()
     body = b'{"model":"m","image":"' + picture + b'\\/"}'
@@ -209,7 +209,7 @@ def test_a_compressed_answer_that_is_not_ours_stays_compressed(
 
 
 class Pausing:
-    """A provider that shows when the first part of a request arrives, and sends its answer in two parts."""
+    """A provider that reports when the first part of a request arrives, and sends its answer in two parts."""
 
     def __init__(self) -> None:
         self.first_part, self.go_on = threading.Event(), threading.Event()

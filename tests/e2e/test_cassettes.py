@@ -1,4 +1,4 @@
-"""Cassettes in a real mitmdump: what is recorded, what of it is written, and that a replay sends nothing."""
+"""Cassettes in a real mitmdump: recorded exchanges, the written files, and replays, which send nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SIGN = "s1gn4ture"
 VIDEO = (("Content-Type", "video/mp4"), ("Accept-Ranges", "bytes"))
 TIMES = {"created_at": 1_722_769_557_708, "updated_at": 1_722_769_647_708}
 POLLS = 5
-"""Times that a job is asked for until it is done."""
+"""The number of polls until a job is done."""
 
 
 class Provider:
@@ -73,14 +73,14 @@ def files_server() -> Iterator[Upstream]:
 
 @pytest.fixture
 def provider(upstream: Upstream, files_server: Upstream) -> Provider:
-    """A provider that has not been asked yet."""
+    """A provider that has received no requests yet."""
     files_server.reset()
     return Provider(upstream, files_server)
 
 
 @pytest.fixture
 def cassette(tmp_path: Path) -> Path:
-    """Where the cassette is, or is going to be."""
+    """The path of the cassette."""
     return tmp_path / "job.har"
 
 
@@ -93,7 +93,7 @@ def _replay(cassette: Path) -> tuple[str, ...]:
 
 
 def _without_key(config: str) -> str:
-    """The configuration of somebody who has no account."""
+    """A configuration without a credential."""
     return re.sub(r"  kling(Access|Secret)Key: .*\n", lambda match: f"  kling{match[1]}Key: ${{NOT_SET}}\n", config)
 
 
@@ -109,7 +109,7 @@ def _json(reply: Reply, status: int = 200) -> Any:
 
 
 def _make(proxy: Proxy, polls: int = POLLS, body: bytes = CREATE) -> tuple[dict[str, Any], Reply]:
-    """Make a video as OpenAI's SDK does: the last state, and the file."""
+    """Make a video as OpenAI's SDK does; returns the final state and the file."""
     video = _json(proxy.request("POST", "/v1/videos", body, SDK))
     for _ in range(polls):
         video = _json(proxy.request("GET", f"/v1/videos/{video['id']}", None, SDK))
@@ -119,7 +119,7 @@ def _make(proxy: Proxy, polls: int = POLLS, body: bytes = CREATE) -> tuple[dict[
 
 
 def _link(video: dict[str, Any]) -> str:
-    """The link to the file in Kling's own object, which OpenAI's has beside its own members."""
+    """The link to the file in Kling's task, which the OpenAI object has beside its own members."""
     link = video["data"]["task_result"]["videos"][0]["url"]
     assert isinstance(link, str)
     return link
@@ -142,7 +142,7 @@ def test_a_recorded_job_replays_without_its_provider(
 
     written = _written(cassette)
     proxy = start_proxy(_without_key(kling), *_replay(cassette))
-    # As few times as the job had states, and then more often than it was asked for.
+    # With as many polls as the job has states, and with more polls than were recorded.
     replayed, again = _make(proxy, polls=2)
     states = [_json(proxy.request("GET", f"/v1/videos/{replayed['id']}", None, SDK))["status"] for _ in range(9)]
 
@@ -209,7 +209,7 @@ def _received(upstream: Upstream) -> list[Received]:
 
 
 def _under_way(proxy: Proxy, provider: Provider) -> tuple[http.client.HTTPConnection, threading.Event]:
-    """A create that has reached the provider, and what lets it answer."""
+    """Send a create that the provider does not answer yet; returns the connection, and the event that lets it."""
     arrived, release = threading.Event(), threading.Event()
 
     def hang(request: Received) -> Answer:
@@ -230,7 +230,7 @@ def test_a_killed_proxy_loses_at_most_the_exchange_under_way(
     proxy = start_proxy(kling, *_record(cassette))
     for count in range(1, 4):
         proxy.request("POST", "/v1/videos", CREATE, JSON)
-        # The client has its answer: it stands in the file.
+        # Once the client has its answer, the exchange is in the file.
         assert len(har.read(cassette)) == count
     connection, release = _under_way(proxy, provider)
     os.kill(proxy.process_id, signal.SIGKILL)
@@ -433,7 +433,7 @@ PIECES = (b'data: {"choices":[{"delta":{"content":"Hel"}}]}\n\n', b'data: {"choi
 
 
 def _chunks(proxy: Proxy) -> list[bytes]:
-    """The chunks of an answer as they are on the wire."""
+    """The chunks of an answer on the wire."""
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE) as connection:
         body = b'{"model":"m","stream":true}'
         head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -463,7 +463,7 @@ def test_a_stream_replays_in_the_pieces_in_which_it_came(
     assert replayed == recorded
     assert len(replayed) > 1
     assert upstream.connections == connections
-    # What is shown is the request as it would have gone out.
+    # mitmproxy shows the upstream request, though it was not sent.
     assert f"POST http://{upstream.address}/v1/chat/completions" in proxy.close()
 
 

@@ -1,4 +1,4 @@
-"""Many requests at once, of different kinds: no answer and no path belongs to another."""
+"""Many concurrent requests of different kinds: paths and answers are not mixed up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_sixty_creates_at_once_text_and_image_mixed(kling: str, upstream: Upstre
     together = threading.Barrier(COUNT, timeout=20)
 
     def respond(request: Received) -> Answer:
-        # No answer leaves before all requests are here, so that all are under way at the same time.
+        # No answer is sent before all requests have arrived, so that all are in progress at the same time.
         together.wait()
         verified_claims(request.one("Authorization") or "", SECRET_KEY)
         number = json.loads(request.body)["number"]

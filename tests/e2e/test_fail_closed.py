@@ -1,4 +1,4 @@
-"""Other addons, and our own code, that go wrong: nothing is forwarded half rewritten."""
+"""Errors in other addons and in our own code: no request is forwarded that is not rewritten completely."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.e2e.upstream import Upstream
 
 SECRET = "text-of-the-exception"
 
-# Where our own code raises: what is broken, and the request that gets there.
+# By name: a function of ours that is made to raise, and a request that reaches it.
 BROKEN = {
     "route": ("Kling.requestheaders", "GET", "/v1/videos/1", None),
     "route a native path": ("Kling.detect", "POST", "/v1/videos/text2video", b"{}"),
@@ -96,7 +96,7 @@ def test_a_script_that_raises_before_ours_stops_the_request(
 
     reply = proxy.request("POST", "/v1/videos", b'{"model":"m"}', {"Authorization": "Bearer sk-client"})
 
-    # AddonHalt skips our guard too; then the request has nowhere to go, which is mitmproxy's own 502.
+    # AddonHalt skips the guard too; the request then has no valid upstream, for which mitmproxy answers 502.
     assert reply.status in (502, 503)
     upstream.assert_untouched()
 
@@ -111,7 +111,7 @@ def test_a_script_that_sends_a_request_elsewhere_after_ours_does_not_get_the_cre
 
     assert proxy.request("GET", "/v1/videos/1").status == 503
     upstream.assert_untouched()
-    # A create is sent on its way by our request hook, after the other script's requestheaders.
+    # A create gets its upstream in our request hook, after the other script's requestheaders.
     assert proxy.request("POST", "/v1/videos", b"{}").status == (503 if hook == "request" else 200)
     elsewhere.assert_untouched()
     elsewhere.close()

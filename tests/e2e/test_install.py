@@ -1,4 +1,4 @@
-"""The ways in: the wheel without a checkout, the command, and run.sh."""
+"""The ways to start: the wheel without a checkout, the command, and run.sh."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what a built wheel holds, and nothing of the checkout."""
+    """A folder with the content of a built wheel."""
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
     subprocess.run([*pip, "wheel", "--no-deps", "-w", str(folder), str(ROOT)], check=True)
@@ -65,7 +65,7 @@ def test_the_wheel_holds_the_package_and_the_command_and_nothing_else(installed:
 
 
 def _run_sh(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    # The environment that the tests run in, so that nothing is installed.
+    # Uses the environment of the tests, so that nothing is installed.
     return _run(ROOT / "run.sh", *words, folder=folder, VENV=sys.prefix, **environment)
 
 
@@ -96,7 +96,7 @@ def test_run_sh_without_a_credential_starts_a_simulation_and_says_so(tmp_path: P
     )
     assert process.stdout
     try:
-        # The tool has the same process id, and ends of itself where the start fails.
+        # The tool has the same process id, and ends by itself if its start fails.
         line = next((line for line in process.stdout if "curl http" in line), "")
         found = re.search(r"http://127\.0\.0\.1:(\d+)/v1/videos", line)
         assert found

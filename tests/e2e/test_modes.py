@@ -1,4 +1,4 @@
-"""Reverse, regular and upstream mode: who is connected to, which hosts are taken, and who gets no credential."""
+"""Reverse, regular and upstream mode: connections, the hosts that are handled, and who gets no credential."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KLING = "api-singapore.klingai.com"
 
 
 def _pin(folder: Path, port: int) -> Path:
-    """A script that connects every host to a port of this machine; names and TLS stay as they were."""
+    """A script that connects every host to a port of this machine; host names and TLS stay the same."""
     script = folder / "pin.py"
     script.write_text(f"def server_connect(data):\n    data.server.address = ('127.0.0.1', {port})\n")
     return script
@@ -25,7 +25,7 @@ def _pin(folder: Path, port: int) -> Path:
 
 @pytest.fixture
 def tls_upstream(tmp_path: Path) -> tuple[Upstream, Path, list[str | None]]:
-    """Kling's and other hosts over TLS; the authority's certificate; the server names that were asked for."""
+    """An upstream for Kling's and other hosts over TLS, the authority's certificate, and the requested server names."""
     authority, context = certificates.make(tmp_path, KLING, "api.openai.com", "foreign.test", "api-beijing.klingai.com")
     names: list[str | None] = []
     context.sni_callback = lambda connection, name, context: names.append(name)
@@ -133,7 +133,7 @@ def test_regular_mode_takes_the_hosts_of_the_configuration_only(
     assert _absolute(proxy, "GET", f"http://{foreign.address}/v1/videos/2", None, foreign.address).status == 200
     assert upstream.next().target == "/v1/videos/text2video/2"
 
-    # The provider's own host is not in the list.
+    # The provider's own host is handled without being in the list.
     assert _absolute(proxy, "GET", f"http://{upstream.address}/v1/videos/3", None, upstream.address).status == 200
     received = upstream.next()
     assert received.target == "/v1/videos/3"

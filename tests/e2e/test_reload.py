@@ -1,4 +1,4 @@
-"""A configuration or a script that changes while the proxy runs."""
+"""Changes of the configuration and of the script while the proxy runs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_bad_configuration_is_reported_and_the_old_one_stays(upstream: Upstrea
     proxy.wait_for("cannot be read")
     assert proxy.request("GET", "/v1/videos/1").status == 200
 
-    # As an editor does: a new file in the place of the old one.
+    # As an editor does: a new file replaces the old one.
     (proxy.folder / "new.yaml").write_text(_config(upstream, "third"))
     (proxy.folder / "new.yaml").replace(proxy.folder / "config.yaml")
     proxy.wait_for(r"config\.yaml: provider kling")
@@ -72,7 +72,7 @@ def test_a_bad_configuration_is_reported_and_the_old_one_stays(upstream: Upstrea
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    """The script and the package in a folder where they can be broken."""
+    """A copy of the script and the package that a test may break."""
     shutil.copytree(SCRIPT.parent, tmp_path / "addon", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path / "addon" / "ai_proxy.py"
 
@@ -131,7 +131,7 @@ def test_a_script_that_loads_again_with_a_bad_configuration_lets_nothing_through
 
 
 def _save(script: Path, text: str) -> None:
-    """Write it with a time of change that mitmproxy notices, however fast the test was."""
+    """Write a file with a modification time that mitmproxy notices, even in a fast test."""
     import os
 
     before = script.stat().st_mtime

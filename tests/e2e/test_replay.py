@@ -1,4 +1,4 @@
-"""mitmproxy's own replay of flows that were rewritten before: nothing is rewritten or prefixed twice."""
+"""mitmproxy's own replay of flows that were rewritten before: they are not rewritten or prefixed again."""
 
 from __future__ import annotations
 

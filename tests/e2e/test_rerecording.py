@@ -1,4 +1,4 @@
-"""`cassette refresh` and `cassette resume` against a provider: what is sent and paid, what is recorded and kept."""
+"""`cassette refresh` and `cassette resume` with a provider: requests, costs, recorded and kept exchanges."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ VIDEO = {"model_name": "kling-v3", "prompt": "a cat"}
 
 
 class Provider(Simulator):
-    """A simulated Kling as a server that keeps what it was asked; `before` is called with each create."""
+    """A simulated Kling as a server that keeps its requests; `before` is called with each create."""
 
     def __init__(self) -> None:
         super().__init__(SimulatorSettings(speed=float("inf")))
         self.asked: list[tuple[str, str, bytes]] = []
         self.before: Callable[[], object] = lambda: None
         self.cuts = 0
-        """How many reads get no answer."""
+        """The number of reads that get no answer."""
         self._server = make(self, "127.0.0.1", 0)
         self.origin = f"http://127.0.0.1:{self._server.port}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -70,18 +70,18 @@ class Provider(Simulator):
 
     @property
     def creates(self) -> int:
-        """How often something was asked for that costs money."""
+        """The number of requests that cost money."""
         return sum(method == "POST" for method, _, _ in self.asked)
 
     def close(self) -> None:
-        """Serve no more."""
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
 
 
 @pytest.fixture
 def provider() -> Iterator[Provider]:
-    """A provider that has not been asked yet; what it makes is ready at once."""
+    """A provider that has received no requests yet; its tasks are done at once."""
     provider = Provider()
     yield provider
     provider.close()
@@ -89,19 +89,19 @@ def provider() -> Iterator[Provider]:
 
 @pytest.fixture
 def config(provider: Provider, tmp_path: Path) -> Path:
-    """A configuration for it, in the way of a user who takes everything from the environment."""
+    """A configuration for the provider, with credentials from the environment."""
     return _config(tmp_path, provider.origin)
 
 
 @pytest.fixture
 def cassette(tmp_path: Path) -> Path:
-    """Where the cassette is."""
+    """The path of the cassette."""
     return tmp_path / "job.har"
 
 
 @pytest.fixture(autouse=True)
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is none."""
+    """Replace stdin, so that it is no terminal."""
     monkeypatch.setattr(sys, "stdin", io.StringIO())
 
 
@@ -113,13 +113,13 @@ def _config(folder: Path, origin: str, more: str = "") -> Path:
 
 
 class Client:
-    """An application at a proxy."""
+    """An application that uses a proxy."""
 
     def __init__(self, proxy: Embedded) -> None:
         self._proxy = proxy
 
     def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] = JSON) -> tuple[int, Any, bytes]:
-        """Status, header fields and body of an answer; nothing, where none comes."""
+        """Status, header fields and body of an answer; 0 and empty values if none comes."""
         connection = http.client.HTTPConnection("127.0.0.1", self._proxy.port, timeout=20)
         try:
             connection.request(method, path, json.dumps(body) if body is not None else None, headers)
@@ -131,7 +131,7 @@ class Client:
             connection.close()
 
     def create(self, path: str, body: dict[str, Any], headers: dict[str, str] = JSON) -> str:
-        """The id of a new task."""
+        """Create a task; returns its id."""
         status, _, answer = self.ask("POST", path, body, headers)
         assert status == 200, answer
         document = json.loads(answer)
@@ -145,7 +145,7 @@ class Client:
         return json.loads(answer)
 
     def fetch(self, link: str) -> bytes:
-        """A file, by the link in an answer."""
+        """Download a file by the link in an answer."""
         assert link.startswith(self._proxy.origin), link
         parts = urlsplit(link)
         status, _, answer = self.ask("GET", f"{parts.path}?{parts.query}")
@@ -153,7 +153,7 @@ class Client:
         return answer
 
     def make(self, path: str = TEXT, body: dict[str, Any] = VIDEO) -> list[bytes]:
-        """Make something as clients of Kling do: the files."""
+        """Create a task, poll it and download its results, as Kling's clients do; returns the files."""
         task = self.read(f"{path}/{self.create(path, body)}")["data"]
         return [self.fetch(item["url"]) for items in task["task_result"].values() for item in items]
 
@@ -164,7 +164,7 @@ def _run(config: Path, use: Callable[[Client], object], **options: Any) -> None:
     proxy.start()
     try:
         use(Client(proxy))
-        # A client has its file before it is written down.
+        # The client has its file before the exchange is written.
         assert recorded.idle.wait(20)
     finally:
         proxy.stop()
@@ -368,7 +368,7 @@ def test_a_task_that_takes_too_long_is_left_for_another_time(
 
     assert _resume(cassette, config, timeout=0) == 1
     assert "still processing after 0 seconds" in _told(capsys)
-    # The other one does not suffer.
+    # The other job is complete.
     states = [len(job.files) for job in listing.sort(har.read(cassette)).jobs]
     assert states == [0, 1]
 
@@ -468,7 +468,7 @@ def test_errors_that_pass_are_waited_for(upstream: Upstream, tmp_path: Path, cas
     responses = [Answer(503, b"{}"), Answer(429, b"{}", wait), Answer(200, done)]
     upstream.respond = lambda request: responses.pop(0)
 
-    # An interval that nobody would wait for.
+    # An interval too long for the test to wait.
     responses.pop(0)
     assert rerecording.resume(cassette, config, interval=20, timeout=10) == 0
     assert [entry.response and entry.response.status for entry in har.read(cassette)] == [200, 429, 200]
@@ -521,14 +521,14 @@ def test_what_follows_from_a_job_follows_from_the_new_one(provider: Provider, co
     recorded, new = ([json.loads(body) for _, _, body in asked if body] for asked in (before, provider.asked))
     assert new[0]["external_task_id"].startswith("first-again-")
     assert provider.asked[1][1] == f"{IMAGES}/{new[0]['external_task_id']}"
-    # Signed for the new task, and leading to the provider itself.
+    # A link signed for the new task, which leads to the provider itself.
     assert new[1]["image"].startswith(f"{provider.origin}/simulated/")
     assert "sign=" in new[1]["image"]
     assert urlsplit(new[1]["image"]).path != urlsplit(recorded[1]["image"]).path
     assert new[2]["video_id"] != recorded[2]["video_id"]
     assert "scrubbed" not in json.dumps(new)
 
-    # Again, which does not make names longer and longer.
+    # A second refresh does not make names longer.
     assert _refresh(cassette, config) == 0
     name = json.loads(har.read(cassette)[0].request.body)["external_task_id"]
     assert re.fullmatch(r"first-again-[0-9a-f]{8}", name)
@@ -573,7 +573,7 @@ def test_a_recording_with_the_clients_own_key_needs_one_in_the_configuration(
     assert _refresh(cassette, config) == 0
     received = upstream.next()
     assert received.all("Authorization") == ["Bearer token-of-mine"]
-    # It has been mapped before.
+    # The model was mapped when it was recorded.
     assert json.loads(received.body) == {"model": "m"}
 
 
@@ -656,11 +656,11 @@ def test_a_task_that_fails_this_time_leaves_the_old_recording_and_the_new_one(
     assert str(kept) in told
     assert _written(cassette) == written
     assert [len(_task_ids(path)) for path in (cassette, kept)] == [2, 1]
-    # Nothing more was bought.
+    # No other task was paid for.
     assert provider.creates == creates + 1
     assert _resume(kept, config) == 0
 
-    # Nor is what was kept lost by the next one.
+    # The next failure does not overwrite what was kept.
     assert _refresh(cassette, config) == 1
     assert cassette.with_name("job.new1.har").exists()
 
@@ -709,7 +709,7 @@ def test_a_create_without_answer_is_kept_for_it_may_have_been_paid(
 
 @pytest.fixture
 def keyboard() -> Iterator[None]:
-    """Somebody may press Ctrl-C: a shell keeps that from what it starts in the background."""
+    """Restore the handling of Ctrl-C, which a shell turns off in background processes."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -823,7 +823,7 @@ def test_the_configuration_in_between_is_written_into_no_file(
     provider.before = lambda: seen.update({path: path.read_bytes() for path in folder.rglob("*") if path.is_file()})
 
     assert _refresh(cassette, config) == 0
-    # mitmproxy's certificates, and nothing of the configuration.
+    # The folder has mitmproxy's certificates, and nothing from the configuration.
     assert seen
     assert [
         path for path, content in seen.items() if b"klingSecretKey" in content or SECRET_KEY.encode() in content
@@ -914,7 +914,7 @@ def test_what_could_not_be_recorded_is_told_and_nothing_more_is_bought(
     written, new = _written(cassette), cassette.with_name("job.new.har")
 
     def stand_in_the_way() -> None:
-        # No file can take the place of a folder.
+        # A file cannot replace a folder.
         new.mkdir(exist_ok=True)
 
     provider.before = stand_in_the_way

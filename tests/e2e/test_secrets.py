@@ -1,4 +1,4 @@
-"""Where a secret must not be: the log at its most talkative, saved flows, HAR files, mitmweb."""
+"""Secrets are in none of these: the most verbose log, saved flows, HAR files, mitmweb."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REQUESTS = (
 
 
 def _use(proxy: Proxy, upstream: Upstream) -> list[str]:
-    """Make every kind of request; the credentials that the provider got."""
+    """Send every kind of request; returns the credentials that the provider got."""
     for method, path, body in REQUESTS:
         proxy.request(method, path, body, HEADERS)
     sent = []

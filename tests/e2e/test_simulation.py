@@ -1,4 +1,4 @@
-"""The simulator inside a real mitmdump: the whole rewrite is exercised, and nothing goes out whatever is asked."""
+"""The simulator inside a real mitmdump: requests are rewritten as usual, and none is sent."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _json(reply: Reply, status: int = 200) -> dict[str, Any]:
 
 
 def _target(link: str, proxy: Proxy) -> str:
-    """Path and query of a link, which has to lead to the proxy."""
+    """Path and query of a link; fails if it does not lead to the proxy."""
     parts = urlsplit(link)
     assert (parts.scheme, parts.hostname, parts.port) == ("http", "127.0.0.1", proxy.port)
     return f"{parts.path}?{parts.query}"
@@ -160,7 +160,7 @@ def test_a_lost_answer_is_a_closed_connection_and_its_repetition_finds_the_task(
 
 @pytest.fixture
 def simulated(start_proxy: StartProxy, nobody: socket.socket) -> Proxy:
-    """A proxy that simulates."""
+    """A proxy with the simulator."""
     return start_proxy(_config(nobody), *SIMULATE)
 
 

@@ -1,6 +1,6 @@
-"""What mitmdump does with a configuration or an option that is wrong: it ends, and says which key, and no more.
+"""The start of mitmdump with a wrong configuration or option: it ends with one message that names the key.
 
-What is said of each mistake is tested where configurations are read.
+For the message about each mistake see tests/config.
 """
 
 from __future__ import annotations

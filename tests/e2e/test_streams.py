@@ -1,4 +1,4 @@
-"""Answers that are translated while they flow, by a provider type that stands in a script of its own."""
+"""Translation of streamed answers, with a provider type that is defined in a script."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_an_answer_that_is_no_success_passes_as_it_came(proxy: Proxy, upstream: 
 
 
 class Talker:
-    """A provider that sends a piece of its answer each time it is told to, and never an end by itself."""
+    """A provider that sends a piece of its answer when a test says so, and no end by itself."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -114,7 +114,7 @@ def talker() -> Iterator[Talker]:
 
 
 class Stream:
-    """A client's stream, read as it comes."""
+    """A client's stream, which a test reads event by event."""
 
     def __init__(self, proxy: Proxy, path: str, headers: dict[str, str]) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=DEADLINE)
@@ -122,7 +122,7 @@ class Stream:
         self._answer: http.client.HTTPResponse | None = None
 
     def event(self) -> bytes:
-        """The next event, with the blank line behind it."""
+        """The next event, with its blank line."""
         self._answer = self._answer or self._connection.getresponse()
         lines = []
         while line := self._answer.readline():
@@ -138,7 +138,7 @@ class Stream:
         self._connection.close()
 
     def rest(self) -> bytes:
-        """What comes until the end, which a connection that is closed is too."""
+        """The rest until the end, or until the connection is closed."""
         assert self._answer
         try:
             return self._answer.read()
@@ -175,7 +175,7 @@ def test_a_stream_that_cannot_be_translated_ends_with_an_error_of_the_clients_di
     with closing(Stream(proxy, path, headers)) as stream:
         talker.say(b"one\n")
         assert stream.event() == _events("one")
-        # The provider goes on as if nothing had happened, and never ends.
+        # The provider continues to send, without an end.
         talker.say(b"raise\n")
         last = stream.event()
         assert stream.rest() == b""
@@ -184,7 +184,7 @@ def test_a_stream_that_cannot_be_translated_ends_with_an_error_of_the_clients_di
     error = json.loads(last.removeprefix(failure))["error"]
     assert error["message"].startswith("ai-proxy could not translate the rest of this answer")
     assert error["type"] == ("api_error" if failure.startswith(b"event") else "server_error")
-    # Nothing more is made that nobody reads, and may be paid for.
+    # The provider makes nothing more that nobody reads and that may cost money.
     assert talker.is_gone.wait(DEADLINE)
     log = proxy.close()
     assert "ValueError while an answer was translated" in log
@@ -202,6 +202,6 @@ def test_what_comes_behind_the_failure_is_not_sent(proxy: Proxy, upstream: Upstr
     assert b'"word": "b"' not in body
     assert b'"word": "c"' not in body
     assert DONE not in body
-    # The proxy serves on.
+    # The proxy still works.
     upstream.respond = lambda request: Answer(headers=TEXT, body=b"d")
     assert _ask(proxy).body == _events("d") + DONE

@@ -1,6 +1,6 @@
-"""The provider of the end-to-end tests: an HTTP server that keeps what it got to the byte and answers as told.
+"""The upstream of the end-to-end tests: an HTTP server that keeps its requests to the byte and answers as a test sets.
 
-It checks a JWT by itself. It knows nothing of the addon.
+It also verifies JWTs, without code of the addon.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Received:
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
     def one(self, name: str) -> str | None:
-        """The value of a header that may stand once at most."""
+        """The value of a header that may occur at most once; None without it."""
         values = self.all(name)
         assert len(values) <= 1, f"{name} stands {len(values)} times"
         return values[0] if values else None
@@ -43,7 +43,7 @@ class Received:
 
 @dataclass(frozen=True)
 class Answer:
-    """What to answer; `chunked` sends the body without a length, `pieces` do too, one chunk each."""
+    """An answer. `chunked` sends the body without a length; so do `pieces`, one chunk for each."""
 
     status: int = 200
     body: bytes = CREATED
@@ -110,7 +110,7 @@ class Upstream:
         return self.received.get(timeout=5)
 
     def assert_untouched(self) -> None:
-        """No request has arrived."""
+        """Fail if a request has arrived."""
         assert self.received.empty(), f"the upstream got {self.received.get_nowait()}"
 
     def close(self) -> None:
@@ -120,7 +120,7 @@ class Upstream:
 
 
 def verified_claims(authorization: str, secret_key: str) -> dict[str, object]:
-    """The claims of a Bearer JWT signed with HS256 (RFC 7515, 7518, 7519), checked by hand; fails when it is wrong."""
+    """The claims of a Bearer JWT signed with HS256 (RFC 7515, 7518, 7519); fails if it is not valid."""
     scheme, _, token = authorization.partition(" ")
     assert scheme == "Bearer"
     header, claims, signature = token.split(".")

@@ -1,4 +1,4 @@
-"""Folders with SDKs, below the running environment: each is filled at its first use, by the first who needs it."""
+"""Folders with SDKs, below the running environment: each is filled at its first use, by one process."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ INSTALL_LIMIT = 600
 
 
 def folder(name: str, fill: Callable[[Path], None]) -> Path:
-    """The folder of that name; `fill` puts into it what belongs there, if nobody has done so yet."""
+    """The folder with this name; if it does not exist yet, `fill` writes its content."""
     made = FOLDER / name
     if not made.is_dir():
         FOLDER.mkdir(parents=True, exist_ok=True)
         with _locked(FOLDER / f".{name}.lock"):
             if not made.is_dir():
-                part = FOLDER / f".{name}.part"  # left by one that was interrupted, or new
+                part = FOLDER / f".{name}.part"  # may exist, after an interrupted run
                 shutil.rmtree(part, ignore_errors=True)
                 part.mkdir()
                 fill(part)
@@ -32,7 +32,7 @@ def folder(name: str, fill: Callable[[Path], None]) -> Path:
 
 
 def run(*command: str | Path, cwd: Path) -> None:
-    """A command of an installation; fails with what it said."""
+    """Run a command of an installation; fails with its output."""
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
@@ -46,13 +46,13 @@ def run(*command: str | Path, cwd: Path) -> None:
 
 
 def python(*requirements: str) -> Callable[[Path], None]:
-    """Fill a folder with Python packages."""
+    """A function that fills a folder with Python packages."""
     pip = (sys.executable, "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-q")
     return lambda part: run(*pip, "--target", part, *requirements, cwd=part)
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without what an SDK would read from it, and without a proxy between it and loopback."""
+    """The environment without the variables that an SDK reads, and without proxies."""
     prefixes = ("openai_", "litellm_", "kling_", "ai_proxy_", "npm_config_", "node_")
     return {
         name: value

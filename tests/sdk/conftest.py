@@ -1,4 +1,4 @@
-"""Fixtures of the contract tests: a Kling, one real mitmdump in front of it, and the SDKs, each shared by a worker."""
+"""Fixtures of the contract tests: a fake Kling, a real mitmdump in front of it, and the SDKs, shared by all tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def kling_server() -> Iterator[Kling]:
 
 @pytest.fixture
 def kling(kling_server: Kling) -> Iterator[Kling]:
-    """A Kling with no task yet. Afterwards: what held for all requests that it and the CDN got."""
+    """A fake Kling without tasks. After the test, checks that hold for all requests to it and its CDN."""
     kling_server.reset()
     yield kling_server
     for request in kling_server.received:
@@ -43,7 +43,7 @@ def kling(kling_server: Kling) -> Iterator[Kling]:
 
 @pytest.fixture(scope="session")
 def start_in_front(kling_server: Kling, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Proxy]]:
-    """Start one more proxy in front of Kling."""
+    """A function that starts another proxy in front of Kling."""
     proxies = Proxies(tmp_path_factory.mktemp("sdk"))
     config = f"""
 provider:
@@ -102,31 +102,31 @@ def sdk(request: pytest.FixtureRequest, sdks: Sdks, proxy: Proxy, kling: Kling) 
 
 @pytest.fixture(params=sdks_of(PYTHON))
 def python_sdk(request: pytest.FixtureRequest, sdks: Sdks, proxy: Proxy, kling: Kling) -> Sdk:
-    """Each of those for Python."""
+    """Each SDK for Python."""
     return _started(request, sdks, proxy)
 
 
 @pytest.fixture(params=sdks_of(NODE))
 def node_sdk(request: pytest.FixtureRequest, sdks: Sdks, proxy: Proxy, kling: Kling) -> Sdk:
-    """Each of those for Node."""
+    """Each SDK for Node."""
     return _started(request, sdks, proxy)
 
 
 @pytest.fixture
 def any_sdk(sdks: Sdks, proxy: Proxy, kling: Kling) -> Sdk:
-    """One of them, where the SDK makes no difference."""
+    """One SDK, for tests in which it makes no difference."""
     return sdks.sdk(PYTHON[0], f"http://127.0.0.1:{proxy.port}{BASE}")
 
 
 @pytest.fixture
 def replica(sdks: Sdks, start_in_front: Callable[[], Proxy], kling: Kling) -> Sdk:
-    """The same SDK in front of another proxy, which has seen nothing yet."""
+    """The same SDK in front of another, new proxy."""
     return sdks.sdk(PYTHON[0], f"http://127.0.0.1:{start_in_front().port}{BASE}")
 
 
 @pytest.fixture
 def picture(tmp_path: Path) -> MakePicture:
-    """A picture of so many pixels in a file: png, jpg or webp, good enough for whoever reads the header."""
+    """A function that makes a picture file of a size in pixels: png, jpg or webp, with a valid header only."""
 
     def make(kind: str = "png", width: int = 320, height: int = 320, behind: int = 0) -> Path:
         path = tmp_path / f'Käfer "1" 火.{kind}'

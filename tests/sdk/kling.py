@@ -1,6 +1,6 @@
-"""A Kling of the contract tests: it keeps tasks, moves them on with each poll, counts what was bought, fails when told.
+"""The fake Kling of the contract tests: its tasks advance with each poll, and tests can make it fail.
 
-It follows the public documentation of the legacy video endpoints and knows nothing of the addon.
+It follows the public documentation of the legacy video endpoints, without code of the addon.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from tests.e2e.http_server import Handler, Server
 
 FAMILIES = ("text2video", "image2video", "video-extend", "omni-video")
 ELEMENTS = "advanced-custom-elements"
-"""A family of tasks that make no video."""
+"""A kind of tasks that make no video."""
 HOLD_LIMIT = 20
-"""Seconds after which an answer that is held back leaves anyhow."""
+"""Seconds after which an answer that is held back is sent anyway."""
 MP4 = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00isommp42" + bytes(range(256)) * 16
-"""What the CDN serves: not a video, but bytes that no text decoding survives."""
+"""The file of the CDN: no video, but bytes that decoding as text would change."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class Received:
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to one request in place of the usual answer.
+    """A fault that replaces the usual answer to one request.
 
-    `accept`: a create is carried out and paid for first. `lost`: the connection is closed without an answer.
-    `until`: the answer waits for this event. Without a status and unless it is lost, the usual answer follows.
+    `accept`: a create is carried out and charged first. `lost`: the connection is closed without an answer.
+    `until`: the answer waits for this event. Without a status, and unless it is lost, the usual answer follows.
     """
 
     accept: bool = False
@@ -70,16 +70,16 @@ class Fault:
     message: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     page: bytes | None = None
-    """What is answered in place of JSON."""
+    """A body to send instead of JSON."""
 
 
 def answer_lost() -> Fault:
-    """The task is accepted, and nobody is told."""
+    """The task is accepted, and the connection closed without an answer."""
     return Fault(accept=True, lost=True)
 
 
 def broken_after_acceptance(status: int = 500, code: int = 5000) -> Fault:
-    """The task is accepted, and the answer is an error of the server."""
+    """The task is accepted, and the answer is a server error."""
     return Fault(accept=True, status=status, code=code, message="Internal server error")
 
 
@@ -95,13 +95,13 @@ def refusal(status: int, code: int, message: str, **headers: str) -> Fault:
 
 
 def gateway_page(status: int) -> Fault:
-    """What a gateway in front of Kling says when Kling is not there."""
+    """The HTML page of a gateway in front of Kling if Kling is down."""
     return Fault(status=status, page=b"<html><title>Bad Gateway</title></html>")
 
 
 @dataclass
 class Task:
-    """A task that was bought. `polls` of its reads are still to be answered as unfinished."""
+    """A task. `polls` is the number of further polls that show it as unfinished."""
 
     family: str
     task_id: str
@@ -115,7 +115,7 @@ class Task:
 
     @property
     def status(self) -> str:
-        """The word of Kling for where it is."""
+        """Kling's status of the task."""
         if self.reads > self.polls:
             return "failed" if self.failure else "succeed"
         return "submitted" if self.reads < 2 else "processing"
@@ -123,7 +123,7 @@ class Task:
 
 @dataclass
 class Refused(Exception):
-    """An answer that is an error."""
+    """A request is answered with an error."""
 
     status: int
     code: int
@@ -132,10 +132,10 @@ class Refused(Exception):
 
 @dataclass
 class State:
-    """All that a test may look at and set."""
+    """The state that tests may read and set."""
 
     polls: int = 1
-    """How many reads of a new task say that it is not finished."""
+    """The number of polls that show a new task as unfinished."""
     failure: str | None = None
     """The `task_status_msg` that new tasks fail with."""
     tasks: list[Task] = field(default_factory=list)
@@ -169,7 +169,7 @@ class Kling:
 
     @property
     def bought(self) -> int:
-        """How many tasks were accepted, and will be paid for."""
+        """The number of accepted tasks, which are charged."""
         with self._lock:
             return len(self.state.tasks)
 
@@ -180,7 +180,7 @@ class Kling:
             return list(self.state.received)
 
     def wait_for(self, count: int) -> None:
-        """Wait until so many requests are here; fails when they do not come."""
+        """Wait until `count` requests have arrived; fails if they do not."""
         with self._lock:
             assert self._lock.wait_for(lambda: len(self.state.received) >= count, HOLD_LIMIT), "too few requests came"
 
@@ -192,23 +192,23 @@ class Kling:
 
     @property
     def creates(self) -> list[Received]:
-        """The requests so far that asked for a task."""
+        """The requests so far that create a task."""
         return [request for request in self.received if request.method == "POST"]
 
     @property
     def task(self) -> Task:
-        """The one task that was bought."""
+        """The only task."""
         with self._lock:
             assert len(self.state.tasks) == 1, f"{len(self.state.tasks)} tasks were bought"
             return self.state.tasks[0]
 
     def next(self, *faults: Fault) -> None:
-        """What happens to the next requests, one fault each."""
+        """Set the faults of the next requests, one for each."""
         with self._lock:
             self.state.faults.extend(faults)
 
     def add(self, family: str, count: int = 1, *, finished: bool = False) -> list[Task]:
-        """Tasks that somebody else bought, oldest first, a second apart and none in the same second."""
+        """Add tasks of another client, oldest first, each created in a second of its own."""
         with self._lock:
             made = [self._accept(family, {"prompt": "of somebody else"}) for _ in range(count)]
             for task in made:
@@ -317,11 +317,11 @@ class Kling:
         return shown
 
     def url(self, task: Task) -> str:
-        """Where the result of a task is: signed, with characters that must arrive as they are."""
+        """The signed link to the result of a task, with characters that must arrive unchanged."""
         return f"{self.cdn}/result/{task.task_id}.mp4?sign=a%2Fb%3D&e=1797804000&t=x+y"
 
     def duration(self, task: Task) -> str:
-        """The real length, which is a little more than what was asked for."""
+        """The real length of the video, a little more than the requested one."""
         return f"{task.asked.get('duration', '5')}.041"
 
     # The CDN ----------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ requests: Any = importlib.import_module("requests")
 
 def call(question: dict[str, Any]) -> Any:
     """The result of a method of the client, called in a new session."""
-    # The one way to another host that the client has.
+    # The only request of the client to another host.
     client: Any = type("Client", (api.KlingAiAPI,), {"base": question["base"]})
     with client(question["access_key"], question["secret_key"]) as session:
         return getattr(session, question["method"])(**question["arguments"])
@@ -31,7 +31,7 @@ def download(url: str, path: str) -> int:
 
 def main() -> None:
     for name in ("ACCESS_TOKEN", "SECRET_TOKEN"):
-        # They would win over the arguments.
+        # They would override the arguments.
         os.environ.pop(name, None)
     for text in sys.stdin:
         question = json.loads(text)

@@ -14,7 +14,7 @@ litellm: Any = importlib.import_module("litellm")
 
 
 def argument(value: Any) -> Any:
-    """A file that is described as {"$": "bytes", "path"}, as bytes; anything else as it is."""
+    """The bytes of a file that is described as {"$": "bytes", "path"}; any other value unchanged."""
     return Path(value["path"]).read_bytes() if isinstance(value, dict) and "$" in value else value
 
 

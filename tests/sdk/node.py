@@ -11,23 +11,23 @@ from tests.sdk import cache
 from tests.sdk.worker import Worker
 
 BEFORE_MULTIPART = "6.27.0"
-"""The last version that sends JSON where no file is given."""
+"""The last version that sends JSON if there is no file."""
 NEWEST_FOR_NODE_20 = "6.49.0"
 NEWEST = "7.57.0"
 NEEDS = {BEFORE_MULTIPART: 20, NEWEST_FOR_NODE_20: 20, NEWEST: 22}
 """The oldest major version of Node for each version of the SDK."""
 BROUGHT = 22
-"""The major version of Node that npm can bring where the one found is older."""
+"""The major version of Node that npm installs if the one on the machine is older."""
 
 
 def missing() -> str | None:
-    """Why no SDK for Node can run here, if so."""
+    """The reason why no SDK for Node can run here; None if it can."""
     absent = [name for name in ("node", "npm") if shutil.which(name) is None]
     return f"there is no {' and no '.join(absent)} here" if absent else None
 
 
 def start(version: str) -> Worker:
-    """A worker with that version."""
+    """Start a worker with this version."""
     folder = cache.folder(f"openai-node-{version}", lambda part: _install(part, f"openai@{version}"))
     return Worker(_node(NEEDS[version]), Path(__file__).with_name("node_worker.mjs"), folder)
 

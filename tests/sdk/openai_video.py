@@ -1,4 +1,4 @@
-"""What OpenAI's API reference says about a Video object, for the contract tests to hold answers against."""
+"""The Video object of OpenAI's API reference, to check answers in the contract tests."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 REQUIRED = ("id", "object", "model", "status", "progress", "created_at", "seconds")
 NULLABLE = ("size", "completed_at", "expires_at", "prompt", "remixed_from_video_id", "error")
-"""`size` is not nullable at OpenAI; here nobody knows the size of a video that is made from a picture."""
+"""`size` is not nullable at OpenAI; here the size of a video that is made from a picture is not known."""
 STATUSES = ("queued", "in_progress", "completed", "failed")
 MONTH = 31 * 24 * 3600
 
 
 def check(video: dict[str, Any], *, listed: bool = False) -> None:
-    """Every key is there, with null where nothing is known, and of the type that the reference gives it.
+    """Check that a video has every key, with a value of the type in the reference, or null if it is not known.
 
-    Of a video that is `listed`, nobody knows the length before there is a file.
+    The length of a video that is `listed` is not known before it has a file.
     """
     missing = [key for key in REQUIRED + NULLABLE if key not in video]
     assert not missing, f"{missing} are missing in {video}"

@@ -9,14 +9,14 @@ from tests.sdk import cache
 from tests.sdk.worker import Worker
 
 NEWEST = "3.54.0"
-"""Its HTTP library and mitmproxy 11 exclude one another in one environment."""
+"""Its HTTP library cannot be installed together with mitmproxy 11."""
 BEFORE_MULTIPART = "2.26.0"
-"""The last version that sends JSON where no file is given."""
+"""The last version that sends JSON if there is no file."""
 
 
 def start(version: str) -> Worker:
-    """A worker with that version, apart from all packages of the environment that the tests run in."""
+    """Start a worker with this version, isolated from the packages of the tests' environment."""
     folder = cache.folder(f"openai-{version}", cache.python(f"openai=={version}"))
     script = Path(__file__).with_name("python_worker.py")
-    # A DeprecationWarning on every call says that OpenAI's own service is gone.
+    # Ignores the DeprecationWarning of every call, that OpenAI's own service has ended.
     return Worker(sys.executable, "-I", "-S", "-W", "ignore", script, folder)

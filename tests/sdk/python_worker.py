@@ -1,6 +1,6 @@
-"""Runs in a process of its own with the OpenAI SDK in the folder named first: calls of `client.videos`, as JSON lines.
+"""A process with the OpenAI SDK from the folder in its first argument: calls `client.videos`, as JSON lines.
 
-A question and its answer are described in tests/sdk/sdk.py.
+See tests/sdk/sdk.py for the questions and answers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LIST_LIMIT = 100
 
 
 def argument(value: Any, opened: list[io.BufferedReader]) -> Any:
-    """A file that is described as {"$": how, "path", "mime"}, as the SDK takes it; {"$": "omit"} is no argument."""
+    """The file that {"$": how, "path", "mime"} describes, in a form for the SDK; {"$": "omit"} omits the argument."""
     if value == {"$": "omit"}:
         return openai.omit
     if isinstance(value, dict) and "$" in value:
@@ -46,7 +46,7 @@ def argument(value: Any, opened: list[io.BufferedReader]) -> Any:
 
 
 def shown(result: Any) -> Any:
-    """What the SDK returned; of a model what it was given, and not what it fills in."""
+    """The value that the SDK returned as JSON; of a model only the members that were in the answer."""
     if hasattr(result, "to_dict"):
         return result.to_dict(mode="json", exclude_unset=True)
     if hasattr(result, "content"):
@@ -55,7 +55,7 @@ def shown(result: Any) -> Any:
 
 
 class Traffic:
-    """What the SDK sent, method and URL of each request, and the header fields of the last answer."""
+    """The traffic of the SDK: method and URL of each request, and the header fields of the last answer."""
 
     def __init__(self) -> None:
         self.sent: list[list[str]] = []
@@ -74,12 +74,12 @@ class Traffic:
         self.response(response)
 
     def answer(self, value: Any = None) -> dict[str, Any]:
-        """The answer to a question, where the SDK returned."""
+        """The answer to a question if the SDK returned a value."""
         request_id = getattr(value, "_request_id", None)
         return {"value": shown(value), "request_id": request_id, "sent": self.sent, "headers": self.headers}
 
     def failure(self, error: Exception) -> dict[str, Any]:
-        """The answer to a question, where the SDK raised."""
+        """The answer to a question if the SDK raised."""
         names = ("status_code", "code", "param", "type", "request_id", "body")
         shown_error = {name: getattr(error, name, None) for name in names}
         shown_error |= {"kind": type(error).__name__, "message": str(error)}

@@ -1,4 +1,4 @@
-"""One way to call `client.videos` of any SDK, and what came of it: the tests are written once for Python and Node."""
+"""Calls of `client.videos` and their outcomes, the same for the SDKs for Python and Node."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BASE = "/v1"
 
 @dataclass(frozen=True)
 class Variant:
-    """An SDK of a version, and for Python whether its async client."""
+    """A version of an SDK, and for Python whether its async client is used."""
 
     language: Language
     version: str
@@ -26,7 +26,7 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """As in the name of a test."""
+        """The name in the ids of tests."""
         return f"{self.language}-{self.version}{'-async' if self.is_async else ''}"
 
     @property
@@ -35,7 +35,7 @@ class Variant:
         return self.version in (python_sdk.BEFORE_MULTIPART, node.BEFORE_MULTIPART)
 
     def knows(self, method: str) -> bool:
-        """Whether it has a method: edits, extensions and characters came with multipart."""
+        """Whether it has a method: edits, extensions and characters were added together with multipart."""
         return not self.sends_json or method in ("remix", "delete")
 
 
@@ -61,7 +61,7 @@ class File:
 
 
 OMIT = {"$": "omit"}
-"""For an argument that the SDK for Python demands, but cannot send as its own types have it."""
+"""Omits an argument that the SDK for Python requires, but cannot send with its own types."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one call came to. `sent`: method and URL of each request that the SDK made, in Python redirects included.
+    """The outcome of a call. `headers` are those of the last answer.
 
-    `headers`: those of the last answer.
+    `sent` has method and URL of each request that the SDK made; for Python, this includes redirects.
     """
 
     result: Any
@@ -93,20 +93,20 @@ class Outcome:
 
     @property
     def value(self) -> Any:
-        """What was returned; fails if the call raised."""
+        """The returned value; fails if the call raised."""
         assert self.failure is None, f"the SDK raised {self.failure} after {self.sent}"
         return self.result
 
     @property
     def task_id(self) -> str:
-        """Kling's id of the task of the Video that was returned; that of a create has a prefix."""
+        """Kling's id of the task, from the returned Video; that of a create has a prefix."""
         task_id = self.video["data"]["task_id"]
         assert isinstance(task_id, str)
         return task_id.rpartition("-")[2]
 
     @property
     def video(self) -> dict[str, Any]:
-        """The Video that was returned, as the keys that were in the answer."""
+        """The returned Video, with the keys that were in the answer."""
         assert isinstance(self.value, dict), self.value
         return self.value
 
@@ -117,7 +117,7 @@ class Outcome:
 
     @property
     def error(self) -> Failure:
-        """What was raised; fails if the call returned."""
+        """The raised exception; fails if the call returned."""
         assert self.failure is not None, f"the SDK returned {self.result} after {self.sent}"
         return self.failure
 
@@ -132,7 +132,7 @@ class Sdk:
     client: dict[str, Any] = field(default_factory=dict)
 
     def with_client(self, **options: Any) -> Sdk:
-        """The same with options of the client: timeout (in seconds), max_retries, organization, project."""
+        """The same SDK with options of its client: timeout (in seconds), max_retries, organization, project."""
         return dataclasses.replace(self, client=self.client | options)
 
     def call(
@@ -143,7 +143,7 @@ class Sdk:
         headers: dict[str, str] | None = None,
         **arguments: Any,
     ) -> Outcome:
-        """Call a method by its Python name. `extra`: fields that the SDK does not know."""
+        """Call a method by its Python name. `extra`: fields that are no arguments of the SDK."""
         (outcome,) = self.together(1, method, extra=extra, headers=headers, **arguments)
         return outcome
 
@@ -156,7 +156,7 @@ class Sdk:
         headers: dict[str, str] | None = None,
         **arguments: Any,
     ) -> list[Outcome]:
-        """The same call so many times at once."""
+        """Make the same call `times` times concurrently."""
         question = {
             "method": method,
             "arguments": {name: _described(value) for name, value in arguments.items()},
@@ -177,7 +177,7 @@ class Sdks:
         self._workers: dict[tuple[str, str], Worker] = {}
 
     def sdk(self, variant: Variant, base_url: str) -> Sdk:
-        """That SDK; the sync and the async client of a version share a process."""
+        """The SDK of a variant; the sync and the async client of a version share a process."""
         key = variant.language, variant.version
         if key not in self._workers or not self._workers[key].alive:
             self._workers[key] = (python_sdk if variant.language == "python" else node).start(variant.version)

@@ -1,4 +1,4 @@
-"""Downloads with the SDKs: the bytes come from where Kling keeps them, and no credential goes there."""
+"""Downloads with the SDKs: the files come from Kling's CDN, which gets no credential."""
 
 from __future__ import annotations
 

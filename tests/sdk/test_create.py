@@ -1,4 +1,4 @@
-"""Creates of the SDKs, as JSON and as multipart: what Kling is asked for, and the Video that comes back."""
+"""Creates of the SDKs, as JSON and as multipart: the upstream request to Kling, and the returned Video."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def prompt() -> str:
 
 
 def asked(kling: Kling, family: str = "text2video") -> dict[str, Any]:
-    """What Kling was asked for, in its one request."""
+    """The body of the only request that Kling got."""
     (request,) = kling.received
     assert (request.method, request.target) == ("POST", f"/v1/videos/{family}")
     assert [value.split(";")[0] for value in request.all("Content-Type")] == ["application/json"]

@@ -1,4 +1,4 @@
-"""Kling's errors as exceptions of the SDKs, and how often an SDK tries again."""
+"""Kling's errors as exceptions of the SDKs, and the number of retries."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_what_will_not_help_is_not_tried_again(
 
 
 def test_a_full_pack_is_tried_again_after_the_time_that_kling_gave(sdk: Sdk, kling: Kling) -> None:
-    # Longer than an SDK would wait by itself, which is half a second at most.
+    # Longer than an SDK's own delay, which is half a second at most.
     kling.next(refusal(429, 1303, "parallel task over resource pack limit", retry_after_ms="700"))
     outcome = sdk.call("create", prompt=create_prompt())
 

@@ -1,4 +1,4 @@
-"""What an SDK makes of a video that is there: remix, edit, extend; and what Kling does not have at all."""
+"""Follow-ups of a video with the SDKs: remix, edit, extend; and methods that Kling does not have."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def prompt() -> str:
 
 
 def source(sdk: Sdk, kling: Kling) -> tuple[str, Task]:
-    """A video that was bought by a model that can be extended."""
+    """A video made by a model whose videos can be extended."""
     video_id = sdk.call("create", prompt=f"a dog {uuid.uuid4()}", model="kling-v1-6").video["id"]
     return video_id, kling.task
 

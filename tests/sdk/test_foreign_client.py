@@ -24,7 +24,7 @@ from tests.sdk.worker import Worker
 from tests.simulator.test_server import serving
 
 VERSION = "0.1.0"
-# Of what it declares, all that its module `api` imports. It asks for Python 3.14 and does with 3.11.
+# Those of its dependencies that its module `api` imports. It requires Python 3.14, but works with 3.11.
 PACKAGES = (
     f"klingai-api=={VERSION}",
     "requests==2.32.5",
@@ -37,7 +37,7 @@ PACKAGES = (
 )
 PRO = {"model_name": "kling-v2-6", "mode": "pro"}
 LONGEST = 400
-"""Seconds of Kling's in which a task of these is surely done."""
+"""Seconds after which each task of these tests is done at Kling's speed."""
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ class Client:
 
 
 class Kling:
-    """A listening simulator, and the skew of its clock."""
+    """A simulator as a server, and the skew of its clock."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -101,7 +101,7 @@ def client(kling: Kling, worker: Worker) -> Iterator[Client]:
 
 
 def _check_video(path: Path, seconds: str, size: tuple[int, int]) -> None:
-    """Check that it is an MP4 of that size, as long as the answer says."""
+    """Check that a file is an MP4 of this size, with the length in the answer."""
     assert path.read_bytes()[4:8] == b"ftyp"
     ffprobe = shutil.which("ffprobe")
     if ffprobe is None:
@@ -198,7 +198,7 @@ def test_through_the_proxy_a_video_is_made_and_downloaded(worker: Worker, tmp_pa
     try:
         config = "provider: {type: kling}\nsimulator: {speed: 1000}"
         proxy = proxies.start(config, "--set", "ai_simulate=true")
-        # The proxy has the account; whatever the client has is not looked at.
+        # The proxy has the account; the client's own credential is ignored.
         client = Client(worker, f"http://127.0.0.1:{proxy.port}", "a-secret-of-somebody-0123456789abcdef")
         created = client.data("text2video", prompt="a cat", **PRO)
         until = time.monotonic() + DEADLINE

@@ -1,4 +1,4 @@
-"""The Kling of the contract tests itself, through the proxy on Kling's own paths: they are worth what it is worth."""
+"""The fake Kling of the contract tests itself, through the proxy on Kling's own paths."""
 
 from __future__ import annotations
 

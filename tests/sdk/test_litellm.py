@@ -1,4 +1,4 @@
-"""LiteLLM, which calls itself OpenAI's client but uses none of its SDK for videos, in front of the proxy."""
+"""LiteLLM as a client of the proxy; it identifies itself as OpenAI's, but does not use that SDK for videos."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.sdk.worker import Worker
 
 VERSION = "1.106.2"
 START_LIMIT = 60
-"""Seconds that the first answer may take: the import alone is some of them."""
+"""Seconds that the first answer may take, including a slow import."""
 
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
     folder = cache.folder(f"litellm-{VERSION}", cache.python(f"litellm=={VERSION}"))
     script = Path(__file__).with_name("litellm_worker.py")
-    # Without this it asks another host for prices when it is imported.
+    # Without this it fetches prices from another host when it is imported.
     running = Worker(
         sys.executable, "-I", "-S", "-W", "ignore", script, folder, environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     )
@@ -43,7 +43,7 @@ class LiteLlm:
         self._where = {"api_base": f"http://127.0.0.1:{proxy.port}{BASE}", "api_key": "sk-of-the-client"}
 
     def __call__(self, function: str, **arguments: Any) -> dict[str, Any]:
-        """What came of a call: value or error."""
+        """The result of a call: value or error."""
         question = {"function": function, "arguments": {**self._where, **arguments}}
         answer = self._worker.ask(question, START_LIMIT)
         assert isinstance(answer, dict)

@@ -1,4 +1,4 @@
-"""A create that an SDK sends again by itself is paid for once; creates that a person sends again are not the same."""
+"""A create that an SDK retries is charged once; equal creates of a user are charged each."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_client_that_did_not_wait_pays_once(sdk: Sdk, kling: Kling, prompt: st
         answered.set()
 
     assert kling.bought == 1
-    # On a busy machine a repetition may take too long, too.
+    # On a busy machine a retry may time out, too.
     assert len(kling.creates) > 1
     check_usable(sdk, kling, outcome.video)
 

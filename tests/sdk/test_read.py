@@ -1,4 +1,4 @@
-"""What the SDKs do with a video that was bought: retrieve, poll, list."""
+"""Reads of videos with the SDKs: retrieve, poll, list."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def create(sdk: Sdk) -> str:
 
 
 def check_one_each(sdk: Sdk, kling: Kling, outcome: Outcome) -> None:
-    # In Node a redirect is followed out of sight.
+    # In Node a followed redirect is not in `sent`.
     if sdk.variant.language == "python":
         assert len(kling.received) == len(outcome.sent)
 

@@ -1,4 +1,4 @@
-"""The SDKs against the package's own Kling over real sockets: whole jobs, and every fault that money hangs on."""
+"""The SDKs with the package's simulator over real sockets: whole jobs, and the faults that may cost money."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Simulated:
     url: str
 
     def bought(self, prompt: str) -> int:
-        """How many tasks of this prompt were made."""
+        """The number of tasks with this prompt."""
         return sum(task.body.get("prompt") == prompt for task in self.simulator.store.list_tasks())
 
 
@@ -58,7 +58,7 @@ def sdk(request: pytest.FixtureRequest, sdks: Sdks, simulated: Simulated) -> Sdk
 
 @pytest.fixture
 def python_sdk(sdks: Sdks, simulated: Simulated) -> Sdk:
-    """One of them, where the SDK makes no difference."""
+    """One SDK, for tests in which it makes no difference."""
     return sdks.sdk(PYTHON[0], simulated.url)
 
 

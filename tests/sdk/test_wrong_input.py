@@ -1,4 +1,4 @@
-"""Creates that Kling cannot carry out as they were asked: BadRequestError with the parameter, and nothing is sent."""
+"""Creates with parameters that Kling does not support: BadRequestError with the parameter, and nothing is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that runs an SDK: one JSON object per line in, one per line out. Started once, it is asked many times."""
+"""A process that runs an SDK: it reads questions and writes answers, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.sdk import cache
 
 
 class Worker:
-    """A running SDK. One that does not answer in time is ended, and fails the test."""
+    """A process with an SDK. If it does not answer in time, it is killed, and the test fails."""
 
     def __init__(self, *command: str | Path, environment: dict[str, str] | None = None) -> None:
         self._lines: queue.Queue[str | None] = queue.Queue()
@@ -36,11 +36,11 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked."""
+        """Whether the process runs."""
         return self._process.poll() is None
 
     def ask(self, question: dict[str, Any], limit: float = DEADLINE) -> Any:
-        """Its answer."""
+        """Send a question; returns the answer."""
         assert self._process.stdin
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
@@ -53,7 +53,7 @@ class Worker:
         return json.loads(line)
 
     def close(self) -> None:
-        """End it."""
+        """Stop the process."""
         self._process.kill()
         self._process.wait(timeout=DEADLINE)
         self._reader.join(timeout=DEADLINE)
