@@ -196,7 +196,7 @@ def _written(cassette: Path) -> dict[str, bytes]:
 
 
 def _told(capsys: pytest.CaptureFixture[str]) -> str:
-    """What was complained about, which is never a traceback."""
+    """The errors on stderr, which have no traceback."""
     told = capsys.readouterr().err
     assert "Traceback" not in told
     assert SECRET_KEY not in told

@@ -184,7 +184,7 @@ def test_a_stream_that_cannot_be_translated_ends_with_an_error_of_the_clients_di
     error = json.loads(last.removeprefix(failure))["error"]
     assert error["message"].startswith("ai-proxy could not translate the rest of this answer")
     assert error["type"] == ("api_error" if failure.startswith(b"event") else "server_error")
-    # The provider makes nothing more that nobody reads and that may cost money.
+    # The provider stops making what is not read any more and may cost money.
     assert talker.is_gone.wait(DEADLINE)
     log = proxy.close()
     assert "ValueError while an answer was translated" in log
