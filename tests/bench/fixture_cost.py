@@ -11,12 +11,12 @@ BEGAN = time.perf_counter()
 
 from pathlib import Path  # noqa: E402 - the clock is running
 
-from mitm_ai_proxy.testing.session import Session, plan  # noqa: E402
+from mitm_ai_proxy.testing.session import Session  # noqa: E402
 
 if __name__ == "__main__":
     session = Session(None, "")
     session.start()
-    proxy = session.begin(plan({"provider": {"type": "kling"}}, Path("none.har"), "none", {}, None))
+    proxy = session.begin(make_test_run({"provider": {"type": "kling"}}, Path("none.har"), "none", {}, None))
     print((time.perf_counter() - BEGAN) * 1000)
     session.end(proxy)
     session.stop()

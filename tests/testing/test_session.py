@@ -18,8 +18,8 @@ from mitm_ai_proxy.testing.session import (
     Unusable,
     UpstreamRequest,
     file_name,
+    make_test_run,
     path_of,
-    plan,
 )
 
 
@@ -65,7 +65,9 @@ CONFIG: dict[str, Any] = {"provider": {"type": "kling"}, "cassette": {"ignore": 
 
 
 def test_marks_are_merged_into_the_configuration() -> None:
-    made = plan(CONFIG, Path("x.har"), "once", {"pace": "real", "failed": "too dark"}, {"units": 3, "fault": "1303"})
+    made = make_test_run(
+        CONFIG, Path("x.har"), "once", {"pace": "real", "failed": "too dark"}, {"units": 3, "fault": "1303"}
+    )
 
     assert made.config == {
         "provider": {"type": "kling"},
@@ -91,11 +93,11 @@ def test_marks_are_merged_into_the_configuration() -> None:
     ],
 )
 def test_a_plan_has_the_variation_of_its_mark(marked: dict[str, Any], variation: Variation | None) -> None:
-    assert plan(CONFIG, Path("x.har"), "none", marked, None).variation == variation
+    assert make_test_run(CONFIG, Path("x.har"), "none", marked, None).variation == variation
 
 
 def test_without_a_cassette_all_goes_out_and_nothing_is_written() -> None:
-    made = plan(CONFIG, None, "none", {}, {})
+    made = make_test_run(CONFIG, None, "none", {}, {})
     assert (made.path, made.mode, made.simulates) == (None, Mode.APPEND, True)
 
 
@@ -109,7 +111,7 @@ def test_without_a_cassette_all_goes_out_and_nothing_is_written() -> None:
 )
 def test_a_plan_that_cannot_be_made_is_refused(config: Any, marked: dict[str, Any], complaint: str) -> None:
     with pytest.raises(Unusable, match=complaint):
-        plan(config, None, "none", marked, None)
+        make_test_run(config, None, "none", marked, None)
 
 
 def test_a_request_can_be_looked_into() -> None:

@@ -72,7 +72,7 @@ class Failure(Exception):
 
 
 @dataclass
-class Passage:
+class Exchange:
     """One request before and after rewriting, and the addon's notes on it."""
 
     before: Message
@@ -184,9 +184,9 @@ class _Show:
 
     def _tell(self, fields: Sequence[str]) -> None:
         """Show the last request before and after rewriting, with these header fields."""
-        passage = self._proxy.passages[-1]
-        self._page.beside(passage.before.lines(fields), passage.after.lines(fields))
-        self._page.reasons(passage.notes)
+        exchange = self._proxy.exchanges[-1]
+        self._page.beside(exchange.before.lines(fields), exchange.after.lines(fields))
+        self._page.reasons(exchange.notes)
 
 
 def _conclude(page: Page, folder: Path, jobs: Sequence[Job], seconds: float) -> None:
@@ -202,11 +202,11 @@ class _Proxy:
     """mitmproxy with the addon on a simulator, and an application's connection to it."""
 
     def __init__(self, speed: int) -> None:
-        self.passages: list[Passage] = []
+        self.exchanges: list[Exchange] = []
         document = {"provider": {"type": "kling"}, "simulator": {"speed": speed}}
         configuration = registry.read(document, name="demo", simulated=True)
         recorder = _Recorder()
-        behind = _Behind(recorder, self.passages)
+        behind = _Behind(recorder, self.exchanges)
         simulated = Simulated()
         simulated.turn(True)
         self._embedded = Embedded(Gateway([simulated]), configuration, before=[recorder], behind=[behind])
@@ -283,16 +283,16 @@ class _Behind:
 
     name = "ai_proxy_demo_behind"
 
-    def __init__(self, recorder: _Recorder, passages: list[Passage]) -> None:
-        self._recorder, self._passages = recorder, passages
+    def __init__(self, recorder: _Recorder, exchanges: list[Exchange]) -> None:
+        self._recorder, self._exchanges = recorder, exchanges
 
     def request(self, flow: HTTPFlow) -> None:
         """Keep the request, before its credential is redacted."""
-        self._passages.append(Passage(self._recorder.before.pop(flow.id), _message(flow)))
+        self._exchanges.append(Exchange(self._recorder.before.pop(flow.id), _message(flow)))
 
     def response(self, flow: HTTPFlow) -> None:
         """Keep the notes, which are complete now."""
-        self._passages[-1].notes = flow.comment.split("; ")
+        self._exchanges[-1].notes = flow.comment.split("; ")
 
 
 def _message(flow: HTTPFlow) -> Message:

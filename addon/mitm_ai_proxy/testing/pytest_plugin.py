@@ -229,7 +229,7 @@ def ai_proxy(
     _ai_proxy_session: Session,
 ) -> Iterator[AIProxy]:
     """A proxy in front of an AI provider that answers from the test's cassette. Clients get `ai_proxy.base_url`."""
-    from .session import PATIENCE, Unusable, file_name, path_of, plan
+    from .session import PATIENCE, Unusable, file_name, make_test_run, path_of
 
     item, config, session = request.node, request.config, _ai_proxy_session
     marked, simulated = _merged(item, CASSETTE), _merged(item, SIMULATE)
@@ -247,7 +247,7 @@ def ai_proxy(
             classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
             name = arguments.get("name") or file_name([*classes, item.name])
             path = path_of(config.rootpath / ai_cassette_dir, name)
-        proxy = session.begin(plan(ai_proxy_config, path, mode, arguments, simulated))
+        proxy = session.begin(make_test_run(ai_proxy_config, path, mode, arguments, simulated))
     except Unusable as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
     item.stash[_proxy_key] = proxy

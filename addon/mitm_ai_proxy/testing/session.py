@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypedDict
 from urllib.parse import parse_qs, urlsplit
 
 from ..cassette.cassette import Cassette, Mode, Opening
@@ -60,7 +60,7 @@ class Unusable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TestRun:
     """What a test asks for. `config` has the content of a config.yaml.
 
     `path` is the cassette; without one, nothing is read or written. `simulates`: the provider is simulated.
@@ -71,6 +71,9 @@ class Plan:
     mode: Mode
     variation: Variation | None = None
     simulates: bool = False
+
+    __test__: ClassVar = False
+    """It is no class of tests, as pytest would take it for by its name."""
 
 
 class Result(TypedDict):
@@ -149,20 +152,20 @@ class UpstreamRequest:
 class AIProxy:
     """The proxy of one test: `url` and `base_url` for its clients, `requests` and `cassette` for its assertions."""
 
-    def __init__(self, url: str, plan: Plan, cassette: Cassette, share: str = "") -> None:
+    def __init__(self, url: str, test_run: TestRun, cassette: Cassette, share: str = "") -> None:
         self.url: Final = url
         """The origin of the proxy."""
         self.cassette: Final = cassette
         """The cassette of this test."""
-        self.plan: Final = plan
+        self.test_run: Final = test_run
         self._share = share
         self.complaints: Final[list[str]] = []
         """Errors that the proxy logged, such as that a cassette could not be written."""
         self._requests: list[UpstreamRequest] = []
-        self._is_new = plan.path is None or not plan.path.exists()
+        self._is_new = test_run.path is None or not test_run.path.exists()
 
     def __repr__(self) -> str:
-        return f"<ai_proxy {self.base_url}, {shown(self.plan.path)}, {len(self._requests)} requests>"
+        return f"<ai_proxy {self.base_url}, {shown(self.test_run.path)}, {len(self._requests)} requests>"
 
     @property
     def base_url(self) -> str:
@@ -190,10 +193,10 @@ class AIProxy:
 
     def remark(self) -> str:
         """A text about a possible cause of a failure; "" if there is none."""
-        if not (self.plan.variation and self.cassette.recorded):
+        if not (self.test_run.variation and self.cassette.recorded):
             return ""
-        varied = _words(self.plan.variation)
-        return f"{shown(self.plan.path)} was recorded as it went; {varied} counts from the next run on."
+        varied = _words(self.test_run.variation)
+        return f"{shown(self.test_run.path)} was recorded as it went; {varied} counts from the next run on."
 
     def left_over(self) -> str:
         """A text with the unused entries of the cassette; "" if there are none."""
@@ -201,7 +204,7 @@ class AIProxy:
         if not unused:
             return ""
         lines = [f"  {_line(entry.request)}" for entry in unused]
-        head = f"Not asked for, of the recordings in {shown(self.plan.path)}:"
+        head = f"Not asked for, of the recordings in {shown(self.test_run.path)}:"
         return "\n".join([head, *_first(lines), "allow_unused=True lets a test leave some."])
 
     def result(self, passed: bool) -> Result:
@@ -209,33 +212,33 @@ class AIProxy:
         from ..cassette import spending
 
         prices = _recorded_api()
-        cassette, plan = self.cassette, self.plan
+        cassette, test_run = self.cassette, self.test_run
         recorded, replayed = cassette.recorded, cassette.replayed
-        says_what_is_unused = passed and plan.variation is None
+        says_what_is_unused = passed and test_run.variation is None
         return {
-            "file": shown(plan.path),
-            "recorded": len(recorded) if plan.path else 0,
-            "simulated": 0 if plan.path else len(recorded),
+            "file": shown(test_run.path),
+            "recorded": len(recorded) if test_run.path else 0,
+            "simulated": 0 if test_run.path else len(recorded),
             "replayed": len(replayed),
             "missed": len(cassette.misses),
             "refused": len(self.refusals),
             "unused": [_name(entry) for entry in cassette.unused] if says_what_is_unused else None,
-            "cost": list(spending.spent(() if plan.simulates else recorded, prices)),
-            "saved": list(spending.spent(() if plan.simulates else replayed, prices)),
+            "cost": list(spending.spent(() if test_run.simulates else recorded, prices)),
+            "saved": list(spending.spent(() if test_run.simulates else replayed, prices)),
         }
 
     def _missed(self, misses: Sequence[Miss]) -> str:
         """The text about requests that no recording answers."""
-        path, mode = shown(self.plan.path), self.cassette.mode.value
+        path, mode = shown(self.test_run.path), self.cassette.mode.value
         if self._is_new:
             head = f"There is no cassette {path} (mode {mode}), so this was not sent:"
             advice = "--ai-record=once records it."
         else:
             head = f"This is not in {path} (mode {mode}), so it was not sent:"
             advice = "--ai-record=new_episodes records what is missing, --ai-record=rewrite all of it anew."
-        if self.plan.variation:
+        if self.test_run.variation:
             advice = (
-                f"With {_words(self.plan.variation)}, a cassette that is there is only played; without it, {advice}"
+                f"With {_words(self.test_run.variation)}, a cassette that is there is only played; without it, {advice}"
             )
         texts = []
         for miss, times in Counter(misses).items():
@@ -293,19 +296,19 @@ class Session:
                 logger.setLevel(logging.WARNING)
         LOGGER.addHandler(self._complaints)
 
-    def begin(self, plan: Plan) -> AIProxy:
+    def begin(self, test_run: TestRun) -> AIProxy:
         """Configure the proxy for a test. Raises Unusable."""
         assert self._embedded is not None
         try:
-            opening = self._opening(plan)
-            configuration = _configuration(plan, offline=opening.is_offline or plan.simulates)
+            opening = self._opening(test_run)
+            configuration = _configuration(test_run, offline=opening.is_offline or test_run.simulates)
             with _importing():
-                return self._embedded.call(lambda: self._use(configuration, opening, plan))
+                return self._embedded.call(lambda: self._use(configuration, opening, test_run))
         except ConfigurationError as error:
             problem = str(error)
         except VariationError as error:
-            varied = _words(plan.variation) if plan.variation else ""
-            problem = f"{shown(plan.path)} cannot be played with {varied}: {error}"
+            varied = _words(test_run.variation) if test_run.variation else ""
+            problem = f"{shown(test_run.path)} cannot be played with {varied}: {error}"
         except Unusable as error:
             problem = str(error)
         self._embedded.call(self._rest)
@@ -317,8 +320,8 @@ class Session:
         assert self._recorded is not None
         is_written = self._recorded.idle.wait(PATIENCE)
         self._embedded.call(self._rest)
-        if proxy.cassette.mode is Mode.REWRITE and proxy.plan.path and proxy.cassette.recorded:
-            self._rewritten.add(proxy.plan.path)
+        if proxy.cassette.mode is Mode.REWRITE and proxy.test_run.path and proxy.cassette.recorded:
+            self._rewritten.add(proxy.test_run.path)
         return is_written
 
     def stop(self) -> None:
@@ -329,7 +332,7 @@ class Session:
             logging.getLogger(name).setLevel(level)
         self._embedded.stop()
 
-    def _use(self, configuration: Configuration, opening: Opening, plan: Plan) -> AIProxy:
+    def _use(self, configuration: Configuration, opening: Opening, test_run: TestRun) -> AIProxy:
         """In the proxy's thread: use a test's configuration and cassette. Raises Unusable."""
         embedded, gateway = self._embedded, self._gateway
         assert embedded is not None
@@ -341,13 +344,13 @@ class Session:
 
         recorded.insert(opening)
         # A new simulator, so that tests do not share tasks and the account's balance.
-        simulated.turn(plan.simulates)
+        simulated.turn(test_run.simulates)
         try:
             gateway.use(configuration)
         except StageError as error:
             raise Unusable(str(error)) from None
         assert recorded.cassette is not None
-        proxy = AIProxy(embedded.origin, plan, recorded.cassette, self._share)
+        proxy = AIProxy(embedded.origin, test_run, recorded.cassette, self._share)
         recorded.seen = proxy.saw
         self._complaints.texts = proxy.complaints
         return proxy
@@ -358,29 +361,29 @@ class Session:
         self._recorded.insert(None)
         self._recorded.seen = None
 
-    def _opening(self, plan: Plan) -> Opening:
+    def _opening(self, test_run: TestRun) -> Opening:
         """How to open a test's cassette."""
-        mode = plan.mode
-        if plan.variation and mode is not Mode.NONE:
+        mode = test_run.mode
+        if test_run.variation and mode is not Mode.NONE:
             # The requests after a variation are not those of a real run, and must not be added to the recording.
             mode = Mode.ONCE
-        if mode is Mode.REWRITE and plan.path in self._rewritten:
+        if mode is Mode.REWRITE and test_run.path in self._rewritten:
             # Of the tests that share a cassette, only the first replaces it.
             mode = Mode.ALL
-        budget = None if plan.simulates else self._budget
-        return Opening(plan.path, mode, budget, _change(plan.variation), may_be_missing=True)
+        budget = None if test_run.simulates else self._budget
+        return Opening(test_run.path, mode, budget, _change(test_run.variation), may_be_missing=True)
 
 
-def _configuration(plan: Plan, offline: bool) -> Configuration:
+def _configuration(test_run: TestRun, offline: bool) -> Configuration:
     """A test's configuration. Raises ConfigurationError."""
     from .. import registry
 
     try:
         # Converts values to what a file would give, such as tuples to lists.
-        document = json.loads(json.dumps(plan.config))
+        document = json.loads(json.dumps(test_run.config))
     except (TypeError, ValueError) as error:
         raise ConfigurationError(CONFIG, [Problem("", f"cannot be written down: {error}")]) from None
-    return registry.read(document, name=CONFIG, offline=offline, simulated=plan.simulates)
+    return registry.read(document, name=CONFIG, offline=offline, simulated=test_run.simulates)
 
 
 @contextlib.contextmanager
@@ -403,14 +406,14 @@ def _importing() -> Iterator[None]:
 # Plans and names
 
 
-def plan(
+def make_test_run(
     config: Mapping[str, Any],
     path: Path | None,
     mode: str,
     marked: Mapping[str, Any],
     simulated: Mapping[str, Any] | None,
-) -> Plan:
-    """A test's plan, from its configuration and the arguments of its marks. Raises Unusable.
+) -> TestRun:
+    """What a test asks for, from its configuration and the arguments of its marks. Raises Unusable.
 
     `marked` are the arguments of ai_cassette, `simulated` those of ai_simulate, None without that mark.
     """
@@ -427,7 +430,7 @@ def plan(
             check_code(variation.error, _recorded_api())
     except VariationError as error:
         raise Unusable(f"ai_cassette: {error}") from None
-    return Plan(config, path, Mode(mode) if path else Mode.APPEND, variation, simulated is not None)
+    return TestRun(config, path, Mode(mode) if path else Mode.APPEND, variation, simulated is not None)
 
 
 def path_of(folder: Path, name: str) -> Path:
