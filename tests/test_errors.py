@@ -16,6 +16,8 @@ from tests.tables import table
         (errors.bad_body("m", param="model"), 400, "invalid_body", "model"),
         (errors.bad_path("m"), 400, "invalid_path", None),
         (errors.bad_path("m", param="video_id"), 400, "invalid_path", "video_id"),
+        (errors.bad_head("m"), 400, "invalid_head", None),
+        (errors.bad_head("m", param="X-A"), 400, "invalid_head", "X-A"),
         (errors.unsupported_api("kling", "a", []), 404, "unsupported_api", None),
         (Refusal(499, "m", code="c", param="p"), 499, "c", "p"),
         (errors.internal_error(), 500, "proxy_error", None),

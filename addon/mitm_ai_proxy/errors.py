@@ -28,6 +28,11 @@ def bad_path(message: str, *, param: str | None = None) -> Refusal:
     return Refusal(400, message, code="invalid_path", param=param)
 
 
+def bad_head(message: str, *, param: str | None = None) -> Refusal:
+    """400 for a method, a target or a header field that an upstream could read as something else."""
+    return Refusal(400, message, code="invalid_head", param=param)
+
+
 def unsupported_api(provider: str, api: str, has: list[str], why: str = "") -> Refusal:
     """404 for a known API that this provider does not have; `has` lists those that it has, `why` is a sentence."""
     listing = ", ".join(has) if has else "no API of this kind"

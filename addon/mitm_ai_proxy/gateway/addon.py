@@ -57,6 +57,7 @@ class Gateway:
     def load(self, loader: Loader) -> None:
         """Declare the options. The guard is installed first, so that it works even if the rest fails."""
         self._guard = Guard.install(self.takes)
+        engine.drop_trailers()
         options = [OPTION, *(option for stage in self.stages for option in stage.options)]
         # mitmproxy silently drops a script if a value of its option has the wrong type, and ignores unknown options.
         for name, value in ctx.options.deferred.items():
@@ -190,6 +191,7 @@ class Gateway:
             state.held_by.update(state.stages)
         self._guard.states[flow] = state
         try:
+            flows.check_head(flow)
             if is_again:
                 self._send_again(flow, state)
             else:

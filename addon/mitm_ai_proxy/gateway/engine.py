@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, NoReturn
 
+import h11
+from h11._readers import ChunkedReader
 from mitmproxy import ctx, http
 from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
+from mitmproxy.proxy.layers.http._http1 import Http1Server
 from mitmproxy.proxy.server import ConnectionHandler
 
 CLOSE_DELAY: Final = 1.0
@@ -38,6 +41,45 @@ def lay_over(flow: http.HTTPFlow, changes: dict[str, str | None]) -> bool:
     overlay: Any = _Overlay(ctx.options, changes)
     stream.context.options = overlay
     return True
+
+
+def drop_trailers() -> None:
+    """Have mitmproxy read over the trailers of requests over HTTP/1, where it would crash.
+
+    It reads them before a hook can say which flow they belong to, so this holds for all.
+    """
+    reader: Any = _BodyReader()
+    Http1Server.body_reader = reader
+
+
+class _BodyReader:
+    """The attribute of this name in mitmproxy's connections, which drops trailers from then on."""
+
+    def __get__(self, connection: Http1Server, owner: object = None) -> Any:
+        return connection.__dict__["body_reader"]
+
+    def __set__(self, connection: Http1Server, reader: Any) -> None:
+        connection.__dict__["body_reader"] = _WithoutTrailers(reader) if isinstance(reader, ChunkedReader) else reader
+
+
+class _WithoutTrailers(NamedTuple):
+    """A reader of chunks, without the trailers behind them."""
+
+    reader: ChunkedReader
+
+    def __call__(self, buffer: Any) -> h11.Event | None:
+        try:
+            event: h11.Event | None = self.reader(buffer)
+        except h11.ProtocolError:
+            if self.reader._reading_trailer:
+                # h11 quotes the line, which may hold a credential.
+                raise h11.RemoteProtocolError("illegal trailers") from None
+            raise
+        return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
+
+    def read_eof(self) -> NoReturn:
+        """The client is gone. Raises ProtocolError."""
+        self.reader.read_eof()
 
 
 def close_if_too_long(flow: http.HTTPFlow) -> None:

@@ -12,10 +12,12 @@ from mitmproxy.net.http import status_codes
 from ..auth.header import redacted
 from ..chat import callers
 from ..chat.dialects import DIALECTS, Dialect
+from ..errors import Refusal
 from ..exchange import NO_MEMO, PASS, Handling, Head, Memo, NeedsBody, Upstream, without_surrogates
 from ..pipeline import Outgoing, Reply
 from ..providers.base import Provider
-from ..wire import header_fields
+from ..wire import head, header_fields
+from ..wire.printable import printable
 from ..wire.targets import Origin
 
 MARK: Final = "ai_proxy"
@@ -77,6 +79,16 @@ def head_of(flow: http.HTTPFlow) -> Head:
     fields = request.headers.fields
     has_host = request.data.http_version.startswith(b"HTTP/1")
     return Head(request.method, request.path, callers.read(request.path, fields), fields, has_host)
+
+
+def check_head(flow: http.HTTPFlow) -> None:
+    """Raise Refusal (400) for a head that is not to be sent, and remove its bad fields from the flow."""
+    data = flow.request.data
+    try:
+        head.check(data.method, data.path, data.headers.fields)
+    except Refusal:
+        data.headers.fields = head.without_bad_fields(data.headers.fields)
+        raise
 
 
 def place(flow: http.HTTPFlow, origin: Origin) -> None:
@@ -147,4 +159,4 @@ def show_notes(flow: http.HTTPFlow, state: FlowState) -> None:
 
 def describe(flow: http.HTTPFlow) -> str:
     """Method and path of a request, without its query, for a log line."""
-    return f"{flow.request.method} {flow.request.path.partition('?')[0]}"
+    return printable(f"{flow.request.method} {flow.request.path.partition('?')[0]}")

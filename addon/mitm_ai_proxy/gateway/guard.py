@@ -18,6 +18,7 @@ from mitmproxy import ctx, http
 from .. import errors
 from ..chat.dialects import DIALECTS
 from ..errors import Refusal
+from ..wire.printable import printable
 from . import flows, streams
 from .flows import FlowState
 
@@ -73,7 +74,13 @@ class Guard:
             streams.keep_held(flow)
 
     def request(self, flow: http.HTTPFlow) -> None:
-        """Refuse a flow that is not rewritten completely, that a stage holds, or that another addon redirected."""
+        """Refuse a flow that is not rewritten completely, that a stage holds, or that another addon redirected.
+
+        Trailers are dropped: they may hold a credential, and mitmproxy cannot send them over HTTP/1.
+        """
+        data = flow.request.data
+        if data.trailers is not None and flow.live and (flow in self.states or self.takes(flow)):
+            data.trailers = None
         if not concerns(flow) or flow.request.stream:
             return
         state = self.states.get(flow)
@@ -109,9 +116,10 @@ def refuse(flow: http.HTTPFlow, state: FlowState, refusal: Refusal, level: int =
     """Refuse a flow that the gateway handles: redact, note, log at this level, and answer."""
     flows.redact(flow, state)
     state.is_refused, state.is_ready = True, False
-    state.note(f"refused: {refusal.message}")
+    message = printable(refusal.message)
+    state.note(f"refused: {message}")
     flows.show_notes(flow, state)
-    logger.log(level, "ai-proxy: %s %s: %s", refusal.status, flows.describe(flow), refusal.message)
+    logger.log(level, "ai-proxy: %s %s: %s", refusal.status, flows.describe(flow), message)
     answer(flow, state, refusal)
 
 

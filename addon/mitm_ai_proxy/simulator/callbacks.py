@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from ..wire.printable import printable
 from .settings import SimulatorSettings
 from .tasks import Clock
 
@@ -56,7 +57,7 @@ class Callbacks:
         if not self._is_allowed(url):
             logger.warning(
                 "simulator: no callback to %s: loopback only, unless simulator.callbackHosts names the host.",
-                urlsplit(url).hostname,
+                printable(urlsplit(url).hostname or ""),
             )
             return
         with self._lock:
@@ -83,7 +84,8 @@ class Callbacks:
             try:
                 _post(due.url, due.body(), self.settings, self._clock() + self.settings.clock_skew)
             except (OSError, ValueError, http.client.HTTPException) as error:
-                logger.warning("simulator: callback to %s failed: %s", urlsplit(due.url).hostname, type(error).__name__)
+                host = printable(urlsplit(due.url).hostname or "")
+                logger.warning("simulator: callback to %s failed: %s", host, type(error).__name__)
 
     def _is_allowed(self, url: str) -> bool:
         parts = urlsplit(url)
