@@ -1,0 +1,250 @@
+"""Heads over raw sockets that a provider could read in another way. The provider here ends lines at CR."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+
+from tests.e2e.conftest import SECRET_KEY, StartProxy
+from tests.e2e.proxy import DEADLINE, Proxy
+from tests.e2e.upstream import Upstream
+
+KEY = "KEY-OF-THE-CLIENT"
+Lines = tuple[tuple[bytes, bytes], ...]
+
+_SECOND = b"DELETE /admin/everything HTTP/1.1\r\nX-Swallow: "
+_POST = b"POST /v1/videos/lip-sync HTTP/1.1\r\nHost: x\r\n"
+_AUTHORIZATION = b"Authorization: Bearer " + KEY.encode()
+HTTP1 = {
+    "another field behind CR": b"GET /v1/videos/1 HTTP/1.1\r\nHost: x\r\nX: a\r" + _AUTHORIZATION + b"\r\n\r\n",
+    "another field behind a fold": b"GET /v1/videos/1 HTTP/1.1\r\nHost: x\r\nX: a\r\n " + _AUTHORIZATION + b"\r\n\r\n",
+    "another field behind a tab": b"GET /v1/videos/1 HTTP/1.1\r\nHost: x\r\nX: a\r\n\t" + _AUTHORIZATION + b"\r\n\r\n",
+    "an empty fold": b"GET /v1/videos/1 HTTP/1.1\r\nHost: x\r\nX: a\r\n \r\n\r\n",
+    "a second request behind CR": _POST + b"X: a\rContent-Length: 0\r\nContent-Length: 46\r\n\r\n" + _SECOND,
+    "a second request behind a fold": _POST + b"X: a\r\n Content-Length: 0\r\nContent-Length: 46\r\n\r\n" + _SECOND,
+    "a second request behind CRs": _POST + b"X: a\r\r" + _SECOND + b"\r\nContent-Length: 2\r\n\r\n{}",
+    "CR in a name": _POST + b"X\rContent-Length: 0\r\nContent-Length: 46\r\n\r\n" + _SECOND,
+    "NUL in a value": b"GET /v1/videos/1 HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n",
+    "NUL in a name": b"GET /v1/videos/1 HTTP/1.1\r\nHost: x\r\nX\0: a\r\n\r\n",
+    "an escape in a value": b"GET /v1/videos/1 HTTP/1.1\r\nHost: x\r\nX: a\x1b[2J\r\n\r\n",
+    "DEL in a value": b"GET /v1/videos/1 HTTP/1.1\r\nHost: x\r\nX: a\x7f\r\n\r\n",
+    "asterisk": b"GET * HTTP/1.1\r\nHost: x\r\n\r\n",
+    "OPTIONS of everything": b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+    "two slashes": b"GET //evil.test/v1/videos/1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "no slash": b"GET v1/videos/1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "NUL in the path": b"GET /v1/videos/\0 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an escape in the path": b"GET /v1/\x1b[2J HTTP/1.1\r\nHost: x\r\n\r\n",
+    "DEL in the query": b"GET /v1/videos/1?a=\x7f HTTP/1.1\r\nHost: x\r\n\r\n",
+    "NUL in the method": b"\0POST /v1/videos/text2video HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
+    "a method that is no token": b"GET(a) /v1/videos/1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an escape in the method": b"GET\x1b[2J /v1/videos/1 HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+# mitmproxy's own log quotes what it refuses of HTTP/2, so there is no key in it.
+_FIELD = b"Authorization: Bearer x"
+HTTP2: dict[str, tuple[bytes, bytes, Lines]] = {
+    "a path that goes on": (b"GET", b"-admin/keys", ()),
+    "a user name": (b"GET", b"@evil.example/x", ()),
+    "a port": (b"GET", b":81/x", ()),
+    "a whole address": (b"GET", b"http://127.0.0.1:9/x", ()),
+    "an authority": (b"GET", b"evil.example:443", ()),
+    "two slashes": (b"GET", b"//evil.example/x", ()),
+    "asterisk": (b"GET", b"*", ()),
+    "OPTIONS of everything": (b"OPTIONS", b"*", ()),
+    "a blank in the path": (b"GET", b"/v1/videos/1 HTTP/1.1", ()),
+    "a blank before the path": (b"GET", b" /v1/videos/1", ()),
+    "a second request in the path": (b"GET", b"/v1/videos/1 HTTP/1.1\r\nHost: x\r\n\r\n" + _SECOND, ()),
+    "a second request in the query": (b"GET", b"/v1/videos/1?a\r\n\r\n" + _SECOND, ()),
+    "a path in the method": (b"GET /admin", b"/v1/videos/1", ()),
+    "a second request in the method": (b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET", b"/v1/videos/1", ()),
+    "LF in a value": (b"GET", b"/v1/videos/1", ((b"x", b"a\n" + _FIELD),)),
+    "CR in a value": (b"GET", b"/v1/videos/1", ((b"x", b"a\r" + _FIELD),)),
+    "a fold": (b"GET", b"/v1/videos/1", ((b"x", b"a\r\n " + _FIELD),)),
+    "a second request in a value": (b"GET", b"/v1/videos/1", ((b"x", b"a\r\n\r\n" + _SECOND),)),
+    "NUL in a value": (b"GET", b"/v1/videos/1", ((b"x", b"a\0"),)),
+    "LF at the end of a name": (b"GET", b"/v1/videos/1", ((b"x\n", b"a"),)),
+    "another field in a name": (b"GET", b"/v1/videos/1", ((b"x: a\r\nauthorization", b"x"),)),
+    "a blank in a name": (b"GET", b"/v1/videos/1", ((b"x ", b"a"),)),
+}
+
+
+def _answer(connection: socket.socket) -> bytes:
+    """All that comes until an answer is complete, or the connection ends."""
+    received = b""
+    while True:
+        head, blank, body = received.partition(b"\r\n\r\n")
+        lengths = [
+            line.partition(b":")[2] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
+        ]
+        if blank and lengths and len(body) >= int(lengths[0]):
+            return received
+        try:
+            data = connection.recv(65536)
+        except ConnectionError:
+            return received
+        if not data:
+            return received
+        received += data
+
+
+class _Http2:
+    """A client that sends what it is told."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols(["h2"])
+        raw = socket.create_connection(("127.0.0.1", proxy.port), DEADLINE)
+        self._connection = context.wrap_socket(raw, server_hostname="api.openai.com")
+        assert self._connection.selected_alpn_protocol() == "h2"
+        self._http2 = h2.connection.H2Connection(
+            h2.config.H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
+        )
+        self._http2.initiate_connection()
+
+    def ask(self, method: bytes, path: bytes, fields: Lines = (), body: bytes = b"", trailers: Lines = ()) -> int:
+        """The status of the answer; 0 where the stream or the connection was ended instead."""
+        stream = self._http2.get_next_available_stream_id()
+        pseudo = [(b":method", method), (b":scheme", b"https"), (b":authority", b"api.openai.com"), (b":path", path)]
+        self._http2.send_headers(stream, [*pseudo, *fields], end_stream=not (body or trailers))
+        if body:
+            self._http2.send_data(stream, body, end_stream=not trailers)
+        if trailers:
+            self._http2.send_headers(stream, list(trailers), end_stream=True)
+        return self._status(stream)
+
+    def _status(self, stream: int) -> int:
+        status = 0
+        while True:
+            try:
+                self._connection.sendall(self._http2.data_to_send())
+                data = self._connection.recv(65536)
+            except ConnectionError:
+                return 0
+            if not data:
+                return 0
+            for event in self._http2.receive_data(data):
+                if isinstance(event, h2.events.ResponseReceived):
+                    status = next(int(value) for name, value in event.headers or () if name in (b":status", ":status"))
+                elif isinstance(event, h2.events.ConnectionTerminated | h2.events.StreamReset):
+                    return 0
+                elif isinstance(event, h2.events.StreamEnded) and event.stream_id == stream:
+                    return status
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@pytest.fixture
+def proxy(kling: str, start_proxy: StartProxy, tmp_path: Path) -> Proxy:
+    """A proxy that takes HTTP/1 and HTTP/2, and saves its flows."""
+    config = f"{kling}  providerBasePath: /klingai\n"
+    return start_proxy(config, "--mode", "reverse:https://127.0.0.1:9", "-w", str(tmp_path / "flows"))
+
+
+@pytest.fixture
+def nothing_leaks(proxy: Proxy, upstream: Upstream, tmp_path: Path) -> Iterator[None]:
+    """Afterwards: no key in the log, nothing in it that a terminal obeys, no credential in saved flows."""
+    yield
+    log = proxy.close()
+    assert KEY not in log
+    assert "Traceback" not in log
+    ours = [line for line in log.splitlines() if "ai-proxy" in line]
+    assert all(line.isprintable() for line in ours)
+    flows = (tmp_path / "flows").read_bytes()
+    assert SECRET_KEY.encode() not in flows
+    # How a JWT begins.
+    assert b"eyJ" not in flows
+
+
+def _tls(proxy: Proxy) -> ssl.SSLSocket:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context.wrap_socket(socket.create_connection(("127.0.0.1", proxy.port), DEADLINE))
+
+
+@pytest.mark.usefixtures("nothing_leaks")
+def test_a_bad_head_over_http_1_reaches_nobody(proxy: Proxy, upstream: Upstream) -> None:
+    failed = []
+    for name, data in HTTP1.items():
+        for connection in (socket.create_connection(("127.0.0.1", proxy.port), DEADLINE), _tls(proxy)):
+            with connection:
+                connection.sendall(data)
+                answer = _answer(connection)
+            if not answer.startswith(b"HTTP/1.1 400 ") or upstream.connections:
+                failed.append((name, answer, [*upstream.received.queue]))
+                upstream.reset()
+    assert not failed
+
+
+@pytest.mark.usefixtures("nothing_leaks")
+def test_a_bad_head_over_http_2_reaches_nobody(proxy: Proxy, upstream: Upstream) -> None:
+    failed = []
+    for name, (method, path, fields) in HTTP2.items():
+        client = _Http2(proxy)
+        status = client.ask(method, path, fields)
+        client.close()
+        # mitmproxy ends the connection for some of them.
+        if status not in (400, 0) or upstream.connections:
+            failed.append((name, status, [*upstream.received.queue]))
+            upstream.reset()
+    assert not failed
+
+
+def test_a_connection_goes_on_behind_a_bad_head(proxy: Proxy, upstream: Upstream) -> None:
+    with socket.create_connection(("127.0.0.1", proxy.port), DEADLINE) as connection:
+        connection.sendall(HTTP1["another field behind CR"])
+        error = json.loads(_answer(connection).partition(b"\r\n\r\n")[2])["error"]
+        assert (error["code"], error["param"]) == ("invalid_head", "X")
+        connection.sendall(b"GET /v1/videos/1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert _answer(connection).startswith(b"HTTP/1.1 200 ")
+    assert upstream.next().target == "/klingai/v1/videos/text2video/1"
+
+
+TRAILERS: Sequence[bytes] = [_AUTHORIZATION + b"\r\n", b"X: a\r\n" + _AUTHORIZATION + b"\r\nX: b\r\n"]
+
+
+@pytest.mark.parametrize("trailers", TRAILERS, ids=["one", "several"])
+@pytest.mark.parametrize("path", ["/v1/videos", "/v1/videos/text2video"])
+@pytest.mark.usefixtures("nothing_leaks")
+def test_trailers_over_http_1_are_dropped(path: str, trailers: bytes, proxy: Proxy, upstream: Upstream) -> None:
+    head = b"POST " + path.encode() + b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", proxy.port), DEADLINE) as connection:
+        for _ in range(2):
+            connection.sendall(head + b"2\r\n{}\r\n0\r\n" + trailers + b"\r\n")
+            assert _answer(connection).startswith(b"HTTP/1.1 200 ")
+            received = upstream.next()
+            assert received.target == "/klingai/v1/videos/text2video"
+            assert KEY not in str(received)
+
+
+@pytest.mark.usefixtures("nothing_leaks")
+def test_a_broken_trailer_is_refused_without_a_word_of_it(proxy: Proxy, upstream: Upstream) -> None:
+    with socket.create_connection(("127.0.0.1", proxy.port), DEADLINE) as connection:
+        connection.sendall(
+            b"POST /v1/videos HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"2\r\n{}\r\n0\r\n" + _AUTHORIZATION + b"\0\r\n\r\n"
+        )
+        assert KEY.encode() not in _answer(connection)
+    upstream.assert_untouched()
+
+
+@pytest.mark.parametrize("path", [b"/v1/videos", b"/v1/videos/text2video"])
+@pytest.mark.usefixtures("nothing_leaks")
+def test_trailers_over_http_2_are_dropped(path: bytes, proxy: Proxy, upstream: Upstream) -> None:
+    client = _Http2(proxy)
+    for _ in range(2):
+        trailers = ((b"authorization", b"Bearer " + KEY.encode()),)
+        assert client.ask(b"POST", path, ((b"content-length", b"2"),), b"{}", trailers) == 200
+        received = upstream.next()
+        assert received.target == "/klingai/v1/videos/text2video"
+        assert KEY not in str(received)
+    assert client.ask(b"GET", b"*", trailers=trailers) == 400
+    client.close()
