@@ -121,13 +121,11 @@ def test_flows_to_other_hosts_are_not_judged(version: str) -> None:
         flow = _flow(version, b"GET", b"/a", ((b"X", b"a\rb"),), mode="regular")
         flow.request.host = "foreign.test"
         flow.request.trailers = http.Headers(X="a")
-        before = flow.get_state()
-        flow.request.headers.fields = flow.request.headers.fields
+        before = flow.get_state()["request"]
         sent = await proxy.send(flow)
         assert sent is not None
-        assert flow.request.trailers is not None
-        assert (b"X", b"a\rb") in sent.fields
-        assert flow.comment == before["comment"]
+        after = flow.get_state()["request"]
+        assert (after["headers"], after["trailers"]) == (before["headers"], before["trailers"])
 
     run(work, hosts=["api.openai.com"])
 
@@ -153,7 +151,7 @@ def test_trailers_of_a_request_are_dropped(version: str, target: bytes, length: 
         # They come behind the body.
         flow.request.trailers = http.Headers(Authorization=f"Bearer {KEY}")
         await proxy.send(flow, b"{}")
-        assert flow.request.trailers is None
+        assert flow.get_state()["request"]["trailers"] is None
         assert KEY not in str(flow.get_state())
 
     run(work)
@@ -165,7 +163,7 @@ def test_trailers_are_dropped_while_nothing_is_configured() -> None:
         flow = make("GET /a")
         flow.request.trailers = http.Headers(Authorization=f"Bearer {KEY}")
         assert (await proxy.ask(flow)).status == 503
-        assert flow.request.trailers is None
+        assert flow.get_state()["request"]["trailers"] is None
 
     run(work)
 
@@ -173,4 +171,5 @@ def test_trailers_are_dropped_while_nothing_is_configured() -> None:
 def test_a_log_line_shows_control_characters_as_escapes() -> None:
     flow = _flow("HTTP/2.0", b"G\x1b[2J", b"/a\r\nfrom: b\xff\x9b?query")
 
-    assert describe(flow) == "G\\x1b[2J /a\\r\\nfrom: b\\udcff\\udc9b"
+    # A failure that quotes half a surrogate would stop pytest-xdist.
+    assert ascii(describe(flow)) == ascii("G\\x1b[2J /a\\r\\nfrom: b\\udcff\\udc9b")
