@@ -29,8 +29,9 @@ class Caller(NamedTuple):
     """What the path and the header fields of a request say about its client.
 
     `content_type`: in full, it may hold a boundary. `dialect`: a row of chat/dialects.py. `is_openai_sdk`: OpenAI's SDK
-    or one that behaves like it. `retries`: earlier attempts, as SDKs report them. `fetch_site`: a browser's
-    Sec-Fetch-Site. `content_encoding`: all fields of that name, joined by commas.
+    or one that behaves like it. `retries`: earlier attempts, as SDKs report them. `fetch_site`, `origin`: a browser's
+    Sec-Fetch-Site and Origin. `host`: Host, or :authority. All fields of the names of these three and of
+    `content_encoding` are joined by commas.
     """
 
     content_type: str = ""
@@ -40,6 +41,8 @@ class Caller(NamedTuple):
     idempotency_key: str = ""
     fetch_site: str = ""
     content_encoding: str = ""
+    origin: str = ""
+    host: str = ""
 
 
 UNKNOWN_CALLER: Final = Caller()

@@ -19,7 +19,7 @@ from .providers import higress_keys
 from .providers.base import Clock, CommonKeys, Provider, SimulatorAccount
 from .providers.rows import Generic, OpenAI
 from .simulator.settings import SimulatorSettings
-from .wire.targets import DEFAULT_PORTS
+from .wire.targets import DEFAULT_PORTS, Origin
 
 if TYPE_CHECKING:
     from .cassette.recorded_api import RecordedAPI
@@ -34,12 +34,21 @@ class HostSettings:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class PageSettings:
+    """The web pages that may use the proxy, besides those of this machine."""
+
+    allowed_origins: tuple[str, ...] = key(
+        values.page_origins, (), help="Origins (`https://app.example`) of web pages that may use the proxy."
+    )
+
+
 Configuration: TypeAlias = file.Configuration[CommonKeys]
 """A configuration with a provider of one of TYPES, and with the blocks of BLOCKS."""
 
 TYPES: Final[Mapping[str, type[Provider]]] = {provider.type: provider for provider in (Kling, OpenAI, Generic)}
 BLOCKS: Final[Mapping[str, type[Any]]] = {"simulator": SimulatorSettings, "cassette": CassetteSettings}
-TOP_LEVEL: Final = (HostSettings, ScrubSettings)
+TOP_LEVEL: Final = (HostSettings, PageSettings, ScrubSettings)
 """Declare the keys that stand beside the blocks."""
 
 DEFAULT_HOSTS: Final = (HostPattern("api.openai.com"),)
@@ -119,6 +128,12 @@ def lacks_credential(configuration: Configuration) -> bool:
     """Whether the configuration has no credential to send requests with."""
     keys = configuration.provider
     return any(True for _ in TYPES[keys.type].problems(keys, Reading({}, offline=False)))
+
+
+def public_origins(configuration: Configuration) -> tuple[Origin, ...]:
+    """The origins under which clients reach the proxy, as the blocks name them (`publicUrl`)."""
+    found = (configuration.block(SimulatorSettings).public_url, configuration.block(CassetteSettings).public_url)
+    return tuple(origin for origin in found if origin)
 
 
 def hosts(configuration: Configuration, provider: Provider) -> tuple[HostPattern, ...]:

@@ -181,13 +181,26 @@ def test_the_other_fields_are_read_whatever_the_case_of_their_names() -> None:
         "idempotency-KEY: k",
         "sec-fetch-SITE: cross-site",
         "content-ENCODING: gzip",
+        "oRIGIN: http://a.test",
+        "HOST: b.test",
     )
 
-    assert caller == Caller("Multipart/Form-Data; boundary=AbC", OPENAI, False, 0, "k", "cross-site", "gzip")
+    assert caller == Caller(
+        "Multipart/Form-Data; boundary=AbC", OPENAI, False, 0, "k", "cross-site", "gzip", "http://a.test", "b.test"
+    )
 
 
-def test_content_encodings_of_several_fields_are_one_list() -> None:
-    assert _read("Content-Encoding: gzip", "content-encoding: br").content_encoding == "gzip, br"
+@pytest.mark.parametrize(
+    ("name", "attribute"),
+    [
+        ("Content-Encoding", "content_encoding"),
+        ("Sec-Fetch-Site", "fetch_site"),
+        ("Origin", "origin"),
+        ("Host", "host"),
+    ],
+)
+def test_fields_of_one_name_are_one_list(name: str, attribute: str) -> None:
+    assert getattr(_read(f"{name}: a", f"{name.lower()}: b"), attribute) == "a, b"
 
 
 def test_bytes_that_are_no_text_are_kept() -> None:

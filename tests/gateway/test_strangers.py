@@ -53,9 +53,21 @@ def _code(flow: http.HTTPFlow, caller: Caller = UNKNOWN_CALLER) -> str:
         ("reverse:http://x.test", "192.0.2.7", "0.0.0.0", ""),
         ("regular", "192.0.2.7", "127.0.0.1", ""),
         ("reverse:http://x.test@192.0.2.1:8080", "192.0.2.7", "", ""),
-        # Modes that serve other machines by what they are.
-        ("socks5", "192.0.2.7", "", ""),
-        ("transparent", "192.0.2.7", "", ""),
+        ("socks5", "192.0.2.7", "", "403 not_local"),
+        ("socks5", "::ffff:192.0.2.7", "", "403 not_local"),
+        ("socks5", "127.0.0.1", "", ""),
+        ("socks5", "192.0.2.7", "0.0.0.0", ""),
+        ("socks5@192.0.2.1:1080", "192.0.2.7", "", ""),
+        ("transparent", "192.0.2.7", "", "403 not_local"),
+        ("transparent", "127.0.0.1", "", ""),
+        ("transparent", "192.0.2.7", "192.0.2.1", ""),
+        ("transparent@192.0.2.1:8080", "192.0.2.7", "", ""),
+        ("upstream:http://x.test:1", "::1", "", ""),
+        ("upstream:http://x.test:1@192.0.2.1:8080", "192.0.2.7", "", ""),
+        ("reverse:https://x.test", "192.0.2.7", "", "403 not_local"),
+        # Their clients are this machine's, or have a key.
+        ("local", "192.0.2.7", "", ""),
+        ("wireguard", "10.0.0.1", "", ""),
     ],
 )
 def test_other_machines_are_served_only_when_the_listening_address_was_chosen(
@@ -81,8 +93,11 @@ def test_whoever_has_no_address_is_on_this_machine(listen: Listen) -> None:
         ("reverse:http://x.test", "same-origin", ""),
         ("reverse:http://x.test", "none", ""),
         ("reverse:http://x.test", "", ""),
-        # A browser that was told to use a proxy sends all its requests there.
-        ("regular", "cross-site", ""),
+        ("regular", "cross-site", "403 cross_site"),
+        ("regular", "none", ""),
+        ("upstream:http://x.test:1", "cross-site", "403 cross_site"),
+        ("socks5", "cross-site", "403 cross_site"),
+        ("transparent", "cross-site", "403 cross_site"),
     ],
 )
 def test_pages_of_other_sites_are_not_served(mode: str, site: str, code: str, listen: Listen) -> None:

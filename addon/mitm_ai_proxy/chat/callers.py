@@ -14,7 +14,7 @@ _OPENAI_AGENTS: Final = (b"OpenAI/", b"AsyncOpenAI/", b"AzureOpenAI/", b"AsyncAz
 # Anthropic's SDKs (AnthropicBedrock and AnthropicVertex too), and Claude Code.
 _ANTHROPIC_AGENTS: Final = (b"Anthropic", b"AsyncAnthropic", b"claude-cli/", b"claude-code/")
 _READ: Final = frozenset(
-    b"content-type user-agent idempotency-key sec-fetch-site content-encoding anthropic-version".split()
+    b"host content-type user-agent idempotency-key sec-fetch-site origin content-encoding anthropic-version".split()
 )
 # Sent by SDKs that Stainless generates: OpenAI's, Anthropic's, and those of vendors that copy OpenAI's API (Groq,
 # Together), which retry requests and read answers as OpenAI's do.
@@ -30,7 +30,7 @@ def read(target: str, fields: Fields) -> Caller:
     The dialect is Anthropic's if the path is an API that only Anthropic has, or with its version field or its user
     agents, else OpenAI's. OpenAI's SDKs are detected by their user agents, or by their `x-stainless-*` fields.
     """
-    content_type = idempotency_key = fetch_site = content_encoding = ""
+    content_type = idempotency_key = fetch_site = content_encoding = origin = host = ""
     is_openai = is_stainless = False
     is_anthropic = _is_anthropic_path(target)
     retries = 0
@@ -40,6 +40,8 @@ def read(target: str, fields: Fields) -> Caller:
             continue
         if lower == b"content-type":
             content_type = value.decode("utf-8", "surrogateescape")
+        elif lower == b"host":
+            host = _joined(host, value)
         elif lower == b"user-agent":
             is_openai = is_openai or value.startswith(_OPENAI_AGENTS)
             is_anthropic = is_anthropic or value.startswith(_ANTHROPIC_AGENTS)
@@ -48,10 +50,11 @@ def read(target: str, fields: Fields) -> Caller:
         elif lower == b"idempotency-key":
             idempotency_key = value.decode("utf-8", "surrogateescape")
         elif lower == b"sec-fetch-site":
-            fetch_site = value.decode("utf-8", "surrogateescape")
+            fetch_site = _joined(fetch_site, value)
+        elif lower == b"origin":
+            origin = _joined(origin, value)
         elif lower == b"content-encoding":
-            coding = value.decode("utf-8", "surrogateescape")
-            content_encoding = f"{content_encoding}, {coding}" if content_encoding else coding
+            content_encoding = _joined(content_encoding, value)
         else:
             is_stainless = True
             if lower == b"x-stainless-retry-count" and value.isdigit():
@@ -64,7 +67,14 @@ def read(target: str, fields: Fields) -> Caller:
         idempotency_key,
         fetch_site,
         content_encoding,
+        origin,
+        host,
     )
+
+
+def _joined(before: str, value: bytes) -> str:
+    text = value.decode("utf-8", "surrogateescape")
+    return f"{before}, {text}" if before else text
 
 
 def _is_anthropic_path(target: str) -> bool:

@@ -6,17 +6,20 @@ A result of None counts as a missing key.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..auth.secret import Secret
-from ..wire.targets import Origin, split_host_port
+from ..wire.targets import DEFAULT_PORTS, Origin, split_host_port
 from .model_mapping import ModelMapping
 
 _T = TypeVar("_T")
 
 _MOST_DIGITS = 9
+# Such as those of Tauri's programs and of extensions.
+_OTHER_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9_.-]+(:[0-9]+)?")
 
 
 class WrongParts(ValueError):
@@ -227,6 +230,28 @@ def hosts(value: Any) -> tuple[HostPattern, ...]:
             raise ValueError(f"{error}: expected host or host:port") from None
 
     return tuple(_each(_items(value), pattern))
+
+
+def page_origins(value: Any) -> tuple[str, ...]:
+    """A list of the origins of web pages, or one, each as browsers write it; also of schemes of other programs.
+
+    `https://app.example:443` gives `https://app.example`; `tauri://localhost` stays.
+    """
+
+    def page_origin(item: Any) -> str:
+        found = text(item)
+        if "*" in found or found.lower() == "null":
+            raise ValueError("stands for any page: name each origin (https://app.example)")
+        scheme, separator, _ = found.partition("://")
+        if not separator:
+            raise ValueError("has no scheme: expected an origin (https://app.example)")
+        if scheme.lower() in DEFAULT_PORTS:
+            return str(Origin.parse(found))
+        if not _OTHER_ORIGIN.fullmatch(found):
+            raise ValueError("expected an origin (https://app.example)")
+        return found.lower()
+
+    return tuple(_each(_items(value), page_origin))
 
 
 def _is_path(found: str) -> bool:

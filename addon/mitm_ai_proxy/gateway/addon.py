@@ -22,11 +22,12 @@ from ..registry import Configuration
 from ..wire import header_fields
 from ..wire.json_edit import JSONError
 from ..wire.targets import Origin
-from . import engine, flows, guard, streams
+from . import engine, flows, guard, pages, strangers, streams
 from .flows import FlowState
 from .guard import Guard, fail_closed
+from .pages import Rules
 from .stages import Stage, StageError
-from .strangers import client_origin, refuse_strangers
+from .strangers import client_origin
 from .watch import Watch
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Gateway:
         self.configuration: Configuration | None = None
         self.provider: Provider | None = None
         self._hosts: tuple[HostPattern, ...] = registry.DEFAULT_HOSTS
+        self._pages = pages.NO_RULES
         self._active: tuple[Stage, ...] = ()
         self._streams = True
         self._guard = Guard(self.takes)
@@ -79,8 +81,9 @@ class Gateway:
             self._configure()
         if "stream_large_bodies" in updated:
             self._streams = bool(ctx.options.stream_large_bodies)
-        if {"mode", "connection_strategy"} & updated:
+        if {"mode", "connection_strategy", "keep_host_header"} & updated:
             _connect_late()
+            strangers.keep_host()
 
     def _configure(self) -> None:
         path = Path(getattr(ctx.options, OPTION)).expanduser()
@@ -143,6 +146,9 @@ class Gateway:
             put_to_use()
         self.configuration, self.provider = configuration, provider
         self._hosts = registry.hosts(configuration, provider)
+        names = [pattern.host for pattern in self._hosts]
+        allowed = configuration.block(registry.PageSettings).allowed_origins
+        self._pages = Rules.made(allowed, registry.public_origins(configuration), names)
         self._guard.takes = self.takes
         logger.info("ai-proxy: %s: provider %s at %s", configuration.source, provider.type, provider.origin)
 
@@ -184,6 +190,7 @@ class Gateway:
         is_again = flow.is_replay == "request" and flows.MARK in flow.metadata
         if not (is_again or self.takes(flow)):
             return
+        strangers.keep_server_name(flow)
         state = FlowState(flows.head_of(flow), self.provider)
         if self._active:
             state.client_origin = client_origin(flow)
@@ -230,6 +237,8 @@ class Gateway:
             handling = stage.begin_answer(flow, state, handling)
         state.handling = handling
         streams.begin_answer(flow, response, handling, state.dialect, self._streams)
+        if state.page:
+            pages.allow(response, state.page)
 
     @fail_closed
     def response(self, flow: http.HTTPFlow) -> None:
@@ -244,6 +253,8 @@ class Gateway:
             guard.answer(flow, state, errors.internal_error())
         elif not state.is_refused and isinstance(state.handling, Whole) and flow.is_replay != "response":
             self._answer(flow, flow.response, state, state.handling)
+        if state.page and not flow.response.stream:
+            pages.allow(flow.response, state.page)
         flows.show_notes(flow, state)
         # Last: if something raises above, stop() needs the state.
         del self._guard.states[flow]
@@ -276,8 +287,14 @@ class Gateway:
 
     def _route(self, flow: http.HTTPFlow, state: FlowState) -> None:
         head, provider = state.head, state.provider
-        results = [result for stage in self._active if (result := stage.begin(flow, state))]
-        refuse_strangers(flow, UNKNOWN_CALLER if results else head.caller)
+        if head.caller.origin and pages.is_allowed(head.caller.origin, self._pages):
+            state.page = head.caller.origin.strip()
+        is_preflight = pages.is_preflight(head.method, head.fields)
+        results = [] if is_preflight else [r for stage in self._active if (r := stage.begin(flow, state))]
+        strangers.refuse_strangers(flow, UNKNOWN_CALLER if results else head.caller, self._pages)
+        if is_preflight:
+            strangers.answer_preflight(flow, state)
+            return
         if provider is None:
             raise errors.not_ready()
         for result in results:

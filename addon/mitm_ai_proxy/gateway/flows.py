@@ -38,6 +38,7 @@ class FlowState:
     stages: names of the stages that were active when the flow began.
     held_by: those of them that have not released the request; while there are any, it is not sent.
     client_origin: the origin at which the client reached the proxy; set if there are stages.
+    page: the origin of the web page that sent it, as the browser wrote it, if allowedOrigins has it.
     secret_fields: names, in lower case, of the header fields that hold the provider's credential.
     redacted_target: path and query without the credential; "" if they hold none.
     """
@@ -52,6 +53,7 @@ class FlowState:
     is_refused: bool = False
     has_failed: bool = False
     client_origin: str = ""
+    page: str = ""
     stages: tuple[str, ...] = ()
     held_by: set[str] = field(default_factory=set)
     secret_fields: Collection[bytes] = ()
@@ -78,7 +80,10 @@ def head_of(flow: http.HTTPFlow) -> Head:
     request = flow.request
     fields = request.headers.fields
     has_host = request.data.http_version.startswith(b"HTTP/1")
-    return Head(request.method, request.path, callers.read(request.path, fields), fields, has_host)
+    caller = callers.read(request.path, fields)
+    if not has_host:
+        caller = caller._replace(host=request.authority)
+    return Head(request.method, request.path, caller, fields, has_host)
 
 
 def check_head(flow: http.HTTPFlow) -> None:

@@ -19,7 +19,7 @@ from .. import errors
 from ..chat.dialects import DIALECTS
 from ..errors import Refusal
 from ..wire.printable import printable
-from . import flows, streams
+from . import flows, pages, streams
 from .flows import FlowState
 
 logger = logging.getLogger(__name__)
@@ -109,6 +109,8 @@ def answer(flow: http.HTTPFlow, state: FlowState | None, refusal: Refusal) -> No
     dialect = state.dialect if state else DIALECTS[flows.head_of(flow).caller.dialect]
     body = b"" if flow.request.method == "HEAD" else dialect.refusal(refusal)
     flow.response = http.Response.make(refusal.status, body, {"Content-Type": "application/json"})
+    if state and state.page:
+        pages.allow(flow.response, state.page)
     streams.hold_request(flow)
 
 

@@ -2,30 +2,94 @@
 
 from __future__ import annotations
 
-import functools
-import ipaddress
+from typing import Any, Final
 
 from mitmproxy import ctx, http
+from mitmproxy.proxy import mode_specs
 
 from ..errors import Refusal
 from ..exchange import Caller
 from ..wire.targets import Origin
+from . import pages, streams
+from .flows import FlowState
+from .pages import NO_RULES, Address, Rules, is_loopback
+
+_OWN_CLIENTS: Final = frozenset(("wireguard", "local", "osproxy", "tun"))
+"""Modes that no other machine reaches without a key: their clients have addresses of other kinds."""
 
 
-def refuse_strangers(flow: http.HTTPFlow, caller: Caller) -> None:
+def refuse_strangers(flow: http.HTTPFlow, caller: Caller, rules: Rules = NO_RULES) -> None:
     """Raise Refusal (403) for pages of other sites, and for other machines unless a listening address is set."""
     mode = flow.client_conn.proxy_mode
-    if mode.type_name in ("reverse", "regular", "upstream"):
-        peer = flow.client_conn.peername
-        elsewhere = bool(peer) and not _is_loopback(peer[0])
-        if elsewhere and not (mode.custom_listen_host or ctx.options.listen_host):
-            raise Refusal(
-                403,
-                "ai-proxy serves other machines only when it is told so: start it with --listen-host ADDRESS.",
-                code="not_local",
-            )
-    if mode.type_name == "reverse" and caller.fetch_site == "cross-site":
-        raise Refusal(403, "ai-proxy does not serve pages of other sites.", code="cross_site")
+    peer = flow.client_conn.peername
+    is_elsewhere = bool(peer) and not is_loopback(peer[0]) and mode.type_name not in _OWN_CLIENTS
+    if is_elsewhere and not (mode.custom_listen_host or ctx.options.listen_host):
+        raise Refusal(
+            403,
+            "ai-proxy serves other machines only when it is told so: start it with --listen-host ADDRESS.",
+            code="not_local",
+        )
+    if (caller.origin or caller.fetch_site) and not pages.may_come(caller, rules, _addresses(flow, rules)):
+        raise Refusal(
+            403,
+            "ai-proxy does not serve pages of other sites. Those that it may serve are in allowedOrigins.",
+            code="cross_site",
+        )
+    if not pages.is_name_of(caller.host, rules.hosts) and _is_asked_by_wrong_name(flow, caller, rules):
+        raise Refusal(
+            403,
+            "ai-proxy is not known by the name in Host, which may be that of another site. "
+            "Use 127.0.0.1, or add the name to hosts.",
+            code="cross_site",
+        )
+
+
+def answer_preflight(flow: http.HTTPFlow, state: FlowState) -> None:
+    """Answer a page that asks whether it may send a request. Raises Refusal (403) unless it is an allowed one."""
+    if not state.page:
+        raise Refusal(403, "ai-proxy does not serve this page: its origin is not in allowedOrigins.", code="cross_site")
+    flow.response = pages.preflight(state.head.fields, state.page)
+    state.note(f"answered here: pages of {state.page} may use the proxy")
+    streams.hold_request(flow)
+
+
+def _is_asked_by_wrong_name(flow: http.HTTPFlow, caller: Caller, rules: Rules) -> bool:
+    """Whether a Host header that is none of the names may come from a page that made its name lead here."""
+    client, mode = flow.client_conn, flow.client_conn.proxy_mode
+    others = {mode.custom_listen_host, ctx.options.listen_host}
+    if isinstance(mode, mode_specs.ReverseMode):
+        if client.sockname and not is_loopback(client.sockname[0]):
+            # Other machines have names for this one that nobody told us.
+            return False
+        # Which another addon may have put in the place of the client's.
+        others.add(mode.address[0])
+    return not pages.is_name_of(caller.host, rules.hosts | {name.lower() for name in others if name})
+
+
+def _addresses(flow: http.HTTPFlow, rules: Rules) -> frozenset[Address]:
+    """The proxy's own: where this client came to, what it was told to listen at, and what `publicUrl` says."""
+    client = flow.client_conn
+    host, port = client.sockname[:2] if client.sockname else ("127.0.0.1", 8080)
+    hosts = {host.partition("%")[0], client.proxy_mode.custom_listen_host, ctx.options.listen_host}
+    if client.proxy_mode.type_name == "transparent":
+        # What was redirected keeps its destination, which is not here.
+        hosts.discard(host.partition("%")[0])
+    return rules.public | {(own.lower(), port) for own in hosts if own}
+
+
+def keep_host() -> None:
+    """Have mitmproxy leave the client's Host header as it came, also in reverse mode, so that it can be judged."""
+    options: Any = ctx.options
+    modes = [mode_specs.ProxyMode.parse(mode) for mode in options.mode]
+    if not options.keep_host_header and any(isinstance(mode, mode_specs.ReverseMode) for mode in modes):
+        options.update(keep_host_header=True)
+
+
+def keep_server_name(flow: http.HTTPFlow) -> None:
+    """Undo what keep_host does besides: a TLS client's server name would go to the target of reverse mode."""
+    mode = flow.client_conn.proxy_mode
+    if flow.client_conn.sni and isinstance(mode, mode_specs.ReverseMode):
+        flow.server_conn.sni = mode.address[0]
 
 
 def client_origin(flow: http.HTTPFlow) -> str:
@@ -37,13 +101,3 @@ def client_origin(flow: http.HTTPFlow) -> str:
     # In reverse mode mitmproxy replaces the Host header by its target.
     host, port = client.sockname[:2] if client.sockname else ("127.0.0.1", 8080)
     return str(Origin(scheme, host.partition("%")[0], port))
-
-
-@functools.lru_cache(maxsize=1024)
-def _is_loopback(address: str) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return (mapped or parsed).is_loopback
