@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from mitm_ai_proxy.config.file import ConfigurationError
 from mitm_ai_proxy.config.keys import declared
 from mitm_ai_proxy.config.values import HostPattern
 from mitm_ai_proxy.kling.provider import KlingKeys
-from mitm_ai_proxy.registry import Configuration, HostSettings
+from mitm_ai_proxy.registry import Configuration, HostSettings, PageSettings
 from mitm_ai_proxy.simulator.settings import SimulatorSettings
 from mitm_ai_proxy.wire.targets import Origin
 
@@ -327,6 +328,25 @@ def test_every_wrong_entry_of_a_list_or_mapping_is_named(line: str, problems: li
             "hosts[0]: has no port between 1 and 65535 behind the colon: expected host or host:port",
         ),
         (_kling("") + "hosts: ['*.test']", "hosts[0]: is not a host name or address: expected host or host:port"),
+        *(
+            (_kling("") + f"allowedOrigins: [http://a.test, {json.dumps(value)}]", f"allowedOrigins[1]: {reason}")
+            for value, reason in {
+                "*": "stands for any page: name each origin (https://app.example)",
+                "https://*.a.test": "stands for any page: name each origin (https://app.example)",
+                "null": "stands for any page: name each origin (https://app.example)",
+                "a.test": "has no scheme: expected an origin (https://app.example)",
+                "localhost:3000": "has no scheme: expected an origin (https://app.example)",
+                "": "has no scheme: expected an origin (https://app.example)",
+                "http://a.test/x": "expected an origin (https://app.example)",
+                "http://a.test?x": "expected an origin (https://app.example)",
+                "https://u@a.test": "has a user name: credentials belong into their own keys",
+                "https://a.test:0": "has no port between 1 and 65535 behind the colon",
+                "app://a/b": "expected an origin (https://app.example)",
+                "app://": "expected an origin (https://app.example)",
+                "file://": "expected an origin (https://app.example)",
+            }.items()
+        ),
+        (_kling("") + "allowedOrigin: http://a.test", "allowedOrigin: unknown key; did you mean allowedOrigins?"),
         ("provider: {type: generic}", "provider.genericHost: is missing; give genericHost or providerDomain"),
         (
             "provider: {type: generic, genericHost: ftp://x}",
@@ -458,6 +478,28 @@ def test_hosts_are_one_or_a_list_each_with_or_without_a_port(
     line: str, expected: tuple[HostPattern, ...] | None
 ) -> None:
     assert _parse(_kling("") + line, HOST="host.test").block(HostSettings).hosts == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", ()),
+        ("allowedOrigins:", ()),
+        ("allowedOrigins: []", ()),
+        ("allowedOrigins: HTTP://App.test:80/", ("http://app.test",)),
+        (
+            "allowedOrigins: ['https://a.test:443', 'http://[::1]:3000', 'http://localhost:3000']",
+            ("https://a.test", "http://[::1]:3000", "http://localhost:3000"),
+        ),
+        (
+            "allowedOrigins: [tauri://localhost, chrome-extension://abcdef]",
+            ("tauri://localhost", "chrome-extension://abcdef"),
+        ),
+        ("allowedOrigins: ['https://${HOST}']", ("https://host.test",)),
+    ],
+)
+def test_allowed_origins_are_one_or_a_list_as_browsers_write_them(line: str, expected: tuple[str, ...]) -> None:
+    assert _parse(_kling("") + line, HOST="host.test").block(PageSettings).allowed_origins == expected
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,29 @@ def test_a_web_page_may_show_a_result_and_do_nothing_else(start_proxy: StartProx
     assert proxy.request("POST", "/v1/videos", CREATE, {**JSON, **page}).status == 403
 
 
+def test_a_page_whose_name_leads_to_this_machine_is_refused(start_proxy: StartProxy, nobody: socket.socket) -> None:
+    proxy = start_proxy(_config(nobody), *SIMULATE)
+    page = {"Host": f"attacker.test:{proxy.port}"}
+
+    assert _json(proxy.request("POST", "/v1/videos", CREATE, {**JSON, **page}), 403)["error"]["code"] == "cross_site"
+    assert _json(proxy.request("GET", "/v1/videos/1", None, page), 403)["error"]["code"] == "cross_site"
+    own = {"Host": f"localhost:{proxy.port}", "Origin": f"http://localhost:{proxy.port}"}
+    assert proxy.request("POST", "/v1/videos", CREATE, {**JSON, **own}).status == 200
+
+
+def test_a_page_that_is_let_in_asks_first_and_reads_the_answer(start_proxy: StartProxy, nobody: socket.socket) -> None:
+    proxy = start_proxy(f"{_config(nobody)}\nallowedOrigins: [https://app.example]\n", *SIMULATE)
+    page = {"Origin": "https://app.example", "Sec-Fetch-Site": "cross-site"}
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+
+    preflight = proxy.request("OPTIONS", "/v1/videos", None, {**page, **asks})
+    assert (preflight.status, preflight.body) == (204, b"")
+    assert preflight.headers["Access-Control-Allow-Headers"] == "authorization,content-type"
+    created = proxy.request("POST", "/v1/videos", CREATE, {**JSON, **page})
+    assert (created.status, created.headers["Access-Control-Allow-Origin"]) == (200, "https://app.example")
+    assert proxy.request("OPTIONS", "/v1/videos", None, {**asks, "Origin": "https://evil.example"}).status == 403
+
+
 def test_in_regular_mode_links_lead_to_the_host_that_the_client_asked(
     start_proxy: StartProxy, nobody: socket.socket
 ) -> None:

@@ -242,10 +242,10 @@ def page_origins(value: Any) -> tuple[str, ...]:
         found = text(item)
         if "*" in found or found.lower() == "null":
             raise ValueError("stands for any page: name each origin (https://app.example)")
-        scheme, separator, _ = found.partition("://")
+        scheme, separator, host = found.partition("://")
         if not separator:
             raise ValueError("has no scheme: expected an origin (https://app.example)")
-        if scheme.lower() in DEFAULT_PORTS:
+        if scheme.lower() in DEFAULT_PORTS and not re.search("[/?#]", host.removesuffix("/")):
             return str(Origin.parse(found))
         if not _OTHER_ORIGIN.fullmatch(found):
             raise ValueError("expected an origin (https://app.example)")
