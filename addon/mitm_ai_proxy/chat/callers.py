@@ -36,12 +36,16 @@ def read(target: str, fields: Fields) -> Caller:
     retries = 0
     for name, value in fields:
         lower = name.lower()
-        if lower not in _READ and not lower.startswith(_STAINLESS):
+        if lower not in _READ:
+            if lower.startswith(_STAINLESS):
+                is_stainless = True
+                if lower == b"x-stainless-retry-count" and value.isdigit():
+                    retries = int(value[:4])
             continue
         if lower == b"content-type":
             content_type = value.decode("utf-8", "surrogateescape")
         elif lower == b"host":
-            host = _joined(host, value)
+            host = _joined(host, value) if host else value.decode("utf-8", "surrogateescape")
         elif lower == b"user-agent":
             is_openai = is_openai or value.startswith(_OPENAI_AGENTS)
             is_anthropic = is_anthropic or value.startswith(_ANTHROPIC_AGENTS)
@@ -53,12 +57,8 @@ def read(target: str, fields: Fields) -> Caller:
             fetch_site = _joined(fetch_site, value)
         elif lower == b"origin":
             origin = _joined(origin, value)
-        elif lower == b"content-encoding":
-            content_encoding = _joined(content_encoding, value)
         else:
-            is_stainless = True
-            if lower == b"x-stainless-retry-count" and value.isdigit():
-                retries = int(value[:4])
+            content_encoding = _joined(content_encoding, value)
     return Caller(
         content_type,
         ANTHROPIC if is_anthropic else OPENAI,
