@@ -200,3 +200,24 @@ def test_upstream_mode_goes_through_the_next_proxy(kling: str, upstream: Upstrea
     assert received.target == "http://foreign.test/x"
     assert received.one("Authorization") == "Bearer sk-client"
     next_proxy.close()
+
+
+def test_reverse_mode_over_tls_names_its_target_to_the_provider_and_not_what_the_client_asked_for(
+    tls_upstream: tuple[Upstream, Path, list[str | None]], start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    upstream, authority, names = tls_upstream
+    proxy = start_proxy(
+        "provider: {type: kling, apiTokens: [t]}", "--mode", f"reverse:https://{KLING}",
+        "-s", str(_pin(tmp_path, upstream.port)), "--set", f"ssl_verify_upstream_trusted_ca={authority}",
+    )  # fmt: skip
+    trusted = ssl.create_default_context(cafile=str(proxy.folder / "confdir" / "mitmproxy-ca-cert.pem"))
+    connection = http.client.HTTPSConnection("localhost", proxy.port, timeout=DEADLINE, context=trusted)
+    try:
+        connection.request("GET", "/v1/videos/1")
+        assert connection.getresponse().status == 200
+    finally:
+        connection.close()
+
+    assert upstream.next().one("Host") == KLING
+    assert names == [KLING]
+    upstream.close()
