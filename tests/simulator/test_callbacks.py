@@ -342,6 +342,7 @@ def test_without_a_webhook_secret_nothing_is_signed(receiver: Receiver) -> None:
         ("http://2130706433/", "2130706433"),
         ("http://[2001:db8::1]/", "2001:db8::1"),
         ("http://allowed.test:81/", "allowed.test"),
+        ("http://a\x1b.test/", "a\\x1b.test"),
     ],
 )
 def test_a_callback_to_another_machine_is_not_sent_and_logged(
