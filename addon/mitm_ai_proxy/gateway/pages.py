@@ -32,7 +32,7 @@ MAX_AGE: Final = 600
 
 _TOKENS: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\s*,\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
 _NOT_EXPOSED: Final = frozenset((b"set-cookie", b"set-cookie2", b"vary"))
-_NOBODY_ELSE: Final = (".localhost", ".internal")
+_UNREGISTRABLE: Final = (".localhost", ".internal")
 
 
 class Rules(NamedTuple):
@@ -67,10 +67,10 @@ def is_own(origin: str, addresses: Collection[Address] = ()) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def is_name_of(host: str, names: frozenset[str]) -> bool:
-    """Whether a Host header can only mean this proxy, or one of these names. "" is none, and means nothing else.
+    """Whether a Host header is one of these names, or one that no attacker can have. True without one ("").
 
-    An attacker's page has a name that he made resolve to the proxy's address. He has no IP address in the place of a
-    name, none without a dot, and none below localhost and internal, which nobody can register.
+    In DNS rebinding an attacker makes his own name resolve to the proxy's address. It is no IP address, has a dot, and
+    is not below localhost or internal, which nobody can register.
     """
     if not host:
         return True
@@ -78,7 +78,7 @@ def is_name_of(host: str, names: frozenset[str]) -> bool:
         name, _ = split_host_port(host.strip())
     except ValueError:
         return False
-    is_address = "." not in name or name.endswith(_NOBODY_ELSE) or is_ip(name)
+    is_address = "." not in name or name.endswith(_UNREGISTRABLE) or is_ip(name)
     return is_address or name in names
 
 
@@ -122,10 +122,10 @@ def is_allowed(origin: str, rules: Rules) -> bool:
 
 
 def may_come(caller: Caller, rules: Rules, addresses: Collection[Address]) -> bool:
-    """Whether what a browser says of the page that sent a request lets it in; `addresses` are the proxy's own.
+    """Whether Origin and Sec-Fetch-Site let a request in; `addresses` are the proxy's own.
 
-    A page of an allowed origin may, one that is the proxy's own or on loopback may unless the browser calls it
-    cross-site, and so may a program, which says neither. Of several values each has to be good.
+    Let in are pages of an allowed origin, pages of the proxy or of loopback unless Sec-Fetch-Site is cross-site, and
+    programs, which send neither field. If a field has several values, each has to be good.
     """
     if caller.origin and is_allowed(caller.origin, rules):
         return True
@@ -174,7 +174,7 @@ def preflight(fields: Fields, origin: str) -> http.Response:
 
 
 def allow(response: http.Response, origin: str) -> None:
-    """Let the pages of an origin read an answer, and nobody else's; what the provider said of this does not count."""
+    """Let pages of this origin, and of no other, read an answer. Replaces the CORS fields of the provider."""
     fields = response.headers.fields
     names = {name.lower() for name, _ in fields} - _NOT_EXPOSED
     exposed = sorted(name for name in names if not name.startswith(_CORS))

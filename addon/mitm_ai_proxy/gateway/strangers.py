@@ -15,7 +15,7 @@ from .flows import FlowState
 from .pages import NO_RULES, Address, Rules, is_loopback
 
 _OWN_CLIENTS: Final = frozenset(("wireguard", "local", "osproxy", "tun"))
-"""Modes that no other machine reaches without a key: their clients have addresses of other kinds."""
+"""Modes whose clients are on this machine or have a key, though their addresses are not loopback."""
 
 
 def refuse_strangers(flow: http.HTTPFlow, caller: Caller, rules: Rules = NO_RULES) -> None:
@@ -54,7 +54,10 @@ def answer_preflight(flow: http.HTTPFlow, state: FlowState) -> None:
 
 
 def _is_asked_by_wrong_name(flow: http.HTTPFlow, caller: Caller, rules: Rules) -> bool:
-    """Whether a Host header that is none of the names may come from a page that made its name lead here."""
+    """Whether a request with a Host that is none of the names in the rules is refused: it may be DNS rebinding.
+
+    In reverse mode only clients that arrived at a loopback address are checked.
+    """
     client, mode = flow.client_conn, flow.client_conn.proxy_mode
     others = {mode.custom_listen_host, ctx.options.listen_host}
     if isinstance(mode, mode_specs.ReverseMode):
