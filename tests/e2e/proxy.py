@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e import ready
+from tests.e2e.forked import ForkedTool
 
 SCRIPT = Path(__file__).parents[2] / "addon" / "ai_proxy.py"
 DEADLINE = 20
@@ -25,6 +26,23 @@ def tool(name: str) -> str:
     found = shutil.which(name, path=str(Path(sys.executable).parent))
     assert found, f"{name} is not installed beside {sys.executable}"
     return found
+
+
+def _start(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen[str] | ForkedTool:
+    # Otherwise its output would come only at its end.
+    whole = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
+    if "PYTHONPATH" not in environment:
+        return ForkedTool(command, folder, whole)
+    # The interpreter reads it at its start.
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=whole,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -56,16 +74,7 @@ class Proxy:
         self.folder = folder
         self.log = ""
         self._lines: queue.Queue[str | None] = queue.Queue()
-        self._process = subprocess.Popen(
-            command,
-            cwd=folder,
-            # Otherwise its output would come only at its end.
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        self._process = _start(command, folder, environment or {})
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
