@@ -75,6 +75,15 @@ def provider_changed() -> Refusal:
     )
 
 
+def not_sent(status: int, upstream: str, reason: str) -> Refusal:
+    """A request that broke off without an answer: `reason` is mitmproxy's. 413 for a body that is too long."""
+    if status == 413:
+        return Refusal(413, "The request body is longer than this proxy holds.", code="body_too_large")
+    if status < 500:
+        return bad_head(f"The request is not valid: {reason}")
+    return Refusal(status, f"The request to {upstream} failed: {reason}", code="provider_unreachable")
+
+
 def stream_failed() -> Refusal:
     """502 for a streamed answer whose translation failed after it had begun."""
     return Refusal(

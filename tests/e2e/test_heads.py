@@ -8,17 +8,14 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
-import h2.config
-import h2.connection
-import h2.events
 import pytest
 
 from tests.e2e.conftest import SECRET_KEY, StartProxy
+from tests.e2e.http2 import Http2Client, Lines
 from tests.e2e.proxy import DEADLINE, Proxy
 from tests.e2e.upstream import Upstream
 
 KEY = "KEY-OF-THE-CLIENT"
-Lines = tuple[tuple[bytes, bytes], ...]
 
 _SECOND = b"DELETE /admin/everything HTTP/1.1\r\nX-Swallow: "
 _POST = b"POST /v1/videos/lip-sync HTTP/1.1\r\nHost: x\r\n"
@@ -94,54 +91,6 @@ def _answer(connection: socket.socket) -> bytes:
         received += data
 
 
-class _Http2:
-    """A client that sends what it is told."""
-
-    def __init__(self, proxy: Proxy) -> None:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        context.set_alpn_protocols(["h2"])
-        raw = socket.create_connection(("127.0.0.1", proxy.port), DEADLINE)
-        self._connection = context.wrap_socket(raw, server_hostname="api.openai.com")
-        assert self._connection.selected_alpn_protocol() == "h2"
-        self._http2 = h2.connection.H2Connection(
-            h2.config.H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
-        )
-        self._http2.initiate_connection()
-
-    def ask(self, method: bytes, path: bytes, fields: Lines = (), body: bytes = b"", trailers: Lines = ()) -> int:
-        """The status of the answer; 0 where the stream or the connection was ended instead."""
-        stream = self._http2.get_next_available_stream_id()
-        pseudo = [(b":method", method), (b":scheme", b"https"), (b":authority", b"api.openai.com"), (b":path", path)]
-        self._http2.send_headers(stream, [*pseudo, *fields], end_stream=not (body or trailers))
-        if body:
-            self._http2.send_data(stream, body, end_stream=not trailers)
-        if trailers:
-            self._http2.send_headers(stream, list(trailers), end_stream=True)
-        return self._status(stream)
-
-    def _status(self, stream: int) -> int:
-        status = 0
-        while True:
-            try:
-                self._connection.sendall(self._http2.data_to_send())
-                data = self._connection.recv(65536)
-            except ConnectionError:
-                return 0
-            if not data:
-                return 0
-            for event in self._http2.receive_data(data):
-                if isinstance(event, h2.events.ResponseReceived):
-                    status = next(int(value) for name, value in event.headers or () if name in (b":status", ":status"))
-                elif isinstance(event, h2.events.ConnectionTerminated | h2.events.StreamReset):
-                    return 0
-                elif isinstance(event, h2.events.StreamEnded) and event.stream_id == stream:
-                    return status
-
-    def close(self) -> None:
-        self._connection.close()
-
-
 @pytest.fixture
 def proxy(kling: str, start_proxy: StartProxy, tmp_path: Path) -> Proxy:
     """A proxy that takes HTTP/1 and HTTP/2, and saves its flows."""
@@ -188,7 +137,7 @@ def test_a_bad_head_over_http_1_reaches_nobody(proxy: Proxy, upstream: Upstream)
 def test_a_bad_head_over_http_2_reaches_nobody(proxy: Proxy, upstream: Upstream) -> None:
     failed = []
     for name, (method, path, fields) in HTTP2.items():
-        client = _Http2(proxy)
+        client = Http2Client(proxy.port)
         status = client.ask(method, path, fields)
         client.close()
         # mitmproxy ends the connection for some of them.
@@ -237,7 +186,7 @@ def test_a_broken_trailer_is_refused_without_a_word_of_it(proxy: Proxy, upstream
 
 @pytest.mark.usefixtures("nothing_leaks")
 def test_trailers_over_http_2_are_dropped(proxy: Proxy, upstream: Upstream) -> None:
-    client = _Http2(proxy)
+    client = Http2Client(proxy.port)
     trailers = ((b"authorization", b"Bearer " + KEY.encode()),)
     for path in PATHS:
         assert client.ask(b"POST", path.encode(), ((b"content-length", b"2"),), b"{}", trailers) == 200

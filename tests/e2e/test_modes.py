@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 from pathlib import Path
 
@@ -221,3 +222,75 @@ def test_reverse_mode_over_tls_names_its_target_to_the_provider_and_not_what_the
     assert upstream.next().one("Host") == KLING
     assert names == [KLING]
     upstream.close()
+
+
+RAW = {
+    "two bytes": b"\0\1",
+    "a line": b"HELO there\n",
+    "SSH": b"SSH-2.0-OpenSSH_9.9\r\n",
+    "digits": b"12 34 HTTP/1.1\r\nAuthorization: Bearer KEY\r\n\r\n",
+    "HTTP behind a line": b"x\n" + b"POST /v1/videos/text2video HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
+    "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9),
+}
+
+
+def _tunnel(proxy: Proxy, mode: str, host: str, port: int) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", proxy.port), DEADLINE)
+    if mode == "regular":
+        connection.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\n\r\n".encode())
+        assert b" 200 " in connection.recv(65536)
+    else:
+        connection.sendall(b"\x05\x01\x00")
+        assert connection.recv(2) == b"\x05\x00"
+        connection.sendall(b"\x05\x01\x00\x03" + bytes([len(host)]) + host.encode() + port.to_bytes(2, "big"))
+        assert connection.recv(65536)[:2] == b"\x05\x00"
+    return connection
+
+
+def _rest(connection: socket.socket) -> bytes:
+    """All that comes until the proxy ends the connection."""
+    received = b""
+    try:
+        while data := connection.recv(65536):
+            received += data
+    except (ConnectionError, ssl.SSLError):
+        pass
+    return received
+
+
+@pytest.mark.parametrize("mode", ["regular", "socks5"])
+@pytest.mark.parametrize("arguments", [(), ("--set", "ai_simulate=true")], ids=["gateway", "simulation"])
+def test_what_is_no_http_does_not_reach_the_provider(
+    mode: str, arguments: tuple[str, ...], kling: str, upstream: Upstream, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy(kling, "--mode", mode, "--set", "connection_strategy=lazy", *arguments)
+    failed = []
+    for name, data in RAW.items():
+        for is_inside_tls in (False, True):
+            with _tunnel(proxy, mode, "127.0.0.1", upstream.port) as plain:
+                connection: socket.socket = plain
+                if is_inside_tls:
+                    context = ssl.create_default_context()
+                    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                    connection = context.wrap_socket(plain, server_hostname="api.openai.com")
+                # mitmproxy reads a head up to a blank line.
+                connection.sendall(data + b"\r\n\r\n")
+                answer = _rest(connection)
+                connection.close()
+            if (answer and b" 400 " not in answer) or upstream.connections:
+                failed.append((name, is_inside_tls, answer))
+                upstream.reset()
+    assert not failed
+    assert "Traceback" not in proxy.close()
+
+
+def test_what_is_no_http_still_reaches_hosts_that_are_not_the_gateways(kling: str, start_proxy: StartProxy) -> None:
+    proxy = start_proxy(kling, "--mode", "regular")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        _tunnel(proxy, "regular", "127.0.0.1", other.getsockname()[1]) as connection,
+    ):
+        connection.sendall(RAW["two bytes"])
+        accepted, _ = other.accept()
+        with accepted:
+            assert accepted.recv(65536) == RAW["two bytes"]

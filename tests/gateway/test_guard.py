@@ -52,11 +52,12 @@ def _in_chain(work: Callable[[AddonManager, list[str]], None], *kinds: type[_Nam
 
 
 def _guard(calls: list[str]) -> Guard:
-    def takes(flow: object) -> bool:
-        calls.append("guard")
-        return False
+    class Counted(Guard):
+        def takes(self, flow: object) -> bool:
+            calls.append("guard")
+            return False
 
-    return Guard.install(takes)
+    return Counted.install(())
 
 
 def _request(addons: AddonManager) -> None:

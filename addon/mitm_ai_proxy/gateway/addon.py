@@ -14,7 +14,6 @@ from mitmproxy.proxy import mode_specs
 from .. import errors, pipeline, registry
 from ..auth.header import CLIENT_FIELDS
 from ..config.file import ConfigurationError
-from ..config.values import HostPattern
 from ..errors import Refusal
 from ..exchange import UNKNOWN_CALLER, NeedsBody, Upstream, Whole
 from ..providers.base import Provider
@@ -46,11 +45,10 @@ class Gateway:
         self.stages = tuple(stages)
         self.configuration: Configuration | None = None
         self.provider: Provider | None = None
-        self._hosts: tuple[HostPattern, ...] = registry.DEFAULT_HOSTS
         self._pages = pages.NO_RULES
         self._active: tuple[Stage, ...] = ()
         self._streams = True
-        self._guard = Guard(self.takes)
+        self._guard = Guard(registry.DEFAULT_HOSTS)
         self._path = Path()
         self._watch = Watch(self._changed)
 
@@ -58,7 +56,7 @@ class Gateway:
 
     def load(self, loader: Loader) -> None:
         """Declare the options. The guard is installed first, so that it works even if the rest fails."""
-        self._guard = Guard.install(self.takes)
+        self._guard = Guard.install(registry.DEFAULT_HOSTS)
         engine.drop_trailers()
         options = [OPTION, *(option for stage in self.stages for option in stage.options)]
         # mitmproxy silently drops a script if a value of its option has the wrong type, and ignores unknown options.
@@ -116,18 +114,6 @@ class Gateway:
             for flow, state in list(self._guard.states.items()):
                 flows.redact(flow, state)
 
-    def takes(self, flow: http.HTTPFlow) -> bool:
-        """Whether the gateway handles a flow: every flow in reverse mode, else those to the configured hosts."""
-        if flow.client_conn.proxy_mode.type_name == "reverse":
-            return True
-        request = flow.request
-        # With redirected connections only the Host header names the host; with both, either may match.
-        return any(
-            pattern.matches(host, request.port)
-            for host in (request.pretty_host, request.host)
-            for pattern in self._hosts
-        )
-
     # Configuration
 
     def use(self, configuration: Configuration) -> None:
@@ -145,11 +131,10 @@ class Gateway:
         for put_to_use in prepared:
             put_to_use()
         self.configuration, self.provider = configuration, provider
-        self._hosts = registry.hosts(configuration, provider)
-        names = [pattern.host for pattern in self._hosts]
+        self._guard.hosts = registry.hosts(configuration, provider)
+        names = [pattern.host for pattern in self._guard.hosts]
         allowed = configuration.block(registry.PageSettings).allowed_origins
         self._pages = Rules.made(allowed, registry.public_origins(configuration), names)
-        self._guard.takes = self.takes
         logger.info("ai-proxy: %s: provider %s at %s", configuration.source, provider.type, provider.origin)
 
     def _use_file(self, path: Path) -> None:
@@ -188,7 +173,7 @@ class Gateway:
         if not guard.concerns(flow):
             return
         is_again = flow.is_replay == "request" and flows.MARK in flow.metadata
-        if not (is_again or self.takes(flow)):
+        if not (is_again or self._guard.takes(flow)):
             return
         strangers.keep_server_name(flow)
         state = FlowState(flows.head_of(flow), self.provider)
@@ -261,13 +246,16 @@ class Gateway:
 
     @fail_closed
     def error(self, flow: http.HTTPFlow) -> None:
-        """Redact and forget a flow whose connection broke, and tell the provider."""
+        """Redact and forget a flow whose connection broke, tell the provider, and answer the client."""
         state = self._guard.states.pop(flow, None)
-        if state is not None:
-            flows.redact(flow, state)
-            if state.provider and state.upstream:
-                state.provider.error(state.upstream)
-            engine.close_if_too_long(flow)
+        # mitmproxy refuses an invalid head before requestheaders.
+        if state is None and not self._guard.takes(flow):
+            return
+        flows.redact(flow, state)
+        if state and state.provider and state.upstream:
+            state.provider.error(state.upstream)
+        guard.answer_error(flow, state)
+        engine.close_if_too_long(flow)
 
     def stop(self, flow: http.HTTPFlow) -> None:
         """Answer 500 or kill the flow after a hook raised (see fail_closed)."""

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, NoReturn
 
 import h11
 from h11._readers import ChunkedReader
 from mitmproxy import ctx, http
-from mitmproxy.proxy.layer import Layer
+from mitmproxy.connection import ConnectionState
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.layer import CommandGenerator, Layer
 from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
+from mitmproxy.proxy.layers.http._base import HttpConnection
+from mitmproxy.proxy.layers.http._events import (
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
 from mitmproxy.proxy.layers.http._http1 import Http1Server
 from mitmproxy.proxy.server import ConnectionHandler
 
 CLOSE_DELAY: Final = 1.0
 """Seconds between an answer and the closing of its connection."""
+
+_NO_RESPONSE: Final = 444
+_CLIENT_CLOSED_REQUEST: Final = 499
 
 
 class _Overlay:
@@ -82,6 +95,56 @@ class _WithoutTrailers(NamedTuple):
         self.reader.read_eof()
 
 
+def replace_error(flow: http.HTTPFlow, answer: Callable[[int, str], http.Response]) -> None:
+    """Have the client get an answer of ours in place of mitmproxy's page of HTML; call it in the error hook.
+
+    `answer` takes status and message of mitmproxy's error. Nothing changes where mitmproxy sends no page: after an
+    answer has begun, and for a flow that was killed.
+    """
+    with contextlib.suppress(AttributeError):  # a version of mitmproxy that was not tested
+        stream = _stream_of(flow)
+        if stream is None:
+            return
+        connection = _connection_of(stream)
+        if not isinstance(connection._handle_event, _ErrorAnswers):
+            connection._handle_event = _ErrorAnswers(connection)  # type: ignore[method-assign]
+        connection._handle_event.answers[stream.stream_id] = answer
+
+
+class _ErrorAnswers:
+    """The event handler of a client's connection that writes answers of ours in place of mitmproxy's errors."""
+
+    def __init__(self, connection: HttpConnection) -> None:
+        self.answers: dict[int, Callable[[int, str], http.Response]] = {}
+        self._connection = connection
+        self._handle_event = connection._handle_event
+
+    def __call__(self, event: events.Event) -> CommandGenerator[None]:
+        answer = self.answers.pop(event.stream_id, None) if isinstance(event, ResponseProtocolError) else None
+        if not (isinstance(event, ResponseProtocolError) and answer and (status := _status(event)) and self._is_open):
+            yield from self._handle_event(event)
+            return
+        response = answer(status, event.message)
+        yield from self._handle_event(ResponseHeaders(event.stream_id, response, end_stream=not response.raw_content))
+        if response.raw_content:
+            yield from self._handle_event(ResponseData(event.stream_id, response.raw_content))
+        yield from self._handle_event(ResponseEndOfMessage(event.stream_id))
+        if isinstance(self._connection, Http1Server) and self._connection.state != self._connection.done:
+            # The rest of the request may still be coming.
+            yield commands.CloseConnection(self._connection.conn)
+
+    @property
+    def _is_open(self) -> bool:
+        return bool(self._connection.conn.state & ConnectionState.CAN_WRITE)
+
+
+def _status(event: ResponseProtocolError) -> int | None:
+    """The status that mitmproxy answers with; None if it gives no answer."""
+    code: Any = event.code
+    status = code if isinstance(code, int) else code.http_status_code()  # an int in mitmproxy 11
+    return status if status and status not in (_NO_RESPONSE, _CLIENT_CLOSED_REQUEST) else None
+
+
 def close_if_too_long(flow: http.HTTPFlow) -> None:
     """Close the connection of a request that was refused for its length; call it in the error hook.
 
@@ -111,6 +174,15 @@ def _stream_of(flow: http.HTTPFlow) -> HttpStream | None:
     """The layer of this flow; None for a replayed flow, and if layers are not as expected."""
     handler = _handler_of(flow)
     return _search(handler.layer.context.layers, flow, set()) if handler else None
+
+
+def _connection_of(stream: HttpStream) -> HttpConnection:
+    layers = stream.context.layers
+    parent = layers[layers.index(stream) - 1]
+    assert isinstance(parent, HttpLayer)
+    connection = parent.connections[stream.context.client]
+    assert isinstance(connection, HttpConnection)
+    return connection
 
 
 def _handler_of(flow: http.HTTPFlow) -> ConnectionHandler | None:

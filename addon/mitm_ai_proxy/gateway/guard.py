@@ -8,18 +8,23 @@ from __future__ import annotations
 import functools
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx, http
+from mitmproxy.net.tls import starts_like_tls_record
+from mitmproxy.proxy.layer import NextLayer
+from mitmproxy.proxy.layers import HttpLayer, TCPLayer
+from mitmproxy.proxy.layers.http import HTTPMode
 
 from .. import errors
 from ..chat.dialects import DIALECTS
+from ..config.values import HostPattern
 from ..errors import Refusal
 from ..wire.printable import printable
-from . import flows, pages, streams
+from . import engine, flows, pages, streams
 from .flows import FlowState
 
 logger = logging.getLogger(__name__)
@@ -28,27 +33,27 @@ NAME: Final = "ai_proxy_guard"
 
 
 class Guard:
-    """The addon. `takes` tells which flows the gateway handles; the gateway replaces it with each configuration."""
+    """The addon. `hosts` are those whose requests the gateway handles; it replaces them with each configuration."""
 
     name = NAME
 
-    def __init__(self, takes: Callable[[http.HTTPFlow], bool]) -> None:
-        self.takes = takes
+    def __init__(self, hosts: Sequence[HostPattern]) -> None:
+        self.hosts = hosts
         self.states: WeakKeyDictionary[http.HTTPFlow, FlowState] = WeakKeyDictionary()
         self.addons: list[object] = []
         """The addon that was last in the chain, if it has no request hooks: as a child of the guard it saves time with
         each request. mitmproxy calls the guard first, so that the child cannot prevent it from working."""
 
     @classmethod
-    def install(cls, takes: Callable[[http.HTTPFlow], bool]) -> Guard:
+    def install(cls, hosts: Sequence[HostPattern]) -> Guard:
         """Put a guard at the end of mitmproxy's chain; it replaces an older one and takes over its flows."""
-        guard = cls(takes)
+        guard = cls(hosts)
         addons = ctx.master.addons
         before = addons.get(NAME)
         if before is not None:
             guard.states = before.states
             # Until there is a configuration, the gateway handles the same flows as before.
-            guard.takes = before.takes
+            guard.hosts = before.hosts
             behind, before.addons = before.addons, []
             addons.remove(before)
             addons.chain += behind
@@ -58,6 +63,31 @@ class Guard:
             addons.chain.remove(last)
             guard.addons.append(last)
         return guard
+
+    def takes(self, flow: http.HTTPFlow) -> bool:
+        """Whether the gateway handles a flow: every flow in reverse mode, else those to its hosts."""
+        if flow.client_conn.proxy_mode.type_name == "reverse":
+            return True
+        request = flow.request
+        # With redirected connections only the Host header names the host; with both, either may match.
+        return self._has_host(request.port, request.pretty_host, request.host)
+
+    def _has_host(self, port: int, *names: str) -> bool:
+        return any(pattern.matches(name, port) for name in names for pattern in self.hosts)
+
+    def next_layer(self, nextlayer: NextLayer) -> None:
+        """Have a connection to one of the hosts read as HTTP; mitmproxy passes what is no HTTP past the hooks.
+
+        It is answered with 400, and the connection ends. `ignore_hosts` still holds.
+        """
+        context, chosen = nextlayer.context, nextlayer.layer
+        address = context.server.address
+        if not isinstance(chosen, TCPLayer) or address is None or context.client.proxy_mode.type_name == "reverse":
+            return
+        # mitmproxy passes TLS only where it is told to ignore the host.
+        is_ignored = chosen.flow is None or starts_like_tls_record(nextlayer.data_client())
+        if not is_ignored and self._has_host(address[1], address[0], context.client.sni or ""):
+            nextlayer.layer = HttpLayer(context, HTTPMode.transparent)
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Refuse a flow that the gateway did not see, or that another addon redirected."""
@@ -106,12 +136,27 @@ def concerns(flow: http.HTTPFlow) -> bool:
 
 def answer(flow: http.HTTPFlow, state: FlowState | None, refusal: Refusal) -> None:
     """Answer a flow with a refusal in the client's dialect, so that it is not forwarded; its body is still read."""
+    flow.response = response(flow, state, refusal)
+    streams.hold_request(flow)
+
+
+def answer_error(flow: http.HTTPFlow, state: FlowState | None) -> None:
+    """Have a flow whose connection broke answered in the client's dialect; call it in the error hook."""
+    if flow.response is not None and flow.response.stream:
+        return  # its head is at the client already
+    origin = state.origin if state else None
+    upstream = str(origin) if origin else "the provider"
+    engine.replace_error(flow, lambda status, reason: response(flow, state, errors.not_sent(status, upstream, reason)))
+
+
+def response(flow: http.HTTPFlow, state: FlowState | None, refusal: Refusal) -> http.Response:
+    """The response that tells a client of a refusal, in its dialect."""
     dialect = state.dialect if state else DIALECTS[flows.head_of(flow).caller.dialect]
     body = b"" if flow.request.method == "HEAD" else dialect.refusal(refusal)
-    flow.response = http.Response.make(refusal.status, body, {"Content-Type": "application/json"})
+    made = http.Response.make(refusal.status, body, {"Content-Type": "application/json"})
     if state and state.page:
-        pages.allow(flow.response, state.page)
-    streams.hold_request(flow)
+        pages.allow(made, state.page)
+    return made
 
 
 def refuse(flow: http.HTTPFlow, state: FlowState, refusal: Refusal, level: int = logging.INFO) -> None:
