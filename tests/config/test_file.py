@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import traceback
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from mitm_ai_proxy.kling.provider import KlingKeys
 from mitm_ai_proxy.registry import Configuration, HostSettings, PageSettings
 from mitm_ai_proxy.simulator.settings import SimulatorSettings
 from mitm_ai_proxy.wire.targets import Origin
+from tests.tables import table
 
 SECRET = "s3cr3t-m4rker"
 # Keys of the Higress ai-proxy plugin, by what becomes of them here.
@@ -652,12 +654,25 @@ def test_a_file_that_is_wrong_is_named(content: bytes, problem: str, tmp_path: P
     assert (caught.value.source, str(caught.value)) == (str(path), f"{path}: {problem}")
 
 
-@pytest.mark.parametrize(("name", "reason"), [("absent.yaml", "No such file or directory"), (".", "Is a directory")])
+@table(
+    ("name", "reason"),
+    [
+        ("absent.yaml", "No such file or directory"),
+        (".", "Is a directory"),
+        ("/dev/zero", "it is not a regular file"),
+        ("a pipe", "it is not a regular file"),
+        ("long.yaml", "it is longer than 1048576 bytes"),
+    ],
+)
 def test_a_file_that_cannot_be_read_is_named_with_the_reason(name: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    (tmp_path / "long.yaml").write_bytes(b"#" * 1048577)
+    if name == "a pipe":
+        os.mkfifo(path)
     with pytest.raises(ConfigurationError) as caught:
-        registry.read(tmp_path / name, {})
+        registry.read(path, {})
 
-    assert str(caught.value) == f"{tmp_path / name}: cannot be read: {reason}"
+    assert str(caught.value) == f"{path}: cannot be read: {reason}"
 
 
 def test_the_mistakes_of_all_blocks_are_reported_together() -> None:

@@ -34,38 +34,104 @@ class _Looks:
         await self._asks.wait()
 
 
-Act = Callable[[Watch, Callable[[], Awaitable[None]]], Awaitable[None]]
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else "gone"
 
 
-def _watched(work: Act, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Run `work(watch, look)` with a watch that has started; returns how often it reported a change."""
-    calls: list[None] = []
+Act = Callable[[Watch[str], Callable[[], Awaitable[None]]], Awaitable[None]]
+
+
+def _watched(work: Act, monkeypatch: pytest.MonkeyPatch, load: Callable[[Path], str] = _text) -> list[str]:
+    """Run `work(watch, look)` with a watch that has started; returns the texts that were used."""
+    used: list[str] = []
 
     async def test() -> None:
         looks = _Looks()
         with monkeypatch.context() as patch:
             patch.setattr(asyncio, "sleep", looks.sleep)
-            watched = Watch(lambda: calls.append(None))
+            watched = Watch(load, used.append)
             watched.start()
             await asyncio.wait_for(work(watched, looks.look), 20)
             watched.stop()
 
     asyncio.run(test())
-    return len(calls)
+    return used
 
 
-def test_a_change_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_file_is_used_once_when_it_has_looked_the_same_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a"
     path.write_text("1")
 
-    async def work(watched: Watch, look: Callable[[], Awaitable[None]]) -> None:
+    async def work(watched: Watch[str], look: Callable[[], Awaitable[None]]) -> None:
         watched.read(path)
         await look()
+        for text in ("12", "123", "1234"):
+            path.write_text(text)
+            await look()
+        for _ in range(4):
+            await look()
+
+    assert _watched(work, monkeypatch) == ["1234"]
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+    path.write_text("1")
+
+    def load(path: Path) -> str:
+        text = path.read_text()
+        if len(text) < 4:
+            path.write_text(text + "+")
+        return text
+
+    async def work(watched: Watch[str], look: Callable[[], Awaitable[None]]) -> None:
+        watched.read(path)
         path.write_text("12")
+        for _ in range(8):
+            await look()
+
+    assert _watched(work, monkeypatch, load) == ["12++"]
+
+
+def test_a_file_that_is_changed_back_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a"
+    path.write_text("1")
+    before = path.stat()
+
+    async def work(watched: Watch[str], look: Callable[[], Awaitable[None]]) -> None:
+        watched.read(path)
+        path.write_text("12")
+        await look()
+        path.write_text("1")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
         await look()
         await look()
 
-    assert _watched(work, monkeypatch) == 1
+    assert _watched(work, monkeypatch) == []
+
+
+def test_another_file_that_is_named_while_one_is_read_is_used_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.write_text("1")
+    second.write_text("2")
+    watches: list[Watch[str]] = []
+
+    def load(path: Path) -> str:
+        watches[0].read(second)
+        return path.read_text()
+
+    async def work(watched: Watch[str], look: Callable[[], Awaitable[None]]) -> None:
+        watches.append(watched)
+        watched.read(first)
+        first.write_text("12")
+        for _ in range(4):
+            await look()
+
+    assert _watched(work, monkeypatch, load) == []
 
 
 @pytest.mark.parametrize(
@@ -99,27 +165,29 @@ def _replace(path: Path) -> None:
 def test_a_file_that_appears_is_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a"
 
-    async def work(watched: Watch, look: Callable[[], Awaitable[None]]) -> None:
+    async def work(watched: Watch[str], look: Callable[[], Awaitable[None]]) -> None:
         watched.read(path)
         await look()
         path.write_text("1")
         await look()
+        await look()
 
     assert signature(path) is None
-    assert _watched(work, monkeypatch) == 1
+    assert _watched(work, monkeypatch) == ["1"]
 
 
 def test_what_changed_before_it_was_read_is_no_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a"
     path.write_text("1")
 
-    async def work(watched: Watch, look: Callable[[], Awaitable[None]]) -> None:
+    async def work(watched: Watch[str], look: Callable[[], Awaitable[None]]) -> None:
         watched.read(path)
         path.write_text("12")
         watched.read(path)
         await look()
+        await look()
 
-    assert _watched(work, monkeypatch) == 0
+    assert _watched(work, monkeypatch) == []
 
 
 @pytest.mark.parametrize("is_forgotten", [True, False], ids=["forgotten", "none yet"])
@@ -127,20 +195,21 @@ def test_without_a_file_nothing_changes(is_forgotten: bool, tmp_path: Path, monk
     path = tmp_path / "a"
     path.write_text("1")
 
-    async def work(watched: Watch, look: Callable[[], Awaitable[None]]) -> None:
+    async def work(watched: Watch[str], look: Callable[[], Awaitable[None]]) -> None:
         if is_forgotten:
             watched.read(path)
             watched.forget()
         path.write_text("12")
         await look()
+        await look()
 
-    assert _watched(work, monkeypatch) == 0
+    assert _watched(work, monkeypatch) == []
 
 
 def test_a_stopped_watch_looks_no_more_and_one_that_never_began_can_be_stopped() -> None:
     async def test() -> None:
         before = asyncio.all_tasks()
-        watched = Watch(lambda: None)
+        watched = Watch(_text, print)
         watched.stop()
         watched.start()
         (task,) = asyncio.all_tasks() - before

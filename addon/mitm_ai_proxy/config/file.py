@@ -5,7 +5,9 @@ The keys of provider types and of blocks are declared by dataclasses (see keys.p
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +21,8 @@ from .values import UnknownWord, WrongParts
 
 SOURCE: Final = "config.yaml"
 """The name in error messages of a configuration that is in no file and has no other name."""
+MAX_SIZE: Final = 1024 * 1024
+"""Bytes of a configuration file."""
 
 _PROVIDER_KEYS: Final = ("provider", "providers", "activeProviderId")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -139,12 +143,26 @@ def _named_document(source: Path | str | Mapping[Any, Any], name: str) -> tuple[
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_bytes().decode()
+        data = _content(path)
+        return data.decode()
     except UnicodeDecodeError as error:
         raise ConfigurationError(str(path), [Problem("", f"is not UTF-8 (byte {error.start})")]) from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigurationError(str(path), [Problem("", f"cannot be read: {reason}")]) from None
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a regular file up to MAX_SIZE. Raises OSError; a pipe or a device would block, or never end."""
+    # Opening a pipe must not wait for its writer either.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(0, "it is not a regular file")
+        data = file.read(MAX_SIZE + 1)
+    if len(data) > MAX_SIZE:
+        raise OSError(0, f"it is longer than {MAX_SIZE} bytes")
+    return data
 
 
 def _document(text: str, source: str) -> dict[Any, Any]:

@@ -50,7 +50,7 @@ class Gateway:
         self._streams = True
         self._guard = Guard(registry.DEFAULT_HOSTS)
         self._path = Path()
-        self._watch = Watch(self._changed)
+        self._watch = Watch(self._load, self._use_changed)
 
     # Start, options and end
 
@@ -139,18 +139,29 @@ class Gateway:
 
     def _use_file(self, path: Path) -> None:
         self._watch.read(path)
-        offline = any(stage.is_offline for stage in self._active)
-        self._use(registry.read(path, offline=offline, simulated=self._simulates))
+        self._use(self._read(path))
         self._path = path
+
+    def _read(self, path: Path) -> Configuration:
+        offline = any(stage.is_offline for stage in self._active)
+        return registry.read(path, offline=offline, simulated=self._simulates)
+
+    def _load(self, path: Path) -> Configuration | Exception:
+        try:
+            return self._read(path)
+        except Exception as error:
+            return error
 
     @property
     def _simulates(self) -> bool:
         return any(stage.simulates for stage in self._active)
 
-    def _changed(self) -> None:
-        """Reload the changed configuration file; if it has errors, log them and keep the old configuration."""
+    def _use_changed(self, loaded: Configuration | Exception) -> None:
+        """Use the configuration file that has changed; if it has errors, log them and keep the old configuration."""
         try:
-            self._use_file(self._path)
+            if isinstance(loaded, Exception):
+                raise loaded
+            self._use(loaded)
         except (ConfigurationError, StageError) as error:
             kept = "the old configuration stays" if self.provider else "nothing is forwarded"
             logger.error("ai-proxy: %s\n  (%s)", error, kept)

@@ -1,14 +1,16 @@
-"""A watch on a file: it calls a function when the file has changed."""
+"""A watch on a file that somebody may be writing: it is read in a thread, and used when it has stayed the same."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 INTERVAL: Final = 0.5
-"""Seconds between two checks."""
+"""Seconds between two looks."""
+
+T = TypeVar("T")
 
 
 def signature(path: Path) -> tuple[int, ...] | None:
@@ -20,11 +22,15 @@ def signature(path: Path) -> tuple[int, ...] | None:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-class Watch:
-    """Calls `changed` when the file's signature differs from the one at the last read(). `changed` must not raise."""
+class Watch(Generic[T]):
+    """Loads a file again when it has changed since the last read(), and looked the same twice.
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self._changed = changed
+    `load` gets the path, in a thread; `use` gets its result, in the event loop. Neither may raise.
+    """
+
+    def __init__(self, load: Callable[[Path], T], use: Callable[[T], None]) -> None:
+        self._load = load
+        self._use = use
         self._path: Path | None = None
         self._signature: tuple[int, ...] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -47,11 +53,16 @@ class Watch:
             self._task.cancel()
 
     async def _run(self) -> None:
+        seen = self._signature
         while True:
             await asyncio.sleep(INTERVAL)
-            if self._path is None:
+            path, before = self._path, seen
+            if path is None:
                 continue
-            now = signature(self._path)
-            if now != self._signature:
-                self._signature = now
-                self._changed()
+            seen = await asyncio.to_thread(signature, path)
+            if seen == self._signature or seen != before:
+                continue
+            loaded = await asyncio.to_thread(self._load, path)
+            if path == self._path and await asyncio.to_thread(signature, path) == seen:
+                self._signature = seen
+                self._use(loaded)
