@@ -27,7 +27,8 @@ class Outgoing(NamedTuple):
     """A request with its credential, as it is sent.
 
     `target` and `fields` hold the credential; `secret_fields` are the names of its fields (in lower case). Where the
-    target holds some of it, `redacted_target` is what may be kept of that. `body` None stands for the client's own.
+    target holds some of it, `redacted_target` is what may be kept of that. `secrets` are the credential's values.
+    `body` None stands for the client's own.
     """
 
     upstream: Upstream
@@ -36,6 +37,7 @@ class Outgoing(NamedTuple):
     body: bytes | None = None
     secret_fields: Collection[bytes] = ()
     redacted_target: str = ""
+    secrets: tuple[bytes, ...] = ()
 
 
 class Reply(NamedTuple):
@@ -121,12 +123,13 @@ def _outgoing(
     if head.has_host:
         changes[b"host"] = upstream.origin.authority.encode()
     changes |= credential.fields
-    target, shown = upstream.target, ""
+    target, shown, secrets = upstream.target, "", tuple(credential.fields.values())
     if credential.query:
+        secrets += tuple(part.partition("=")[2].encode() for part in credential.query.split("&"))
         target = _with_query(upstream.target, credential.query)
         shown = _with_query(upstream.target, redacted_query(credential))
     fields = header_fields.changed(fields, changes, without, prefixes)
-    return Outgoing(upstream, target, fields, upstream.body, credential.fields.keys(), shown)
+    return Outgoing(upstream, target, fields, upstream.body, credential.fields.keys(), shown, secrets)
 
 
 def _with_query(target: str, credential: str) -> str:

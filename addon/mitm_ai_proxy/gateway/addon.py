@@ -232,7 +232,8 @@ class Gateway:
         for stage in self._active:
             handling = stage.begin_answer(flow, state, handling)
         state.handling = handling
-        streams.begin_answer(flow, response, handling, state.dialect, self._streams)
+        flows.mask_head(response, state)
+        streams.begin_answer(flow, response, handling, state.dialect, self._streams, state.mask)
         if state.page:
             pages.allow(response, state.page)
 
@@ -249,8 +250,10 @@ class Gateway:
             guard.answer(flow, state, errors.internal_error())
         elif not state.is_refused and isinstance(state.handling, Whole) and flow.is_replay != "response":
             self._answer(flow, flow.response, state, state.handling)
-        if state.page and not flow.response.stream:
-            pages.allow(flow.response, state.page)
+        if not flow.response.stream:
+            flows.mask_body(flow.response, state)
+            if state.page:
+                pages.allow(flow.response, state.page)
         flows.show_notes(flow, state)
         # Last: if something raises above, stop() needs the state.
         del self._guard.states[flow]

@@ -10,6 +10,7 @@ from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
 from ..auth.header import redacted
+from ..auth.masking import Mask, mask_of
 from ..chat import callers
 from ..chat.dialects import DIALECTS, Dialect
 from ..errors import Refusal
@@ -22,6 +23,7 @@ from ..wire.targets import Origin
 
 MARK: Final = "ai_proxy"
 """Key in flow.metadata of a rewritten flow, with its memo. It is saved with the flow, for a later replay."""
+MASKED: Final = "the answer repeated the credential, which is masked"
 NOWHERE: Final = Origin("http", "127.0.0.1", 0)
 """A request's origin while its body is held: port 0, so that it cannot be sent if the request hook is skipped."""
 
@@ -41,6 +43,7 @@ class FlowState:
     page: the origin of the web page that sent it, as the browser wrote it, if allowedOrigins has it.
     secret_fields: names, in lower case, of the header fields that hold the provider's credential.
     redacted_target: path and query without the credential; "" if they hold none.
+    mask: masks the provider's credential in an answer that repeats it.
     """
 
     head: Head
@@ -58,6 +61,7 @@ class FlowState:
     held_by: set[str] = field(default_factory=set)
     secret_fields: Collection[bytes] = ()
     redacted_target: str = ""
+    mask: Mask | None = None
 
     def note(self, *texts: str) -> None:
         """Add notes on what was changed and why."""
@@ -108,6 +112,7 @@ def send(flow: http.HTTPFlow, state: FlowState, outgoing: Outgoing) -> None:
     request, upstream = flow.request, outgoing.upstream
     # First, so that redact() finds the credential if something raises below.
     state.secret_fields, state.redacted_target = outgoing.secret_fields, outgoing.redacted_target
+    state.mask = mask_of(outgoing.secrets)
     if outgoing.body is not None:
         request.raw_content = outgoing.body
     place(flow, upstream.origin)
@@ -155,6 +160,29 @@ def redact(flow: http.HTTPFlow, state: FlowState | None = None) -> None:
     headers.fields = redacted(headers.fields, state.secret_fields if state else ())
     if state and state.redacted_target:
         flow.request.path = state.redacted_target
+
+
+def mask_head(response: http.Response, state: FlowState) -> None:
+    """Mask the provider's credential in the header fields of an answer that repeats it."""
+    if state.mask:
+        fields = state.mask.fields(response.headers.fields)
+        if fields is not response.headers.fields:
+            response.headers.fields = fields
+            state.note(MASKED)
+
+
+def mask_body(response: http.Response, state: FlowState) -> None:
+    """Mask the provider's credential in an answer that was held and repeats it."""
+    if not state.mask:
+        return
+    if response.trailers:
+        response.trailers.fields = state.mask.fields(response.trailers.fields)
+    raw = response.raw_content
+    body = response.get_content(strict=False) if raw and "content-encoding" in response.headers else raw
+    masked = state.mask.mask(body or b"")
+    if masked != (body or b""):
+        replace_body(response, masked)
+        state.note(MASKED)
 
 
 def show_notes(flow: http.HTTPFlow, state: FlowState) -> None:

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from mitmproxy import ctx, http
 from mitmproxy.utils import human
 
 from .. import errors
+from ..auth.masking import Mask, MaskedStream
 from ..chat.dialects import Dialect
 from ..exchange import Handling, Pieces, Transducer, Whole
 from ..pipeline import BODY_LIMIT
 from ..wire import content_encoding, header_fields
-from ..wire.media_types import EVENT_STREAM, is_streamed
+from ..wire.media_types import EVENT_STREAM, is_media, is_streamed
 from . import engine
 
 logger = logging.getLogger(__name__)
@@ -74,20 +75,29 @@ def stream_long_request(flow: http.HTTPFlow) -> None:
 
 
 def begin_answer(
-    flow: http.HTTPFlow, response: http.Response, handling: Handling, dialect: Dialect, streams: bool
+    flow: http.HTTPFlow,
+    response: http.Response,
+    handling: Handling,
+    dialect: Dialect,
+    streams: bool,
+    mask: Mask | None = None,
 ) -> None:
     """Begin to hold, translate or pass an answer, in the responseheaders hook. `streams` is as in hold_request.
 
-    An answer that is held and too long becomes a 502.
+    An answer that is held and too long becomes a 502. What is streamed goes through the mask, unless it is media.
     """
     if isinstance(handling, Whole):
         response.stream = False
         _hold(flow, _length(response), streams)
     elif isinstance(handling, Pieces):
+        if mask:
+            handling = handling._replace(transducer=_Chain(handling.transducer, MaskedStream(mask)))
         _translate(flow, response, handling, dialect)
     elif response.raw_content is not None:
         return  # it is complete already
-    elif not handling.is_shown or is_streamed(header_fields.value(response.headers.fields, b"content-type")):
+    elif not (handling.is_shown or (mask and _is_encoded_error(response))) or is_streamed(
+        header_fields.value(response.headers.fields, b"content-type")
+    ):
         response.stream = True
     else:
         length = _length(response)
@@ -95,6 +105,28 @@ def begin_answer(
             response.stream = response.stream or not _stream_from(flow, SHOWN_BODY)
         elif length > SHOWN_BODY:
             response.stream = True
+    if response.stream is True and mask and not is_media(header_fields.value(response.headers.fields, b"content-type")):
+        _translate(flow, response, Pieces(MaskedStream(mask), is_translated=False), dialect)
+
+
+def _is_encoded_error(response: http.Response) -> bool:
+    """Whether an error has to be decoded to see what it repeats."""
+    return response.status_code >= 400 and "content-encoding" in response.headers
+
+
+class _Chain(NamedTuple):
+    """Two transducers, one behind the other."""
+
+    first: Transducer
+    second: Transducer
+
+    def feed(self, data: bytes) -> bytes:
+        data = self.first.feed(data)
+        return self.second.feed(data) if data else b""
+
+    def end(self) -> bytes:
+        rest = self.first.end()
+        return (self.second.feed(rest) if rest else b"") + self.second.end()
 
 
 def _translate(flow: http.HTTPFlow, response: http.Response, pieces: Pieces, dialect: Dialect) -> None:

@@ -14,13 +14,19 @@ EVENTS: Final = (
 )
 """Streams of events or of JSON documents."""
 
+_MEDIA: Final = ("video/", "audio/", "image/", "application/octet")
 # Streams, and media that nobody reads in mitmproxy.
-_STREAMED: Final = ("video/", "audio/", "image/", EVENT_STREAM, "application/x-ndjson", "application/octet")
+_STREAMED: Final = (*_MEDIA, EVENT_STREAM, "application/x-ndjson")
 
 
 def is_streamed(content_type: str) -> bool:
     """Whether a body of this type is passed on as it arrives."""
     return content_type.lower().startswith(_STREAMED)
+
+
+def is_media(content_type: str) -> bool:
+    """Whether a body of this type is no text."""
+    return content_type.lower().startswith(_MEDIA)
 
 
 def is_events(content_type: str) -> bool:
