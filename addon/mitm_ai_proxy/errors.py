@@ -84,6 +84,15 @@ def not_sent(status: int, upstream: str, reason: str) -> Refusal:
     return Refusal(status, f"The request to {upstream} failed: {reason}", code="provider_unreachable")
 
 
+def no_room() -> Refusal:
+    """503 for a long body beside others that are held already."""
+    return Refusal(
+        503,
+        "The proxy holds as many long request bodies as it may (ai_held_bodies). Send the request again later.",
+        code="no_room",
+    )
+
+
 def stream_failed() -> Refusal:
     """502 for a streamed answer whose translation failed after it had begun."""
     return Refusal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import json
@@ -315,3 +316,73 @@ def test_requests_on_one_connection_do_not_mix(kling: str, upstream: Upstream, s
 
 def _echo(request: Received) -> Answer:
     return Answer(body=json.dumps({"task_id": request.target}).encode())
+
+
+class _Upload:
+    """A create with a long picture, of which all but the end is sent."""
+
+    def __init__(self, proxy: Proxy, size: int, *, chunked: bool) -> None:
+        self._connection = socket.create_connection(("127.0.0.1", proxy.port), DEADLINE)
+        self._chunked = chunked
+        body = b'{"image":"' + b"x" * (size - 12)
+        framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % size
+        self._connection.sendall(b"POST /v1/videos HTTP/1.1\r\nHost: localhost\r\n" + framing + b"\r\n\r\n")
+        with contextlib.suppress(ConnectionError):  # it was refused
+            self._send(body)
+
+    def _send(self, data: bytes) -> None:
+        self._connection.sendall(b"%x\r\n%s\r\n" % (len(data), data) if self._chunked else data)
+
+    def refusal(self) -> dict[str, str]:
+        """The error that comes before the end is sent."""
+        response = self._answer()
+        assert response.status == 503
+        error: dict[str, str] = json.loads(response.read())["error"]
+        self.close()
+        return error
+
+    def close(self) -> None:
+        """Go away."""
+        self._connection.close()
+
+    def finish(self) -> int:
+        """Send the end; returns the status."""
+        self._send(b'"}')
+        if self._chunked:
+            self._connection.sendall(b"0\r\n\r\n")
+        status = self._answer().status
+        self.close()
+        return status
+
+    def _answer(self) -> http.client.HTTPResponse:
+        response = http.client.HTTPResponse(self._connection)
+        response.begin()
+        return response
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
+def test_long_bodies_have_a_common_limit(
+    chunked: bool, kling: str, upstream: Upstream, start_proxy: StartProxy
+) -> None:
+    proxy = start_proxy(kling, "--set", "ai_held_bodies=5m")
+    for _ in range(2):
+        uploads = [_Upload(proxy, 2 * MEBIBYTE, chunked=chunked) for _ in range(2)]
+        # A small request is served meanwhile, and a long one is streamed where nothing is rewritten.
+        assert proxy.request("POST", "/v1/videos", b"{}").status == 200
+        assert proxy.request("POST", "/v1/videos/text2video", b" " * 4 * MEBIBYTE).status == 200
+        assert _Upload(proxy, 2 * MEBIBYTE, chunked=chunked).refusal()["code"] == "no_room"
+        assert [upload.finish() for upload in uploads] == [200, 200]
+    # A client that goes away leaves its room to others.
+    lost = [_Upload(proxy, 2 * MEBIBYTE, chunked=chunked) for _ in range(2)]
+    for upload in lost:
+        upload.close()
+    for _ in range(12):  # all connections so far
+        proxy.wait_for("client disconnect")
+    assert _Upload(proxy, 4 * MEBIBYTE, chunked=chunked).finish() == 200
+
+
+@pytest.mark.parametrize("size", ["much", "-1k", ""])
+def test_a_limit_that_is_no_size_ends_the_start(size: str, kling: str, start_proxy: StartProxy) -> None:
+    proxy = start_proxy(kling, "--set", f"ai_held_bodies={size}", wait=False)
+    assert proxy.ended() != 0
+    assert "ai_held_bodies is no size, such as 512m." in proxy.log

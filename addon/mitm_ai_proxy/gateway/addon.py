@@ -10,6 +10,7 @@ from typing import Any, Final
 from mitmproxy import ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy import mode_specs
+from mitmproxy.utils import human
 
 from .. import errors, pipeline, registry
 from ..auth.header import CLIENT_FIELDS
@@ -24,6 +25,7 @@ from ..wire.targets import Origin
 from . import engine, flows, guard, pages, strangers, streams
 from .flows import FlowState
 from .guard import Guard, fail_closed
+from .held import HELD
 from .pages import Rules
 from .stages import Stage, StageError
 from .strangers import client_origin
@@ -32,6 +34,7 @@ from .watch import Watch
 logger = logging.getLogger(__name__)
 
 OPTION: Final = "ai_config"
+HELD_OPTION: Final = "ai_held_bodies"
 
 
 class Gateway:
@@ -58,7 +61,7 @@ class Gateway:
         """Declare the options. The guard is installed first, so that it works even if the rest fails."""
         self._guard = Guard.install(registry.DEFAULT_HOSTS)
         engine.drop_trailers()
-        options = [OPTION, *(option for stage in self.stages for option in stage.options)]
+        options = [OPTION, HELD_OPTION, *(option for stage in self.stages for option in stage.options)]
         # mitmproxy silently drops a script if a value of its option has the wrong type, and ignores unknown options.
         for name, value in ctx.options.deferred.items():
             if name.startswith("ai_") and name not in options:
@@ -66,6 +69,9 @@ class Gateway:
             elif name in options and len(getattr(value, "val", [value])) != 1:
                 logger.error("ai-proxy: %s takes one value: --set %s=…", name, name)
         loader.add_option(OPTION, str, "config.yaml", "Configuration of ai-proxy: which provider, which credential.")
+        loader.add_option(
+            HELD_OPTION, str, "512m", "Size of the long request bodies that are held at one time, in all."
+        )
         for stage in self.stages:
             stage.declare(loader, self._guard)
 
@@ -75,6 +81,8 @@ class Gateway:
         for stage in reversed(self.stages):
             stage.set_options(updated, self.stages, self.provider is not None)
         self._activate()
+        if HELD_OPTION in updated:
+            self._limit_held(getattr(ctx.options, HELD_OPTION))
         if OPTION in updated:
             self._configure()
         if "stream_large_bodies" in updated:
@@ -90,10 +98,24 @@ class Gateway:
         try:
             self._use_file(path)
         except (ConfigurationError, StageError) as error:
-            if self.provider is not None:
-                raise exceptions.OptionsError(str(error)) from None
-            # A logged error ends the process during start-up, without the traceback that a raised one gets.
-            logger.error("ai-proxy: %s", error)
+            self._complain(str(error))
+
+    def _limit_held(self, text: str) -> None:
+        try:
+            size = human.parse_size(text)
+        except ValueError:
+            size = None
+        if size is None or size < 0:
+            self._complain(f"{HELD_OPTION} is no size, such as 512m.")
+        else:
+            HELD.limit = size
+
+    def _complain(self, mistake: str) -> None:
+        """Refuse the value of an option."""
+        if self.provider is not None:
+            raise exceptions.OptionsError(mistake)
+        # A logged error ends the process during start-up, without the traceback that a raised one gets.
+        logger.error("ai-proxy: %s", mistake)
 
     def running(self) -> None:
         """Begin to watch the configuration file; log the stages' banners and a hint about connection_strategy."""
@@ -255,6 +277,7 @@ class Gateway:
             if state.page:
                 pages.allow(flow.response, state.page)
         flows.show_notes(flow, state)
+        HELD.release(flow)
         # Last: if something raises above, stop() needs the state.
         del self._guard.states[flow]
 
@@ -269,6 +292,7 @@ class Gateway:
         if state and state.provider and state.upstream:
             state.provider.error(state.upstream)
         guard.answer_error(flow, state)
+        HELD.release(flow)
         engine.close_if_too_long(flow)
 
     def stop(self, flow: http.HTTPFlow) -> None:

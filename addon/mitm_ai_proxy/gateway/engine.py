@@ -31,18 +31,26 @@ _NO_RESPONSE: Final = 444
 _CLIENT_CLOSED_REQUEST: Final = 499
 
 
+Value = str | None | Callable[[int], str]
+"""Of an option; a function gets the number of bytes of the request's body that have arrived."""
+
+
 class _Overlay:
     """mitmproxy's options, with some values changed for the layers of one flow."""
 
-    def __init__(self, options: Any, changes: dict[str, str | None]) -> None:
+    def __init__(self, options: Any, changes: dict[str, Value], stream: HttpStream) -> None:
         self._options = options
         self._changes = changes
+        self._stream = stream
 
     def __getattr__(self, name: str) -> Any:
-        return self._changes[name] if name in self._changes else getattr(self._options, name)
+        if name not in self._changes:
+            return getattr(self._options, name)
+        value = self._changes[name]
+        return value(len(self._stream.request_body_buf)) if callable(value) else value
 
 
-def lay_over(flow: http.HTTPFlow, changes: dict[str, str | None]) -> bool:
+def lay_over(flow: http.HTTPFlow, changes: dict[str, Value]) -> bool:
     """Override some of mitmproxy's options for one flow; False if its layers are not as expected."""
     try:
         stream = _stream_of(flow)
@@ -51,7 +59,7 @@ def lay_over(flow: http.HTTPFlow, changes: dict[str, str | None]) -> bool:
         stream = None
     if stream is None:
         return False
-    overlay: Any = _Overlay(ctx.options, changes)
+    overlay: Any = _Overlay(ctx.options, changes, stream)
     stream.context.options = overlay
     return True
 

@@ -26,6 +26,7 @@ from ..errors import Refusal
 from ..wire.printable import printable
 from . import engine, flows, pages, streams
 from .flows import FlowState
+from .held import HELD
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +147,12 @@ def answer_error(flow: http.HTTPFlow, state: FlowState | None) -> None:
         return  # its head is at the client already
     origin = state.origin if state else None
     upstream = str(origin) if origin else "the provider"
-    engine.replace_error(flow, lambda status, reason: response(flow, state, errors.not_sent(status, upstream, reason)))
+
+    def answer(status: int, reason: str) -> http.Response:
+        is_full = HELD.was_refused(flow)
+        return response(flow, state, errors.no_room() if is_full else errors.not_sent(status, upstream, reason))
+
+    engine.replace_error(flow, answer)
 
 
 def response(flow: http.HTTPFlow, state: FlowState | None, refusal: Refusal) -> http.Response:

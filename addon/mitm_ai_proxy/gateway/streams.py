@@ -20,6 +20,7 @@ from ..pipeline import BODY_LIMIT
 from ..wire import content_encoding, header_fields
 from ..wire.media_types import EVENT_STREAM, is_media, is_streamed
 from . import engine
+from .held import HELD
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +37,9 @@ def hold_request(flow: http.HTTPFlow, streams: bool = True) -> None:
     """Hold this request's body, whatever `stream_large_bodies` says, up to BODY_LIMIT or `body_size_limit`.
 
     `streams`: whether `stream_large_bodies` may be set; the option itself is slow to read.
-    A longer body is answered with 413, at once if its Content-Length is too large. If mitmproxy's layers are not as
-    expected, the connection of a request that could be too long is closed instead.
+    A longer body is answered with 413, at once if its Content-Length is too large, and one for which there is no room
+    beside the others that are held with 503. If mitmproxy's layers are not as expected, the connection of a request
+    that could be too long is closed instead.
     """
     flow.request.stream = False
     if flow.request.raw_content is not None:
@@ -47,7 +49,11 @@ def hold_request(flow: http.HTTPFlow, streams: bool = True) -> None:
     if too_long:
         # After a "100 Continue" mitmproxy cannot answer with 413; a client that waits for it sends the body anyway.
         flow.request.headers.pop("Expect", None)
-    if not _hold(flow, length, streams) and flow.killable and (too_long or "Transfer-Encoding" in flow.request.headers):
+    if (
+        not _hold(flow, length, streams, is_request=True)
+        and flow.killable
+        and (too_long or "Transfer-Encoding" in flow.request.headers)
+    ):
         flow.kill()
 
 
@@ -206,15 +212,21 @@ def _length(message: http.Message) -> int | None:
     return int(length) if length.isdigit() else None
 
 
-def _hold(flow: http.HTTPFlow, length: int | None, streams: bool) -> bool:
+def _hold(flow: http.HTTPFlow, length: int | None, streams: bool, *, is_request: bool = False) -> bool:
     """Set the limit for a body of this length, by mitmproxy's options if needed; False if that is not possible."""
-    if length is not None and length <= BODY_LIMIT and not streams:
+    is_short = length is not None and length <= (SHOWN_BODY if is_request else BODY_LIMIT)
+    if is_short and not streams:
         return True
     own_limit = human.parse_size(ctx.options.body_size_limit)
     limit = BODY_LIMIT if own_limit is None else min(own_limit, BODY_LIMIT)
     # A body that is known to be too long is refused before any of it is read.
-    limit = limit if length is None or length <= limit else 0
-    return engine.lay_over(flow, {"stream_large_bodies": None, "body_size_limit": str(limit)})
+    known: engine.Value = str(limit if length is None or length <= limit else 0)
+    if is_request and not is_short and known != "0":
+        if length is None:
+            known = lambda arrived: str(min(limit, HELD.room(flow, arrived)))  # noqa: E731
+        elif HELD.room(flow, length) < length:
+            known = "0"
+    return engine.lay_over(flow, {"stream_large_bodies": None, "body_size_limit": known})
 
 
 def _stream_from(flow: http.HTTPFlow, size: int) -> bool:
