@@ -139,3 +139,161 @@ def test_what_is_nearly_an_api_is_none(method: str, paths: list[str]) -> None:
 )
 def test_an_api_is_shown_as_clients_call_it(name: str, text: str) -> None:
     assert str(apis.BY_NAME[name]) == text
+
+
+# Ways to write the path of an API that are certainly meant for it: what stands before, and how the rest is changed.
+BEFORE = ["", "/openai", "/openai/deployments/sora-2", "/OpenAI/Deployments/my.sora"]
+
+
+@table("before", BEFORE)
+@table("behind", ["", "/", "//"])
+@table(("name", "method", "path", "ids"), CALLS, ids=[name for name, *_ in CALLS])
+def test_a_path_without_v1_is_that_of_openais_api(
+    name: str, method: str | None, path: str, ids: dict[str, str], before: str, behind: str
+) -> None:
+    written = f"{before}{path.removeprefix('/v1')}{behind}"
+    if not name.startswith("openai/"):
+        assert apis.nearly(method or "POST", written) is None
+        return
+    near = apis.nearly(method or "POST", written)
+    if near and near.path == f"{before}{path}/":
+        # A slash at the end may stand before an empty id.
+        assert near.api.path.endswith("}")
+        return
+
+    assert near == apis.Near(apis.BY_NAME[name], before + path, (), bool(ids), has_version=False)
+    assert _detected(method or "POST", near.path) == (name, ids)
+
+
+@table(
+    ("request_line", "meant"),
+    [
+        ("POST /v1/videos/", "/v1/videos"),
+        ("POST /v1/videos//", "/v1/videos"),
+        ("POST /v1//videos", "/v1/videos"),
+        ("GET /v1//videos", "/v1/videos"),
+        ("POST /proxy//v1///videos", "/proxy/v1/videos"),
+        ("GET /v1/videos/v-1/", "/v1/videos/v-1"),
+        ("GET /v1/videos//v-1", "/v1/videos/v-1"),
+        ("GET /v1/videos/v-1/content/", "/v1/videos/v-1/content"),
+        ("GET /v1/videos/v-1//content", "/v1/videos/v-1/content"),
+        ("POST /v1/videos/v-1/remix/", "/v1/videos/v-1/remix"),
+        ("POST /V1/videos", "/v1/videos"),
+        ("POST /v1/Videos", "/v1/videos"),
+        ("GET /V1/VIDEOS/Kling-I2V-7/Content", "/v1/videos/Kling-I2V-7/content"),
+        ("GET /Proxy/V1/videos", "/Proxy/v1/videos"),
+        ("GET /v1/videos/a.b/", "/v1/videos/a.b"),
+        ("GET /v1/videos/%C3%A9/", "/v1/videos/%C3%A9"),
+        ("POST /videos/EDITS", "/v1/videos/edits"),
+        ("GET /videos//content", "/v1/videos//content"),
+        ("GET /videos/", "/v1/videos/"),
+        ("POST /v1/chat/completions/", "/v1/chat/completions"),
+        ("POST /v1/Chat/Completions", "/v1/chat/completions"),
+    ],
+)
+def test_slashes_too_many_and_capitals_do_not_hide_an_api(request_line: str, meant: str) -> None:
+    method, _, path = request_line.partition(" ")
+    near = apis.nearly(method, path)
+
+    assert apis.detect(method, path) is None
+    assert near is not None
+    assert (near.path, near.methods) == (meant, ())
+
+
+@table(
+    ("request_line", "name"),
+    [
+        ("POST /proxy/videos", "openai/v1/videos"),
+        ("POST /v2/videos", "openai/v1/videos"),
+        ("POST /v1beta/openai/videos", "openai/v1/videos"),
+        ("POST /v1/openai/videos", "openai/v1/videos"),
+        ("POST /v1/videos/videos", "openai/v1/videos"),
+        ("POST /v1/chat/completions/videos", "openai/v1/videos"),
+        ("POST /openai/deployments/a/b/videos", "openai/v1/videos"),
+        ("POST /openai/deployments/videos", "openai/v1/videos"),
+        ("GET /api/videos/", "openai/v1/retrievevideo"),
+        ("GET /v1/videos/videos/v-1", "openai/v1/retrievevideo"),
+        ("GET /v1/videos/videos/v-1/content", "openai/v1/retrievevideocontent"),
+        ("POST /v1/%76ideos", "openai/v1/videos"),
+        ("POST /v1%2Fvideos", "openai/v1/videos"),
+        ("POST /%76ideos", "openai/v1/videos"),
+    ],
+)
+def test_an_unknown_base_or_an_escape_leaves_doubt(request_line: str, name: str) -> None:
+    method, _, path = request_line.partition(" ")
+    near = apis.nearly(method, path)
+
+    assert near is not None
+    assert (near.api.name, near.path, near.methods) == (name, "", ())
+
+
+@table(
+    ("path", "has"),
+    [
+        ("/v1/videos", {"POST", "GET"}),
+        ("/videos", {"POST", "GET"}),
+        ("/v1//videos", {"POST", "GET"}),
+        ("/openai/videos", {"POST", "GET"}),
+        ("/proxy/videos", {"POST", "GET"}),
+        ("/v1/videos/v-1/content", {"GET"}),
+        ("/v1/videos/v-1/remix", {"POST"}),
+        ("/v1/videos/characters/c-1", {"GET"}),
+    ],
+)
+@table("method", ["HEAD", "PUT", "PATCH", "OPTIONS", "TRACE", "post", "get", "X"])
+def test_another_method_is_told_from_another_path(method: str, path: str, has: set[str]) -> None:
+    near = apis.nearly(method, path)
+
+    assert near is not None
+    assert {api.method for api in near.methods} == has
+    assert {api.path for api in near.methods} == {near.api.path}
+
+
+@table(
+    "request_line",
+    [
+        *(
+            "GET /",
+            "GET /tasks",
+            "GET /v1",
+            "POST /text-to-video/kling-3.0",
+            "GET /account/costs",
+            "POST /v1/audio/tts",
+        ),
+        *(
+            "POST /v1/video/generations",
+            "GET /v1/videos/1/2",
+            "GET /videosx",
+            "GET /xvideos",
+            "GET /v1/videos/1/2/content",
+        ),
+        # The name of a file, and a path that is too long to be meant.
+        *("GET /videos/a.mp4", "GET /files/a.mp4", "GET /storage/videos/a.mp4", "POST /" + "a/" * 2048 + "videos"),
+        *("POST /messages", "POST /rerank"),
+    ],
+)
+def test_most_paths_are_near_to_nothing(request_line: str) -> None:
+    method, _, path = request_line.partition(" ")
+
+    assert apis.nearly(method, path) is None
+
+
+@table(
+    ("path", "collection"),
+    [
+        ("/v1/threads", "/v1/threads"),
+        ("/v1/threads/t-1/runs", "/v1/threads"),
+        ("/proxy/v1/Moderations/", "/v1/moderations"),
+        ("/v1/models/gpt-4", "/v1/models"),
+        ("/v1/responses/r-1/input_items", "/v1/responses"),
+        ("/threads", None),
+        ("/v1/threadsx", None),
+        ("/v1x/threads", None),
+        ("/v1/videos/1/2", None),
+        ("/v1/images/omni-image", None),
+        ("/v1/audio/tts", None),
+        ("/v1/general/custom-voices", None),
+    ],
+)
+def test_the_collections_that_openai_alone_has(path: str, collection: str | None) -> None:
+    assert apis.collection(path) == collection

@@ -19,6 +19,8 @@ from tests.tables import table
         (errors.bad_head("m"), 400, "invalid_head", None),
         (errors.bad_head("m", param="X-A"), 400, "invalid_head", "X-A"),
         (errors.unsupported_api("kling", "a", []), 404, "unsupported_api", None),
+        (errors.wrong_base_url("a", "b"), 404, "wrong_base_url", None),
+        (errors.wrong_method("a", ["GET"], "b"), 405, "wrong_method", None),
         (Refusal(499, "m", code="c", param="p"), 499, "c", "p"),
         (errors.internal_error(), 500, "proxy_error", None),
         (errors.stream_failed(), 502, "stream_failed", None),

@@ -1,4 +1,4 @@
-"""The APIs that clients call: name, method and path of each, and which one a request is for.
+"""The APIs that clients call: name, method and path of each, which one a request is for, and which it is nearly for.
 
 Sources: Higress ai-proxy plugin, API names; OpenAI's Videos API for the video rows that the plugin lacks.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
+from urllib.parse import unquote
 
 VIDEOS: Final = "openai/v1/videos"
 RETRIEVE_VIDEO: Final = "openai/v1/retrievevideo"
@@ -73,6 +74,29 @@ _ROWS: Final[tuple[tuple[str, str | None, str], ...]] = (
 )
 
 
+# What stands before the path of an API, less its /v1; an id in that path; whether the API is meant for certain.
+# `base` is what should stand before the /v1. Without a /v1, what looks like an id and has a dot is the name of a file.
+_BASES: Final[tuple[tuple[str, str, bool], ...]] = (
+    (r"(?P<base>.*)/v1", r"[^/]*", True),
+    (r"(?P<base>)", r"[^/.]*", True),
+    # AzureOpenAI, without and with `azure_deployment`.
+    (r"(?P<base>/openai)", r"[^/.]*", True),
+    (r"(?P<base>/openai/deployments/[^/]+)", r"[^/.]*", True),
+    # Another version, another client's prefix, or the path of an API.
+    (r"(?P<base>/.*)", r"[^/.]*", False),
+)
+
+# OpenAI's collections of which the rows above have a part at most, and that nobody else has. Source: OpenAI's API
+# reference.
+_COLLECTIONS: Final = frozenset(
+    "assistants batches chat chatkit completions containers conversations embeddings evals files fine_tuning models"
+    " moderations organization realtime responses skills threads uploads vector_stores".split()
+)
+_MAX_LENGTH: Final = 4096
+"""Characters of a path that is looked at closely: an id has up to 256, each of which may be escaped."""
+_COLLECTION: Final = re.compile(r".*(/v1/([a-z_]+))(?:/.*)?", re.DOTALL | re.IGNORECASE)
+
+
 class Api(NamedTuple):
     """An API as clients call it: its name, its method (None: any), and its path with ids as `{video_id}`."""
 
@@ -91,13 +115,28 @@ class Call(NamedTuple):
     ids: Mapping[str, str]
 
 
+class Near(NamedTuple):
+    """What a request is nearly for.
+
+    `api` has the path; where the request has another method, `methods` are the APIs of that path, and else it is empty.
+    `path` is how the client should have written it, "" if that is not certain. `has_ids`: there is an id in it.
+    `has_version`: the client's path has the /v1.
+    """
+
+    api: Api
+    path: str
+    methods: tuple[Api, ...]
+    has_ids: bool
+    has_version: bool
+
+
 APIS: Final = tuple(Api(*row) for row in _ROWS)
 BY_NAME: Final = {api.name: api for api in APIS}
 
 
-def _pattern(path: str) -> str:
+def _pattern(path: str, of_id: str = "[^/]*") -> str:
     # An empty id matches too, so that it is refused instead of passed on.
-    return re.sub(r"\\\{([a-z_]+)\\\}", r"(?P<\1>[^/]*)", re.escape(path))
+    return re.sub(r"\\\{([a-z_]+)\\\}", rf"(?P<\1>{of_id})", re.escape(path))
 
 
 # Rows by the path segment that follows the version, so that a request is compared with few of them.
@@ -114,3 +153,65 @@ def detect(method: str, path: str) -> Call | None:
             if api.method in (None, method) and (match := pattern.fullmatch(path)):
                 return Call(api, match.groupdict())
     return None
+
+
+class _Form(NamedTuple):
+    """A way to write the path of an API, and whether it is certain that the API is meant."""
+
+    pattern: re.Pattern[str]
+    is_certain: bool
+    has_version: bool
+
+
+_OPENAI_APIS: Final[dict[str, list[Api]]] = {}
+for _api in APIS:
+    if _api.name.startswith("openai/"):
+        _OPENAI_APIS.setdefault(_api.path.split("/")[2], []).append(_api)
+
+
+@functools.cache  # at its first use, for most APIs have none
+def _forms(api: Api) -> list[_Form]:
+    """All ways to write the path of an API, in the order of _BASES."""
+    path = api.path.removeprefix("/v1")
+    return [
+        _Form(re.compile(base + _pattern(path, of_id), re.DOTALL | re.IGNORECASE), is_certain, base.endswith("/v1"))
+        for base, of_id, is_certain in _BASES
+    ]
+
+
+@functools.lru_cache(maxsize=256)
+def nearly(method: str, path: str) -> Near | None:
+    """The API of OpenAI's that a request without an API is nearly for; None if there is none.
+
+    Certain is a path without /v1, behind what AzureOpenAI writes, in capitals, with a slash at its end or slashes too
+    many. Not certain is any other base, an escape in what is no id, and another method.
+    """
+    if len(path) > _MAX_LENGTH:
+        return None
+    tidy = re.sub("/{2,}", "/", path).removesuffix("/")
+    ways = [(way, True) for way in dict.fromkeys((path, path.removesuffix("/"), tidy))]
+    if "%" in path:
+        ways.append((unquote(tidy, errors="replace"), False))
+    found = [near for way, is_certain in ways for near in _nearly(method, way, is_certain)]
+    # The right method first, for a wrong base URL that ends in an API has that of a longer path too.
+    return min(found, key=lambda near: (bool(near.methods), not near.path), default=None)
+
+
+def _nearly(method: str, path: str, is_certain: bool) -> Iterator[Near]:
+    rows = [api for word in dict.fromkeys(path.lower().split("/")) for api in _OPENAI_APIS.get(word, ())]
+    for api in rows:
+        for form in _forms(api):
+            if match := form.pattern.fullmatch(path):
+                ids = match.groupdict()
+                base = ids.pop("base")
+                meant = base + api.path.format_map(ids) if is_certain and form.is_certain else ""
+                has_method = api.method in (None, method)
+                methods = () if has_method else tuple(other for other in rows if other.path == api.path)
+                yield Near(api, meant, methods, bool(ids), form.has_version)
+
+
+def collection(path: str) -> str | None:
+    """The collection of OpenAI's that a path is in, as `/v1/threads`; None for others, and for videos and media."""
+    match = _COLLECTION.fullmatch(path)
+    word = match[2].lower() if match else ""
+    return f"/v1/{word}" if word in _COLLECTIONS else None

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
 
 class Refusal(Exception):
     """A request that must not be forwarded, with the error that its client gets.
 
     `status` is the HTTP status, `message` is for a person and holds no secret, `code` is stable, for programs,
-    `param` names the wrong field or header.
+    `param` names the wrong field or header. `headers` are further header fields of the answer.
     """
 
-    def __init__(self, status: int, message: str, *, code: str, param: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str,
+        param: str | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.code = code
         self.param = param
+        self.headers = headers
 
 
 def bad_body(message: str, *, param: str | None = None) -> Refusal:
@@ -37,6 +52,18 @@ def unsupported_api(provider: str, api: str, has: list[str], why: str = "") -> R
     """404 for a known API that this provider does not have; `has` lists those that it has, `why` is a sentence."""
     listing = ", ".join(has) if has else "no API of this kind"
     return Refusal(404, f"{provider} has no {api}. {why and f'{why} '}It has: {listing}.", code="unsupported_api")
+
+
+def wrong_base_url(api: str, base_url: str) -> Refusal:
+    """404 for a path that ends as that of a known API does, but begins in a way that nobody knows."""
+    message = f"Nothing is served at this path. If {api} is meant, base_url has to be {base_url}."
+    return Refusal(404, message, code="wrong_base_url")
+
+
+def wrong_method(path: str, methods: Sequence[str], base_url: str) -> Refusal:
+    """405 for a known API that is asked with another method than `methods`, which it has."""
+    message = f"{path} takes {' and '.join(methods)}, and no other method. Its base_url is {base_url}."
+    return Refusal(405, message, code="wrong_method", headers={"Allow": ", ".join(methods)})
 
 
 def internal_error() -> Refusal:
@@ -90,6 +117,7 @@ def no_room() -> Refusal:
         503,
         "The proxy holds as many long request bodies as it may (ai_held_bodies). Send the request again later.",
         code="no_room",
+        headers={"Retry-After": "1"},
     )
 
 

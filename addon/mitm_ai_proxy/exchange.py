@@ -51,7 +51,7 @@ UNKNOWN_CALLER: Final = Caller()
 class Head(NamedTuple):
     """The head of a client's request. `target` is its path and query, unchanged (RFC 9112, origin-form).
 
-    `has_host`: there is a Host header field, as in HTTP/1.
+    `has_host`: there is a Host header field, as in HTTP/1. `is_tls`: the client came by TLS.
     """
 
     method: str
@@ -59,6 +59,7 @@ class Head(NamedTuple):
     caller: Caller = UNKNOWN_CALLER
     fields: Fields = ()
     has_host: bool = True
+    is_tls: bool = False
 
 
 class Upstream(NamedTuple):

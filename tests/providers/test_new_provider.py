@@ -13,6 +13,7 @@ from mitm_ai_proxy import pipeline
 from mitm_ai_proxy.apis import Call
 from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.config.model_mapping import ModelMapping
+from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import PASS, Handling, Head, NeedsBody, Pieces, Transducer, Upstream
 from mitm_ai_proxy.providers.base import CommonKeys, Provider
 from mitm_ai_proxy.providers.rows import OpenAI
@@ -116,6 +117,48 @@ def test_a_row_is_a_whole_provider() -> None:
     )
     assert upstream.notes[0] == "sent to https://row.test: openai/v1/chatcompletions of row"
     assert pipeline.responseheaders(provider, upstream, 200, ()) == PASS
+
+
+class Translated(Translating):
+    """The same, and it says so: what is nearly a chat of OpenAI's is never sent on."""
+
+    type = "translated"
+    translated = frozenset({"openai/v1/chatcompletions"})
+
+    def is_own(self, method: str, path: str) -> bool:
+        """Its own paths begin with /ask."""
+        return path.startswith("/ask/")
+
+
+@pytest.mark.parametrize(
+    ("request_line", "outcome"),
+    [
+        ("POST /v1/chat/completions", "/ask/m"),
+        ("POST /chat/completions", "/ask/m"),
+        ("POST /openai/deployments/m/chat/completions?api-version=1", "/ask/m"),
+        ("POST /v1/chat/completions/", "/ask/m"),
+        ("POST /v2/chat/completions", "wrong_base_url"),
+        ("POST /embeddings", "unsupported_api"),
+        ("GET /v1/threads", "unsupported_api"),
+        ("POST /ask/m", "/ask/m"),
+        ("POST /ask/chat/completions", "/ask/chat/completions"),
+        ("GET /other?a=1", "/other?a=1"),
+    ],
+)
+def test_a_provider_that_names_what_it_translates_serves_or_refuses_what_is_nearly_that(
+    request_line: str, outcome: str
+) -> None:
+    method, _, target = request_line.partition(" ")
+    assert _outcome(_provider(Translated), Head(method, target)) == outcome
+
+
+def _outcome(provider: Provider, head: Head) -> str:
+    """The target of a chat, or the code of the refusal."""
+    try:
+        found = provider.requestheaders(head)
+    except Refusal as refusal:
+        return refusal.code
+    return (found.rewrite(b'{"model": "m", "messages": []}') if isinstance(found, NeedsBody) else found).target
 
 
 ANSWERS = [

@@ -128,6 +128,44 @@ def test_an_unknown_path_is_passed_on_unchanged() -> None:
     assert upstream.notes == ("sent to https://api.openai.com: the path is no API that openai translates",)
 
 
+NEAR = [
+    *("POST /videos", "POST /v1/videos/", "POST /openai/videos?api-version=1", "PUT /v1/videos", "POST /V1/Videos"),
+    *(
+        "POST /chat/completions",
+        "GET /models",
+        "GET /v1/models/m",
+        "GET /v1/threads/t",
+        "POST /messages",
+        "POST /a/videos",
+    ),
+    *("HEAD /v1/videos/v-1", "POST /v1/chat/completions/", "POST /openai/deployments/m/chat/completions?api-version=1"),
+]
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        _openai(),
+        _openai(model_mapping=MAPPING),
+        # A path of its own for one API makes no other path wrong.
+        _openai(capabilities={"openai/v1/chatcompletions": "/api/v3/chat/completions", "openai/v1/videos": "/create"}),
+        _generic(),
+    ],
+    ids=["openai", "mapping", "capabilities", "generic"],
+)
+def test_what_is_nearly_an_api_is_passed_on_where_the_host_speaks_openais_api_itself(provider: Provider) -> None:
+    sdk = Caller("application/json", is_openai_sdk=True)
+    for request in [*NEAR, "POST /api/v3/chat/completions"]:
+        method, _, target = request.partition(" ")
+        upstream = provider.requestheaders(Head(method, target, sdk))
+        assert isinstance(upstream, Upstream)
+        assert (upstream.method, upstream.target, upstream.body) == (method, target, None)
+
+
+def test_azures_query_is_sent_on_to_a_host_that_speaks_openais_api() -> None:
+    assert _route(_openai(), "POST /openai/v1/videos?api-version=1").target == "/v1/videos?api-version=1"
+
+
 def test_an_api_that_openai_does_not_have_is_refused() -> None:
     with pytest.raises(Refusal, match=r"^openai has no /v1/messages\. It has: /v1/chat/completions, ") as caught:
         _route(_openai(), "POST /v1/messages")

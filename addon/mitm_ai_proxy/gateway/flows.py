@@ -87,7 +87,7 @@ def head_of(flow: http.HTTPFlow) -> Head:
     caller = callers.read(request.path, fields)
     if not has_host:
         caller = caller._replace(host=request.authority)
-    return Head(request.method, request.path, caller, fields, has_host)
+    return Head(request.method, request.path, caller, fields, has_host, flow.client_conn.tls_established)
 
 
 def check_head(flow: http.HTTPFlow) -> None:

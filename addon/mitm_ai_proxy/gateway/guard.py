@@ -159,7 +159,8 @@ def response(flow: http.HTTPFlow, state: FlowState | None, refusal: Refusal) -> 
     """The response that tells a client of a refusal, in its dialect."""
     dialect = state.dialect if state else DIALECTS[flows.head_of(flow).caller.dialect]
     body = b"" if flow.request.method == "HEAD" else dialect.refusal(refusal)
-    made = http.Response.make(refusal.status, body, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json", **refusal.headers}
+    made = http.Response.make(refusal.status, body, headers)
     if state and state.page:
         pages.allow(made, state.page)
     return made

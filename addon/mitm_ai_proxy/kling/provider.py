@@ -24,7 +24,7 @@ from ..wire import json_edit, targets
 from ..wire.header_fields import Fields
 from ..wire.request_body import object_members, replace_text, text_member
 from ..wire.targets import Origin
-from . import api_versions, forms, job, videos_api
+from . import api_versions, forms, images_api, job, videos_api
 from .ids import split_parameters
 from .task_kinds import (
     HINT,
@@ -51,6 +51,20 @@ VIDEO_FAMILIES: Final = frozenset(
 )
 # First segments after /v1/images/ in paths of both Kling and OpenAI.
 IMAGE_FAMILIES: Final = frozenset({"generations"})
+# What Kling's other paths have, behind any prefix: all that is below is Kling's, also what is new.
+_OWN_PLACES: Final = (
+    "/account/",
+    "/tasks/",
+    "/text-to-video/",
+    "/image-to-video/",
+    "/omni-video/",
+    "/motion-control/",
+    "/v1/audio/",
+    "/v1/general/",
+    "/v1/images/",
+)
+# Segments of OpenAI's paths, which name no family of Kling's.
+_OPENAI_WORDS: Final = frozenset("characters content edits extensions remix videos".split())
 
 _VIDEOS_APIS: Final = (
     job.LIST,
@@ -131,7 +145,8 @@ class Kling(Provider):
     keys: KlingKeys
     not_implemented = NOT_IMPLEMENTED
     can_be_simulated = True
-    unsupported_reasons = videos_api.UNSUPPORTED_REASONS
+    translated = frozenset({TEXT2VIDEO.create, TEXT2VIDEO.retrieve, *_VIDEOS_APIS})
+    unsupported_reasons = videos_api.UNSUPPORTED_REASONS | images_api.UNSUPPORTED_REASONS
     withheld_headers = (b"x-stainless-", b"openai-", b"idempotency-key")
     default_capabilities: ClassVar[dict[str, str]] = {
         TEXT2VIDEO.create: "/v1/videos/text2video",
@@ -174,6 +189,35 @@ class Kling(Provider):
         if found and last.split("/")[0].lower() in VIDEO_FAMILIES:
             return None
         return None if _is_native_image(path) else super().detect(method, path)
+
+    def is_own(self, method: str, path: str) -> bool:
+        """Whether a path is Kling's. A POST below /videos/ may be to a family that is not known here yet."""
+        lower = path.lower()
+        _, found, last = lower.rpartition("/videos/")
+        words = last.split("/") if found else []
+        if (words and words[0] in VIDEO_FAMILIES) or any(place in lower for place in _OWN_PLACES):
+            return True
+        if method != "POST" or not words or not words[0] or kind_of(words[0]):
+            return False
+        return _OPENAI_WORDS.isdisjoint(words)
+
+    def pass_on(self, head: Head, path: str, upstream: Upstream) -> Upstream | NeedsBody:
+        """Kling's own request; OpenAI's to the path of pictures that both have is refused."""
+        is_create = head.method == "POST" and path.endswith(images_api.PATH)
+        if not is_create or self.keys.video_response == "native" or self.has(images_api.NAME):
+            return upstream
+        if head.caller.is_openai_sdk:
+            raise self.unsupported(images_api.OPENAIS, images_api.NAME)
+        return (
+            NeedsBody(self.origin, functools.partial(self._picture, upstream), upstream.notes)
+            if images_api.may_be_openais(head)
+            else upstream
+        )
+
+    def _picture(self, upstream: Upstream, body: bytes) -> Upstream:
+        if images_api.is_openais(body):
+            raise self.unsupported(images_api.OPENAIS, images_api.NAME)
+        return upstream
 
     def has(self, api: str) -> bool:
         """Whether there is a capability of that name, or VideosApi implements the API with others."""

@@ -22,7 +22,7 @@ from ..config import keys as declarations
 from ..config import values
 from ..config.keys import Problem, Reading, key, nearest
 from ..config.model_mapping import ModelMapping
-from ..errors import unsupported_api
+from ..errors import Refusal, unsupported_api, wrong_base_url, wrong_method
 from ..exchange import Handling, Head, NeedsBody, Pass, Upstream
 from ..wire import json_edit, targets
 from ..wire.header_fields import Fields
@@ -32,6 +32,9 @@ from .higress_keys import CHAT_KEYS, NOT_IMPLEMENTED
 
 PROTOCOLS: Final = ("openai", "original")
 BASE_PATH_HANDLINGS: Final = ("removePrefix", "prepend")
+
+_API_VERSION: Final = "api-version"
+"""Query parameter of AzureOpenAI's clients."""
 
 Clock = Callable[[], float]
 
@@ -107,6 +110,9 @@ class Provider(ABC):
     home: ClassVar[Origin]
     """Origin of the provider's public API; a type that takes it from its keys overrides default_origin()."""
     default_capabilities: ClassVar[Mapping[str, str]] = {}
+    translated: ClassVar[frozenset[str]] = frozenset()
+    """APIs of OpenAI's, by name, that the provider's host does not have under OpenAI's paths. With any of these, what
+    is nearly an API of OpenAI's (see apis.nearly) is served or refused; without, it is passed on."""
     unsupported_reasons: ClassVar[Mapping[str, str]] = {}
     """By API name, a sentence on why the provider has no such API."""
     withheld_headers: tuple[bytes, ...] = ()
@@ -164,25 +170,76 @@ class Provider(ABC):
         client_path, query = targets.split_query(head.target)
         targets.check_path(client_path)
         path = self.without_base_path(client_path)
+        notes: tuple[str, ...]
         if self.keys.protocol == "original":
             notes = (f"{self._sent_to}: protocol original",)
             return self._passed_on(head, path, query, notes, is_shown=False)
-        call = self.detect(head.method, path)
+        call, meant = self.detect(head.method, path), path
+        before = client_path.removesuffix(path)
+        if call is None and self.translated:
+            call, meant = self._nearly(head, path, before)
         if call is None:
             notes = (f"{self._sent_to}: the path is no API that {self.type} translates",)
-            return self._passed_on(head, path, query, notes)
+            return self.pass_on(head, meant, self._passed_on(head, path, query, notes))
         name = call.api.name
         if not self.has(name):
-            raise unsupported_api(
-                self.type, str(call.api), self.supported_apis(), self.unsupported_reasons.get(name, "")
-            )
-        return self.call(head, call, query, (f"{self._sent_to}: {name} of {self.type}",))
+            raise self.unsupported(str(call.api), name)
+        notes = (f"{self._sent_to}: {name} of {self.type}",)
+        if meant != path:
+            notes = (*notes, f"the path is taken for {call.api.path}")
+        if name in self.translated:
+            _, rest = targets.pop_parameter(query, _API_VERSION)
+            if rest != query or meant != path:
+                head, query = head._replace(target=targets.join_query(before + meant, rest)), rest
+        return self.call(head, call, query, notes)
 
     def _passed_on(
         self, head: Head, path: str, query: str, notes: tuple[str, ...], *, is_shown: bool = True
     ) -> Upstream:
         target = targets.join_query(self.with_base_path(path), query)
         return Upstream(self.origin, head.method, target, notes=notes, is_shown=is_shown)
+
+    def _nearly(self, head: Head, path: str, before: str) -> tuple[Call | None, str]:
+        """The API of OpenAI's that a path without one is meant for, and that path as it should have been written.
+
+        No API where the request is passed on. `before` is the base path that was removed. Raises Refusal.
+        """
+        near = apis.nearly(head.method, path)
+        # Without /v1 and with what may be an id, it may be a file on the provider's host.
+        may_be_file = near is not None and near.has_ids and not near.has_version and head.method in ("GET", "HEAD")
+        is_clear = head.caller.is_openai_sdk or not may_be_file
+        if near and near.path and not near.methods:
+            call = self.detect(head.method, near.path)
+            if call and call.api.name not in self.translated and (self.has(call.api.name) or not is_clear):
+                return None, path
+            return call, near.path
+        if self.is_own(head.method, path):
+            return None, path
+        if near and (near.path or is_clear) and any(a.name in self.translated for a in (near.api, *near.methods)):
+            base_url = _base_url(head, before)
+            if near.methods:
+                methods = [api.method for api in near.methods if api.method and self.has(api.name)]
+                raise wrong_method(near.api.path, methods, base_url)
+            raise wrong_base_url(str(near.api), base_url)
+        within = apis.collection(path)
+        if within and within not in {apis.collection(a.path) for a in apis.APIS if self.has(a.name)}:
+            raise self.unsupported(within, "")
+        return None, path
+
+    def unsupported(self, api: str, name: str) -> Refusal:
+        """The refusal of an API that the provider lacks. `api` is how clients call it."""
+        return unsupported_api(self.type, api, self.supported_apis(), self.unsupported_reasons.get(name, ""))
+
+    def is_own(self, method: str, path: str) -> bool:
+        """Whether a path that is no API may be the provider's own, so that it is not refused for what it is near to."""
+        return False
+
+    def pass_on(self, head: Head, path: str, upstream: Upstream) -> Upstream | NeedsBody:
+        """A request that is passed on as `upstream`; `path` is the client's, without slashes too many. Raises Refusal.
+
+        A subclass can refuse it.
+        """
+        return upstream
 
     def detect(self, method: str, path: str) -> Call | None:
         """The API of a client's method and path (no query, no base path); None if it is passed on unchanged."""
@@ -279,3 +336,12 @@ class Provider(ABC):
         if pattern is None or mapped == model:
             return mapped, ()
         return mapped, (f"model {model} mapped to {mapped} by modelMapping {json.dumps(pattern)}",)
+
+
+def _base_url(head: Head, before: str) -> str:
+    """The base URL of OpenAI's SDKs for the proxy, at the address that this client has for it."""
+    try:
+        targets.split_host_port(head.caller.host)
+    except ValueError:
+        return f"the address of the proxy with {before}/v1 at its end"
+    return f"{'https' if head.is_tls else 'http'}://{head.caller.host}{before}/v1"
