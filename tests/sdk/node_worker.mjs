@@ -1,4 +1,4 @@
-// Runs in a process of its own with the OpenAI SDK in the folder named first: calls of `client.videos`, as JSON lines.
+// Runs in a process of its own with the OpenAI SDK in the folder named first: calls of its client, as JSON lines.
 // A question and its answer are described in tests/sdk/sdk.py.
 
 import fs from "node:fs";
@@ -6,7 +6,7 @@ import path from "node:path";
 import readline from "node:readline";
 import { createRequire } from "node:module";
 
-const { OpenAI, toFile } = createRequire(path.join(process.argv[2], "package.json"))("openai");
+const { AzureOpenAI, OpenAI, toFile } = createRequire(path.join(process.argv[2], "package.json"))("openai");
 
 const LIST_LIMIT = 100;
 const TAKES_AN_ID = ["retrieve", "delete", "remix", "download_content", "get_character"];
@@ -28,12 +28,15 @@ async function call(question) {
   const sent = [];
   let headers = {};
   try {
-    const { default_headers, max_retries, timeout, base_url, ...others } =
+    const { default_headers, max_retries, timeout, base_url, azure_endpoint, api_version, azure_deployment, ...others } =
       { base_url: question.base_url, ...question.client };
-    const client = new OpenAI({
+    const place = azure_endpoint
+      ? { endpoint: azure_endpoint, apiVersion: api_version, deployment: azure_deployment }
+      : { baseURL: base_url };
+    const client = new (azure_endpoint ? AzureOpenAI : OpenAI)({
       ...others,
       apiKey: "sk-of-the-client",
-      baseURL: base_url,
+      ...place,
       ...(default_headers && { defaultHeaders: default_headers }),
       ...(max_retries !== undefined && { maxRetries: max_retries }),
       ...(timeout !== undefined && { timeout: timeout * 1000 }),
@@ -45,8 +48,9 @@ async function call(question) {
         return response;
       },
     });
-    const name = question.method.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
-    if (typeof client.videos[name] !== "function") throw new Error(`this SDK has no ${name}`);
+    const [last, resource = "videos"] = question.method.split(".").reverse();
+    const name = last.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+    if (typeof client[resource][name] !== "function") throw new Error(`this SDK has no ${name}`);
     const body = {};
     for (const [key, value] of Object.entries(question.arguments)) body[key] = await argument(value);
     Object.assign(body, question.extra);
@@ -59,7 +63,7 @@ async function call(question) {
     const without_body = ["retrieve", "delete", "get_character"].includes(question.method);
     if (!without_body) position.push(body);
     position.push({ headers: question.headers });
-    const pending = client.videos[name](...position);
+    const pending = client[resource][name](...position);
     if (question.method === "list") {
       const items = [];
       for await (const item of pending) if (items.push(item) === LIST_LIMIT) break;

@@ -1,4 +1,4 @@
-"""A process with the OpenAI SDK from the folder in its first argument: calls `client.videos`, as JSON lines.
+"""A process with the OpenAI SDK from the folder in its first argument: calls of its client, as JSON lines.
 
 See tests/sdk/sdk.py for the questions and answers.
 """
@@ -86,8 +86,17 @@ class Traffic:
         return {"error": shown_error, "sent": self.sent, "headers": self.headers}
 
 
-def client_options(question: dict[str, Any]) -> dict[str, Any]:
-    return {"base_url": question["base_url"], "api_key": "sk-of-the-client", **question["client"]}
+def client_of(question: dict[str, Any], prefix: str, http: Any) -> Any:
+    options = {"base_url": question["base_url"], "api_key": "sk-of-the-client", **question["client"]}
+    if "azure_endpoint" in options:
+        del options["base_url"]
+        return getattr(openai, f"{prefix}AzureOpenAI")(**options, http_client=http)
+    return getattr(openai, f"{prefix}OpenAI")(**options, http_client=http)
+
+
+def method_of(client: Any, question: dict[str, Any]) -> Any:
+    resource, _, name = question["method"].rpartition(".")
+    return getattr(getattr(client, resource or "videos"), name)
 
 
 def call_options(question: dict[str, Any], opened: list[io.BufferedReader]) -> dict[str, Any]:
@@ -104,8 +113,8 @@ def call(question: dict[str, Any]) -> dict[str, Any]:
     opened: list[io.BufferedReader] = []
     http = openai.DefaultHttpxClient(event_hooks={"request": [traffic.request], "response": [traffic.response]})
     try:
-        with openai.OpenAI(**client_options(question), http_client=http) as client:
-            method = getattr(client.videos, question["method"])
+        with client_of(question, "", http) as client:
+            method = method_of(client, question)
             result = method(**call_options(question, opened))
             if question["method"] == "list":
                 result = [shown(item) for item, _ in zip(result, range(LIST_LIMIT), strict=False)]
@@ -124,8 +133,8 @@ async def call_async(question: dict[str, Any]) -> dict[str, Any]:
         event_hooks={"request": [traffic.request_async], "response": [traffic.response_async]}
     )
     try:
-        async with openai.AsyncOpenAI(**client_options(question), http_client=http) as client:
-            method = getattr(client.videos, question["method"])
+        async with client_of(question, "Async", http) as client:
+            method = method_of(client, question)
             result = method(**call_options(question, opened))
             if question["method"] != "list":
                 return traffic.answer(await result)

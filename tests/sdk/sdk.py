@@ -1,4 +1,4 @@
-"""Calls of `client.videos` and their outcomes, the same for the SDKs for Python and Node."""
+"""Calls of `client.videos` and other resources and their outcomes, the same for the SDKs for Python and Node."""
 
 from __future__ import annotations
 
@@ -132,7 +132,10 @@ class Sdk:
     client: dict[str, Any] = field(default_factory=dict)
 
     def with_client(self, **options: Any) -> Sdk:
-        """The same SDK with options of its client: timeout (in seconds), max_retries, organization, project."""
+        """The same SDK with options of its client: timeout (in seconds), max_retries, organization, project, base_url.
+
+        With `azure_endpoint`, `api_version` and `azure_deployment` it is the client for Azure.
+        """
         return dataclasses.replace(self, client=self.client | options)
 
     def call(
@@ -143,7 +146,10 @@ class Sdk:
         headers: dict[str, str] | None = None,
         **arguments: Any,
     ) -> Outcome:
-        """Call a method by its Python name. `extra`: fields that are no arguments of the SDK."""
+        """Call a method by its Python name: `create` of videos, `images.generate`.
+
+        `extra`: fields that are no arguments of the SDK.
+        """
         (outcome,) = self.together(1, method, extra=extra, headers=headers, **arguments)
         return outcome
 
