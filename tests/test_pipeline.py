@@ -22,9 +22,11 @@ from mitm_ai_proxy.kling.provider import Kling
 from mitm_ai_proxy.pipeline import Outgoing, Reply
 from mitm_ai_proxy.providers.base import Provider
 from mitm_ai_proxy.providers.rows import Generic, OpenAI
+from mitm_ai_proxy.wire import json_edit
 from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.json_edit import JSONError
 from mitm_ai_proxy.wire.targets import Origin
+from tests.tables import table
 
 HOST = Origin("http", "host.test", 8000)
 TOKEN = (Secret("provider-key"),)
@@ -188,6 +190,32 @@ def test_a_body_that_stays_keeps_its_content_encoding_and_length(mapping: ModelM
 
     assert outgoing.body is None
     assert _lines(outgoing.fields)[:4] == lines
+
+
+LONG_NAME = b"m" * (json_edit.LONG + 1)
+
+
+@table("end", [b"\xff", b"\xc3", b"\\q", b"\\u12", b"\\n\0"])
+@table(
+    ("kind", "body"),
+    [
+        (OpenAI, b'{"model":"%s%s"}'),
+        (Kling, b'{"model":"%s%s"}'),
+        (Kling, b'{"model_name":"%s%s"}'),
+        (Kling, b'{"model":"sora-2%s%s"}'),
+        (Kling, b'{"seconds":"4","model":"%s%s"}'),
+        (Kling, b'{"size":"1280x720","prompt":"%s%s"}'),
+    ],
+)
+def test_a_long_text_that_does_not_end_well_is_refused_with_its_name(
+    kind: type[Provider], body: bytes, end: bytes
+) -> None:
+    head = _head("POST /v1/videos" if kind is Kling else "POST /v1/responses", "Content-Type: application/json")
+    needs = pipeline.requestheaders(_provider(kind, api_tokens=TOKEN, model_mapping=MAPPING), head)
+    assert isinstance(needs, NeedsBody)
+    with pytest.raises(Refusal) as caught:
+        pipeline.request(needs, head, body % (LONG_NAME, end))
+    assert (caught.value.status, caught.value.param) == (400, json.loads(body.replace(b"%s", b"")).popitem()[0])
 
 
 @pytest.mark.parametrize(("encoding", "raw"), [("br", b"x"), ("gzip", b"x"), ("gzip, gzip", GZIPPED)])

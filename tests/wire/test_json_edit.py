@@ -333,6 +333,17 @@ def test_a_picture_may_stand_beside_text_in_any_language(text: str) -> None:
     assert json_edit.string_value(document, found[2]) == text
 
 
+BROKEN_ENDS = (b"\xff", b"\xc3", b"\xed\xa0\x80", b"\\q", b"\\u12", b"\\n\n", b"\\n\0")
+
+
+@table("end", BROKEN_ENDS)
+@table("document", [b'{"a":"%s%s"}', b'{"b":1,"a":"%s%s" }'])
+def test_a_long_string_that_does_not_end_well_has_no_value(document: bytes, end: bytes) -> None:
+    whole = document % (PICTURE, end)
+    with pytest.raises(JSONError, match=r"^holds a long string"):
+        json_edit.string_value(whole, json_edit.members(whole)[-1])
+
+
 @pytest.mark.parametrize("document", [b'{"a":"\xff%s"}', b'{"a":"\xff","b":"%s"}', b'{"a":"%s","b":"\xff"}'])
 def test_what_is_not_utf_8_beside_a_picture_is_refused_with_its_place(document: bytes) -> None:
     whole = document.replace(b"%s", PICTURE)

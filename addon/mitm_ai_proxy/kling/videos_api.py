@@ -12,6 +12,7 @@ from .. import exchange
 from ..errors import Refusal, bad_body
 from ..exchange import NO_MEMO, Head, NeedsBody, Upstream
 from ..wire import json_edit, targets
+from ..wire.request_body import text_member
 from ..wire.targets import Origin
 from . import api_versions, create, forms, models, pages, pictures
 from .document import Document
@@ -146,7 +147,10 @@ class VideosApi:
         return NeedsBody(self._routes.origin, make, notes)
 
     def is_needed(self, head: Head, body: bytes, members: list[json_edit.Member]) -> bool:
-        """Whether a create in JSON has to be translated: it has something that Kling's API lacks."""
+        """Whether a create in JSON has to be translated: it has something that Kling's API lacks.
+
+        Raises Refusal (400) for a model that cannot be read.
+        """
         if self._v2 or head.caller.idempotency_key:
             return True
         model = None
@@ -157,8 +161,8 @@ class VideosApi:
                 model = member
         if model is None or not body.startswith(b'"sora-', model.start):
             return False
-        word = json_edit.string_value(body, model)
-        return word is not None and models.sora_mode(word) is not None and self._map_model(word)[1] is None
+        found = text_member(body, members, "model")
+        return found is not None and models.sora_mode(found[1]) is not None and self._map_model(found[1])[1] is None
 
     def create(
         self, head: Head, body: bytes, members: list[json_edit.Member] | None, is_openai: bool, notes: Notes

@@ -82,10 +82,14 @@ def members_of(document: bytes, member: Member) -> list[Member]:
 
 
 def string_value(document: bytes, member: Member) -> str | None:
-    """The value of a member if it is a string, else None."""
+    """The value of a member if it is a string, else None. Raises JSONError for a long one that is not valid."""
     if document[member.start] != 0x22:
         return None
-    return _decode_string(document[member.start : member.end])
+    try:
+        return _decode_string(document[member.start : member.end])
+    except ValueError:
+        # members() validates only the first LONG bytes of it.
+        raise JSONError("holds a long string that is not valid JSON") from None
 
 
 def string(value: str) -> bytes:

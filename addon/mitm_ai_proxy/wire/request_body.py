@@ -17,14 +17,17 @@ def object_members(body: bytes) -> list[json_edit.Member]:
 def text_member(body: bytes, members: list[json_edit.Member], name: str) -> tuple[json_edit.Member, str] | None:
     """The member of that name and its decoded string; None if it is missing.
 
-    Raises Refusal (400) if it is repeated or not a string.
+    Raises Refusal (400) if it is repeated, or not a string that can be read.
     """
     found = [member for member in members if member.key == name]
     if not found:
         return None
     if len(found) > 1:
         raise bad_body(f"{name} stands more than once in the request body.", param=name)
-    text = json_edit.string_value(body, found[0])
+    try:
+        text = json_edit.string_value(body, found[0])
+    except json_edit.JSONError:
+        raise bad_body(f"{name} cannot be read.", param=name) from None
     if text is None:
         raise bad_body(f"{name} is not a string.", param=name)
     return found[0], text
