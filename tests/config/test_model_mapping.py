@@ -40,6 +40,10 @@ from mitm_ai_proxy.config.model_mapping import ModelMapping
         pytest.param({r"~v(\d)": "a$1x"}, "v3", "a", r"~v(\d)", id="a name is as long as it can be"),
         pytest.param({r"~v(\d)": "$1é"}, "v3", "3é", r"~v(\d)", id="a name is of ASCII letters"),
         pytest.param({r"~v(\d)": "$0-$2$y"}, "v3", "v3-", r"~v(\d)", id="an unknown group is empty"),
+        pytest.param(
+            {r"~v(\d)": f"<${'9' * 5000}${'9' * 30}>"}, "v3", "<>", r"~v(\d)", id="no group has such a number"
+        ),
+        pytest.param({"~[[a]": "b"}, "a", "b", "~[[a]", id="what another Python may read as a set in a set"),
         pytest.param({"~v(3)?(4)?": "$1,$2"}, "v4", ",4", "~v(3)?(4)?", id="a group without a part is empty"),
         pytest.param({r"~v(\d)": r"$$1 $ ${ \1"}, "v3", r"$1 $ ${ \1", r"~v(\d)", id="dollars"),
         pytest.param({"gpt-4": "", "*": "c"}, "gpt-4", "gpt-4", "gpt-4", id="a name keeps"),
@@ -61,8 +65,18 @@ def test_only_a_mapping_without_patterns_is_false(mapping: dict[str, str], expec
     assert bool(ModelMapping(mapping)) is expected
 
 
-@pytest.mark.parametrize("pattern", ["~(", "~[a", "~*", "~a{2,1}"])
+@pytest.mark.parametrize(
+    "pattern", ["~(", "~[a", "~*", "~a{2,1}", "~a{99999999999}", "~a{1,99999999999}", "~(a{4294967295}){2}"]
+)
 def test_a_regex_that_cannot_be_compiled_is_named_when_the_mapping_is_made(pattern: str) -> None:
     with pytest.raises(ValueError, match="is not a regular expression") as caught:
         ModelMapping({"gpt-4": "a", pattern: "b"})
     assert str(caught.value).startswith(repr(pattern))
+
+
+@pytest.mark.parametrize("opening", ["(", "(?:", "(?P<a>", "(?="])
+def test_a_regex_that_is_nested_too_deeply_is_named_by_its_beginning(opening: str) -> None:
+    pattern = "~" + "".join(opening.replace("a", f"a{n}") for n in range(3000)) + ")" * 3000
+    with pytest.raises(ValueError, match="is nested too deeply") as caught:
+        ModelMapping({pattern: "b"})
+    assert len(str(caught.value)) < 100

@@ -6,6 +6,7 @@ The rules are those of the Higress ai-proxy plugin; patterns apply in file order
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -56,8 +57,13 @@ def _rule(key: str, value: str) -> Rule:
         prefix = key.removesuffix("*")
         return Rule(key, lambda model: (value or model) if model.startswith(prefix) else None)
     try:
-        regex = re.compile(key[1:])
-    except re.error as error:
+        with warnings.catch_warnings():
+            # What may mean something else in a later Python means here what it does in this one.
+            warnings.simplefilter("ignore", FutureWarning)
+            regex = re.compile(key[1:])
+    except RecursionError:
+        raise ValueError(f"{key[:40]!r}... is nested too deeply") from None
+    except (re.error, OverflowError) as error:
         raise ValueError(f"{key!r} is not a regular expression ({error})") from None
     return Rule(key, lambda model: _replace(regex, value, model))
 
@@ -86,7 +92,8 @@ def _expand(template: str, match: re.Match[str]) -> str:
         name = reference[2] or reference[3]
         try:
             return match[int(name) if name.isdigit() else name] or ""
-        except IndexError:
+        except (IndexError, ValueError):
+            # int() refuses thousands of digits.
             return ""
 
     return _REFERENCE.sub(group, template)
