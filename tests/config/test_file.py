@@ -384,11 +384,60 @@ def test_every_wrong_entry_of_a_list_or_mapping_is_named(line: str, problems: li
         ("provider: {}\n---\nprovider: {}", "line 2: but found another document"),
         ("provider: \x01", "holds a character that YAML does not allow"),
         ("provider: !!int x", "holds a value that YAML cannot build"),
-        pytest.param("[" * 100_000, "holds a value that YAML cannot build", id="nesting without end"),
+        pytest.param("[" * 100_000, "line 1: is nested too deeply", id="nesting without end"),
     ],
 )
 def test_a_mistake_in_a_file_is_named_with_its_key_or_line(text: str, problem: str) -> None:
     assert _problems(text) == [problem]
+
+
+def _aliases(first: str, next: str, levels: int) -> str:
+    """Lines of which each repeats the one before: `next` has `*b` for it."""
+    lines = [f"l0: &l0 {first}"]
+    lines += [f"l{level}: &l{level} {next.replace('*b', f'*l{level - 1}')}" for level in range(1, levels)]
+    return "\n".join(lines)
+
+
+@table("key", ["failover", "apiTokens", "modelMapping", "capabilities", "id", "providerDomain", "klingSecretKey", "x"])
+@table(
+    ("first", "next", "levels"),
+    [
+        ("[a, a]", "[*b, *b]", 40),
+        ("[a, a]", f"[{', '.join(['*b'] * 40)}]", 6),
+        ("{a: b}", "{a: *b, b: *b}", 40),
+        ("{a: b}", "{a: [*b, *b, *b]}", 30),
+        ("{a: b}", "{<<: [*b, *b]}", 40),
+        ("{a: b}", "{<<: [*b, *b, *b], c: *b}", 30),
+    ],
+)
+def test_aliases_that_stand_for_too_many_values_are_refused_at_once(
+    first: str, next: str, levels: int, key: str
+) -> None:
+    text = f"{_aliases(first, next, levels)}\nprovider: {{type: kling, {key}: *l{levels - 1}}}"
+    assert _problems(text) == ["stands for more than 100000 values"]
+
+
+@table(
+    ("text", "line"),
+    [
+        (f"? 0x{'f' * 5000}\n: 1", 1),
+        (f"provider:\n  ? 0x{'f' * 5000}\n  : 1", 2),
+        (f"provider:\n  id: 0b{'1' * 20000}", 2),
+        (f"hosts: [1{':00' * 3000}]", 1),
+        (f"provider: {{type: openai,\n  modelMapping: {{a: 0x{'f' * 5000}}}}}", 2),
+    ],
+)
+def test_a_number_that_python_does_not_write_is_refused_with_the_line(text: str, line: int) -> None:
+    assert _problems(text) == [f"line {line}: a number is far too long"]
+
+
+@table(
+    "text",
+    ["provider: " + "[" * 3000, "provider: " + "{a: " * 3000, "provider:\n  id: " + "[" * 101, "[{a: " * 51],
+)
+def test_a_file_that_is_nested_too_deeply_is_refused_with_the_line(text: str) -> None:
+    line = text.count("\n") + 1
+    assert _problems(text) == [f"line {line}: is nested too deeply"]
 
 
 def test_all_mistakes_are_reported_together_in_lines() -> None:

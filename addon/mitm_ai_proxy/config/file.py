@@ -24,6 +24,13 @@ SOURCE: Final = "config.yaml"
 MAX_SIZE: Final = 1024 * 1024
 """Bytes of a configuration file."""
 
+MAX_VALUES: Final = 100_000
+"""Values in a file, each counted as often as aliases repeat it: a few lines of them can stand for billions."""
+MAX_BITS: Final = 4096
+"""Of an integer. Python refuses to write longer ones than some 14,000 bits."""
+MAX_BRACKETS: Final = 100
+"""Brackets in each other; PyYAML's time grows with their square."""
+
 _PROVIDER_KEYS: Final = ("provider", "providers", "activeProviderId")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _T = TypeVar("_T")
@@ -168,6 +175,8 @@ def _content(path: Path) -> bytes:
 def _document(text: str, source: str) -> dict[Any, Any]:
     try:
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
+    except _TooManyValues:
+        raise ConfigurationError(source, [Problem("", f"stands for more than {MAX_VALUES} values")]) from None
     except yaml.MarkedYAMLError as error:
         # The text of the error quotes the file, which may hold a secret: only line and problem are shown.
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -182,8 +191,23 @@ def _document(text: str, source: str) -> dict[Any, Any]:
     return document
 
 
+class _TooManyValues(Exception):
+    """Aliases repeat so much that the file stands for more than MAX_VALUES values."""
+
+
 class _Loader(yaml.SafeLoader):
-    """SafeLoader, but a repeated key in a mapping is an error."""
+    """SafeLoader, but a repeated key in a mapping is an error, and so are too many values or brackets."""
+
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803 - PyYAML's name
+        if self.flow_level >= MAX_BRACKETS:
+            raise yaml.scanner.ScannerError(None, None, "is nested too deeply", self.get_mark())
+        super().fetch_flow_collection_start(TokenClass)
+
+    def get_single_node(self) -> yaml.Node | None:
+        found: yaml.Node | None = super().get_single_node()
+        if found is not None:
+            _count(found, {})
+        return found
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -193,6 +217,31 @@ class _Loader(yaml.SafeLoader):
                     raise yaml.constructor.ConstructorError(None, None, "a key stands here twice", key.start_mark)
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+def _whole_number(loader: _Loader, node: yaml.ScalarNode) -> int:
+    """An integer, which Python has to be able to write as text."""
+    found = loader.construct_yaml_int(node)
+    if found.bit_length() > MAX_BITS:
+        raise yaml.constructor.ConstructorError(None, None, "a number is far too long", node.start_mark)
+    return found
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
+
+
+def _count(node: yaml.Node, counts: dict[yaml.Node, int]) -> int:
+    """The number of values that a node stands for; `counts` has those of other nodes. Raises _TooManyValues."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if node not in counts:
+        # Of a node that contains itself, which is refused where it is used.
+        counts[node] = 0
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        counts[node] = 1 + sum(_count(part, counts) for part in parts)
+        if counts[node] > MAX_VALUES:
+            raise _TooManyValues
+    return counts[node]
 
 
 def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
