@@ -440,6 +440,13 @@ def test_a_file_that_is_nested_too_deeply_is_refused_with_the_line(text: str) ->
     assert _problems(text) == [f"line {line}: is nested too deeply"]
 
 
+def test_an_id_from_the_environment_is_not_shown() -> None:
+    text = "providers: [{id: '${TOKEN}', type: kling}, {id: b, type: kling}]\nactiveProviderId: "
+    known = "activeProviderId: no provider has this id (known: b)"
+    assert _problems(text + "x", TOKEN=SECRET) == [known]
+    assert _problems(text + SECRET[:-1], TOKEN=SECRET) == [known]
+
+
 def test_all_mistakes_are_reported_together_in_lines() -> None:
     text = """
 provider:

@@ -374,11 +374,13 @@ def _chosen_provider(top: _Block, several: Any) -> _Block | None:
     found = [block for block, identity in zip(blocks, identities, strict=True) if chosen and identity == chosen]
     if len(found) == 1:
         return found[0]
-    known = ", ".join(identity for identity in identities if identity) or "none"
+    # One from the environment is not shown, as in refuse_word().
+    shown = [identity for block, identity in zip(blocks, identities, strict=True) if "id" not in block.variables]
+    known = ", ".join(filter(None, shown)) or "none"
     if found:
         top.refuse("activeProviderId", f"{len(found)} providers have this id")
     elif chosen:
-        top.refuse("activeProviderId", f"no provider has this id{nearest(chosen, identities)} (known: {known})")
+        top.refuse("activeProviderId", f"no provider has this id{nearest(chosen, shown)} (known: {known})")
     elif not top.has_problem("activeProviderId"):
         top.refuse("activeProviderId", f"is missing: name the provider to use (known: {known})")
     return None
