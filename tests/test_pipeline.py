@@ -218,6 +218,26 @@ def test_a_long_text_that_does_not_end_well_is_refused_with_its_name(
     assert (caught.value.status, caught.value.param) == (400, json.loads(body.replace(b"%s", b"")).popitem()[0])
 
 
+@table(
+    ("lines", "framing"),
+    [
+        ([], ["Content-Length: 2"]),
+        (["content-length: 0"], ["content-length: 2"]),
+        (["Transfer-Encoding: chunked"], ["Transfer-Encoding: chunked"]),
+        (["TRANSFER-ENCODING: gzip, chunked"], ["TRANSFER-ENCODING: gzip, chunked"]),
+        (["transfer-encoding: chunked", "X: y"], ["transfer-encoding: chunked"]),
+    ],
+)
+@table("method", ["GET", "DELETE", "HEAD"])
+def test_a_body_that_is_sent_by_another_method_is_framed_in_one_way(
+    method: str, lines: list[str], framing: list[str]
+) -> None:
+    provider, head = _provider(Generic), _head(f"{method} /a", "Host: a", *lines)
+    fields = pipeline.outgoing(provider, head, Upstream(HOST, "POST", "/b", body=b"{}")).fields
+    found = [line for line in _lines(fields) if line.lower().startswith(("content-length", "transfer-encoding"))]
+    assert found == framing
+
+
 @pytest.mark.parametrize(("encoding", "raw"), [("br", b"x"), ("gzip", b"x"), ("gzip, gzip", GZIPPED)])
 def test_a_body_that_cannot_be_decoded_is_refused(encoding: str, raw: bytes) -> None:
     head = _head("POST /v1/videos", f"Content-Encoding: {encoding}")

@@ -145,6 +145,9 @@ def _length(body: bytes) -> bytes:
 
 
 def _with_length(fields: Fields, body: bytes) -> Fields:
+    if any(name.lower() == b"transfer-encoding" for name, _ in fields):
+        # It frames the body, and a length beside it could be read as another one's (RFC 9112, section 6.2).
+        return fields
     if any(name.lower() == b"content-length" for name, _ in fields):
         return header_fields.changed(fields, {b"content-length": _length(body)})
     return (*fields, (b"Content-Length", _length(body)))
