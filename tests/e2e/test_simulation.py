@@ -164,6 +164,55 @@ def simulated(start_proxy: StartProxy, nobody: socket.socket) -> Proxy:
     return start_proxy(_config(nobody), *SIMULATE)
 
 
+def _status(proxy: Proxy, body: bytes, headers: dict[str, str]) -> int:
+    """The status of a create; 0 if the connection is closed without one."""
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=DEADLINE)
+    try:
+        connection.request("POST", "/v1/videos", body, headers)
+        response = connection.getresponse()
+        response.read()
+    except (http.client.HTTPException, ConnectionError):
+        return 0
+    finally:
+        connection.close()
+    return response.status
+
+
+def _paid(proxy: Proxy) -> int:
+    return len(_json(proxy.request("GET", "/v1/videos/text2video?pageSize=500"))["data"])
+
+
+@table("headers", [SDK, {**SDK, "X-Stainless-Retry-Count": "0"}], ids=["without", "zero"])
+@table("fault", ["lost", "truncated", "garbage", "accepted=5000", "accepted=5002"])
+def test_a_program_that_repeats_a_create_in_doubt_by_itself_pays_once(
+    simulated: Proxy, fault: str, headers: dict[str, str]
+) -> None:
+    before = _paid(simulated)
+    asked = {"model": "sora-2", "prompt": f"a café {len(headers)} {fault}", "seconds": "4"}
+    assert _status(simulated, json.dumps(asked).encode(), {**headers, "x-simulate": fault}) in (0, 500, 502, 504)
+    spelled = json.dumps(dict(reversed(asked.items())), ensure_ascii=False, indent=1).encode()
+    repeated = simulated.request("POST", "/v1/videos", spelled, headers)
+
+    assert repeated.status == 303
+    assert _json(simulated.request("GET", repeated.headers["Location"], None, SDK))["model"] == "sora-2"
+    assert _paid(simulated) == before + 1
+    # Of one that was answered, an equal create is another one.
+    assert _status(simulated, spelled, headers) == 200
+    assert _paid(simulated) == before + 2
+
+
+def test_an_sdk_whose_create_in_doubt_was_taken_over_gets_a_video_of_its_own(simulated: Proxy) -> None:
+    body = json.dumps({"model": "sora-2", "prompt": "a dog"}).encode()
+    assert _status(simulated, body, {**SDK, "x-simulate": "accepted=5002"}) == 504
+    taken = simulated.request("POST", "/v1/videos", body, SDK)
+    again = simulated.request("POST", "/v1/videos", body, {**SDK, "X-Stainless-Retry-Count": "1"})
+
+    assert (taken.status, again.status) == (303, 200)
+    found = _json(simulated.request("GET", taken.headers["Location"], None, SDK))
+    assert found["id"] != _json(again)["id"]
+    assert _paid(simulated) == 2
+
+
 @table(("fault", "status"), [("1303", 429), ("5000", 500), ("garbage", 502), ("1301", 400), ("accepted=5002", 504)])
 def test_a_fault_of_kling_s_is_an_error_of_openai_s(simulated: Proxy, fault: str, status: int) -> None:
     body = json.dumps({"model": "sora-2", "prompt": f"a cat for {fault}"}).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.kling.document import Document
 from mitm_ai_proxy.wire import json_edit
+from tests.tables import table
 
 
 def _document(body: str | bytes) -> Document:
@@ -123,3 +125,56 @@ def test_a_value_however_deep_is_read_or_refused(depth: int) -> None:
         document.set("b", document.pop("a"))
     except Refusal as refusal:
         assert refusal.param == "a"  # noqa: PT017
+
+
+@table(
+    ("one", "other"),
+    [
+        ('{"a":1,"b":"c"}', '{ "b" : "c",\n"a":1 }'),
+        ('{"a":"caf\\u00e9 \\u2028 \\/ \\u0041"}', '{"a":"café \u2028 / A"}'),
+        ('{"a":"\\ud83d\\ude00"}', '{"a":"\U0001f600"}'),
+        ('{"a":"\\n\\u000a\\t\\u007f"}', '{"a":"\\u000A\\n\\u0009\x7f"}'),
+        ('{"\\u0061":1}', '{"a":1}'),
+        ('{"a":4}', '{"a":4.0}'),
+        ('{"a":[1e2,0.50,-0.0,{"x":1.0}]}', '{"a":[100, 5E-1,0,{"x":1}]}'),
+        ('{"a":{"x":1,"y":[ ]}}', '{"a":{"y":[],"x":1}}'),
+        ('{"a":[{"y":{"b":2,"a":"\\u0061"}, "x":1}]}', '{"a":[{"x":1,"y":{"a":"a","b":2.0}}]}'),
+        ('{"a":"\\ud800"}', '{"a":"\\uD800"}'),
+        ('{"a":1e400}', '{"a":1E400}'),
+    ],
+)
+def test_equal_documents_have_one_canonical_form(one: str, other: str) -> None:
+    assert _document(one).canonical() == _document(other).canonical()
+
+
+@table(
+    ("one", "other"),
+    [
+        ('{"a":1}', '{"b":1}'),
+        ('{"a":1}', '{"a":"1"}'),
+        ('{"a":1}', '{"a":true}'),
+        ('{"a":null}', '{"a":"null"}'),
+        ('{"a":[1,2]}', '{"a":[2,1]}'),
+        ('{"a":"b","c":"d"}', '{"a":"b\\",\\"c\\":\\"d"}'),
+        ('{"a":1.5}', '{"a":1.25}'),
+        ('{"a":12345678901234567890123}', '{"a":12345678901234567890124}'),
+        ('{"a":"é"}', '{"a":"e\u0301"}'),
+        ('{"a":"\\ud800"}', '{"a":"?"}'),
+    ],
+)
+def test_different_documents_have_different_canonical_forms(one: str, other: str) -> None:
+    assert _document(one).canonical() != _document(other).canonical()
+
+
+@table("value", ["9" * 5000, "[" + "9" * 5000 + "]", "[" * 5000 + "]" * 5000, "1e999999"])
+def test_a_value_that_python_does_not_read_counts_by_its_bytes(value: str) -> None:
+    assert _document(f'{{"b":1,"a":{value}}}').canonical() == _document(f'{{"a":{value},"b":1}}').canonical()
+
+
+def test_the_canonical_form_of_a_picture_is_made_in_no_time() -> None:
+    picture = "QUJD" * 4_000_000
+    document = _document(f'{{"image":"{picture}"}}')
+    began = time.process_time()
+
+    assert len(document.canonical()) == len(document.body())
+    assert time.process_time() - began < 0.5

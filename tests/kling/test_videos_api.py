@@ -6,6 +6,7 @@ Details of creates are tested in test_create.py, those of the newer API in test_
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from typing import Any
 
@@ -15,10 +16,11 @@ from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.config.model_mapping import ModelMapping
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Answer, Caller, Head, NeedsBody, Pass, Upstream, Whole
-from mitm_ai_proxy.kling.ids import VideoParameters, add_parameters
+from mitm_ai_proxy.kling.ids import VideoParameters, add_parameters, split_parameters
 from mitm_ai_proxy.kling.job import Job
 from mitm_ai_proxy.kling.provider import Kling, KlingKeys
 from mitm_ai_proxy.wire.json_edit import JSONError
+from tests.tables import table
 
 NOW = 1795212100
 URL = "https://v1-kling.klingai.com/v.mp4?sign=a%2Fb"
@@ -567,6 +569,167 @@ def test_an_idempotency_key_leads_any_client_to_the_first_task() -> None:
     assert answer.status == 303
     assert b"secret-key" not in sent
     assert "secret-key" not in f"{answer.headers} {upstream.notes} {answer.notes} {upstream.memo}"
+
+
+def _name(sent: bytes) -> str:
+    fields = json.loads(sent)
+    return str(fields["external_task_id"] if "external_task_id" in fields else fields["options"]["external_task_id"])
+
+
+BASIC = '{"model":"sora-2","prompt":"café /","seconds":"4"}'
+SPELLINGS = [
+    '{"seconds":"4","prompt":"café /","model":"sora-2"}',
+    ' {\n"prompt" : "caf\\u00e9 \\/","model":"sora-2","seconds":\t"4" } ',
+    '{"model":"sora-2","prompt":"café /","seconds":4}',
+    '{"model":"sora-2","prompt":"café /","duration":4}',
+    '{"model":"sora-2","prompt":"café /","duration":"4"}',
+    '{"prompt":"café /","seconds":"4"}',
+    '{"model":"sora-2","prompt":"café /"}',
+    '{"model":"sora-2","prompt":"café /","seconds":"4","size":"720x1280"}',
+    '{"\\u006dodel":"sora-2","prompt":"café /","metadata":{},"seconds":"4"}',
+]
+DETAILS = '{"model":"kling-v1","image":"https://a.test/b.png","cfg_scale":1,"static_mask":"m",'
+CAMERA = '"camera_control":{"type":"simple","config":{"pan":1,"zoom":0}}}'
+DETAIL_SPELLINGS = [
+    '{"model":"kling-v1","static_mask":"m","image":"https:\\/\\/a.test/b.png","cfg_scale":1.0,' + CAMERA,
+    DETAILS.replace(":1,", ':"1",') + '"camera_control":{"config":{"zoom":"0","pan":"1"},"type":"simple"}}',
+    DETAILS + '"camera_control": {"config": {"zoom": 0.0, "pan": 1e0}, "type": "simpl\\u0065"}}',
+]
+
+
+@table(
+    ("first", "again"),
+    [
+        *((BASIC, again) for again in SPELLINGS),
+        *((again, BASIC) for again in SPELLINGS),
+        *((DETAILS + CAMERA, again) for again in DETAIL_SPELLINGS),
+    ],
+)
+def test_a_repetition_in_another_spelling_has_the_same_name(first: str, again: str) -> None:
+    for api in APIS if first.startswith('{"model":"sora') else APIS[:1]:
+        for retries in (0, 1):
+            provider = _kling(api)
+            upstream, sent = _send(provider, "POST /v1/videos", first.encode())
+            _answer(provider, upstream, {"code": 5002, "message": "time-out"}, 504)
+            upstream, repeated = _send(provider, "POST /v1/videos", again.encode(), _sdk(retries))
+
+            assert _name(repeated) == _name(sent)
+            assert _answer(provider, upstream, DUPLICATE, 400).status == 303
+
+
+def test_a_form_and_json_with_the_same_content_have_one_name() -> None:
+    form = _form(("duration", b"5"), ("prompt", b"p"), ("cfg_scale", b"1"), ("model", b"kling-v1-6"))
+    body = b'{"model":"kling-v1-6","prompt":"p","duration":5,"cfg_scale":1.0}'
+
+    assert _name(_send(_kling(), "POST /v1/videos", form, _sdk(content_type=FORM))[1]) == _name(
+        _send(_kling(), "POST /v1/videos", body)[1]
+    )
+
+
+IN_DOUBT: list[tuple[int, Any]] = [
+    (504, {"code": 5002, "message": "time-out"}),
+    (500, {"code": 5000, "message": "error"}),
+    (503, {"code": 5001, "message": "down"}),
+    (200, {"code": 5000, "message": "error"}),
+    (502, b"<html>"),
+    (408, b""),
+    (200, b"<html>"),
+    (200, {"code": 0, "data": {}}),
+    (200, {"code": 0, "data": None}),
+    (200, []),
+]
+CERTAIN: list[tuple[int, Any]] = [
+    (429, {"code": 1303, "message": "parallel task over resource pack limit"}),
+    (429, {"code": 1302, "message": "too fast"}),
+    (429, {"code": 1102, "message": "balance"}),
+    (400, {"code": 1301, "message": "policy"}),
+    (401, {"code": 1002, "message": "no"}),
+    (200, {"code": 1303, "message": "parallel task over resource pack limit"}),
+    (403, b"<html>"),
+    (200, {"code": 0, "data": {"task_id": "7", "task_status": "submitted"}}),
+]
+
+
+@table(
+    ("status", "answer", "is_in_doubt"),
+    [*((*row, True) for row in IN_DOUBT), *((*row, False) for row in CERTAIN), (0, None, True)],
+)
+def test_a_repetition_without_count_finds_a_create_that_is_in_doubt(
+    status: int, answer: Any, is_in_doubt: bool
+) -> None:
+    for response in RESPONSES:
+        provider = _kling(response=response)
+        upstream, sent = _send(provider, "POST /v1/videos", CREATE)
+        if answer is None:
+            provider.error(upstream)
+        else:
+            # Raised for what the gateway passes on as it is.
+            with contextlib.suppress(JSONError):
+                _answer(provider, upstream, answer, status)
+        upstream, again = _send(provider, "POST /v1/videos", CREATE)
+
+        assert (_name(again) == _name(sent)) == is_in_doubt
+        assert _answer(provider, upstream, DUPLICATE, 400).status == (303 if is_in_doubt else 409)
+
+
+def test_a_program_without_an_sdk_that_gets_videos_is_protected_and_never_meets_an_older_name() -> None:
+    caller = Caller(JSON)
+    provider = _kling(response="openai")
+    upstream, sent = _send(provider, "POST /v1/videos", CREATE, caller)
+    provider.error(upstream)
+    upstream, again = _send(provider, "POST /v1/videos", CREATE, caller)
+
+    assert _name(again) == _name(sent)
+    assert _answer(provider, upstream, DUPLICATE, 400).status == 303
+    assert _name(_send(_kling(response="openai"), "POST /v1/videos", CREATE, caller)[1]) != _name(sent)
+    assert b"external_task_id" not in _send(_kling(), "POST /v1/videos", CREATE, caller)[1]
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_the_parameters_travel_in_the_name_and_through_a_redirect(api: str) -> None:
+    provider = _kling(api)
+    upstream, sent = _send(provider, "POST /v1/videos", CREATE)
+    asked = VideoParameters("sora-2", "8", "1280x720")
+    assert split_parameters(_name(sent))[1] == asked
+    provider.error(upstream)
+    upstream, _ = _send(provider, "POST /v1/videos", CREATE)
+    location = _answer(provider, upstream, DUPLICATE, 400).headers["location"]
+    assert location == f"/v1/videos/kling-t2v-{add_parameters(_name(sent), asked)}"
+
+    # Without the parameters of the id: Kling is asked for the whole name.
+    target = _send(provider, f"GET {location}")[0].target
+    assert target.endswith(("=" if api == "v2" else "/") + _name(sent))
+
+
+def test_an_idempotency_key_with_another_body_is_sent_to_the_first_task_with_its_parameters() -> None:
+    provider = _kling()
+    _, first = _send(provider, "POST /v1/videos", CREATE, _sdk(key="k"))
+    upstream, second = _send(provider, "POST /v1/videos", CREATE.replace(b'"8"', b'"4"'), _sdk(key="k"))
+    location = str(_answer(provider, upstream, DUPLICATE, 400).headers["location"])
+
+    assert _name(second) == _name(first)
+    assert split_parameters(location)[1] == VideoParameters("sora-2", "8", "1280x720")
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_edits_of_different_videos_are_different_creates(api: str) -> None:
+    names = set()
+    for link in ("https://a.test/1.mp4", "https://a.test/2.mp4"):
+        body = json.dumps({"prompt": "q", "video": link}).encode()
+        names.add(split_parameters(_name(_send(_kling(api), "POST /v1/videos/edits", body)[1]))[0])
+
+    assert len(names) == 2
+
+
+def test_a_repetition_of_a_create_that_was_refused_is_no_repetition_for_kling() -> None:
+    # Kling's "already exists" then means an older create of somebody else, whose video it must not get.
+    provider = _kling()
+    upstream, sent = _send(provider, "POST /v1/videos", CREATE)
+    _answer(provider, upstream, {"code": 1303, "message": "full"}, 429)
+    upstream, again = _send(provider, "POST /v1/videos", CREATE, _sdk(1))
+
+    assert _name(again) == _name(sent)
+    assert _answer(provider, upstream, DUPLICATE, 400).status == 409
 
 
 def test_a_create_keeps_an_external_task_id_of_the_client_s_and_gets_kling_s_400() -> None:

@@ -18,6 +18,25 @@ def encoded(value: Any) -> bytes:
         return json.dumps(value, allow_nan=False).encode()
 
 
+def _number(text: str) -> int | float:
+    """A number with a fraction or an exponent; whole ones as int, so that 4.0 is 4."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
+def _canonical(raw: bytes) -> bytes:
+    """A value as JSON in one spelling: of numbers, escapes and white space, and with sorted members."""
+    if raw.startswith(b'"') and b"\\" not in raw:
+        # A picture is as long as it looks: only searched, not decoded.
+        return raw
+    try:
+        value = json.loads(raw, parse_float=_number)
+        text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return raw
+    return text.encode("utf-8", "surrogatepass")
+
+
 class Document:
     """The members of a JSON object in order, each with the bytes of its value."""
 
@@ -91,3 +110,8 @@ class Document:
     def body(self) -> bytes:
         """The document as JSON."""
         return b"{" + b",".join(json.dumps(name).encode() + b":" + raw for name, raw in self._values.items()) + b"}"
+
+    def canonical(self) -> bytes:
+        """The document as JSON in one spelling, the same for documents with equal members in any order."""
+        members = (json.dumps(name).encode() + b":" + _canonical(raw) for name, raw in sorted(self._values.items()))
+        return b"{" + b",".join(members) + b"}"

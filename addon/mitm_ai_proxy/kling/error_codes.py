@@ -66,7 +66,9 @@ def meaning(status: int, code: int | None, message: str) -> Meaning:
 
 def is_doubtful(status: int, code: int | None, message: str) -> bool:
     """Whether a create that failed with this error may have been accepted all the same."""
-    return meaning(status, code, message).status >= 500
+    found = meaning(status, code, message).status
+    # 408 is a gateway's, which may have waited for Kling in vain.
+    return found >= 500 or found == 408
 
 
 def is_printable(text: str) -> bool:

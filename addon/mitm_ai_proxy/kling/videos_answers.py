@@ -54,12 +54,12 @@ class VideosAnswers:
             document = _decoded(answer.body)
             envelope = tasks.envelope(document)
             if _is_success(answer, document, envelope):
-                self._record_result(job, answered=True)
+                self._record_result(job, answered=tasks.task(envelope.data) is not None)
             else:
                 duplicate = self._duplicate_answer(job, envelope)
                 if duplicate:
                     return duplicate
-                self._forget_refused(job, answer, envelope)
+                self._record_failure(job, answer, envelope)
         return self._with_prefix(job, answer)
 
     def _translated(self, job: Job, answer: Answer) -> Answer:
@@ -70,7 +70,7 @@ class VideosAnswers:
             duplicate = self._duplicate_answer(job, envelope)
             if duplicate:
                 return duplicate
-            self._forget_refused(job, answer, envelope)
+            self._record_failure(job, answer, envelope)
             message = envelope.message
             if envelope.code is None and not message:
                 message = f"The provider's answer (status {answer.status}) is not Kling's."
@@ -131,10 +131,10 @@ class VideosAnswers:
             return Answer(409, again.body, headers, (note,))
         return None
 
-    def _forget_refused(self, job: Job, answer: Answer, envelope: tasks.Envelope) -> None:
-        self._record_result(job, answered=False)
-        is_doubtful = error_codes.is_doubtful(answer.status, envelope.code, envelope.message)
-        if job.api == EXTEND and job.name and not is_doubtful:
+    def _record_failure(self, job: Job, answer: Answer, envelope: tasks.Envelope) -> None:
+        if error_codes.is_doubtful(answer.status, envelope.code, envelope.message):
+            self._record_result(job, answered=False)
+        elif job.name:
             self._idempotency.record_refusal(job.name)
 
     def _video(self, job: Job, answer: Answer, envelope: tasks.Envelope, found: tasks.Task) -> Answer:

@@ -18,7 +18,7 @@ from . import api_versions, create, forms, models, pages, pictures
 from .document import Document
 from .error_codes import is_printable
 from .idempotency import Idempotency
-from .ids import VideoParameters, split_parameters
+from .ids import NO_PARAMETERS, VideoParameters, split_parameters
 from .job import EDIT, EXTEND, Job
 from .redirects import SOURCE, Source, source_of
 from .task_kinds import (
@@ -212,14 +212,14 @@ class VideosApi:
                 raise bad_body("Kling extends a video by 4 to 5 seconds, not more.", param="seconds")
             document.pop("model")
             document.set("video_id", source.link)
-            if head.caller.retries and self._idempotency.was_sent(EXTEND, document.body()):
+            if head.caller.retries and self._idempotency.was_sent(EXTEND, document.canonical()):
                 raise Refusal(
                     400,
                     "Kling cannot tell whether an extension was accepted before, so it is not sent again; "
                     "look for it in Kling's own list, GET /v1/videos/video-extend.",
                     code="not_repeated",
                 )
-            name = self._idempotency.external_task_id(EXTEND, document.body(), 0, "")
+            name, _ = self._idempotency.choose(EXTEND, document.canonical())
             length = str(int(float(source.seconds)) + 5) if source.seconds else ""
             extended = job._replace(name=name, asked=VideoParameters("", length, ""), prompt=prompt)
             return self._create_upstream(head, extended, VIDEO_EXTEND, document, notes, EXTEND)
@@ -263,16 +263,25 @@ class VideosApi:
         if self._v2:
             # May refuse, and has to do so before an external_task_id is taken.
             api_versions.v2_create(document, base)
-        name = job.name
+        name, repeated = job.name, bool(caller.retries or caller.idempotency_key)
         # An extension has no such field.
         if (
             "external_task_id" not in document
             and kind is not VIDEO_EXTEND
-            and (caller.is_openai_sdk or caller.idempotency_key)
+            and (caller.is_openai_sdk or caller.idempotency_key or job.is_openai)
         ):
-            name = self._idempotency.external_task_id(api, document.body(), caller.retries, caller.idempotency_key)
+            # In the new design, the link of an edited video is not in the document.
+            content = document.canonical() + (base or "").encode("utf-8", "replace")
+            name, repeated = self._idempotency.choose(
+                api, content, caller.retries, caller.idempotency_key, job.asked, is_numbered=caller.is_openai_sdk
+            )
             document.set("external_task_id", name)
-            notes = (*notes, f"external_task_id {name}: a repetition finds this task and buys no other")
+            named = split_parameters(name)[1]
+            if named != NO_PARAMETERS:
+                # Those of an equal create, whose model may have another name, or of the first one with this key.
+                job = job._replace(asked=named)
+            why = "an equal create may have been accepted under it" if repeated else "a repetition finds this task"
+            notes = (*notes, f"external_task_id {name}: {why} and buys no other")
         elif not self._v2 and is_printable(own := document.text("external_task_id") or ""):
             name = own
         _, query = targets.split_query(head.target)
@@ -283,7 +292,6 @@ class VideosApi:
             target = targets.join_query(self._routes.with_base_path(path), query)
         else:
             target, body = self._routes.upstream_path(kind.create, {}, query), document.body()
-        repeated = bool(caller.retries or caller.idempotency_key)
         memo = job._replace(kind=kind.name, name=name, repeated=repeated).memo
         return Upstream(self._routes.origin, head.method, target, _PLAIN_ANSWER | _JSON, body, memo, notes)
 
