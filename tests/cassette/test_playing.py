@@ -197,6 +197,44 @@ def test_a_create_whose_answer_was_lost_is_played_so_and_its_job_is_found_by_nam
     assert _status(player, poll("new")) == "succeed"
 
 
+_OLD, _TAIL = "ai-proxy-yisswckzpdazq6fpsxxqfz77je-0", "-oz6uxg33smewtecrubi3temdygezdqma"
+
+
+@pytest.mark.parametrize("v2", [False, True])
+@pytest.mark.parametrize(
+    ("recorded", "here"),
+    [
+        (_OLD, _OLD + _TAIL),
+        (_OLD + _TAIL, _OLD),
+        (_OLD + _TAIL, _OLD.replace("-0", "-1") + _TAIL),
+        (_OLD + _TAIL, "ai-proxy-bq2wfnbsgyztenrwgi3dmnrzgq-5b1fc000-ojbxw4z3fgeydqnjq"),
+    ],
+)
+def test_a_name_that_the_addon_chose_is_another_one_in_a_replay(recorded: str, here: str, v2: bool) -> None:
+    def create(name: str) -> Request:
+        named = {"external_task_id": name}
+        if v2:
+            return new_request("POST", f"{ORIGIN}/text-to-video/kling-3.0", {"prompt": "a", "options": named})
+        return new_request("POST", TEXT, {"prompt": "a", **named})
+
+    def look_up(name: str) -> Request:
+        return new_request("GET", f"{ORIGIN}/tasks?external_task_ids={name}") if v2 else poll(name)
+
+    taken = new_answer({"code": 1201, "message": f"External_task_id {recorded} already exists"}, 400)
+    task = {"id": "1", "status": "succeeded"}
+    found = (
+        new_answer({"data": [task]}) if v2 else task_answer("1", "succeed", task_info={"external_task_id": recorded})
+    )
+    exchanges = [(create(recorded), None), (create(recorded), taken), (look_up(recorded), found)]
+    player = _player([Scrubber().entry(entry) for entry in _record(*exchanges)])
+
+    lost = player.answer(create(here))
+    assert isinstance(lost, Entry)
+    assert lost.response is None
+    assert played(player, create(here)).status == 400
+    assert _data(player, look_up(here)) == json.loads(found.body)["data"]
+
+
 def test_errors_among_polls_are_played_once_each() -> None:
     busy, limited = new_answer(b"busy", 503), new_answer({"code": 1303}, 429)
     answers = [
