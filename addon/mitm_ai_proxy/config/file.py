@@ -198,7 +198,7 @@ class _TooManyValues(Exception):
 class _Loader(yaml.SafeLoader):
     """SafeLoader, but a repeated key in a mapping is an error, and so are too many values or brackets."""
 
-    def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803 - PyYAML's name
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:
         if self.flow_level >= MAX_BRACKETS:
             raise yaml.scanner.ScannerError(None, None, "is nested too deeply", self.get_mark())
         super().fetch_flow_collection_start(TokenClass)
