@@ -24,7 +24,7 @@ ARROWS: dict[str, set[str]] = {
     "apis": set(),
     "wire": {"errors"},
     "auth": {"wire"},
-    "config": {"auth", "wire"},
+    "config": {"auth", "errors", "wire"},
     "exchange": {"wire"},
     "chat": {"apis", "errors", "exchange", "wire"},
     "providers": _VALUES,
@@ -45,6 +45,7 @@ OUTSIDE: dict[str, set[str]] = {
     "flask": {"simulator"},
     "pytest": {"testing"},
     "yaml": {"config", "commands"},
+    "regex": {"config"},
     "jwt": {"auth", "simulator", "view"},
 }
 

@@ -204,7 +204,7 @@ def test_a_configuration_does_not_show_its_secrets() -> None:
         ("modelMapping: {gpt-4: [b]}", "modelMapping.gpt-4: expected text"),
         (
             "modelMapping: {'~(': x}",
-            "modelMapping: '~(' is not a regular expression (missing ), unterminated subpattern at position 0)",
+            "modelMapping: '~(' is not a regular expression (missing ) at position 1)",
         ),
         (
             "capabilities: {openai/v1/video: /x}",

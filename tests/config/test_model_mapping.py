@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from mitm_ai_proxy.config.model_mapping import ModelMapping
+from mitm_ai_proxy.errors import Refusal
+from tests.tables import table
 
 
 @pytest.mark.parametrize(
@@ -80,3 +84,37 @@ def test_a_regex_that_is_nested_too_deeply_is_named_by_its_beginning(opening: st
     with pytest.raises(ValueError, match="is nested too deeply") as caught:
         ModelMapping({pattern: "b"})
     assert len(str(caught.value)) < 100
+
+
+# Patterns that Python's own module tries for hours, some of which `regex` sees through.
+EXPLODING = (
+    ("~(a+)+$", "a" * 100 + "!"),
+    ("~(a|aa)+$", "a" * 100 + "!"),
+    ("~(a|a?)+$", "a" * 100 + "!"),
+    ("~(x+x+)+y", "x" * 200),
+    ("~(.*)*,", "a" * 1000),
+    (r"~^(([a-z])+.)+[A-Z]([a-z])+$", "a" * 200),
+    (r"~(?:(\w+)[-.]?)+=", "gpt-4o.mini-" * 20),
+    ("~^(?:a?){100}a{100}$", "a" * 99),
+)
+
+
+@table(("pattern", "model"), EXPLODING)
+def test_no_pattern_takes_longer_than_its_time(pattern: str, model: str) -> None:
+    """Without a limit, the test would not end."""
+    mapping = ModelMapping({pattern: "b"})
+    with contextlib.suppress(Refusal):
+        assert mapping.map(model)[1] in (None, pattern)
+
+
+def test_a_pattern_that_takes_too_long_is_named() -> None:
+    with pytest.raises(Refusal, match=r"pattern '~\(a\|aa\)\+\$' of modelMapping takes too long"):
+        ModelMapping({"~(a|aa)+$": "b"}).map("a" * 100 + "!")
+
+
+def test_a_regex_looks_at_models_of_some_length_only() -> None:
+    mapping = ModelMapping({"a*": "b", "~x": "y"})
+    assert mapping.map("a" * 5000) == ("b", "a*")
+    assert mapping.map("x" * 1000) == ("y" * 1000, "~x")
+    with pytest.raises(Refusal, match="more than 1000 characters"):
+        mapping.map("x" * 1001)

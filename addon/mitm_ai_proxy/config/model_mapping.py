@@ -8,9 +8,20 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ..errors import bad_body
+
+if TYPE_CHECKING:
+    import regex
 
 _REFERENCE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)\})", re.ASCII)
+
+
+MAX_MODEL: Final = 1000
+"""Characters of a model that is compared with a regex."""
+_TIME: Final = 0.05
+"""Seconds that one regex may take for one model."""
 
 
 class Rule(NamedTuple):
@@ -38,7 +49,10 @@ class ModelMapping:
         return bool(self._exact or self._rules)
 
     def map(self, model: str) -> tuple[str, str | None]:
-        """The mapped model, and the pattern that matched; the same model and None if no pattern matched."""
+        """The mapped model, and the pattern that matched; the same model and None if no pattern matched.
+
+        Raises Refusal (400) for a model for which a regex takes too long.
+        """
         if model in self._exact:
             return self._exact[model] or model, model
         for rule in self._rules:
@@ -56,26 +70,38 @@ def _rule(key: str, value: str) -> Rule:
     if not key.startswith("~"):
         prefix = key.removesuffix("*")
         return Rule(key, lambda model: (value or model) if model.startswith(prefix) else None)
+    # Imported when needed, since it takes a while. Python's own has no limit for the time that a match takes.
+    import regex
+
     try:
         with warnings.catch_warnings():
             # What may mean something else in a later Python means here what it does in this one.
             warnings.simplefilter("ignore", FutureWarning)
-            regex = re.compile(key[1:])
+            compiled = regex.compile(key[1:])
     except RecursionError:
         raise ValueError(f"{key[:40]!r}... is nested too deeply") from None
-    except (re.error, OverflowError) as error:
+    except (regex.error, OverflowError) as error:
         raise ValueError(f"{key!r} is not a regular expression ({error})") from None
-    return Rule(key, lambda model: _replace(regex, value, model))
+    return Rule(key, lambda model: _matched(key, compiled, value, model))
 
 
-def _replace(regex: re.Pattern[str], value: str, model: str) -> str | None:
-    if not regex.search(model):
+def _matched(key: str, compiled: regex.Pattern[str], value: str, model: str) -> str | None:
+    if len(model) > MAX_MODEL:
+        raise bad_body(f"model has more than {MAX_MODEL} characters.", param="model")
+    try:
+        return _replace(compiled, value, model)
+    except TimeoutError:
+        raise bad_body(f"The pattern {key!r} of modelMapping takes too long for this model.", param="model") from None
+
+
+def _replace(compiled: regex.Pattern[str], value: str, model: str) -> str | None:
+    if not compiled.search(model, timeout=_TIME):
         return None
     if not value:
         return model
     parts: list[str] = []
     position = -1
-    for match in regex.finditer(model):
+    for match in compiled.finditer(model, timeout=_TIME):
         # Go's ReplaceAll skips an empty match right after another match.
         if match.end() > position:
             parts += (model[max(position, 0) : match.start()], _expand(value, match))
@@ -83,7 +109,7 @@ def _replace(regex: re.Pattern[str], value: str, model: str) -> str | None:
     return "".join([*parts, model[max(position, 0) :]])
 
 
-def _expand(template: str, match: re.Match[str]) -> str:
+def _expand(template: str, match: regex.Match[str]) -> str:
     """Go's regexp.Expand: $1, $name, ${name}; $$ is a dollar; an unknown group is empty."""
 
     def group(reference: re.Match[str]) -> str:
