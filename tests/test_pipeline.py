@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+import zlib
 from typing import Any
 
 import pytest
@@ -247,6 +248,40 @@ def test_a_body_that_cannot_be_decoded_is_refused(encoding: str, raw: bytes) -> 
         pipeline.request(needs, head, raw)
 
     assert (caught.value.status, caught.value.code, caught.value.param) == (400, "invalid_body", "Content-Encoding")
+
+
+@table(
+    ("length", "is_taken"),
+    [(pipeline.SMALL_BODY - 20, True), (pipeline.SMALL_BODY + 20, False), (20_000_000, False)],
+)
+@table("encoding", ["gzip", "deflate"])
+def test_a_body_that_becomes_far_longer_when_it_is_decoded_is_refused(
+    encoding: str, length: int, is_taken: bool
+) -> None:
+    body = b'{"model":"gpt-4"' + b"\n" * length + b"}"
+    raw = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
+    head = Head("POST", "/", callers.read("/", ((b"content-encoding", encoding.encode()),)))
+    needs = NeedsBody(HOST, lambda body: Upstream(HOST, "POST", "/", body=body))
+
+    if is_taken:
+        assert pipeline.request(needs, head, raw).body == body
+    else:
+        with pytest.raises(Refusal, match="when decoded") as caught:
+            pipeline.request(needs, head, raw)
+        assert caught.value.status == 400
+
+
+def test_text_that_compresses_well_is_taken() -> None:
+    lines = [
+        f'{{"role":"user","content":"line {number} of a log, as like to the others as a log is"}}'
+        for number in range(50_000)
+    ]
+    body = f'{{"messages":[{",".join(lines)}]}}'.encode()
+    raw = gzip.compress(body, 9)
+    assert len(body) > 3 * pipeline.SMALL_BODY
+    needs = NeedsBody(HOST, lambda body: Upstream(HOST, "POST", "/", body=body))
+    head = Head("POST", "/", callers.read("/", ((b"content-encoding", b"gzip"),)))
+    assert pipeline.request(needs, head, raw).body == body
 
 
 def test_a_body_longer_than_the_limit_is_refused_before_it_is_all_decoded() -> None:

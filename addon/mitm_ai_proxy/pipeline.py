@@ -18,6 +18,10 @@ from .wire.targets import Origin
 
 BODY_LIMIT: Final = 100 * 1024 * 1024
 """Bytes of a body that is held; the limit of the Higress ai-proxy plugin."""
+MAX_RATIO: Final = 50
+"""How many times longer a client's body may become when it is decoded; text compresses to a tenth, base64 hardly."""
+SMALL_BODY: Final = 1024 * 1024
+"""Bytes up to which that does not matter."""
 
 # Removed when a request is sent without its body.
 _BODY_FIELDS: Final = (b"content-length", b"content-type", b"transfer-encoding", b"expect")
@@ -59,7 +63,8 @@ def requestheaders(provider: Provider, head: Head) -> Upstream | NeedsBody:
 
 def request(needs: NeedsBody, head: Head, raw: bytes) -> Upstream:
     """The upstream request when the body has been read. `raw` is the body as it was sent. Raises Refusal."""
-    upstream = needs.rewrite(decoded(raw, head.caller.content_encoding))
+    limit = min(BODY_LIMIT, max(SMALL_BODY, MAX_RATIO * len(raw)))
+    upstream = needs.rewrite(decoded(raw, head.caller.content_encoding, limit))
     # An unchanged body keeps its Content-Encoding.
     return upstream._replace(body=None) if upstream.body is raw else upstream
 
@@ -183,11 +188,14 @@ def response(whole: Whole, status: int, fields: Fields, raw: bytes) -> Reply | N
     return Reply(rewritten.status, header_fields.changed(fields, changes), rewritten.body, rewritten.notes)
 
 
-def decoded(raw: bytes, encoding: str) -> bytes:
-    """A body without its Content-Encoding; the same object if it has none. Raises Refusal (400)."""
+def decoded(raw: bytes, encoding: str, limit: int = BODY_LIMIT) -> bytes:
+    """A body without its Content-Encoding; the same object if it has none. `limit` is in bytes.
+
+    Raises Refusal (400).
+    """
     if not encoding:
         return raw
     try:
-        return content_encoding.decode(raw, encoding, BODY_LIMIT)
+        return content_encoding.decode(raw, encoding, limit)
     except ValueError as error:
         raise errors.bad_body(f"The body {error}.", param="Content-Encoding") from None

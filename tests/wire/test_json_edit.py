@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mitm_ai_proxy.wire import json_edit
-from mitm_ai_proxy.wire.json_edit import Edit, JSONError, Member
+from mitm_ai_proxy.wire.json_edit import MAX_MARKS, Edit, JSONError, Member
 from tests.tables import table
 
 SPACES = ("", "", "", " ", "\n", "\t", "\r\n", " \t\r\n ")
@@ -389,3 +389,49 @@ def test_a_scan_stops_at_its_limit_of_arrays_and_objects(item: bytes, monkeypatc
 def test_strings_and_numbers_in_an_array_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_edit, "MAX_STEPS", 8)
     assert _only(b'{"a":[%s]}' % b",".join([b'"b",1'] * 1000)).key == "a"
+
+
+@table(
+    "document",
+    [
+        b'{"a":[' + b"1," * MAX_MARKS + b"1]}",
+        b'{"a":[' + b"[]," * MAX_MARKS + b"1]}",
+        b'{"a":' + b"{" * MAX_MARKS,
+        b'{"a":["",' + b'"",' * (MAX_MARKS // 3) + b"1]}",
+        b'{"x":"\\ud800","a":[' + b"1," * MAX_MARKS + b"1]}",
+        b'{"a":"' + b"\\" * MAX_MARKS,
+        b'{"picture":"' + b"A" * 100_000 + b'","a":[' + b"1," * MAX_MARKS + b"1]}",
+    ],
+    ids=["numbers", "lists", "objects", "strings", "half a pair", "backslashes", "beside a picture"],
+)
+def test_more_marks_than_any_client_sends_are_refused_before_they_are_read(document: bytes) -> None:
+    with pytest.raises(JSONError, match="more than 5000000 quotes, backslashes, commas and brackets"):
+        json_edit.members(document)
+
+
+def test_a_picture_may_have_as_many_backslashes_as_it_likes() -> None:
+    document = b'{"image":"' + b"\\/" * MAX_MARKS + b'A","model":"m"}'
+    assert [member.key for member in json_edit.members(document)] == ["image", "model"]
+
+
+@table(
+    ("text", "is_valid"),
+    [
+        (rb'{"a":"\ud800"}', True),
+        (rb'{"a":"\\ud800"}', True),
+        (rb'{"a":"\udfff\ud800","b":["\uDBFF"]}', True),
+        (rb'{"a":"\ud800","b":"\u12"}', False),
+        (rb'{"a":"\ud8"}', False),
+        (rb'{"a":"\ud8zz"}', False),
+        (rb'{"a":"\ud800","b":NaN}', False),
+        (rb'{"a":"\ud800","b":01}', False),
+        (rb'{"a":"\ud800",}', False),
+        (b'{"a":"\\ud800\x01"}', False),
+    ],
+)
+def test_half_a_surrogate_pair_changes_nothing_for_the_rest(text: bytes, is_valid: bool) -> None:
+    if is_valid:
+        assert json_edit.members(text)[0].key == "a"
+    else:
+        with pytest.raises(JSONError, match="is not valid JSON"):
+            json_edit.members(text)

@@ -15,6 +15,9 @@ import msgspec
 MAX_STEPS: Final = 200_000
 """Members and brackets of one scan; limits the time that a hostile body can take."""
 
+MAX_MARKS: Final = 5_000_000
+"""Quotes, backslashes, commas and brackets of a document, for the same reason; a picture in base64 has none."""
+
 _SPACE = re.compile(rb"[ \t\n\r]*")
 LONG: Final = 64 * 1024
 """Bytes of a string value, such as a picture in base64, that are validated; after them, only its end is searched."""
@@ -31,6 +34,7 @@ _ESCAPED_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 # Everything up to the next bracket or long string, or 500 parts of it.
 _RUN = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]{0,200}+(?:\\.[^"\\]{0,200}+){0,8}+"){0,500}', re.DOTALL)
 _COLON = re.compile(rb"[ \t\n\r]*:")
+# The first half of it is enough to see, and to put another character in its place.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 _valid = msgspec.json.Decoder(msgspec.Raw).decode
@@ -66,7 +70,10 @@ def members(document: bytes) -> list[Member]:
     """
     cuts = _cuts(document) if len(document) > LONG else []
     short = apply(document, cuts) if cuts else document
+    _check_marks(short)
     if not (cuts and _is_valid(short)):
+        if cuts:
+            _check_marks(document)
         _check(document)
         short, cuts = document, []
     start = _skip_space(short, 0)
@@ -202,6 +209,11 @@ def _decode_string(text: bytes) -> str:
     return decoded
 
 
+def _check_marks(document: bytes) -> None:
+    if len(document) > MAX_MARKS and sum(map(document.count, b'"\\,[{')) > MAX_MARKS:
+        raise JSONError(f"has more than {MAX_MARKS} quotes, backslashes, commas and brackets")
+
+
 def _check(document: bytes) -> None:
     """Raise JSONError unless the document is one JSON value in UTF-8."""
     if not document or document.isspace():
@@ -217,7 +229,7 @@ def _check(document: bytes) -> None:
         raise JSONError("is nested too deeply") from None
     except msgspec.DecodeError as error:
         # A lone surrogate is legal (RFC 8259, section 8.2) and comes from truncated strings; msgspec refuses it.
-        if _SURROGATE.search(document) and _valid_for_json(document):
+        if _SURROGATE.search(document) and _is_valid(_SURROGATE.sub(rb"\\u00", document)):
             return
         raise JSONError(f"is not valid JSON ({_reason(error)})") from None
 
@@ -262,19 +274,6 @@ def _moved(member: Member, cuts: list[Edit]) -> Member:
         return place
 
     return Member(member.key, move(member.key_start), move(member.key_end), move(member.start), move(member.end))
-
-
-def _valid_for_json(document: bytes) -> bool:
-    """Whether Python's json, slower than msgspec, reads it: it accepts a lone surrogate. Numbers are not converted."""
-
-    def refuse(word: str) -> None:
-        raise ValueError(word)
-
-    try:
-        json.loads(document.decode(), parse_constant=refuse, parse_int=len, parse_float=len)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _reason(error: msgspec.DecodeError) -> str:
