@@ -86,6 +86,11 @@ def _refusal(fields: dict[str, Any], model: str | None = None) -> Refusal:
         ({"model": "kling-v2-6", "seconds": "8"}, {"model_name": "kling-v2-6", "duration": "10"}),
         ({"model": "kling-v9", "seconds": "77"}, {"model_name": "kling-v9", "duration": "77"}),
         ({"duration": 10}, {**PORTRAIT, "duration": "10"}),
+        ({"seconds": 8.0}, {**PORTRAIT, "duration": "8"}),
+        ({"seconds": "8.0"}, {**PORTRAIT, "duration": "8"}),
+        ({"seconds": 1e1}, {**PORTRAIT, "duration": "10"}),
+        ({"duration": 10.0}, {**PORTRAIT, "duration": "10"}),
+        ({"duration": "10.00"}, {**PORTRAIT, "duration": "10"}),
         # size
         ({"size": "1280x720"}, {**PORTRAIT, "aspect_ratio": "16:9"}),
         ({"size": "1792x1024"}, {**PORTRAIT, "aspect_ratio": "16:9", "mode": "pro"}),
@@ -106,6 +111,7 @@ def _refusal(fields: dict[str, Any], model: str | None = None) -> Refusal:
         ({"model": "sora-2", "input_reference": DATA}, {**SORA, "image": PICTURE}),
         ({"model": "sora-2", "input_reference": {"image_url": URL}}, {**SORA, "image": URL}),
         ({"model": "sora-2", "input_reference": {"image_url": DATA}}, {**SORA, "image": PICTURE}),
+        ({"model": "sora-2", "input_reference": PICTURE}, {**SORA, "image": PICTURE}),
         ({"input_reference": None}, PORTRAIT),
         ({"input_reference": URL, "size": "1792x1024"}, {**SORA, "image": URL, "mode": "pro"}),
         ({"model": "sora-2", "image": URL, "aspect_ratio": "16:9"}, {**SORA, "image": URL}),
@@ -114,6 +120,7 @@ def _refusal(fields: dict[str, Any], model: str | None = None) -> Refusal:
         ({"metadata": {"negative_prompt": "n", "sound": "true"}}, {**PORTRAIT, "negative_prompt": "n", "sound": "on"}),
         ({"metadata": {}}, PORTRAIT),
         ({"metadata": None}, PORTRAIT),
+        ({"metadata": '{"negative_prompt": "n"}'}, {**PORTRAIT, "negative_prompt": "n"}),
         ({"cfg_scale": "0.5"}, PORTRAIT),
         ({"model": "kling-v1", "cfg_scale": "0.5"}, {"model_name": "kling-v1", "cfg_scale": 0.5}),
         ({"watermark_info": {"enabled": "false"}}, {**PORTRAIT, "watermark_info": {"enabled": False}}),
@@ -149,8 +156,8 @@ def test_a_sora_model_that_is_mapped_keeps_sora_s_defaults(model: str, sent: dic
         *(
             ({"seconds": value}, "seconds")
             for value in _any(
-                *("", "0", "-4", "+4", "4.0", "4s", "٣", "²", "\uff14", "1_0", "601", "9" * 30, "9" * 5000),
-                *("000001" + "9" * 5000, 0, -1, 4.0, True, [], {}, [4], 16, "20"),
+                *("", "0", "-4", "+4", "4.5", "4.", "4s", "٣", "²", "\uff14", "1_0", "601", "9" * 30, "9" * 5000),
+                *("000001" + "9" * 5000, 0, -1, 4.5, 0.0, True, [], {}, [4], 16, "20"),
             )
         ),
         ({"model": "kling-v2-6", "seconds": "12"}, "seconds"),
@@ -165,14 +172,14 @@ def test_a_sora_model_that_is_mapped_keeps_sora_s_defaults(model: str, sent: dic
         *(
             ({"input_reference": value}, "input_reference")
             for value in (
-                *("", "x", "file.png", "ftp://a.test/b", "http://", "data:,", "data:image/png;base64,AAAA", PICTURE),
-                *(5, True, [], [URL], {}, {"image_url": None}, {"image_url": 5}, {"image_url": {"url": URL}}),
+                *("x", "file.png", "ftp://a.test/b", "http://", "data:,", "data:image/png;base64,AAAA", "AAAA"),
+                *(5, True, [URL, DATA], {"image_url": None}, {"image_url": 5}, {"image_url": {"url": [URL]}}),
                 *({"file_id": "f"}, {"file_id": "f", "image_url": URL}, {"0": "137", "1": "80"}, {"²": "1"}, {"x": 1}),
                 "data:image/webp;base64," + base64.b64encode(b"RIFF0000WEBP").decode(),
             )
         ),
-        ({"input_reference": URL, "image": URL}, "input_reference"),
-        *(({"metadata": value}, "metadata") for value in _any("", "{}", 5, True, [], [{}])),
+        ({"input_reference": URL, "image": DATA}, "input_reference"),
+        *(({"metadata": value}, "metadata") for value in _any("", "x", "[]", "{", 5, True, [], [{}])),
         ({"metadata": {"prompt": "q"}}, "metadata.prompt"),
         ({"metadata": {"model": "m"}}, "metadata.model"),
         ({"metadata": {"model_name": "m"}}, "metadata.model_name"),

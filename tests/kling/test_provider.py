@@ -17,6 +17,7 @@ from mitm_ai_proxy.kling.provider import Kling, KlingKeys
 from mitm_ai_proxy.providers.base import Clock
 from mitm_ai_proxy.wire.json_edit import JSONError
 from mitm_ai_proxy.wire.targets import Origin
+from tests.tables import table
 
 NOW = 1710000000
 TOKEN = (Secret("token"),)
@@ -180,18 +181,24 @@ def test_an_id_that_could_be_read_as_something_else_is_refused(video_id: str, sa
     assert says in refusal.message
 
 
-@pytest.mark.parametrize("value", ["null", '""', "0", "false", "[]", "{}", '"https://a.test/b.png"'])
-@pytest.mark.parametrize(
-    "field",
-    "image image_url image_urls images image_tail image_tail_url"
-    " input_image first_frame_image last_frame_image".split(),
-)
-def test_a_create_with_an_image_field_whatever_its_value_is_image2video(field: str, value: str) -> None:
+@table("value", ["0", "1", "false", '"x"', '"https://a.test/b.png"', '"iVBOR\\/w0"'])
+@table("field", ["image", "image_tail"])
+def test_a_create_with_a_picture_of_klings_is_image2video_and_keeps_its_body(field: str, value: str) -> None:
     body = f'{{"prompt":"p", "{field}" : {value}}}'.encode()
     upstream = _create(_kling(), body)
 
     assert (upstream.target, _kind(upstream), upstream.body) == (IMAGE, "image2video", body)
     assert f"image2video: the body has {field}" in upstream.notes
+
+
+@table("value", ["null", '""', "[]", "{ }", '" "', "[null]", '[""]'])
+@table("field", "image image_tail image_url images last_frame_image".split())
+def test_a_create_without_a_picture_is_text2video_whatever_it_says_so_with(field: str, value: str) -> None:
+    body = f'{{"prompt":"p", "{field}" : {value} , "n":1.50}}'.encode()
+    upstream = _create(_kling(), body)
+
+    assert (upstream.target, _kind(upstream), upstream.body) == (TEXT, "text2video", b'{"prompt":"p", "n":1.50}')
+    assert "text2video: the body has no image field" in upstream.notes
 
 
 @pytest.mark.parametrize(
@@ -209,6 +216,13 @@ def test_a_create_without_an_image_field_is_text2video_and_keeps_its_body(body: 
     assert (upstream.target, _kind(upstream), upstream.body) == (TEXT, "text2video", body)
     assert (upstream.method, upstream.fields) == ("POST", {b"accept-encoding": b"identity"})
     assert "text2video: the body has no image field" in upstream.notes
+
+
+@table("mapping", [{}, {"model_mapping": MAPPING}])
+def test_a_byte_order_mark_before_json_is_left_out(mapping: dict[str, Any]) -> None:
+    upstream = _create(_kling(**mapping), b'\xef\xbb\xbf {"prompt":"p", "image":"x"}')
+
+    assert (upstream.target, upstream.body) == (IMAGE, b' {"prompt":"p", "image":"x"}')
 
 
 def test_an_image_field_may_be_written_with_escapes() -> None:
@@ -272,6 +286,12 @@ def test_each_rewrite_of_a_model_is_noted(body: str, notes: list[str]) -> None:
         (b'["model"]', None, "not a JSON object"),
         (b"null", None, "not a JSON object"),
         (b'{"a":"\xff"}', None, "not UTF-8 (byte 6)"),
+        (b"\xef\xbb\xbf", None, "The request body is empty."),
+        (b"\xef\xbb\xbf\xef\xbb\xbf{}", None, "not valid JSON"),
+        *(
+            ('{"model":"m"}'.encode(encoding), None, f"The request body is {encoding[:6].upper()}, by its first bytes")
+            for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
+        ),
         (b'{"a":' + b"[" * 100_000, None, "nested too deeply"),
         (b'{"model":4}', "model", "model is not a string."),
         (b'{"model":null,"model_name":"m"}', "model", "model is not a string."),
@@ -540,7 +560,7 @@ def test_a_path_that_could_leave_the_base_path_is_refused(target: str, protocol:
     assert (refusal.status, refusal.code) == (400, "invalid_path")
 
 
-@pytest.mark.parametrize(("kind", "create"), [("t2v", b"{}"), ("i2v", b'{"image":null}')])
+@pytest.mark.parametrize(("kind", "create"), [("t2v", b"{}"), ("i2v", b'{"image":"x"}')])
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
@@ -620,7 +640,7 @@ def test_an_answer_that_is_no_json_object_raises_json_error(answer: bytes) -> No
 
 def test_a_prefixed_answer_leads_back_to_the_family_of_its_create() -> None:
     provider = _kling(provider_base_path="/kling")
-    upstream = _create(provider, b'{"image":""}')
+    upstream = _create(provider, b'{"image":"x"}')
     answer = Answer(200, b'{"data":{"task_id":"7"}}')
     task_id = json.loads(_answer(provider, upstream, answer).body)["data"]["task_id"]
 

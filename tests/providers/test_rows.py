@@ -229,6 +229,18 @@ def test_only_the_model_of_a_body_changes(body: str, sent: str) -> None:
     assert (upstream.method, upstream.target, upstream.fields) == ("POST", "/v1/chat/completions", {})
 
 
+def test_a_byte_order_mark_is_left_out_before_a_model_is_mapped() -> None:
+    for body in (b'{"model":"gpt-4", "n":1.0}', b'{"model":"x", "n":1.0}', b"{}"):
+        plain = _mapped(_openai(model_mapping=MAPPING), "POST /v1/chat/completions", body)
+        assert _mapped(_openai(model_mapping=MAPPING), "POST /v1/chat/completions", b"\xef\xbb\xbf" + body) == plain
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "utf-32-le"])
+def test_json_in_another_encoding_is_refused_by_its_name(encoding: str) -> None:
+    with pytest.raises(Refusal, match=f"is {encoding[:6].upper()}, by its first bytes; JSON is sent in UTF-8"):
+        _mapped(_openai(model_mapping=MAPPING), "POST /v1/chat/completions", '{"model":"gpt-4"}'.encode(encoding))
+
+
 def test_a_mapped_model_is_noted_with_its_pattern() -> None:
     upstream = _mapped(_openai(model_mapping=MAPPING), "POST /v1/responses", b'{"model":"gpt-4"}')
 

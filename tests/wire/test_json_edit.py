@@ -95,12 +95,29 @@ def test_removing_a_member_takes_it_and_one_comma_and_keeps_the_bytes_of_the_oth
     document = _Writer(seed).document()
     found = json_edit.members(document)
     for index, member in enumerate(found):
-        edit = json_edit.remove(found, member)
+        (edit,) = json_edit.remove(found, [member])
         edited = json_edit.apply(document, [edit])
         assert edited == document[: edit.start] + document[edit.end :]
         others = [document[other.key_start : other.end] for other in found if other is not member]
         assert [edited[other.key_start : other.end] for other in json_edit.members(edited)] == others
         assert _parsed(edited) == _parsed(document)[:index] + _parsed(document)[index + 1 :]
+
+
+@table("seed", SEEDS)
+def test_any_members_are_removed_at_once(seed: int) -> None:
+    document = _Writer(seed).document()
+    found = json_edit.members(document)
+    for chosen in (
+        found,
+        found[1:],
+        found[:-1],
+        found[::2],
+        found[1::2],
+        random.Random(seed).sample(found, len(found) // 2),
+    ):
+        edited = json_edit.apply(document, json_edit.remove(found, chosen))
+        kept = [document[member.key_start : member.end] for member in found if member not in chosen]
+        assert [edited[member.key_start : member.end] for member in json_edit.members(edited)] == kept
 
 
 @table("seed", SEEDS)
@@ -128,7 +145,7 @@ def test_edits_in_any_order_change_what_they_name_and_nothing_else(seed: int) ->
 def test_a_removed_member_leaves_tidy_text(document: bytes, key: str, expected: bytes) -> None:
     found = json_edit.members(document)
     (member,) = (member for member in found if member.key == key)
-    assert json_edit.apply(document, [json_edit.remove(found, member)]) == expected
+    assert json_edit.apply(document, json_edit.remove(found, [member])) == expected
 
 
 def test_without_edits_the_document_is_the_same_object() -> None:

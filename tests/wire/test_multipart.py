@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from urllib.parse import urlencode
 
 import pytest
 
 from mitm_ai_proxy.errors import Refusal
-from mitm_ai_proxy.wire.multipart import MAX_DEPTH, MAX_HEAD, MAX_PARTS, File, Value, fields
+from mitm_ai_proxy.wire.multipart import MAX_DEPTH, MAX_HEAD, MAX_PARTS, File, Value, fields, url_encoded_fields
 from tests.tables import table
 
 PYTHON = "3f2a9c0d1e4b5a69788796a5b4c3d2e1"
@@ -128,6 +129,58 @@ def test_the_bytes_of_a_file_do_not_get_into_a_log() -> None:
 )
 def test_brackets_become_objects_and_lists(pairs: list[tuple[str, str]], expected: dict[str, Value]) -> None:
     assert read(*pairs) == expected
+
+
+@table(
+    ("pairs", "expected"),
+    [
+        ([("l.b", "1")], {"l": {"b": "1"}}),
+        ([("l.0.b", "1"), ("l.1.b", "2")], {"l": {"0": {"b": "1"}, "1": {"b": "2"}}}),
+        ([("l[0].b.c", "1")], {"l": {"0": {"b": {"c": "1"}}}}),
+        ([("l.b[0].c", "1"), ("o.a", "2")], {"l": {"b": {"0": {"c": "1"}}}, "o": {"a": "2"}}),
+        ([("l[].b", "1"), ("l[].b", "2")], {"l": [{"b": "1"}, {"b": "2"}]}),
+        ([("x[0].b", "1")], {"x": {"0": {"b": "1"}}}),
+        ([("l", "1"), ("l", "2")], {"l": ["1", "2"]}),
+        ([("l", "1")], {"l": "1"}),
+        # Other dots are letters
+        (
+            [("x.b", "1"), (".l", "2"), ("l.", "3"), ("o[a.b]", "4")],
+            {"x.b": "1", ".l": "2", "l.": "3", "o": {"a.b": "4"}},
+        ),
+    ],
+)
+def test_dots_and_repetitions_of_known_names_are_brackets(
+    pairs: list[tuple[str, str]], expected: dict[str, Value]
+) -> None:
+    body = form(*(part(name, value) for name, value in pairs))
+    assert fields(body, header(PYTHON), ["l"], ["o"]) == expected
+    assert url_encoded_fields(urlencode(pairs).encode(), ["l"], ["o"]) == expected
+
+
+@table(
+    ("content_type", "text", "value"),
+    [
+        ("application/json", '{"a": [1.50, null]}', {"a": [1.5, None]}),
+        ("Application/JSON; charset=utf-8", '"a \\u00e9"', "a é"),
+        ("application/vnd.api+json", "[]", []),
+        ("application/json", "null", None),
+        # Numbers stay as they are written, and what is no JSON is text.
+        *(("application/json", text, text) for text in ("1.50", "true", "a boat", "", "[" * 99_999, "9" * 5000)),
+        *((content_type, "[]", "[]") for content_type in ("text/plain", "application/jsonl", "text/json-like")),
+    ],
+)
+def test_a_part_of_json_is_its_value(content_type: str, text: str, value: Value) -> None:
+    more = f"\r\nContent-Type: {content_type}"
+    assert fields(form(part("a", text, more)), header(PYTHON)) == {"a": value}
+    file = fields(form(part("a", text, f'; filename="blob"{more}')), header(PYTHON))["a"]
+    assert file == (
+        value if "json" in content_type.lower() and value != "[]" else File("blob", content_type, text.encode())
+    )
+
+
+def test_a_url_encoded_form_is_read() -> None:
+    body = b"prompt=a+b%26%3D%c3%a9&m[mode]=pro&l%5B%5D=1&l%5B%5D=2&empty="
+    assert url_encoded_fields(body) == {"prompt": "a b&=é", "m": {"mode": "pro"}, "l": ["1", "2"], "empty": ""}
 
 
 @pytest.mark.parametrize(

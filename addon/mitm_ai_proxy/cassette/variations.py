@@ -265,7 +265,7 @@ def _without_members(document: bytes, names: Collection[str]) -> bytes:
     """A JSON object without the members that have these names."""
     for name in names:
         members = json_edit.members(document)
-        document = json_edit.apply(document, [json_edit.remove(members, item) for item in members if item.key == name])
+        document = json_edit.apply(document, json_edit.remove(members, [item for item in members if item.key == name]))
     return document
 
 

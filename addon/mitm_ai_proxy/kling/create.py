@@ -9,16 +9,14 @@ from typing import Any, Final, NamedTuple
 
 from ..errors import Refusal, bad_body
 from ..wire.multipart import File
-from . import models, pictures
+from . import models, picture_fields, pictures
 from .document import Document
-from .fields import FIELDS, converted
+from .fields import FIELDS, converted, json_text, text, whole
 from .ids import VideoParameters
 from .models import MODELS, SIZES, Model
 
 OPENAI_FIELDS: Final = frozenset({"seconds", "size", "input_reference", "metadata"})
 """Fields that only OpenAI's API has. A body with one of them is OpenAI's."""
-
-_PICTURES: Final = ("image", "image_tail")
 
 
 class Created(NamedTuple):
@@ -37,14 +35,14 @@ def translate(document: Document, asked_model: str, model: str | None) -> Create
     """
     notes: list[str] = []
     lift_metadata(document, notes)
-    convert(document)
+    _set_pictures(document, _frames(document), notes)
+    convert(document, notes)
     sora = not asked_model or models.sora_mode(asked_model) is not None
     name = model or (models.DEFAULT_MODEL if sora else asked_model)
     row = MODELS.get(name)
     _set_model(document, asked_model, name, notes)
 
-    reference = _reference(document, notes)
-    with_image = reference or any(field in document for field in _PICTURES)
+    with_image = any(field in document for field in picture_fields.FRAMES)
     mode = _size(document, row, with_image, sora, asked_model, notes)
     duration = _seconds(document, name, row, sora, notes)
     prompt = _prompt(document, name, row, with_image)
@@ -57,7 +55,7 @@ def translate(document: Document, asked_model: str, model: str | None) -> Create
 
 def lift_metadata(document: Document, notes: list[str]) -> None:
     """Move the members of `metadata` to the top level. Raises Refusal (400) where one is there already."""
-    metadata = document.pop("metadata")
+    metadata = json_text(document.pop("metadata"))
     if metadata is None:
         return
     if not isinstance(metadata, dict):
@@ -70,14 +68,34 @@ def lift_metadata(document: Document, notes: list[str]) -> None:
         notes.append("metadata became fields of Kling's")
 
 
-def convert(document: Document) -> None:
+def convert(document: Document, notes: list[str]) -> None:
     """Convert the values of Kling's fields to their types (see fields.py). Raises Refusal (400)."""
     for name in document.names:
-        if name in FIELDS:
+        if name in FIELDS and not (FIELDS[name] is text and document.is_text(name)):
             value = document.value(name)
             new = converted(name, value)
-            if repr(new) != repr(value):
+            if new is not value and repr(new) != repr(value):
                 document.set(name, new)
+    _set_pictures(document, [name for name in document.names if name in picture_fields.NESTED], notes)
+
+
+def refuse_frames(document: Document) -> None:
+    """Refuse (400) a first or last picture for a video that is made of another one; remove fields without any."""
+    for name in _frames(document):
+        if picture_fields.translated({name: document.raw(name) or b""}).members.get(name, True):
+            raise bad_body(f"{name} has no place in a video that is made of another video.", param=name)
+        document.pop(name)
+
+
+def _frames(document: Document) -> list[str]:
+    return [name for name in document.names if picture_fields.is_frame(name)]
+
+
+def _set_pictures(document: Document, names: list[str], notes: list[str]) -> None:
+    translated = picture_fields.translated({name: document.raw(name) or b"" for name in names})
+    for name, members in translated.members.items():
+        document.replace(name, members)
+    notes += translated.notes
 
 
 def _set_model(document: Document, asked: str, name: str, notes: list[str]) -> None:
@@ -88,45 +106,6 @@ def _set_model(document: Document, asked: str, name: str, notes: list[str]) -> N
         notes.append(f"model {asked or '(none)'} became {name}")
 
 
-def _reference(document: Document, notes: list[str]) -> bool:
-    """Move `input_reference` to `image`. Returns whether there was one; raises Refusal (400) for a bad one."""
-    reference = document.pop("input_reference")
-    if reference is None:
-        return False
-    if "image" in document:
-        raise bad_body("input_reference and image are two first pictures; give one.", param="input_reference")
-    if isinstance(reference, dict):
-        reference = _picture_reference(reference)
-    if isinstance(reference, list):
-        raise bad_body("input_reference is one picture, not several.", param="input_reference")
-    if not isinstance(reference, str) or not reference:
-        raise bad_body("input_reference is not a file, a URL or a data URL.", param="input_reference")
-    if pictures.is_web_url(reference):
-        document.set("image", reference)
-        notes.append("image: the URL of input_reference")
-        return True
-    if not pictures.is_data_url(reference):
-        raise bad_body("input_reference is not a file, a URL or a data URL.", param="input_reference")
-    document.set("image", _checked(reference))
-    notes.append("image: input_reference without its data: prefix")
-    return True
-
-
-def _picture_reference(reference: dict[str, Any]) -> Any:
-    if reference and all(key.isdigit() for key in reference):
-        raise bad_body(
-            "input_reference came as one field for each byte; give the SDK a file with a name (toFile).",
-            param="input_reference",
-        )
-    if "file_id" in reference and "image_url" in reference:
-        raise bad_body("input_reference has both image_url and file_id; give one.", param="input_reference")
-    if "file_id" in reference:
-        raise bad_body(
-            "There is no Files API behind this: give the picture itself or its URL.", param="input_reference"
-        )
-    return reference.get("image_url")
-
-
 def picture_of(file: File, name: str) -> str:
     """A file part of a form as base64, as Kling takes pictures. Raises Refusal (400), naming the field `name`."""
     try:
@@ -134,15 +113,6 @@ def picture_of(file: File, name: str) -> str:
     except ValueError as error:
         raise bad_body(f"{name} {error}.", param=name) from None
     return pictures.base64_of(file.data)
-
-
-def _checked(data_url: str) -> str:
-    try:
-        data = pictures.from_data_url(data_url)
-        pictures.check(data)
-    except ValueError as error:
-        raise bad_body(f"input_reference {error}.", param="input_reference") from None
-    return pictures.base64_of(data)
 
 
 def _size(
@@ -194,10 +164,9 @@ def _seconds(document: Document, name: str, row: Model | None, sora: bool, notes
         if not sora:
             return ""
         seconds = models.SORA_SECONDS
-    text = str(seconds).strip() if isinstance(seconds, str | int) and not isinstance(seconds, bool) else ""
-    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 0 < int(text) <= 600):
+    asked = whole(seconds)
+    if asked is None or not 0 < asked <= 600:
         raise bad_body("seconds is not a whole number of seconds.", param="seconds")
-    asked = int(text)
     length = models.rounded_up(row.durations, asked) if row else asked
     if length is None:
         known = ", ".join(str(duration) for duration in row.durations) if row else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import bad_body
@@ -70,16 +71,24 @@ class Document:
         """All names, in order."""
         return list(self._values)
 
-    def value(self, name: str) -> Any:
-        """The decoded value of a member; None if it is missing. Raises Refusal (400) if the name is repeated."""
+    def raw(self, name: str) -> bytes | None:
+        """The JSON of a member; None if it is missing. Raises Refusal (400) if the name is repeated."""
         if name in self._repeated:
             raise bad_body(f"{name} stands more than once in the request body.", param=name)
-        raw = self._values.get(name)
+        return self._values.get(name)
+
+    def value(self, name: str) -> Any:
+        """The decoded value of a member; None if it is missing. Raises Refusal (400) as raw() does."""
+        raw = self.raw(name)
         try:
             return None if raw is None else json.loads(raw)
         except (ValueError, RecursionError):
             # Valid JSON that Python does not decode: thousands of digits or of brackets.
             raise bad_body(f"{name[:40]} cannot be read.", param=name[:40]) from None
+
+    def is_text(self, name: str) -> bool:
+        """Whether the value of a member is a string, without decoding it. Raises Refusal (400) as raw() does."""
+        return (self.raw(name) or b"").startswith(b'"')
 
     def text(self, name: str) -> str | None:
         """The value of a string member; None if it is missing or null. Raises Refusal (400) for any other type."""
@@ -106,6 +115,13 @@ class Document:
         self._values = {
             (new if key == name else key): value for key, value in self._values.items() if key != new or key == name
         }
+
+    def replace(self, name: str, members: Mapping[str, bytes]) -> None:
+        """Put members (JSON by name) in the place of one; one of them may have its name."""
+        values: dict[str, bytes] = {}
+        for key, value in self._values.items():
+            values |= members if key == name else {key: value}
+        self._values = values
 
     def body(self) -> bytes:
         """The document as JSON."""

@@ -5,6 +5,8 @@ Source: Kling API documentation, request parameters.
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,27 +15,60 @@ from ..errors import bad_body
 
 Convert = Callable[[Any], Any]
 
+_WHOLE = re.compile(r"(-?[0-9]{1,40})(?:\.0+)?")
+_INDEX = re.compile(r"[0-9]{1,4}")
+_EXACT: Final = 2**53
+"""From here on, a float does not hold every whole number."""
+
+
+def whole(value: Any) -> int | None:
+    """A whole number, which may be text and may be written 4.0; None for anything else."""
+    if isinstance(value, str):
+        digits = _WHOLE.fullmatch(value.strip())
+        # Ids have more digits than a float holds.
+        return int(digits[1]) if digits else None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < _EXACT else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def json_text(value: Any) -> Any:
+    """The object or list that a text holds as JSON; anything else as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def indexed(value: Any) -> Any:
+    """The list that an object with indexes as keys stands for, as forms send it; anything else as it is."""
+    if not isinstance(value, dict) or not value or not all(_INDEX.fullmatch(key) for key in value):
+        return value
+    places = {int(key): key for key in value}
+    return [value[places[place]] for place in sorted(places)] if len(places) == len(value) else value
+
 
 def _number(value: Any) -> Any:
     if isinstance(value, str):
-        if re.fullmatch(r"-?[0-9]{1,40}", value):
-            # Ids have more digits than a float holds.
-            return int(value)
+        number = whole(value)
+        if number is not None:
+            return number
         try:
-            number = float(value)
+            value = float(value)
         except ValueError:
             raise ValueError("is not a number") from None
-        if number != number or number in (float("inf"), float("-inf")):
-            raise ValueError("is not a number")
-        return number
     if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("is not a number")
+    if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("is not a number")
     return value
 
 
 def _integer(value: Any) -> Any:
-    number = _number(value)
-    if not isinstance(number, int):
+    number = whole(_number(value))
+    if number is None:
         raise ValueError("is not a whole number")
     return number
 
@@ -47,7 +82,8 @@ def _boolean(value: Any) -> Any:
     raise ValueError("is not true or false")
 
 
-def _text(value: Any) -> Any:
+def text(value: Any) -> Any:
+    """A string."""
     if not isinstance(value, str):
         raise ValueError("is not a string")
     return value
@@ -55,7 +91,10 @@ def _text(value: Any) -> Any:
 
 def _digits(value: Any) -> Any:
     """A number as text: Kling takes lengths so."""
-    return str(_number(value)) if not isinstance(value, str) else value
+    number = whole(value)
+    if number is None and isinstance(value, str):
+        return value
+    return str(_number(value) if number is None else number)
 
 
 def _on_off(value: Any) -> Any:
@@ -64,6 +103,7 @@ def _on_off(value: Any) -> Any:
 
 def _object(**fields: Convert) -> Convert:
     def convert(value: Any) -> Any:
+        value = json_text(value)
         if not isinstance(value, dict):
             raise ValueError("is not an object")
         return {name: fields[name](item) if name in fields else item for name, item in value.items()}
@@ -73,6 +113,7 @@ def _object(**fields: Convert) -> Convert:
 
 def _list(item: Convert) -> Convert:
     def convert(value: Any) -> Any:
+        value = indexed(json_text(value))
         if not isinstance(value, list):
             raise ValueError("is not a list")
         return [item(element) for element in value]
@@ -86,30 +127,32 @@ _CAMERA_CONFIG: Final = _object(
 _POINTS: Final = _list(_object(x=_number, y=_number))
 
 FIELDS: Final[dict[str, Convert]] = {
-    "model_name": _text,
-    "prompt": _text,
-    "negative_prompt": _text,
-    "image": _text,
-    "image_tail": _text,
-    "static_mask": _text,
-    "mode": _text,
-    "aspect_ratio": _text,
-    "callback_url": _text,
-    "external_task_id": _text,
-    "shot_type": _text,
+    "model_name": text,
+    "prompt": text,
+    "negative_prompt": text,
+    "image": text,
+    "image_tail": text,
+    "static_mask": text,
+    "mode": text,
+    "aspect_ratio": text,
+    "callback_url": text,
+    "external_task_id": text,
+    "shot_type": text,
     "duration": _digits,
     "sound": _on_off,
     "cfg_scale": _number,
     "multi_shot": _boolean,
-    "multi_prompt": _list(_object(index=_integer, prompt=_text, duration=_digits)),
-    "voice_list": _list(_object(voice_id=_text)),
+    "multi_prompt": _list(_object(index=_integer, prompt=text, duration=_digits)),
+    "voice_list": _list(_object(voice_id=text)),
     "element_list": _list(_object(element_id=_integer)),
     "image_list": _list(_object()),
     "video_list": _list(_object()),
-    "camera_control": _object(type=_text, config=_CAMERA_CONFIG),
-    "dynamic_masks": _list(_object(mask=_text, trajectories=_POINTS)),
+    "camera_control": _object(type=text, config=_CAMERA_CONFIG),
+    "dynamic_masks": _list(_object(mask=text, trajectories=_POINTS)),
     "watermark_info": _object(enabled=_boolean),
 }
+LISTS: Final = frozenset(name for name in FIELDS if name.endswith("_list")) | {"multi_prompt", "dynamic_masks"}
+OBJECTS: Final = frozenset({"camera_control", "watermark_info"})
 
 
 def converted(name: str, value: Any) -> Any:

@@ -33,6 +33,8 @@ _OTHERS = [
     (re.compile(rb".{4}ftyp", re.DOTALL), "an MP4 video"),
     (re.compile(rb"%PDF-"), "a PDF document"),
 ]
+_WHITE_SPACE = b" \t\n\r\v\f"
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 # \s matches Unicode's white space, but not all of its control characters.
 _BLANK_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
@@ -121,14 +123,33 @@ def is_data_url(text: str) -> bool:
     return text[:5].lower() == "data:"
 
 
-def from_data_url(text: str) -> bytes:
-    """The bytes in a base64 `data:` URL; its media type is ignored. Raises ValueError, with a message as in check()."""
-    head, comma, data = text.partition(",")
+def plain(text: str) -> str:
+    """A picture as Kling takes it: base64 without a `data:` prefix and without white space; other text as it is.
+
+    Raises ValueError, with a message as in check(), for a data URL that holds no base64.
+    """
+    start = text.lstrip()
+    if not is_data_url(start):
+        return text if is_web_url(text) else _base64(text) or text
+    head, comma, data = start.partition(",")
     if not comma:
         raise ValueError("is a data URL without data")
     if head.rpartition(";")[2].strip().lower() != "base64":
         raise ValueError("is a data URL without ;base64; Kling takes a picture as base64 only")
-    return _decode(data)
+    found = _base64(data)
+    if not found:
+        raise ValueError("is no valid base64" if found is None else "is empty")
+    if len(found) > (MAX_BYTES + 2) // 3 * 4:
+        raise _too_long()
+    return found
+
+
+def check_text(text: str) -> None:
+    """Raise ValueError unless the text is a web URL, or base64 of a picture that Kling takes (see check())."""
+    if not is_web_url(text):
+        if _base64(text) != text:
+            raise ValueError("is not a file, a URL or a data URL")
+        check(base64.b64decode(text))
 
 
 def is_web_url(text: str) -> bool:
@@ -142,10 +163,13 @@ def is_web_url(text: str) -> bool:
         return False
 
 
-def _decode(text: str) -> bytes:
-    if len(text) > (MAX_BYTES + 2) // 3 * 4:
-        raise _too_long()
+def _base64(text: str) -> str | None:
+    """The text without white space if it is base64, else None."""
     try:
-        return base64.b64decode(text, validate=True)
-    except ValueError:
-        raise ValueError("is no valid base64") from None
+        data = text.encode("ascii").translate(None, _WHITE_SPACE)
+    except UnicodeEncodeError:
+        return None
+    digits = data.rstrip(b"=")
+    if len(data) % 4 or len(data) - len(digits) > 2 or digits.translate(None, _BASE64):
+        return None
+    return data.decode()

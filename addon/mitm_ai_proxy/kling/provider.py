@@ -22,14 +22,13 @@ from ..providers.base import Clock, CommonKeys, Provider, SimulatorAccount
 from ..providers.higress_keys import NOT_IMPLEMENTED
 from ..wire import json_edit, targets
 from ..wire.header_fields import Fields
-from ..wire.request_body import object_members, replace_text, text_member
+from ..wire.request_body import object_members, replace_text, text_member, without_mark
 from ..wire.targets import Origin
-from . import api_versions, forms, images_api, job, videos_api
+from . import api_versions, forms, images_api, job, picture_fields, videos_api
 from .ids import split_parameters
 from .task_kinds import (
     HINT,
     IMAGE2VIDEO,
-    IMAGE_FIELDS,
     OMNI_VIDEO,
     TASK_KINDS,
     TEXT2VIDEO,
@@ -273,22 +272,24 @@ class Kling(Provider):
         return self.keys.video_response == "openai"
 
     def _create(self, head: Head, notes: tuple[str, ...], body: bytes) -> Upstream:
-        """A create: image fields decide the path, and `model` becomes `model_name`; every other byte is kept.
+        """A create: pictures decide the path and get Kling's names, `model` becomes `model_name`; other bytes are kept.
 
         VideosApi translates it if it is a form, comes from an OpenAI SDK, or has fields that only OpenAI has.
         """
         is_openai = self._answers_openai(head)
-        if forms.is_form(head):
+        if forms.is_form(head) or forms.is_url_encoded(head, body):
             return self._videos.create(head, body, None, is_openai, notes)
+        body = without_mark(body)
         members = object_members(body)
         if is_openai or head.caller.is_openai_sdk or self._videos.is_needed(head, body, members):
             return self._videos.create(head, body, members, is_openai, notes)
-        image_fields = [member.key for member in members if member.key in IMAGE_FIELDS]
-        kind = IMAGE2VIDEO if image_fields else TEXT2VIDEO
-        why = f"{kind.name}: the body has {image_fields[0] if image_fields else 'no image field'}"
+        pictures = picture_fields.edited(body, members)
+        kind = IMAGE2VIDEO if pictures.frame else TEXT2VIDEO
+        why = f"{kind.name}: the body has {pictures.frame or 'no image field'}"
         # The client's own query: one that is configured with the path of text2video does not apply.
         _, query = targets.pop_parameter(targets.split_query(head.target)[1], HINT)
-        edits, model_notes = self._model_edits(body, members)
+        edits, gone, model_notes = self._model_edits(body, members)
+        edits = [*edits, *pictures.edits, *json_edit.remove(members, [*gone, *pictures.gone])]
         return Upstream(
             self.origin,
             head.method,
@@ -296,7 +297,7 @@ class Kling(Provider):
             {b"accept-encoding": b"identity"},
             json_edit.apply(body, edits),
             job.NATIVE_CREATES[kind.name],
-            (*notes, why, *model_notes),
+            (*notes, *pictures.notes, why, *model_notes),
         )
 
     def responseheaders(self, sent: Upstream, status: int, fields: Fields) -> Handling:
@@ -324,22 +325,23 @@ class Kling(Provider):
 
     def _model_edits(
         self, body: bytes, members: list[json_edit.Member]
-    ) -> tuple[list[json_edit.Edit], tuple[str, ...]]:
+    ) -> tuple[list[json_edit.Edit], list[json_edit.Member], tuple[str, ...]]:
+        """Edits, members to remove, notes."""
         model = text_member(body, members, "model")
         model_name = text_member(body, members, "model_name")
         if model is None and model_name is None:
-            return [], ()
+            return [], [], ()
         if model is None:
             assert model_name is not None
             mapped, notes = self.map_model(model_name[1])
-            return replace_text(*model_name, mapped), notes
+            return replace_text(*model_name, mapped), [], notes
         member, text = model
         mapped, notes = self.map_model(text)
         notes = (*notes, "model sent as model_name")
         if model_name is None:
             renamed = json_edit.Edit(member.key_start, member.key_end, b'"model_name"')
-            return [renamed, *replace_text(member, text, mapped)], notes
-        return [json_edit.remove(members, member), *replace_text(*model_name, mapped)], notes
+            return [renamed, *replace_text(member, text, mapped)], [], notes
+        return replace_text(*model_name, mapped), [member], notes
 
 
 def _task_of(video_id: str, hint: str | None) -> tuple[TaskKind, str, str]:

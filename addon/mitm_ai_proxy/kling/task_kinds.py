@@ -11,12 +11,6 @@ import msgspec
 from .. import apis
 from ..wire import json_edit
 
-IMAGE_FIELDS: Final = frozenset(
-    "image image_url image_urls images image_tail image_tail_url input_image first_frame_image last_frame_image".split()
-)
-"""A create with any of these, whatever its value, is an image2video task."""
-
-
 HINT: Final = "kling_task_type"
 """Query parameter with the kind of a task whose id has no prefix, such as `image2video`; not sent upstream."""
 

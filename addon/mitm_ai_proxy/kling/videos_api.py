@@ -14,9 +14,10 @@ from ..exchange import NO_MEMO, Head, NeedsBody, Upstream
 from ..wire import json_edit, targets
 from ..wire.request_body import text_member
 from ..wire.targets import Origin
-from . import api_versions, create, forms, models, pages, pictures
+from . import api_versions, create, forms, models, pages, picture_fields, pictures
 from .document import Document
 from .error_codes import is_printable
+from .fields import whole
 from .idempotency import Idempotency
 from .ids import NO_PARAMETERS, VideoParameters, split_parameters
 from .job import EDIT, EXTEND, Job
@@ -24,7 +25,6 @@ from .redirects import SOURCE, Source, source_of
 from .task_kinds import (
     HINT,
     IMAGE2VIDEO,
-    IMAGE_FIELDS,
     LISTED,
     OMNI_VIDEO,
     TEXT2VIDEO,
@@ -172,7 +172,7 @@ class VideosApi:
         asked = document.text("model") or document.text("model_name") or ""
         model_name, pattern = self._map_model(asked)
         created = create.translate(document, asked, model_name if pattern is not None else None)
-        field = next((name for name in document.names if name in IMAGE_FIELDS), None)
+        field = next((name for name in picture_fields.FRAMES if name in document), None)
         kind = IMAGE2VIDEO if field else TEXT2VIDEO
         why = f"{kind.name}: the body has {field or 'no image field'}"
         job = Job("create", is_openai=is_openai, asked=created.parameters, prompt=created.prompt, target=head.target)
@@ -208,8 +208,9 @@ class VideosApi:
         if job.api == EXTEND:
             if self._v2:
                 raise bad_body("Kling's new design extends no video.", param="video")
-            if seconds is not None and str(seconds) not in ("4", "5"):
+            if seconds is not None and whole(seconds) not in (4, 5):
                 raise bad_body("Kling extends a video by 4 to 5 seconds, not more.", param="seconds")
+            create.refuse_frames(document)
             document.pop("model")
             document.set("video_id", source.link)
             if head.caller.retries and self._idempotency.was_sent(EXTEND, document.canonical()):
@@ -226,7 +227,8 @@ class VideosApi:
         if seconds is not None:
             raise bad_body("An edited video keeps its length.", param="seconds")
         create.lift_metadata(document, [])
-        create.convert(document)
+        create.refuse_frames(document)
+        create.convert(document, [])
         asked = document.text("model") or ""
         document.pop("model")
         # A modelMapping with "*" may name a model that cannot edit.

@@ -26,7 +26,7 @@ from ..errors import Refusal, unsupported_api, wrong_base_url, wrong_method
 from ..exchange import Handling, Head, NeedsBody, Pass, Upstream
 from ..wire import json_edit, targets
 from ..wire.header_fields import Fields
-from ..wire.request_body import object_members, replace_text, text_member
+from ..wire.request_body import object_members, replace_text, text_member, without_mark
 from ..wire.targets import Origin
 from .higress_keys import CHAT_KEYS, NOT_IMPLEMENTED
 
@@ -267,6 +267,7 @@ class Provider(ABC):
         return upstream
 
     def _mapped(self, upstream: Upstream, body: bytes) -> Upstream:
+        body = without_mark(body)
         model = text_member(body, object_members(body), "model")
         if model is None:
             return upstream._replace(body=body)

@@ -104,14 +104,22 @@ def string(value: str) -> bytes:
     return json.dumps(value).encode()
 
 
-def remove(found: list[Member], member: Member) -> Edit:
-    """The edit that removes a member, and one comma next to it, from the object with the members `found`."""
-    index = found.index(member)
-    if index + 1 < len(found):
-        return Edit(member.key_start, found[index + 1].key_start, b"")
-    if index > 0:
-        return Edit(found[index - 1].end, member.end, b"")
-    return Edit(member.key_start, member.end, b"")
+def remove(found: list[Member], gone: Iterable[Member]) -> list[Edit]:
+    """The edits that remove members, each with one comma next to it, from the object with the members `found`."""
+    places = {member.key_start for member in gone}
+    edits: list[Edit] = []
+    before: Member | None = None
+    start: int | None = None
+    for member in found:
+        if member.key_start in places:
+            start = member.key_start if start is None else start
+            continue
+        if start is not None:
+            edits.append(Edit(start, member.key_start, b""))
+        before, start = member, None
+    if start is not None:
+        edits.append(Edit(before.end if before else start, found[-1].end, b""))
+    return edits
 
 
 def apply(document: bytes, edits: Iterable[Edit]) -> bytes:

@@ -1,12 +1,14 @@
-"""Reads a multipart/form-data body as nested fields, in the bracket notation of OpenAI's SDKs."""
+"""Reads a form, multipart or URL-encoded, as nested fields, in the bracket notation of OpenAI's SDKs."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import parse_qsl
 
 from ..errors import Refusal, bad_body
 
@@ -19,9 +21,13 @@ MAX_DEPTH = 8
 """Pairs of brackets in a name."""
 MAX_HEAD = 8 * 1024
 """Bytes of the headers of a part; werkzeug is slow for very long ones."""
+MAX_URL_ENCODED = 1024 * 1024
+"""Bytes; what is longer takes Python too long to decode."""
 
 _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _KEY = re.compile(r"\[([^\[\]]*)\]")
+_KEY_OR_DOT = re.compile(r"\[[^\[\]]*\]|\.([^\[\].]+)")
+_JSON = re.compile(r"(?:application|text)/(?:[\w.-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +39,49 @@ class File:
     data: bytes = field(repr=False)
 
 
-Value: TypeAlias = "str | File | list[Value] | dict[str, Value]"
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+Part: TypeAlias = "File | Json"
+"""The content of a part: a file, text, or what JSON of the type application/json holds."""
+Value: TypeAlias = "Part | list[Value] | dict[str, Value]"
 _Path: TypeAlias = tuple[str, ...]
-_Entry: TypeAlias = tuple[_Path, str | File]
+_Entry: TypeAlias = tuple[_Path, Part]
 """A value and the keys that lead to it; an empty key is an item of a list."""
 
 
-def fields(body: bytes, content_type: str) -> dict[str, Value]:
+def fields(
+    body: bytes, content_type: str, lists: Collection[str] = (), objects: Collection[str] = ()
+) -> dict[str, Value]:
     """The fields of a form, nested by the brackets in their names.
 
     `a[b]=1` is `{"a": {"b": "1"}}`, `a[]=1` is `{"a": ["1"]}`, `a[][b]=1` is `{"a": [{"b": "1"}]}`; an index is a key
-    like any other. `content_type` is the whole header, whose boundary is used.
+    like any other. A name in `lists` may stand more than once. Names in `lists` and `objects` may have dots for
+    brackets (`a.b`, `a.0.b`). `content_type` is the whole header, whose boundary is used.
 
     Raises Refusal (400) for an incomplete form, and for one that could be read in more than one way.
     Source: openai 3.52 (Python) and 7.57 (Node), observed; RFC 7578.
     """
-    entries = [(_keys(name), value) for name, value in _parts(body, _boundary(content_type))]
-    return {key: _unfold(key, members) for key, members in _members(entries).items()}
+    return _nested(_parts(body, _boundary(content_type)), lists, objects)
+
+
+def url_encoded_fields(body: bytes, lists: Collection[str] = (), objects: Collection[str] = ()) -> dict[str, Value]:
+    """As fields(), for a body of the type application/x-www-form-urlencoded."""
+    if len(body) > MAX_URL_ENCODED:
+        raise bad_body(
+            f"The URL-encoded form is longer than {MAX_URL_ENCODED} bytes. Send JSON, or multipart/form-data."
+        )
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARTS)
+    except UnicodeDecodeError:
+        raise bad_body("The URL-encoded form is not UTF-8.") from None
+    except ValueError:
+        raise bad_body(f"The URL-encoded form has more than {MAX_PARTS} fields.") from None
+    return _nested(pairs, lists, objects)
+
+
+def _nested(parts: Iterable[tuple[str, Part]], lists: Collection[str], objects: Collection[str]) -> dict[str, Value]:
+    dotted = {*lists, *objects}
+    entries = [(_keys(name, dotted), value) for name, value in parts]
+    return {key: _unfold(key, members, key in lists) for key, members in _members(entries).items()}
 
 
 def _boundary(content_type: str) -> bytes:
@@ -61,7 +93,7 @@ def _boundary(content_type: str) -> bytes:
     return boundary.encode()
 
 
-def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, str | File]]:
+def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, Part]]:
     """The name and content of each part, in order."""
     # Not at the top: start-up should not pay for it.
     from werkzeug.sansio import multipart
@@ -93,10 +125,9 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, str | File]]:
             # The decoder has the whole body, so more data means that the part has no end.
             if event.more_data:
                 raise _truncated()
-            if isinstance(part, multipart.File):
-                yield part.name, File(part.filename, part.headers.get("content-type", ""), event.data)
-            else:
-                yield part.name, _text(part.name, event.data)
+            # A Field has no file name.
+            filename: str | None = getattr(part, "filename", None)
+            yield part.name, _content(part.name, filename, part.headers.get("content-type", ""), event.data)
 
 
 def _next_event(decoder: MultipartDecoder) -> Event:
@@ -130,6 +161,20 @@ def _check_headers(name: str | None, headers: Headers) -> None:
         raise bad_body(f"{name} has a Content-Transfer-Encoding, which a form must not have.", param=name)
 
 
+def _content(name: str, filename: str | None, content_type: str, data: bytes) -> Part:
+    """The content of a part; `filename` is None for a part without one."""
+    if _JSON.match(content_type):
+        # With a file name too: browsers send one for a Blob.
+        text = _text(name, data)
+        try:
+            found: Json = json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+        # A number stays as it is written.
+        return text if isinstance(found, int | float) else found
+    return _text(name, data) if filename is None else File(filename, content_type, data)
+
+
 def _text(name: str, data: bytes) -> str:
     try:
         return data.decode()
@@ -137,7 +182,11 @@ def _text(name: str, data: bytes) -> str:
         raise bad_body(f"{name} is not UTF-8. If it is a file, its part needs a filename.", param=name) from None
 
 
-def _keys(name: str) -> _Path:
+def _keys(name: str, dotted: Collection[str]) -> _Path:
+    first, bracket, rest = name.partition("[")
+    if first.partition(".")[0] in dotted:
+        first = _with_brackets(first)
+    name = first + _with_brackets(bracket + rest)
     match = _NAME.fullmatch(name)
     if not match:
         raise bad_body(f"{name} is a field name with broken brackets.", param=name)
@@ -149,6 +198,11 @@ def _keys(name: str) -> _Path:
     return (match[1], *keys)
 
 
+def _with_brackets(name: str) -> str:
+    """`[0].b` as `[0][b]`: with dots, .NET and axios mean brackets."""
+    return _KEY_OR_DOT.sub(lambda key: f"[{key[1]}]" if key[1] else key[0], name)
+
+
 def _members(entries: Iterable[_Entry]) -> dict[str, list[_Entry]]:
     """The entries grouped by their first key, which is removed from their paths."""
     members: dict[str, list[_Entry]] = {}
@@ -157,12 +211,15 @@ def _members(entries: Iterable[_Entry]) -> dict[str, list[_Entry]]:
     return members
 
 
-def _unfold(name: str, entries: list[_Entry]) -> Value:
-    """The value that the entries below a name form. Raises Refusal (400)."""
+def _unfold(name: str, entries: list[_Entry], is_list: bool = False) -> Value:
+    """The value that the entries below a name form; `is_list`: repeated, it is a list. Raises Refusal (400)."""
     kinds = {"value" if not path else "object" if path[0] else "list" for path, _ in entries}
     if len(kinds) > 1:
         raise bad_body(f"{name} is sent as more than one of: a value, a list, an object.", param=name)
     if "value" in kinds:
+        if len(entries) > 1 and is_list:
+            repeated: list[Value] = [value for _, value in entries]
+            return repeated
         if len(entries) > 1:
             raise bad_body(f"{name} stands more than once in the form.", param=name)
         return entries[0][1]
@@ -173,13 +230,13 @@ def _unfold(name: str, entries: list[_Entry]) -> Value:
     return [_unfold(item, list(row.items())) for row in _rows(item, members[""])]
 
 
-def _rows(name: str, entries: list[_Entry]) -> list[dict[_Path, str | File]]:
+def _rows(name: str, entries: list[_Entry]) -> list[dict[_Path, Part]]:
     """The entries of a list, grouped by item; an item that is no object has one entry, with an empty path.
 
     Node's SDK sends one object after the other; Python's sends one key of all objects, then the next key.
     Source: `_serialize_multipartform` of openai 3.52 (Python); openai 7.57 (Node), observed.
     """
-    columns: dict[_Path, list[str | File]] = {}
+    columns: dict[_Path, list[Part]] = {}
     for path, value in entries:
         columns.setdefault(path, []).append(value)
     if len({len(column) for column in columns.values()}) == 1:
@@ -189,7 +246,7 @@ def _rows(name: str, entries: list[_Entry]) -> list[dict[_Path, str | File]]:
         raise bad_body(
             f"{name} has objects with different keys, which a form cannot tell apart. Send JSON.", param=name
         )
-    rows: list[dict[_Path, str | File]] = [{}]
+    rows: list[dict[_Path, Part]] = [{}]
     for path, value in entries:
         if path in rows[-1]:
             rows.append({})

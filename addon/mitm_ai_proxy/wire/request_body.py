@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import codecs
+import json
+from typing import Final
+
 from ..errors import bad_body
 from . import json_edit
 
+_MARK: Final = codecs.BOM_UTF8
+
+
+def without_mark(body: bytes) -> bytes:
+    """A body without the byte order mark of UTF-8, which JSON must not have (RFC 8259, section 8.1)."""
+    return body.removeprefix(_MARK)
+
 
 def object_members(body: bytes) -> list[json_edit.Member]:
-    """The members of a request body. Raises Refusal (400) if it is not a JSON object."""
+    """The members of a request body. Raises Refusal (400) if it is not a JSON object in UTF-8."""
+    encoding = json.detect_encoding(body[:4])
+    if encoding.startswith(("utf-16", "utf-32")):
+        raise bad_body(f"The request body is {encoding[:6].upper()}, by its first bytes; JSON is sent in UTF-8.")
     try:
         return json_edit.members(body)
     except json_edit.JSONError as error:
