@@ -491,6 +491,10 @@ def test_a_camera_is_an_object_in_each_notation() -> None:
         ([("multi_prompt", "x")], "multi_prompt"),
         ([("multi_prompt", "{}")], "multi_prompt"),
         ([("multi_prompt", "[" * 5000)], "multi_prompt"),
+        *(
+            ([("multi_prompt", (None, JSON, "[" * depth + "]" * depth))], "multi_prompt")
+            for depth in (500, 2000, 50_000)
+        ),
         ([("multi_prompt", '["x"]')], "multi_prompt"),
         ([("multi_prompt[a][prompt]", "x")], "multi_prompt"),
         ([("multi_prompt[0][prompt]", "x"), ("multi_prompt[00][prompt]", "x")], "multi_prompt"),
@@ -510,6 +514,17 @@ def test_a_list_or_an_object_that_cannot_be_read_is_refused_by_its_field(
 ) -> None:
     prompt = () if parts[0][0] == "prompt" else (("prompt", "p"),)
     assert _refused(_form(("model", "kling-v3"), *prompt, *parts), "sdk", FORM).param == param
+
+
+@table("name", ["multi_prompt", "metadata", "image", "images[]", "x", "prompt"])
+@table("depth", [5, 500, 900, 2000, 50_000])
+def test_json_in_a_form_however_deep_is_read_or_refused(name: str, depth: int) -> None:
+    for text in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
+        for more in ((None, JSON), ("blob", JSON), (None, "text/plain")):
+            try:
+                _sent(_form(("model", "kling-v3"), (name, (*more, text))), "sdk", FORM)
+            except Refusal as refusal:
+                assert len(refusal.message) < 250  # noqa: PT017
 
 
 @table("kind", KINDS)

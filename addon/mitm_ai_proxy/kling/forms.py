@@ -45,7 +45,10 @@ def document_of(head: Head, body: bytes) -> Document:
         return Document.from_json(body, object_members(body))
     document = Document()
     for name, value in found.items():
-        document.set(name, _without_files((name,), value))
+        try:
+            document.set(name, _without_files((name,), value))
+        except RecursionError:
+            raise bad_body(f"{name[:80]} is nested too deeply.", param=name[:80]) from None
     return document
 
 
