@@ -165,7 +165,7 @@ def test_regular_mode_over_tls(
         "--set", f"ssl_verify_upstream_trusted_ca={authority}", "--set", f"connection_strategy={strategy}",
     )  # fmt: skip
 
-    assert b"kling-i2v-" in _tunnelled(proxy, "api.openai.com", "POST", "/v1/videos", b'{"image":""}').body
+    assert b"kling-i2v-" in _tunnelled(proxy, "api.openai.com", "POST", "/v1/videos", b'{"image":"x"}').body
     received = upstream.next()
     assert (received.one("Host"), received.target) == (KLING, "/v1/videos/image2video")
     assert received.one("Authorization") == "Bearer t"
