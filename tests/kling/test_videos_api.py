@@ -412,6 +412,41 @@ def test_an_extension_is_made_of_kling_s_id_of_the_video() -> None:
     assert json.loads(_answer(provider, upstream, _good(_task())).body)["id"].startswith("kling-ext-7")
 
 
+FROM_LINK = [f"POST /v1/videos/{path}?kling_source=NQp2Nw" for path in ("kling-t2v-7/remix", "edits", "extensions")]
+
+
+@pytest.mark.parametrize("request_line", FROM_LINK)
+def test_a_video_of_another_video_takes_no_first_or_last_picture(request_line: str) -> None:
+    provider, prompt = _kling(), {"prompt": "q"}
+    for name in ("image", "input_reference", "images", "lastFrame", "input_references"):
+        body = json.dumps({**prompt, name: "https://a.test/b.png"}).encode()
+        assert _refused(provider, request_line, body).param == name
+        _, sent = _send(provider, request_line, json.dumps({**prompt, name: None}).encode())
+        assert name not in json.loads(sent)
+    form = b'--B\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nq\r\n--B\r\nContent-Disposition: form-data; '
+    form += b'name="x[y]"; filename="a"\r\n\r\n.\r\n--B--\r\n'
+    assert _refused(provider, request_line, form, _sdk(content_type=FORM)).param == "x[y]"
+
+
+@pytest.mark.parametrize("request_line", FROM_LINK[:2])
+def test_pictures_beside_the_video_are_plain_base64(request_line: str) -> None:
+    body = b'{"prompt":"q","image_list":[{"image_url":"data:;base64,QUJD"}]}'
+    _, sent = _send(_kling(), request_line, body)
+
+    assert json.loads(sent)["image_list"] == [{"image_url": "QUJD"}]
+
+
+@pytest.mark.parametrize("seconds", [4, 4.0, "4", "5.0"])
+def test_an_extension_has_a_whole_number_of_seconds(seconds: Any) -> None:
+    provider, request_line = _kling(), FROM_LINK[-1]
+    _, sent = _send(provider, request_line, json.dumps({"prompt": "q", "seconds": seconds}).encode())
+
+    assert "seconds" not in json.loads(sent)
+    for wrong in (4.5, 6.0, "4.5", True, "x"):
+        body = json.dumps({"prompt": "q", "seconds": wrong}).encode()
+        assert _refused(provider, request_line, body).param == "seconds"
+
+
 @pytest.mark.parametrize("first", [1, 2])
 def test_an_extension_whose_first_step_was_repeated_is_made(first: int) -> None:
     # An SDK counts the repetitions of the first step, and sends the same count to where it is redirected.
