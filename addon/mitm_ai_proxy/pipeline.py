@@ -180,7 +180,9 @@ def response(whole: Whole, status: int, fields: Fields, raw: bytes) -> Reply | N
     rewritten = whole.rewrite(answer)
     if rewritten is answer:
         return None
-    changes: dict[bytes, bytes | None] = {b"content-encoding": None, b"content-length": _length(rewritten.body)}
+    changes: dict[bytes, bytes | None] = {}
+    if rewritten.body is not raw:
+        changes = {b"content-encoding": None, b"content-length": _length(rewritten.body)}
     for name, text in rewritten.headers.items():
         # The upstream's own Retry-After is kept.
         if name != "retry-after" or not header_fields.value(fields, b"retry-after"):

@@ -8,6 +8,7 @@ import pytest
 
 from mitm_ai_proxy.kling import error_codes
 from mitm_ai_proxy.kling.error_codes import MEANINGS, is_duplicate
+from tests.tables import table
 
 
 @pytest.mark.parametrize("http", [None, 200])
@@ -88,19 +89,59 @@ def test_1201_is_not_found_where_its_message_says_so(message: str, status: int) 
     assert error_codes.answer(400, 1201, message, "").status == status
 
 
-@pytest.mark.parametrize(
-    ("code", "message", "duplicate"),
+@table(
+    ("message", "duplicate"),
     [
-        (1201, "External_task_id ai-proxy-x already exists", True),
-        (1201, "external_task_id already exist", True),
-        (1201, "already exists", False),
-        (1201, "External_task_id is invalid", False),
-        (1200, "External_task_id x already exists", False),
-        (None, "External_task_id x already exists", False),
+        ("External_task_id ai-proxy-x already exists", True),
+        ("external_task_id already exist", True),
+        ("EXTERNAL TASK ID x already-exists", True),
+        ('{"code":1201,"message":"External_task_id x already exists"}', True),
+        ("already exists", False),
+        ("Element already exists", False),
+        ("External_task_id is invalid", False),
+        ("", False),
     ],
 )
-def test_a_duplicate_is_known_by_code_and_message(code: int | None, message: str, duplicate: bool) -> None:
-    assert is_duplicate(code, message) is duplicate
+def test_a_duplicate_is_known_by_its_message_whatever_a_gateway_s_code(message: str, duplicate: bool) -> None:
+    assert is_duplicate(message) is duplicate
+
+
+@table(
+    ("word", "status", "answered", "code"),
+    [
+        ("task_failed", 400, 400, "invalid_value"),
+        ("task_failed", 500, 500, "server_error"),
+        ("task_not_exist", 400, 404, "not_found"),
+        ("insufficient_user_quota", 403, 429, "insufficient_quota"),
+        ("quota_not_enough", 403, 429, "insufficient_quota"),
+        ("anything", 401, 401, "invalid_api_key"),
+        ("anything", 200, 502, "bad_gateway"),
+    ],
+)
+def test_a_gateway_s_word_is_an_error_of_openai_s(word: str, status: int, answered: int, code: str) -> None:
+    answer = error_codes.answer(status, word, "why", "")
+    error = json.loads(answer.body)["error"]
+
+    assert (answer.status, error["code"], error["message"], error["kling_code"]) == (answered, code, "why", word)
+
+
+@table(
+    ("date", "says"),
+    [
+        ("Sat, 21 Nov 2026 10:00:00 GMT", ""),
+        ("Sat, 21 Nov 2026 10:00:05 GMT", ""),
+        ("Sat, 21 Nov 2026 09:59:57 -0000", ""),
+        ("Sat, 21 Nov 2026 09:59:00 GMT", "60 s ahead of Kling's"),
+        ("Sat, 21 Nov 2026 11:00:00 +0100", ""),
+        ("Sat, 21 Nov 2026 10:40:00 GMT", "2400 s behind Kling's"),
+        *((date, "") for date in ("", "now", "Sat, 99 Nov 2026 10:00:00 GMT", "\udcff", "1", "Sat, 21 Nov 99999")),
+    ],
+)
+def test_the_date_of_an_answer_tells_how_far_the_clocks_differ(date: str, says: str) -> None:
+    found = error_codes.clock_difference(date, 1795255200.4)
+
+    assert says in found
+    assert bool(found) is bool(says)
 
 
 @pytest.mark.parametrize("request_id", ["a\r\nset-cookie: x=1", "a\n", "\0"])

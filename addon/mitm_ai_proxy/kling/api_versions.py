@@ -10,9 +10,9 @@ import base64
 import json
 import re
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_to_bytes
 
-from ..errors import Refusal, bad_body
+from ..errors import Refusal, bad_body, bad_path
 from .document import Document, encoded
 from .idempotency import PREFIX
 from .models import RESOLUTIONS, STD, V2_MODELS
@@ -85,9 +85,16 @@ def _settings(document: Document, model: str, default_mode: str) -> dict[str, An
 
 
 def v2_task(task_id: str) -> str:
-    """Path and query that retrieve a task, by Kling's task id or by an external_task_id that idempotency.py made."""
+    """Path and query that retrieve a task, by Kling's task id or by an external_task_id that idempotency.py made.
+
+    Raises Refusal (400) for an id that is not UTF-8: a query could only name another one.
+    """
     key = "external_task_ids" if task_id.startswith(PREFIX) else "task_ids"
-    return f"{TASKS}?{key}={quote(unquote(task_id), safe='')}"
+    try:
+        decoded = unquote_to_bytes(task_id.encode("utf-8", "surrogateescape")).decode()
+    except UnicodeError:
+        raise bad_path("The video_id is not UTF-8.", param="video_id") from None
+    return f"{TASKS}?{key}={quote(decoded, safe='')}"
 
 
 def v2_page(limit: int, place: str) -> bytes:

@@ -16,7 +16,9 @@ from .ids import VideoParameters
 from .models import MODELS, SIZES, Model
 
 OPENAI_FIELDS: Final = frozenset({"seconds", "size", "input_reference", "metadata"})
-"""Fields that only OpenAI's API has. A body with one of them is OpenAI's."""
+"""Fields that Kling's API lacks. A body with one of them is translated."""
+ONLY_OPENAI_FIELDS: Final = OPENAI_FIELDS - {"metadata"}
+"""Fields that no other API has. A client that sends one of them expects OpenAI's answers."""
 
 
 class Created(NamedTuple):

@@ -18,11 +18,15 @@ _MEMO = re.compile(r"(.+)-o([a-z2-7]{8,160})", re.DOTALL)
 
 
 class VideoParameters(NamedTuple):
-    """What a create asked for: `model` in the client's name, `seconds` as sent to Kling, `size` as `1280x720`."""
+    """What a create asked for: `model` in the client's name, `seconds` as sent to Kling, `size` as `1280x720`.
+
+    `kind` is the name of a TaskKind where Kling's answers do not tell it: in v2, if it is not text2video.
+    """
 
     model: str = ""
     seconds: str = ""
     size: str = ""
+    kind: str = ""
 
 
 NO_PARAMETERS: Final = VideoParameters()
@@ -30,9 +34,10 @@ NO_PARAMETERS: Final = VideoParameters()
 
 def add_parameters(task_id: str, parameters: VideoParameters) -> str:
     """The task id with the parameters appended in base32; unchanged if they are empty or cannot be encoded."""
-    text = "\n".join(parameters).encode("utf-8", "replace")
+    fields = list(parameters) if parameters.kind else list(parameters)[:-1]
+    text = "\n".join(fields).encode("utf-8", "replace")
     # Parameters that could not be decoded again are left out.
-    if parameters == NO_PARAMETERS or len(text) > MAX_TEXT or text.decode().split("\n") != list(parameters):
+    if parameters == NO_PARAMETERS or len(text) > MAX_TEXT or text.decode().split("\n") != fields:
         return task_id
     check = zlib.crc32(text).to_bytes(4, "big")[:2]
     return f"{task_id}-o{base64.b32encode(check + text).decode().rstrip('=').lower()}"
@@ -49,6 +54,7 @@ def split_parameters(video_id: str) -> tuple[str, VideoParameters]:
         fields = decoded[2:].decode().split("\n")
     except (binascii.Error, UnicodeDecodeError):
         return video_id, NO_PARAMETERS
-    if zlib.crc32(decoded[2:]).to_bytes(4, "big")[:2] != decoded[:2] or len(fields) != len(VideoParameters._fields):
+    parameters = VideoParameters(*fields[:4])
+    if zlib.crc32(decoded[2:]).to_bytes(4, "big")[:2] != decoded[:2] or len(fields) != 3 + bool(parameters.kind):
         return video_id, NO_PARAMETERS
-    return match[1], VideoParameters(*fields)
+    return match[1], parameters

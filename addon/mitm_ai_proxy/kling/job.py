@@ -26,6 +26,8 @@ class Job(NamedTuple):
     where Kling charges for it, create or make (the second request of a follow-up). `kind` is the name of a TaskKind.
     `asked` goes into the video id. `name` is the external_task_id of a create, and `repeated` whether the client may
     have sent it before. `api` is the API of a follow-up, `target` the client's path and query, for a redirect.
+    `is_told`: the client gets OpenAI's objects only because of this request, so that its ids have to tell it later.
+    `is_guessed`: nothing says that the task is of this kind.
     """
 
     what: str
@@ -38,6 +40,8 @@ class Job(NamedTuple):
     api: str = ""
     page: pages.Page | None = None
     target: str = ""
+    is_told: bool = False
+    is_guessed: bool = False
 
     @classmethod
     def of(cls, memo: exchange.Memo) -> Job | None:

@@ -25,7 +25,6 @@ from ..wire.header_fields import Fields
 from ..wire.request_body import object_members, replace_text, text_member, without_mark
 from ..wire.targets import Origin
 from . import api_versions, forms, images_api, job, picture_fields, videos_api
-from .ids import split_parameters
 from .task_kinds import (
     HINT,
     IMAGE2VIDEO,
@@ -36,7 +35,7 @@ from .task_kinds import (
     TaskKind,
     kind_of,
 )
-from .videos_api import VideosApi
+from .videos_api import VideosApi, split_id
 
 KLING_APIS: Final = ("legacy", "v2")
 VIDEO_RESPONSES: Final = ("auto", "openai", "native")
@@ -242,11 +241,13 @@ class Kling(Provider):
             return self._call_videos_api(head, call, query, hint, notes)
         if "video_id" not in call.ids:
             return super().call(head, call, query, notes)
-        kind, video_id, why = _task_of(call.ids["video_id"], hint)
+        kind, video_id, why, is_guessed = _task_of(call.ids["video_id"], hint)
         targets.check_id("video_id", video_id)
+        task_id, _ = split_id(video_id)
         if name == TEXT2VIDEO.retrieve:
-            return self._videos.retrieve(head, kind, video_id, query, self._answers_openai(head), (*notes, why))
-        target = self.upstream_path(name, {"video_id": split_parameters(video_id)[0]}, query)
+            is_openai = self._answers_openai(head) or self._is_told(task_id != video_id)
+            return self._videos.retrieve(head, kind, video_id, query, is_openai, is_guessed, (*notes, why))
+        target = self.upstream_path(name, {"video_id": task_id}, query)
         return self.with_mapped_model(head, Upstream(self.origin, head.method, target, notes=(*notes, why)))
 
     def _call_videos_api(
@@ -256,33 +257,46 @@ class Kling(Provider):
         if name == job.LIST:
             return self._videos.listing(head, query, is_openai, notes)
         if name == job.CONTENT:
-            kind, video_id, why = _task_of(call.ids["video_id"], hint)
+            kind, video_id, why, is_guessed = _task_of(call.ids["video_id"], hint)
             targets.check_id("video_id", video_id)
-            return self._videos.content(head, kind, video_id, query, (*notes, why))
+            return self._videos.content(head, kind, video_id, query, is_guessed, (*notes, why))
+        # Only OpenAI's API has what follows.
+        is_told = not is_openai and self._is_told(True)
+        is_openai = is_openai or is_told
         for part, value in call.ids.items():
             targets.check_id(part, value)
         if name in (job.CHARACTER, job.RETRIEVE_CHARACTER):
             return self._videos.character(head, call.ids.get("character_id"), query, is_openai, notes)
-        return self._videos.follow_up(head, name, call.ids.get("video_id", ""), query, is_openai, notes)
+        return self._videos.follow_up(head, name, call.ids.get("video_id", ""), query, is_openai, is_told, notes)
 
     def _answers_openai(self, head: Head) -> bool:
-        """Whether this client gets OpenAI's objects."""
+        """Whether this client always gets OpenAI's objects."""
         if self.keys.video_response == "auto":
             return head.caller.is_openai_sdk
         return self.keys.video_response == "openai"
+
+    def _is_told(self, is_openais: bool) -> bool:
+        """Whether a client gets OpenAI's objects because a request of its can only be meant for OpenAI's API."""
+        return is_openais and self.keys.video_response == "auto"
 
     def _create(self, head: Head, notes: tuple[str, ...], body: bytes) -> Upstream:
         """A create: pictures decide the path and get Kling's names, `model` becomes `model_name`; other bytes are kept.
 
         VideosApi translates it if it is a form, comes from an OpenAI SDK, or has fields that only OpenAI has.
         """
-        is_openai = self._answers_openai(head)
-        if forms.is_form(head) or forms.is_url_encoded(head, body):
-            return self._videos.create(head, body, None, is_openai, notes)
-        body = without_mark(body)
-        members = object_members(body)
-        if is_openai or head.caller.is_openai_sdk or self._videos.is_needed(head, body, members):
-            return self._videos.create(head, body, members, is_openai, notes)
+        is_form = forms.is_form(head) or forms.is_url_encoded(head, body)
+        if not is_form:
+            body = without_mark(body)
+        members = None if is_form else object_members(body)
+        is_openai, is_openais = self._answers_openai(head), self._videos.is_openais(body, members)
+        is_told = not is_openai and self._is_told(is_openais)
+        if (
+            members is None
+            or is_openai
+            or head.caller.is_openai_sdk
+            or self._videos.is_needed(head, members, is_openais)
+        ):
+            return self._videos.create(head, body, members, is_openai or is_told, is_told, notes)
         pictures = picture_fields.edited(body, members)
         kind = IMAGE2VIDEO if pictures.frame else TEXT2VIDEO
         why = f"{kind.name}: the body has {pictures.frame or 'no image field'}"
@@ -302,7 +316,9 @@ class Kling(Provider):
 
     def responseheaders(self, sent: Upstream, status: int, fields: Fields) -> Handling:
         """OpenAI's object or error, or Kling's own answer to a create with the prefix of its kind on its ids."""
-        return self._videos.answers.responseheaders(sent.memo) or super().responseheaders(sent, status, fields)
+        is_signed = self._jwt is not None
+        handling = self._videos.answers.responseheaders(sent.memo, status, fields, is_signed)
+        return handling or super().responseheaders(sent, status, fields)
 
     def error(self, sent: Upstream) -> None:
         """Record that a create may have been accepted, so that a retry finds it."""
@@ -344,16 +360,19 @@ class Kling(Provider):
         return replace_text(*model_name, mapped), [member], notes
 
 
-def _task_of(video_id: str, hint: str | None) -> tuple[TaskKind, str, str]:
-    """The kind of a task, by the prefix of its id, else by the hint, else text2video; Kling's own id; a note."""
+def _task_of(video_id: str, hint: str | None) -> tuple[TaskKind, str, str, bool]:
+    """The kind of a task, by the prefix of its id, else by the hint, else text2video; Kling's own id; a note.
+
+    Last, whether the kind is guessed.
+    """
     kind = kind_of(video_id)
     if kind:
-        return kind, video_id.removeprefix(kind.prefix), f"{kind.name}: the id begins with {kind.prefix}"
+        return kind, video_id.removeprefix(kind.prefix), f"{kind.name}: the id begins with {kind.prefix}", False
     word = (hint or "").strip().lower()
     for kind in TASK_KINDS.values():
         if word in kind.hints:
-            return kind, video_id, f"{kind.name}: {HINT} says so"
-    return TEXT2VIDEO, video_id, "text2video: the id has no prefix and the query no hint"
+            return kind, video_id, f"{kind.name}: {HINT} says so", False
+    return TEXT2VIDEO, video_id, "text2video: the id has no prefix and the query no hint", True
 
 
 def _is_native_image(path: str) -> bool:

@@ -11,15 +11,16 @@ from urllib.parse import quote
 import msgspec
 
 from .. import exchange
-from ..exchange import Answer, Whole
-from ..wire import json_edit
+from ..exchange import Answer, Handling, Whole
+from ..wire import header_fields, json_edit
+from ..wire.header_fields import Fields
 from . import api_versions, error_codes, pages, redirects, tasks, video_object
 from .document import encoded
 from .error_codes import is_printable
 from .idempotency import PREFIX, Idempotency
-from .ids import NO_PARAMETERS, add_parameters
+from .ids import NO_PARAMETERS, VideoParameters, add_parameters, split_parameters
 from .job import EXTEND, Job
-from .task_kinds import LISTED, TASK_KINDS, prefix_edits
+from .task_kinds import HINT, LISTED, PREFIXES, TASK_KINDS, TEXT2VIDEO, TaskKind, prefix_edits
 
 
 class VideosAnswers:
@@ -35,10 +36,17 @@ class VideosAnswers:
         self._clock = clock
         self._speed = speed
 
-    def responseheaders(self, memo: exchange.Memo) -> Whole | None:
-        """How the answer to a request with this memo is rewritten; None if it is passed on."""
+    def responseheaders(self, memo: exchange.Memo, status: int, fields: Fields, is_signed: bool) -> Handling | None:
+        """How the answer to a request with this memo is rewritten; None if it is passed on.
+
+        `is_signed`: the request had a token that was signed by this machine's clock.
+        """
         job = Job.of(memo)
-        return Whole(functools.partial(self._rewritten, job)) if job else None
+        if job is None and (status != 401 or not is_signed):
+            return None
+        date = header_fields.value(fields, b"date") if is_signed else ""
+        rewrite = functools.partial(self._rewritten, job) if job else self._with_clock_note
+        return Whole(functools.partial(rewrite, date))
 
     def error(self, memo: exchange.Memo) -> None:
         """Record that a request ended without an answer."""
@@ -46,45 +54,41 @@ class VideosAnswers:
         if job:
             self._record_result(job, answered=False)
 
-    def _rewritten(self, job: Job, answer: Answer) -> Answer:
-        """The answer for the client. Raises json_edit.JSONError for one that is passed on and is no JSON object."""
+    def _rewritten(self, job: Job, date: str, answer: Answer) -> Answer:
+        """The answer for the client. Raises json_edit.JSONError for one that is passed on and is no JSON object.
+
+        `date`: the Date of the answer, if that can explain why a token was refused.
+        """
         if job.is_openai or job.what in ("content", "source"):
-            return self._translated(job, answer)
+            return self._translated(job, date, answer)
         if job.name:
             document = _decoded(answer.body)
             envelope = tasks.envelope(document)
             if _is_success(answer, document, envelope):
-                self._record_result(job, answered=tasks.task(envelope.data) is not None)
+                self._record_result(job, answered=tasks.answered(document) is not None)
             else:
                 duplicate = self._duplicate_answer(job, envelope)
                 if duplicate:
                     return duplicate
                 self._record_failure(job, answer, envelope)
-        return self._with_prefix(job, answer)
+        return self._with_clock_note(date, self._with_prefix(job, answer))
 
-    def _translated(self, job: Job, answer: Answer) -> Answer:
+    def _translated(self, job: Job, date: str, answer: Answer) -> Answer:
         """The answer as OpenAI's object or error, or as a redirect."""
         document = _decoded(answer.body)
         envelope = tasks.envelope(document)
         if not _is_success(answer, document, envelope):
-            duplicate = self._duplicate_answer(job, envelope)
-            if duplicate:
-                return duplicate
-            self._record_failure(job, answer, envelope)
-            message = envelope.message
-            if envelope.code is None and not message:
-                message = f"The provider's answer (status {answer.status}) is not Kling's."
-            return error_codes.answer(answer.status, envelope.code, message, envelope.request_id)
+            return self._refused(job, date, answer, document, envelope)
         if job.what == "character":
             return _character(answer, envelope)
         if job.what == "list":
             return self._page(job, answer, envelope)
-        found = tasks.task(envelope.data)
+        found = tasks.answered(document)
         if found is None:
             if job.is_paid:
-                self._record_result(job, answered=False)
-                return error_codes.answer(502, None, "Kling's answer names no task.", envelope.request_id)
-            return error_codes.answer(404, 1203, "Kling knows no such task.", envelope.request_id)
+                return self._unreadable(job, answer)
+            message = self._with_hint(job, "Kling knows no such task.")
+            return error_codes.answer(404, 1203, message, envelope.request_id)
         if job.what == "content":
             return redirects.to_file(found)
         if job.what == "source":
@@ -93,6 +97,49 @@ class VideosAnswers:
         if job.is_paid:
             self._record_result(job, answered=True)
         return self._video(job, answer, envelope, found)
+
+    def _refused(self, job: Job, date: str, answer: Answer, document: Any, envelope: tasks.Envelope) -> Answer:
+        """OpenAI's error for an answer that is none of success, or a redirect for a create that was accepted before."""
+        is_2xx = 200 <= answer.status < 300
+        if job.is_paid and is_2xx and not isinstance(document, dict):
+            return self._unreadable(job, answer)
+        duplicate = self._duplicate_answer(job, envelope)
+        if duplicate:
+            return duplicate
+        self._record_failure(job, answer, envelope)
+        message, code = envelope.message, envelope.code
+        if code is None and not message:
+            message = f"The provider's answer (status {answer.status}) is not Kling's."
+        if code in error_codes.CLOCK:
+            message = f"{message} {error_codes.clock_difference(date, self._clock())}".strip()
+        # 1203 is a model or a path that Kling does not have.
+        if code != 1203 and error_codes.meaning(answer.status, code, message).status == 404:
+            message = self._with_hint(job, message)
+        repeats = not (job.is_paid and is_2xx)
+        return error_codes.answer(answer.status, code, message, envelope.request_id, repeats_unknown=repeats)
+
+    def _with_hint(self, job: Job, message: str) -> str:
+        """The message for a task that is not there, with what to add to an id that names no kind."""
+        if not job.is_guessed or self._is_v2:
+            return message
+        others = ", ".join(prefix for prefix in PREFIXES if prefix != TASK_KINDS[job.kind].prefix)
+        query = "" if job.what == "source" else f", or ?{HINT}= to the address (such as ?{HINT}=image2video)"
+        end = "" if message.endswith(".") else "."
+        add = f"for another, add its prefix ({others}){query}."
+        return f"{message}{end} The id names no kind, so {job.kind} was asked: {add}"
+
+    def _unreadable(self, job: Job, answer: Answer) -> Answer:
+        """A 2xx answer to a create that names no task: passed on, since a repetition could buy a second one."""
+        self._record_result(job, answered=False)
+        note = "the answer names no task and is passed on: the create may have been accepted"
+        return Answer(answer.status, answer.body, {"x-should-retry": "false"}, (note,))
+
+    def _with_clock_note(self, date: str, answer: Answer) -> Answer:
+        """The answer, with a note if it refuses a token because this machine's clock is wrong."""
+        if not date or answer.status != 401 or tasks.envelope(_decoded(answer.body)).code not in error_codes.CLOCK:
+            return answer
+        difference = error_codes.clock_difference(date, self._clock())
+        return answer._replace(notes=(*answer.notes, difference)) if difference else answer
 
     def _with_prefix(self, job: Job, answer: Answer) -> Answer:
         """Kling's answer to a create, with the prefix of its kind on `task_id` and `data.task_id`."""
@@ -114,11 +161,13 @@ class VideosAnswers:
 
         A retry is redirected to the task of the first attempt. A first attempt is told to retry, with another id.
         """
-        if not (job.name and error_codes.is_duplicate(envelope.code, envelope.message)):
+        if not (job.name and error_codes.is_duplicate(envelope.message)):
             return None
         if job.repeated:
             self._record_result(job, answered=True)
-            video_id = TASK_KINDS[job.kind].prefix + add_parameters(quote(job.name, safe=""), job.asked)
+            name = quote(job.name, safe="")
+            # A name that was chosen here holds the parameters; a second tail says that OpenAI's objects are wanted.
+            video_id = TASK_KINDS[job.kind].prefix + (add_parameters(name, job.asked) if job.is_told else name)
             note = "the first attempt was accepted: the client is sent to that task"
             return redirects.to_video(job.target, video_id)._replace(notes=(note,))
         if job.name.startswith(PREFIX):
@@ -139,13 +188,27 @@ class VideosAnswers:
 
     def _video(self, job: Job, answer: Answer, envelope: tasks.Envelope, found: tasks.Task) -> Answer:
         kind = TASK_KINDS[job.kind]
-        video_id = kind.prefix + add_parameters(found.task_id, job.asked)
-        video = video_object.video(video_id, found, job.asked, self._clock(), job.prompt, self._speed)
+        parameters = job.asked if job.asked != NO_PARAMETERS else _parameters(found)
+        name = found.external_task_id or job.name
+        if job.is_paid and name and not name.startswith(PREFIX) and not job.is_told:
+            # A name of the client's own tells a list nothing, and an id is the same everywhere.
+            video_id = self._video_id(kind, found, NO_PARAMETERS, is_sure=False)
+        else:
+            video_id = self._video_id(kind, found, parameters, is_sure=not job.is_guessed)
+        video = video_object.video(video_id, found, parameters, self._clock(), job.prompt, self._speed)
         edits = _openai_member_edits(answer.body, video)
         if job.is_paid and not self._is_v2:
             edits += prefix_edits(answer.body, kind)
         headers = {**video_object.poll_headers(self._speed), **_request_id(envelope)}
         return Answer(answer.status, json_edit.apply(answer.body, edits), headers)
+
+    def _video_id(self, kind: TaskKind, found: tasks.Task, parameters: VideoParameters, *, is_sure: bool) -> str:
+        """The id of a video, the same in all answers. v2 does not tell the kind, which may be in the parameters."""
+        prefix = kind.prefix
+        if self._is_v2 and not is_sure:
+            ours = found.external_task_id.startswith(PREFIX)
+            prefix = TASK_KINDS.get(parameters.kind, TEXT2VIDEO).prefix if ours else ""
+        return prefix + add_parameters(found.task_id, parameters)
 
     def _page(self, job: Job, answer: Answer, envelope: tasks.Envelope) -> Answer:
         page = job.page
@@ -164,18 +227,16 @@ class VideosAnswers:
         if not found and next_page is not None:
             # An SDK stops at an empty page, though the next list may have videos.
             return redirects.to_page(job.target, next_page.cursor)
-        prefix = "" if self._is_v2 else LISTED[page.family].prefix
-        now = self._clock()
-        videos = [
-            json.dumps(video_object.video(prefix + task.task_id, task, NO_PARAMETERS, now, speed=self._speed)).encode()[
-                :-1
-            ]
-            + b', "data": %s}' % encoded(raw)
-            for raw, task in found
-        ]
+        kind, now = LISTED.get(page.family, TEXT2VIDEO), self._clock()
+        ids, videos = [], []
+        for raw, task in found:
+            parameters = _parameters(task)
+            ids.append(self._video_id(kind, task, parameters, is_sure=False))
+            video = video_object.video(ids[-1], task, parameters, now, speed=self._speed)
+            videos.append(json.dumps(video).encode()[:-1] + b', "data": %s}' % encoded(raw))
         ends = {
-            "first_id": prefix + found[0][1].task_id if found else None,
-            "last_id": next_page.cursor if next_page else (prefix + found[-1][1].task_id if found else None),
+            "first_id": ids[0] if ids else None,
+            "last_id": next_page.cursor if next_page else (ids[-1] if ids else None),
             "has_more": next_page is not None,
             "code": envelope.code,
             "message": envelope.message,
@@ -192,6 +253,12 @@ class VideosAnswers:
 def families(is_v2: bool) -> list[str]:
     """The names of Kling's lists of videos, in the order in which a client pages through them."""
     return [pages.ALL_TASKS] if is_v2 else list(LISTED)
+
+
+def _parameters(task: tasks.Task) -> VideoParameters:
+    """What a create asked for, from the name that it was given here."""
+    name = task.external_task_id
+    return split_parameters(name)[1] if name.startswith(PREFIX) else NO_PARAMETERS
 
 
 def _is_success(answer: Answer, document: Any, envelope: tasks.Envelope) -> bool:

@@ -18,7 +18,7 @@ from . import api_versions, create, forms, models, pages, picture_fields, pictur
 from .document import Document
 from .error_codes import is_printable
 from .fields import whole
-from .idempotency import Idempotency
+from .idempotency import PREFIX, Idempotency
 from .ids import NO_PARAMETERS, VideoParameters, split_parameters
 from .job import EDIT, EXTEND, Job
 from .redirects import SOURCE, Source, source_of
@@ -70,7 +70,8 @@ class VideosApi:
 
     `map_model` returns the model and the pattern of modelMapping that matched. `clock` gives Unix time in seconds;
     `speed` is how many times faster than Kling the provider is. Methods that translate a request take the client's
-    query, `is_openai` (whether the client gets OpenAI's objects) and the notes so far.
+    query, `is_openai` (whether the client gets OpenAI's objects), `is_told` (see job.py), `is_guessed` (nothing says
+    that a task is of this kind), and the notes so far.
     """
 
     def __init__(self, routes: Routes, map_model: MapModel, api: str, clock: Callable[[], float], speed: float) -> None:
@@ -84,19 +85,21 @@ class VideosApi:
 
     # Requests
 
-    def retrieve(self, head: Head, kind: TaskKind, task_id: str, query: str, is_openai: bool, notes: Notes) -> Upstream:
+    def retrieve(
+        self, head: Head, kind: TaskKind, task_id: str, query: str, is_openai: bool, is_guessed: bool, notes: Notes
+    ) -> Upstream:
         """Retrieve a task."""
-        task_id, asked = split_parameters(task_id)
-        memo = Job("retrieve", kind.name, asked=asked).memo if is_openai else NO_MEMO
+        task_id, asked = split_id(task_id)
+        memo = Job("retrieve", kind.name, asked=asked, is_guessed=is_guessed).memo if is_openai else NO_MEMO
         return self._upstream(head.method, self._task_path(kind, task_id, query), memo, notes)
 
-    def content(self, head: Head, kind: TaskKind, task_id: str, query: str, notes: Notes) -> Upstream:
+    def content(self, head: Head, kind: TaskKind, task_id: str, query: str, is_guessed: bool, notes: Notes) -> Upstream:
         """Download a video: Kling is asked for the task, and the answer is a redirect to its file."""
         variant, query = targets.pop_parameter(query, "variant")
         if variant not in (None, "", "video"):
             raise Refusal(400, f"Kling has no {variant[:40]!r} of a video.", code="invalid_value", param="variant")
-        target = self._task_path(kind, split_parameters(task_id)[0], query)
-        return self._upstream(head.method, target, Job("content", kind.name).memo, notes)
+        target = self._task_path(kind, split_id(task_id)[0], query)
+        return self._upstream(head.method, target, Job("content", kind.name, is_guessed=is_guessed).memo, notes)
 
     def listing(self, head: Head, query: str, is_openai: bool, notes: Notes) -> Upstream | NeedsBody:
         """List videos: one page of one of Kling's lists. Raises Refusal (400) for an invalid query."""
@@ -115,10 +118,13 @@ class VideosApi:
 
         return NeedsBody(self._routes.origin, ask, notes)
 
-    def follow_up(self, head: Head, api: str, video_id: str, query: str, is_openai: bool, notes: Notes) -> NeedsBody:
+    def follow_up(
+        self, head: Head, api: str, video_id: str, query: str, is_openai: bool, is_told: bool, notes: Notes
+    ) -> NeedsBody:
         """A remix, an edit or an extension: the first request retrieves the source video, the second one creates."""
         source, _ = targets.pop_parameter(query, SOURCE)
-        job = Job("make" if source else "source", is_openai=is_openai, api=api, target=head.target)
+        what = "make" if source else "source"
+        job = Job(what, is_openai=is_openai, api=api, target=head.target, is_told=is_told)
 
         def make(body: bytes) -> Upstream:
             document = forms.document_of(head, body)
@@ -146,16 +152,16 @@ class VideosApi:
 
         return NeedsBody(self._routes.origin, make, notes)
 
-    def is_needed(self, head: Head, body: bytes, members: list[json_edit.Member]) -> bool:
-        """Whether a create in JSON has to be translated: it has something that Kling's API lacks.
+    def is_openais(self, body: bytes, members: list[json_edit.Member] | None) -> bool:
+        """Whether a create, with these members in JSON or (None) a form, can only be meant for OpenAI's API.
 
         Raises Refusal (400) for a model that cannot be read.
         """
-        if self._v2 or head.caller.idempotency_key:
+        if members is None:
             return True
         model = None
         for member in members:
-            if member.key in create.OPENAI_FIELDS:
+            if member.key in create.ONLY_OPENAI_FIELDS:
                 return True
             if member.key == "model":
                 model = member
@@ -164,8 +170,20 @@ class VideosApi:
         found = text_member(body, members, "model")
         return found is not None and models.sora_mode(found[1]) is not None and self._map_model(found[1])[1] is None
 
+    def is_needed(self, head: Head, members: list[json_edit.Member], is_openais: bool) -> bool:
+        """Whether a create in JSON has to be translated: it has something that Kling's API lacks."""
+        if is_openais or self._v2 or head.caller.idempotency_key:
+            return True
+        return any(member.key in create.OPENAI_FIELDS for member in members)
+
     def create(
-        self, head: Head, body: bytes, members: list[json_edit.Member] | None, is_openai: bool, notes: Notes
+        self,
+        head: Head,
+        body: bytes,
+        members: list[json_edit.Member] | None,
+        is_openai: bool,
+        is_told: bool,
+        notes: Notes,
     ) -> Upstream:
         """Translate a create, from JSON with these members or (None) from a form. Raises Refusal (400)."""
         document = forms.document_of(head, body) if members is None else Document.from_json(body, members)
@@ -175,7 +193,8 @@ class VideosApi:
         field = next((name for name in picture_fields.FRAMES if name in document), None)
         kind = IMAGE2VIDEO if field else TEXT2VIDEO
         why = f"{kind.name}: the body has {field or 'no image field'}"
-        job = Job("create", is_openai=is_openai, asked=created.parameters, prompt=created.prompt, target=head.target)
+        asked_for = self._with_kind(created.parameters, kind)
+        job = Job("create", "", is_openai, asked_for, created.prompt, target=head.target, is_told=is_told)
         return self._create_upstream(head, job, kind, document, (*notes, *created.notes, why), TEXT2VIDEO.create)
 
     def _source_upstream(self, head: Head, job: Job, video_id: str, document: Document, notes: Notes) -> Upstream:
@@ -188,7 +207,7 @@ class VideosApi:
                 return self._follow_up_upstream(head, job._replace(what="make"), document, Source(link), prompt, notes)
             video_id = forms.video_id(document)
         kind = kind_of(video_id) or TEXT2VIDEO
-        task_id, asked = split_parameters(video_id.removeprefix(kind.prefix))
+        task_id, asked = split_id(video_id.removeprefix(kind.prefix))
         targets.check_id("video_id", task_id)
         if job.api == EXTEND:
             model = self._model(asked.model)
@@ -197,7 +216,7 @@ class VideosApi:
                 raise bad_body(f"Kling extends no video of {model}; it does those of V1, V1.5 and V1.6.", param="video")
         all_notes = (*notes, f"{job.api} needs the file of {task_id}: it is asked for first")
         target = self._task_path(kind, task_id, "")
-        memo = job._replace(kind=kind.name).memo
+        memo = job._replace(kind=kind.name, is_guessed=kind_of(video_id) is None).memo
         return Upstream(self._routes.origin, "GET", target, _PLAIN_ANSWER, b"", memo, all_notes)
 
     def _follow_up_upstream(
@@ -238,8 +257,13 @@ class VideosApi:
         if not self._v2:
             document.set("video_list", [{"video_url": source.link, "refer_type": "base"}])
         all_notes = (*notes, f"model {asked or '(none)'} became {name}, which edits videos")
-        edited = job._replace(asked=VideoParameters(asked or name, source.seconds, ""), prompt=prompt)
+        parameters = self._with_kind(VideoParameters(asked or name, source.seconds, ""), OMNI_VIDEO)
+        edited = job._replace(asked=parameters, prompt=prompt)
         return self._create_upstream(head, edited, OMNI_VIDEO, document, all_notes, job.api, source.link)
+
+    def _with_kind(self, parameters: VideoParameters, kind: TaskKind) -> VideoParameters:
+        """The parameters with the kind of their task, where Kling's answers do not tell it."""
+        return parameters._replace(kind=kind.name) if self._v2 and kind is not TEXT2VIDEO else parameters
 
     def _model(self, asked: str) -> str:
         """Kling's name of the model that a client asked for; "" if it asked for none."""
@@ -306,3 +330,13 @@ class VideosApi:
             return self._routes.upstream_path(kind.retrieve, {"video_id": task_id}, query)
         path, own = targets.split_query(api_versions.v2_task(task_id))
         return targets.join_query(self._routes.with_base_path(path), targets.merge_queries(own, query))
+
+
+def split_id(video_id: str) -> tuple[str, VideoParameters]:
+    """What Kling knows a video by, its task id or external_task_id, and the parameters, from an id without its prefix.
+
+    An external_task_id that was chosen here has parameters of its own (see idempotency.py): they stay in it.
+    """
+    name, parameters = split_parameters(video_id)
+    is_name = name.startswith(PREFIX) and split_parameters(name)[1] == NO_PARAMETERS
+    return (video_id if is_name else name), parameters

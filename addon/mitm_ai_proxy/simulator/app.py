@@ -17,6 +17,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -94,6 +95,7 @@ class Simulator:
         app.register_error_handler(KlingError, self._refused)
         app.register_error_handler(HTTPException, self._unknown)
         app.register_error_handler(Exception, self._broken)
+        app.after_request(self._dated)
         for endpoint in ENDPOINTS.values():
             name = endpoint.path
             self._add(app, name, f"create {name}", functools.partial(self._create, endpoint), "POST", creates=True)
@@ -120,6 +122,11 @@ class Simulator:
         _route(app, f"/{FOLDER}/<task_id>/<name>", "file", self._file, "GET")
         Simulator._url_map = app.url_map
         return app
+
+    def _dated(self, response: Response) -> Response:
+        """The answer with Kling's time, which the configured skew moves."""
+        response.date = datetime.fromtimestamp(self.store.now(), UTC)
+        return response
 
     def _add(
         self,
