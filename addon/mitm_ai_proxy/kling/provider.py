@@ -35,7 +35,8 @@ from .task_kinds import (
     TaskKind,
     kind_of,
 )
-from .videos_api import VideosApi, split_id
+from .videos_answers import split_id
+from .videos_api import VideosApi
 
 KLING_APIS: Final = ("legacy", "v2")
 VIDEO_RESPONSES: Final = ("auto", "openai", "native")
@@ -112,7 +113,7 @@ class KlingKeys(CommonKeys):
         "auto",
         extension=True,
         help="Who gets OpenAI's Video objects and errors. `openai`: everybody; `native`: nobody; `auto`: OpenAI's SDKs"
-        " and LiteLLM, by their header fields.",
+        " and LiteLLM, by their header fields, and whoever sends what only OpenAI's API takes.",
     )
 
     def problems(self, reading: Reading) -> Iterator[Problem]:
@@ -260,14 +261,14 @@ class Kling(Provider):
             kind, video_id, why, is_guessed = _task_of(call.ids["video_id"], hint)
             targets.check_id("video_id", video_id)
             return self._videos.content(head, kind, video_id, query, is_guessed, (*notes, why))
-        # Only OpenAI's API has what follows.
-        is_told = not is_openai and self._is_told(True)
-        is_openai = is_openai or is_told
         for part, value in call.ids.items():
             targets.check_id(part, value)
         if name in (job.CHARACTER, job.RETRIEVE_CHARACTER):
             return self._videos.character(head, call.ids.get("character_id"), query, is_openai, notes)
-        return self._videos.follow_up(head, name, call.ids.get("video_id", ""), query, is_openai, is_told, notes)
+        # Kling's API has no such request.
+        is_told = not is_openai and self._is_told(True)
+        video_id = call.ids.get("video_id", "")
+        return self._videos.follow_up(head, name, video_id, query, is_openai or is_told, is_told, notes)
 
     def _answers_openai(self, head: Head) -> bool:
         """Whether this client always gets OpenAI's objects."""

@@ -167,7 +167,8 @@ class VideosAnswers:
             self._record_result(job, answered=True)
             name = quote(job.name, safe="")
             # A name that was chosen here holds the parameters; a second tail says that OpenAI's objects are wanted.
-            video_id = TASK_KINDS[job.kind].prefix + (add_parameters(name, job.asked) if job.is_told else name)
+            told = add_parameters(name, job.asked)
+            video_id = TASK_KINDS[job.kind].prefix + (told if job.is_told and split_id(told)[0] == name else name)
             note = "the first attempt was accepted: the client is sent to that task"
             return redirects.to_video(job.target, video_id)._replace(notes=(note,))
         if job.name.startswith(PREFIX):
@@ -253,6 +254,16 @@ class VideosAnswers:
 def families(is_v2: bool) -> list[str]:
     """The names of Kling's lists of videos, in the order in which a client pages through them."""
     return [pages.ALL_TASKS] if is_v2 else list(LISTED)
+
+
+def split_id(video_id: str) -> tuple[str, VideoParameters]:
+    """What Kling knows a video by, its task id or external_task_id, and the parameters, from an id without its prefix.
+
+    An external_task_id that was chosen here has parameters of its own (see idempotency.py): they stay in it.
+    """
+    name, parameters = split_parameters(video_id)
+    is_name = name.startswith(PREFIX) and split_parameters(name)[1] == NO_PARAMETERS
+    return (video_id if is_name else name), parameters
 
 
 def _parameters(task: tasks.Task) -> VideoParameters:

@@ -18,7 +18,7 @@ from . import api_versions, create, forms, models, pages, picture_fields, pictur
 from .document import Document
 from .error_codes import is_printable
 from .fields import whole
-from .idempotency import PREFIX, Idempotency
+from .idempotency import Idempotency
 from .ids import NO_PARAMETERS, VideoParameters, split_parameters
 from .job import EDIT, EXTEND, Job
 from .redirects import SOURCE, Source, source_of
@@ -32,7 +32,7 @@ from .task_kinds import (
     TaskKind,
     kind_of,
 )
-from .videos_answers import VideosAnswers, families
+from .videos_answers import VideosAnswers, families, split_id
 
 ELEMENTS: Final = "/v1/general/advanced-custom-elements"
 """Kling's path for what OpenAI calls a character."""
@@ -330,13 +330,3 @@ class VideosApi:
             return self._routes.upstream_path(kind.retrieve, {"video_id": task_id}, query)
         path, own = targets.split_query(api_versions.v2_task(task_id))
         return targets.join_query(self._routes.with_base_path(path), targets.merge_queries(own, query))
-
-
-def split_id(video_id: str) -> tuple[str, VideoParameters]:
-    """What Kling knows a video by, its task id or external_task_id, and the parameters, from an id without its prefix.
-
-    An external_task_id that was chosen here has parameters of its own (see idempotency.py): they stay in it.
-    """
-    name, parameters = split_parameters(video_id)
-    is_name = name.startswith(PREFIX) and split_parameters(name)[1] == NO_PARAMETERS
-    return (video_id if is_name else name), parameters
