@@ -322,28 +322,37 @@ def test_a_follow_up_is_openai_s_whoever_asks_since_kling_has_none(request: str,
     assert "object" not in _ask(_provider("native"), request, _good(_task(status="submitted")), body, JSON)
 
 
+BARE = "ai-proxy-abcdefghijklmnopqrstuvwxyz-0"
+
+
 @table(
-    ("name", "is_told", "video_id"),
+    ("name", "is_openai", "is_told", "video_id"),
     [
-        (OURS, True, OURS + TAIL),
-        (OURS, False, OURS),
-        ("ai-proxy-abcdefghijklmnopqrstuvwxyz-0", True, "ai-proxy-abcdefghijklmnopqrstuvwxyz-0"),
-        ("mine", True, f"mine{TAIL}"),
-        ("mine", False, "mine"),
-        ("a b", False, "a%20b"),
+        (OURS, True, True, OURS + TAIL),
+        (OURS, True, False, OURS + TAIL),
+        (OURS, False, False, OURS),
+        (BARE, True, True, f"{BARE}-{TAIL}"),
+        (BARE, True, False, f"{BARE}-{TAIL}"),
+        (BARE, False, False, BARE),
+        ("mine", True, True, f"mine{TAIL}"),
+        ("mine", True, False, "mine"),
+        ("mine", False, False, "mine"),
+        ("a b-", True, True, f"a%20b-{TAIL}"),
     ],
 )
-def test_a_repetition_is_led_to_the_name_of_its_first_attempt(name: str, is_told: bool, video_id: str) -> None:
+def test_a_repetition_is_led_to_the_name_of_its_first_attempt(
+    name: str, is_openai: bool, is_told: bool, video_id: str
+) -> None:
     provider = _provider()
-    memo = Job("create", "text2video", True, SORA, name=name, repeated=True, target="/v1/videos", is_told=is_told).memo
-    upstream = _send(provider, "POST /v1/videos", CREATE)._replace(memo=memo)
+    job = Job("create", "text2video", is_openai, SORA, name=name, repeated=True, target="/v1/videos", is_told=is_told)
+    upstream = _send(provider, "POST /v1/videos", CREATE)._replace(memo=job.memo)
 
     found = _answer(provider, upstream, DUPLICATE, 400)
     assert found.headers["location"] == f"/v1/videos/kling-t2v-{video_id}"
     upstream = _send(provider, f"GET {found.headers['location']}", caller=Caller())
     assert upstream.target == f"/v1/videos/text2video/{quote(name, safe='')}"
-    is_openai = isinstance(provider.responseheaders(upstream, 200, ()), Whole)
-    assert is_openai is video_id.endswith(TAIL * (2 if name == OURS else 1))
+    handling = provider.responseheaders(upstream, 200, ())
+    assert isinstance(handling, Whole) is (video_id != quote(name))
 
 
 # One id

@@ -74,7 +74,7 @@ def test_a_video_of_text_is_made_and_downloaded(sdk: Sdk, simulated: Simulated, 
     assert simulated.bought(prompt) == 1
 
 
-FAULTS = ["lost", "truncated", "garbage", "accepted=5000", "accepted=5002", "5000", "5001", "1302", "1303"]
+FAULTS = ["lost", "truncated", "accepted=5000", "accepted=5002", "5000", "5001", "1302", "1303"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -84,6 +84,14 @@ def test_what_goes_wrong_once_costs_nothing_more(sdk: Sdk, simulated: Simulated,
 
     openai_video.check(sdk.call("retrieve", video_id=video["id"]).video)
     assert simulated.bought(prompt) == 1
+
+
+def test_an_answer_that_nobody_can_read_is_handed_on_and_not_bought_again(sdk: Sdk, simulated: Simulated) -> None:
+    prompt = f"a cat {uuid.uuid4()} [simulate:garbage*1]"
+    outcome = sdk.call("create", prompt=prompt)
+
+    assert "<html>" in outcome.value
+    assert (len(outcome.sent), simulated.bought(prompt)) == (1, 1)
 
 
 def test_a_picture_is_taken_and_a_small_one_is_a_failed_video(

@@ -166,9 +166,9 @@ class VideosAnswers:
         if job.repeated:
             self._record_result(job, answered=True)
             name = quote(job.name, safe="")
-            # A name that was chosen here holds the parameters; a second tail says that OpenAI's objects are wanted.
-            told = add_parameters(name, job.asked)
-            video_id = TASK_KINDS[job.kind].prefix + (told if job.is_told and split_id(told)[0] == name else name)
+            if job.is_told or (job.is_openai and name.startswith(PREFIX)):
+                name = _with_parameters(name, job.asked)
+            video_id = TASK_KINDS[job.kind].prefix + name
             note = "the first attempt was accepted: the client is sent to that task"
             return redirects.to_video(job.target, video_id)._replace(notes=(note,))
         if job.name.startswith(PREFIX):
@@ -262,8 +262,21 @@ def split_id(video_id: str) -> tuple[str, VideoParameters]:
     An external_task_id that was chosen here has parameters of its own (see idempotency.py): they stay in it.
     """
     name, parameters = split_parameters(video_id)
-    is_name = name.startswith(PREFIX) and split_parameters(name)[1] == NO_PARAMETERS
-    return (video_id if is_name else name), parameters
+    if not name.startswith(PREFIX) or _has_parameters(name):
+        return name, parameters
+    # See _with_parameters().
+    return (name[:-1] if name.endswith("-") and name != video_id else video_id), parameters
+
+
+def _with_parameters(name: str, parameters: VideoParameters) -> str:
+    """An external_task_id as an id with parameters beside any of its own: a retrieve by it gets OpenAI's object."""
+    is_bare = name.startswith(PREFIX) and not _has_parameters(name)
+    video_id = add_parameters(f"{name}-" if is_bare else name, parameters)
+    return video_id if split_id(video_id)[0] == name else name
+
+
+def _has_parameters(name: str) -> bool:
+    return split_parameters(name)[0] != name
 
 
 def _parameters(task: tasks.Task) -> VideoParameters:
