@@ -152,6 +152,10 @@ class World:
         else:
             got = self._rewrite(self.provider, client.request, *client.answer)
             video = self._video(got)
+            if got.status == 200 and video is None:
+                # An SDK does not repeat this; who repeats without a count does.
+                assert got.headers["x-should-retry"] == "false"
+                client.sent = client.patience if client.counted else client.sent
             if video is not None:
                 self.answers.append((self.now, client.sent - 1, client.fault != LOST_AFTER))
                 client.held = None if client.fault == LOST_AFTER else video
@@ -160,7 +164,8 @@ class World:
 
     def _video(self, answer: Answer) -> int | None:
         if answer.status == 200:
-            return int(json.loads(answer.body)["data"]["task_id"].removeprefix("kling-t2v-"))
+            video = json.loads(answer.body)
+            return int(video["data"]["task_id"].removeprefix("kling-t2v-")) if isinstance(video, dict) else None
         if answer.status != 303:
             return None
         found = self.provider.requestheaders(Head("GET", str(answer.headers["location"]), Caller(is_openai_sdk=True)))

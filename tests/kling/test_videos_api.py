@@ -728,7 +728,8 @@ def test_a_program_without_an_sdk_that_gets_videos_is_protected_and_never_meets_
     assert _name(again) == _name(sent)
     assert _answer(provider, upstream, DUPLICATE, 400).status == 303
     assert _name(_send(_kling(response="openai"), "POST /v1/videos", CREATE, caller)[1]) != _name(sent)
-    assert b"external_task_id" not in _send(_kling(), "POST /v1/videos", CREATE, caller)[1]
+    own = b'{"model_name":"kling-v3","prompt":"p"}'
+    assert b"external_task_id" not in _send(_kling(), "POST /v1/videos", own, caller)[1]
 
 
 @pytest.mark.parametrize("api", APIS)
