@@ -178,3 +178,16 @@ def test_the_canonical_form_of_a_picture_is_made_in_no_time() -> None:
 
     assert len(document.canonical()) == len(document.body())
     assert time.process_time() - began < 0.5
+
+
+@table("value", [b"[" + b"1," * 200_001 + b"1]", b'{"a":[' + b'"",' * 200_001 + b"1]}"])
+def test_a_value_of_hundreds_of_thousands_of_values_is_not_decoded(value: bytes) -> None:
+    document = _document(b'{"a":' + value + b"}")
+    with pytest.raises(Refusal, match="a has too many values"):
+        document.value("a")
+    assert value in document.canonical()
+
+
+def test_a_long_text_is_decoded_whatever_it_holds() -> None:
+    text = "[," * 300_000
+    assert _document(f'{{"a":"{text}"}}'.encode()).value("a") == text

@@ -344,3 +344,26 @@ def test_a_buffer_that_node_sends_byte_by_byte_is_refused_with_its_remedy() -> N
 def test_a_long_file_is_read_in_one_pass(data: bytes) -> None:
     # In a fraction of a second. Were the time quadratic, this would run for minutes.
     assert fields(form(part("f", data, '; filename="a"')), header(PYTHON)) == {"f": File("a", "", data)}
+
+
+def _long(data: bytes, content_type: str = "text/plain") -> bytes:
+    head = f'--x\r\nContent-Disposition: form-data; name="a"; filename="f"\r\nContent-Type: {content_type}\r\n\r\n'
+    return head.encode() + data + b"\r\n--x--\r\n"
+
+
+@table(
+    ("body", "problem"),
+    [
+        (b"\n" * 6_000_000, "is no form with the boundary"),
+        (b"x\r\n" * 6_000_000 + b"--x--\r\n", "is no form with the boundary"),
+        (_long(b"\n" * 6_000_000), "more than 5000000 line ends"),
+        (_long(b"\r" * 6_000_000), "more than 5000000 line ends"),
+        (_long(b"\r\n--" * 3_000_000), "more than 5000000 line ends"),
+        (_long(b"[" + b"1," * 200_001 + b"1]", "application/json"), "a has too many values"),
+        (_long(b"[" + b"[]," * 200_001 + b"1]", "application/json"), "a has too many values"),
+    ],
+    ids=["line feeds", "a preamble", "in a part", "carriage returns", "dashes", "numbers", "lists"],
+)
+def test_a_form_that_takes_long_for_nothing_is_refused(body: bytes, problem: str) -> None:
+    with pytest.raises(Refusal, match=problem):
+        fields(body, "multipart/form-data; boundary=x")

@@ -27,7 +27,7 @@ def _number(text: str) -> int | float:
 
 def _canonical(raw: bytes) -> bytes:
     """A value as JSON in one spelling: of numbers, escapes and white space, and with sorted members."""
-    if raw.startswith(b'"') and b"\\" not in raw:
+    if not json_edit.is_simple(raw) or (raw.startswith(b'"') and b"\\" not in raw):
         # A picture is as long as it looks: only searched, not decoded.
         return raw
     try:
@@ -80,6 +80,8 @@ class Document:
     def value(self, name: str) -> Any:
         """The decoded value of a member; None if it is missing. Raises Refusal (400) as raw() does."""
         raw = self.raw(name)
+        if raw is not None and not json_edit.is_simple(raw):
+            raise bad_body(f"{name[:40]} has too many values.", param=name[:40])
         try:
             return None if raw is None else json.loads(raw)
         except (ValueError, RecursionError):

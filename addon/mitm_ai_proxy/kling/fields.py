@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..errors import bad_body
+from ..wire import json_edit
 
 Convert = Callable[[Any], Any]
 
@@ -33,8 +34,10 @@ def whole(value: Any) -> int | None:
 
 
 def json_text(value: Any) -> Any:
-    """The object or list that a text holds as JSON; anything else as it is."""
+    """The object or list that a text holds as JSON, if that has few enough values; anything else as it is."""
     if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+        return value
+    if not json_edit.is_simple(value.encode("utf-8", "surrogatepass")):
         return value
     try:
         return json.loads(value)

@@ -173,6 +173,8 @@ def _placed(name: str, raw: bytes) -> Iterator[tuple[str, bytes]]:
         yield name, raw
     elif name in NAMES and _TEXT.match(raw):
         yield NAMES[name] or FIRST, _plain(name, raw)
+    elif not json_edit.is_simple(raw):
+        raise bad_body(f"{name} has too many values.", param=name)
     else:
         try:
             found = _pictures(name, json.loads(raw))

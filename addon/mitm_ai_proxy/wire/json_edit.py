@@ -217,6 +217,11 @@ def _decode_string(text: bytes) -> str:
     return decoded
 
 
+def is_simple(text: bytes) -> bool:
+    """Whether a JSON text has few enough values (MAX_STEPS) to be decoded to objects of Python's."""
+    return text.startswith(b'"') or len(text) <= MAX_STEPS or sum(map(text.count, b",[{")) <= MAX_STEPS
+
+
 def _check_marks(document: bytes) -> None:
     if len(document) > MAX_MARKS and sum(map(document.count, b'"\\,[{')) > MAX_MARKS:
         raise JSONError(f"has more than {MAX_MARKS} quotes, backslashes, commas and brackets")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qsl
 
 from ..errors import Refusal, bad_body
+from . import json_edit
 
 if TYPE_CHECKING:
     from werkzeug.datastructures import Headers
@@ -21,6 +22,8 @@ MAX_DEPTH = 8
 """Pairs of brackets in a name."""
 MAX_HEAD = 8 * 1024
 """Bytes of the headers of a part; werkzeug is slow for very long ones."""
+MAX_LINES = 5_000_000
+"""Line ends, for which werkzeug is slow too; a picture has one in 128 bytes."""
 MAX_URL_ENCODED = 1024 * 1024
 """Bytes; what is longer takes Python too long to decode."""
 
@@ -98,6 +101,10 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, Part]]:
     # Not at the top: start-up should not pay for it.
     from werkzeug.sansio import multipart
 
+    if body.find(b"--" + boundary, 0, MAX_HEAD) < 0:
+        raise _no_form()
+    if len(body) > MAX_LINES and body.count(b"\n") + body.count(b"\r") > MAX_LINES:
+        raise bad_body(f"The form in the request body has more than {MAX_LINES} line ends.")
     decoder = multipart.MultipartDecoder(boundary)
     decoder.receive_data(body)
     decoder.receive_data(None)
@@ -141,10 +148,14 @@ def _next_event(decoder: MultipartDecoder) -> Event:
         return decoder.next_event()
     except ValueError:
         if state is State.PREAMBLE:
-            raise bad_body("The request body is no form with the boundary that its Content-Type names.") from None
+            raise _no_form() from None
         if has_head:
             raise bad_body("A part of the form has headers that cannot be read.") from None
         raise _truncated() from None
+
+
+def _no_form() -> Refusal:
+    return bad_body("The request body is no form with the boundary that its Content-Type names.")
 
 
 def _truncated() -> Refusal:
@@ -166,6 +177,8 @@ def _content(name: str, filename: str | None, content_type: str, data: bytes) ->
     if _JSON.match(content_type):
         # With a file name too: browsers send one for a Blob.
         text = _text(name, data)
+        if not json_edit.is_simple(data):
+            raise bad_body(f"{name} has too many values.", param=name)
         try:
             found: Json = json.loads(text)
         except (ValueError, RecursionError):
