@@ -734,6 +734,54 @@ def test_a_wrong_value_is_named_with_entry_and_key(path: Path, keys: str, value:
     assert _problem(path).startswith(f"entry 2: {expected}")
 
 
+@table("half", ["\ud800", "\udcff", "a\udfff"])
+@table(
+    "keys",
+    [
+        *(
+            "time",
+            "_started",
+            "_answered",
+            "_notes",
+            "_units",
+            "_price",
+            "_repeats",
+            "_chunks",
+            "cache",
+            "timings",
+            "x\ud800",
+        ),
+        *(
+            "request",
+            "request.headers",
+            "request.headers.0",
+            "request.queryString",
+            "request.bodySize",
+            "request.\udcff",
+        ),
+        *(
+            "request.postData",
+            "response",
+            "response.status",
+            "response.headers",
+            "response.content.size",
+            "timings.wait",
+        ),
+    ],
+)
+def test_half_of_a_surrogate_pair_where_no_text_belongs_is_refused(path: Path, keys: str, half: str) -> None:
+    har.write(path, [OTHER, CREATE])
+    document = json.loads(path.read_bytes())
+    *way, last = keys.split(".")
+    place = document["log"]["entries"][1]
+    for key in way:
+        place = place[int(key) if key.isdigit() else key]
+    place[int(last) if last.isdigit() else last] = half
+    path.write_text(json.dumps(document))
+
+    assert _problem(path) == "entry 2: has half of a surrogate pair in a name, or where no text belongs"
+
+
 @pytest.mark.parametrize(
     ("key", "place"), [("url", "request: "), ("status", "response: "), ("text", "request.postData: "), ("time", "")]
 )

@@ -9,7 +9,7 @@ import string
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import parse_qsl, quote
 
 import msgspec
@@ -19,6 +19,8 @@ from .bodies import BodyFiles, CassetteError, replace
 from .entry import MOST_REPEATS, Chunk, Entry, Headers, Request, Response, header
 
 __all__ = ["FORMAT", "INLINE", "CassetteError", "Writer", "read", "tidy", "write"]
+
+_T = TypeVar("_T")
 
 FORMAT: Final = 1
 INLINE: Final = 64 * 1024
@@ -287,10 +289,7 @@ def _items(path: Path) -> list[Any]:
     parsed = _parse(path, content)
     if not isinstance(parsed, (dict, _Repeated)):
         raise CassetteError(f"{path}: is not a JSON object")
-    try:
-        log = msgspec.convert(parsed, _Document).log
-    except msgspec.ValidationError as error:
-        raise _complaint(path, "", error) from None
+    log = _checked(path, "", parsed, _Document).log
     if log.format is UNSET:
         problem = "was not written by mitm-ai-proxy (log._format is missing); only its own cassettes can be replayed"
         raise CassetteError(f"{path}: {problem}")
@@ -328,12 +327,20 @@ def _refuse_constant(word: str) -> None:
     raise ValueError(word)
 
 
-def _complaint(path: Path, entry: str, error: msgspec.ValidationError) -> CassetteError:
-    """An error with the message of msgspec, which has types and keys but no values."""
-    found = _COMPLAINT.fullmatch(str(error))
-    assert found
-    problem = "has a key more than once" if _Repeated.__name__ in found[1] else found[1][:1].lower() + found[1][1:]
-    return CassetteError(": ".join(filter(None, (str(path), entry, found[2], problem))))
+def _checked(path: Path, entry: str, item: Any, kind: type[_T]) -> _T:
+    """The object that a part of the file has to be. Raises CassetteError; its message has types and keys, no values."""
+    try:
+        return msgspec.convert(item, kind)
+    except msgspec.ValidationError as error:
+        found = _COMPLAINT.fullmatch(str(error))
+        assert found
+        place, problem = found[2], found[1][:1].lower() + found[1][1:]
+        if _Repeated.__name__ in problem:
+            problem = "has a key more than once"
+    except UnicodeEncodeError:
+        # msgspec looks into a text that stands where none belongs, and into names that it does not know.
+        place, problem = None, "has half of a surrogate pair in a name, or where no text belongs"
+    raise CassetteError(": ".join(filter(None, (str(path), entry, place, problem)))) from None
 
 
 class _Reader:
@@ -364,10 +371,7 @@ class _Reader:
         )
 
     def checked(self, item: Any) -> _Entry:
-        try:
-            return msgspec.convert(item, _Entry)
-        except msgspec.ValidationError as error:
-            raise _complaint(self._path, self._place, error) from None
+        return _checked(self._path, self._place, item, _Entry)
 
     def _response(self, found: _Entry) -> Response | None:
         if found.answered is False:
