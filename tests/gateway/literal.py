@@ -194,11 +194,13 @@ def run(
     *stages: Stage,
     before: Sequence[object] = (),
     options: Mapping[str, Any] | None = None,
+    limit: float | None = 60,
     **document: Any,
 ) -> None:
     """Run `work(proxy)` with a gateway that has these stages, and these blocks in its configuration.
 
-    `before` are addons before it in the chain. Without `options` of mitmproxy, the test sets the stages itself.
+    `before` are addons before it in the chain. Without `options` of mitmproxy, the test sets the stages itself. `limit`
+    is the number of seconds after which it fails.
     """
 
     async def test() -> None:
@@ -211,4 +213,4 @@ def run(
             proxy.use(**document)
             await work(proxy)
 
-    asyncio.run(asyncio.wait_for(test(), 60))
+    asyncio.run(asyncio.wait_for(test(), limit))
