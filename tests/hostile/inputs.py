@@ -96,10 +96,10 @@ def changed(random: Random, document: Any, values: Sequence[Any], names: Sequenc
     The document itself is changed, and returned unless the change is to all of it.
     """
     for _ in range(random.randint(0, most)):
-        places = list(_places(document))
-        if not places:
+        found = list(places(document))
+        if not found:
             return random.choice(values)
-        holder, key = random.choice(places)
+        holder, key = random.choice(found)
         change = random.randrange(6)
         if change <= 1:
             holder[key] = random.choice(values)
@@ -108,7 +108,7 @@ def changed(random: Random, document: Any, values: Sequence[Any], names: Sequenc
         elif change == 3 and isinstance(holder, dict):
             holder[random.choice(names)] = holder.pop(key)
         elif change == 4:
-            other, other_key = random.choice(places)
+            other, other_key = random.choice(found)
             holder[key] = other[other_key]
         elif isinstance(holder, list):
             holder.insert(key, random.choice(values) if random.random() < 0.5 else holder[key])
@@ -117,7 +117,7 @@ def changed(random: Random, document: Any, values: Sequence[Any], names: Sequenc
     return document
 
 
-def _places(document: Any) -> Iterator[tuple[Any, Any]]:
+def places(document: Any) -> Iterator[tuple[Any, Any]]:
     """Each container in a document, with each of its keys or indexes."""
     waiting, seen = [document], set()
     while waiting:

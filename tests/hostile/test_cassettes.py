@@ -29,7 +29,7 @@ from tests.cassette.exchanges import (
 )
 from tests.cassette.recorded_jobs import life
 from tests.hostile import traffic
-from tests.hostile.inputs import Inputs, changed, mutated, words
+from tests.hostile.inputs import Inputs, changed, mutated, places, words
 
 SECRET: Final = "s3cr3t-t0ken-0123456789"
 NAMES: Final = (
@@ -46,6 +46,25 @@ VALUES: Final[tuple[Any, ...]] = (
     MOST_REPEATS, MOST_REPEATS + 1, "x" * 70_000, "https://[", "http://a:b/", f"{TEXT}/7",
     "https://a.test/x?sign=1&&=%ff", "//a", "é", "https://é.test/\ud800", '{"task_id":"\\ud800"}', '{"data":' * 300,
 )  # fmt: skip
+NEARLY: Final[dict[str, tuple[Any, ...]]] = {
+    "startedDateTime": (
+        "2026-01-01",
+        "9999-12-31T23:59:59+99:99",
+        "2026-13-01T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "",
+    ),
+    "_started": (1e300, -1e300, 1e12, -0.0, None),
+    "status": (0, 99, 204, 304, 101, 600, 10**20, -1),
+    "url": ("https://[", "http://a:b/", "", "é", f"{TEXT}/7?&&=%ff", "//a", "x" * 70_000, "https://é.test/\ud800"),
+    "text": ("\ud800", "{", '{"data":' * 300, '{"task_id":"\\ud800"}', "x" * 70_000, "[" * 20_000),
+    "_file": ("../a.bin", "/etc", "", "0" * 32 + ".bin", "0" * 32),
+    "_chunks": ([[0, 10**15]], [[-1, -5]], [[1e300, 1]], [[0, 1]] * 50, []),
+    "_repeats": (MOST_REPEATS, MOST_REPEATS + 1, -1, 0),
+    "name": ("Content-Encoding", "", "\udcff", "Location", "Authorization"),
+    "value": ("gzip", "\udcff", "\r\nX: y", "https://[", "application/json"),
+}
+"""Values that are nearly right, by the key that has them."""
 WORDS: Final = words(
     r"""{ } [ ] : , " \\ null true NaN 1e999 -0 \\ud800 \\u0000 "log" "entries" "_format":2 "status":0 \0 \xff
     \xef\xbb\xbf \r\n 99999999999999999999 1e-400 \x20 é \\u000d\\u000a [] {} "_repeats":1e9 "_chunks":[[0,1]]"""
@@ -66,9 +85,8 @@ def _entries(random: Random) -> list[Entry]:
         (Request("GET", "https://a.test/v.mp4", (), b""), _stream(random)),
     ]
     random.shuffle(exchanges)
-    made = entries_of(
-        exchanges[: random.randint(1, len(exchanges))], random.choice((0.0, 5.0)), random.uniform(-1e9, 1e10)
-    )
+    started = random.uniform(-1e9, 1e10) if random.random() < 0.5 else float(random.randint(0, 10**10))
+    made = entries_of(exchanges[: random.randint(1, len(exchanges))], random.choice((0.0, 5.0)), started)
     return [replace(one, notes=("n",), units=1.5, price=0.1, repeats=random.choice((0, 0, 3))) for one in made]
 
 
@@ -124,6 +142,9 @@ def test_a_damaged_cassette_is_refused_with_its_place_or_plays(inputs: Inputs, t
 
 def _changed(random: Random, content: bytes) -> bytes:
     document = json.loads(content)
+    for _ in range(random.choice((0, 0, 1, 2))):
+        holder, key = random.choice([place for place in places(document) if place[1] in NEARLY])
+        holder[key] = random.choice(NEARLY[key])
     # Most of what a file has is in its entries.
     part = random.choice((document, document["log"]["entries"], document["log"]["entries"]))
     if changed(random, part, VALUES, NAMES) is not part:

@@ -46,6 +46,8 @@ VALUES: Final[tuple[Any, ...]] = (
     "whsec_aGk=", "slow:1", "429", [], {}, [[]], [None], {"a": None}, {None: 1}, {1: 2}, ["x", 1, None],
     {"enabled": True}, {(1, 2): 3},
 )  # fmt: skip
+CHOICES: Final = ("type", "protocol", "klingApi", "videoResponse", "basePathHandling", "id", "providerDomain", "speed")
+"""Keys whose mistakes show the value, unless it comes from the environment."""
 PATTERNS: Final = (
     "(", ")", "a", "sora", "-", "(.*)", "(?P<n>s)", "[", "]", "{9999999999}", "{1,2}", "*", "+", "?", "|", "^", "$",
     "\\", ".", "(?i)", "(?:", "\\d", "\\1", "é", "x" * 300, "(" * 200, "$1", "${n}", "${TOKEN}", "$$",
@@ -182,6 +184,8 @@ def test_a_configuration_is_read_or_its_mistakes_are_named(inputs: Inputs, tmp_p
         elif random.random() < 0.5:
             for block in random.choices([document, *_blocks(document)], k=random.choice((0, 1, 2))):
                 block[random.choice(NAMES)] = random.choice(VALUES)
+            if random.random() < 0.1:
+                random.choice(_blocks(document))[random.choice(CHOICES)] = "${TOKEN}"
             if random.random() < 0.2:
                 random.choice(_blocks(document))["modelMapping"] = _mapping(random)
             content = _yaml(random, changed(random, document, VALUES, NAMES)).encode("utf-8", "surrogatepass")

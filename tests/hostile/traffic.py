@@ -143,7 +143,16 @@ NEW_TASK: Final[dict[str, Any]] = {
     "external_id": "",
     "billing": [],
 }
+LINKS: Final = (
+    "https://a.test/\r\nX: y",
+    "https://a.test/\ud800é",
+    "//evil.test",
+    "javascript:x",
+    "https://a.test/\0",
+    " ",
+)
 ANSWERS: Final[tuple[dict[str, Any], ...]] = (
+    *({"code": 0, "data": TASK | {"task_result": {"videos": [{"id": link, "url": link}]}}} for link in LINKS),
     {"code": 0, "message": "SUCCEED", "request_id": "r", "data": TASK},
     {"code": 0, "message": "SUCCEED", "request_id": "r", "data": {"task_id": "7", "task_status": "submitted"}},
     {"code": 0, "message": "SUCCEED", "request_id": "r", "data": [TASK, TASK]},
@@ -210,7 +219,7 @@ def form(random: Random) -> bytes:
     for _ in range(random.choice((0, 1, 2, 3, 5))):
         name = random.choice(NAMES[:30])
         if random.random() < 0.2:
-            name += random.choice(("[]", "[0]", "[a]", "[][image]", "[a][b]", "[", "]"))
+            name += random.choice(("[]", "[0]", "[a]", "[][image]", "[a][b]", "[", "]", "\x1b[2J", "[\u2028]]"))
         head = f'Content-Disposition: form-data; name="{name}"'
         value = random.choice(VALUES)
         data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else json_text(random, CREATES)
