@@ -185,9 +185,9 @@ def test_a_configuration_is_read_or_its_mistakes_are_named(inputs: Inputs, tmp_p
             for block in random.choices([document, *_blocks(document)], k=random.choice((0, 1, 2))):
                 block[random.choice(NAMES)] = random.choice(VALUES)
             if random.random() < 0.1:
-                random.choice(_blocks(document))[random.choice(CHOICES)] = "${TOKEN}"
+                random.choice(_blocks(document) or [document])[random.choice(CHOICES)] = "${TOKEN}"
             if random.random() < 0.2:
-                random.choice(_blocks(document))["modelMapping"] = _mapping(random)
+                random.choice(_blocks(document) or [document])["modelMapping"] = _mapping(random)
             content = _yaml(random, changed(random, document, VALUES, NAMES)).encode("utf-8", "surrogatepass")
         else:
             content = mutated(random, _yaml(random, document).encode(), WORDS)
