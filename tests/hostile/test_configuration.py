@@ -101,7 +101,9 @@ def _document(random: Random) -> dict[str, Any]:
 
 
 def _blocks(document: dict[str, Any]) -> list[dict[str, Any]]:
-    return [value for value in (*document.values(), *document.get("providers", ())) if isinstance(value, dict)]
+    several = document.get("providers")
+    found = [*document.values(), *(several if isinstance(several, list) else ())]
+    return [value for value in found if isinstance(value, dict)]
 
 
 def _mapping(random: Random) -> dict[str, str]:
