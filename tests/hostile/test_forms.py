@@ -32,7 +32,7 @@ VALUES: Final = (
 )  # fmt: skip
 FILES: Final = (*VALUES, b"\x89PNG\r\n\x1a\n\0--\r\n\xff", b"\xff" * 70_000, b"\r" * 99, b"\r\n-" * 99)
 FILE_NAMES: Final = ("cat.png", "", "a b.png", "é.png", "../../x", 'a\\"b', "a;b.png", "a.png\\")
-TYPES: Final = (b"image/png", b"text/plain; charset=utf-8", b"", b"application/json", b"\xff")
+TYPES: Final = (b"image/png", b"text/plain; charset=utf-8", b"", b"application/pdf", b"\xff")
 HEADERS: Final = (
     b"Content-Length: 1",
     b"Content-Transfer-Encoding: binary",
@@ -91,6 +91,8 @@ def _flat(found: Value, name: str) -> Iterator[tuple[str, str | File]]:
         for value in found:
             yield from _flat(value, f"{name}[]")
     else:
+        # Only a part of the type application/json can hold anything else.
+        assert isinstance(found, str | File)
         yield name, found
 
 
