@@ -95,7 +95,22 @@ def test_a_path_without_dot_segments_is_allowed(path: str) -> None:
     [(path, "control character") for path in ("/a\n", "/a%0a", "/%00", "/a%7Fb", "/\x1f/..")]
     + [
         (path, "'.' or '..' segment")
-        for path in ("/.", "/..", "/a/../b", "/a/./b", "..", "/%2e%2E", "/a%2f..%2fb", "/a/.%2e", r"/a\..\b", "/a%5c..")
+        for path in (
+            "/.",
+            "/..",
+            "/a/../b",
+            "/a/./b",
+            "..",
+            "/%2e%2E",
+            "/a%2f..%2fb",
+            "/a/.%2e",
+            r"/a\..\b",
+            "/a%5c..",
+            "/..;/a",
+            "/a/..;x=1/b",
+            "/.;",
+            "/..%3b/a",
+        )
     ],
 )
 def test_a_path_that_could_leave_its_base_is_refused(path: str, reason: str) -> None:

@@ -100,14 +100,14 @@ def join_query(path: str, query: str) -> str:
 def check_path(path: str) -> None:
     """Raise Refusal (400) for a path (no query) with a dot segment or a control character, encoded or not.
 
-    Such a path could leave the provider's base path.
+    Such a path could leave the provider's base path. Servlet containers leave out what is behind a semicolon (`..;a`).
     """
     if _PLAIN_PATH.fullmatch(path):
         return
     decoded = unquote(path)
     if _CONTROL.search(decoded):
         raise bad_path("The path holds a control character.")
-    if any(segment in (".", "..") for segment in re.split(r"[/\\]", decoded)):
+    if any(segment.partition(";")[0] in (".", "..") for segment in re.split(r"[/\\]", decoded)):
         raise bad_path("The path holds a '.' or '..' segment.")
 
 
