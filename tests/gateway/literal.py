@@ -180,7 +180,8 @@ def make(
 ) -> http.HTTPFlow:
     """A flow with a request, given as `METHOD target`."""
     method, _, target = request.partition(" ")
-    flow = tflow.tflow(req=http.Request.make(method, f"http://api.openai.com{target}", b"", {}))
+    flow = tflow.tflow(req=http.Request.make(method, "http://api.openai.com/", b"", {}))
+    flow.request.path = target
     flow.request.headers.update(headers or {})
     flow.client_conn.proxy_mode = mode_specs.ProxyMode.parse(mode)
     flow.client_conn.peername = (peer, 50000)

@@ -24,6 +24,7 @@ from mitm_ai_proxy.gateway.simulated import Simulated
 from mitm_ai_proxy.simulator.app import Simulator
 from mitm_ai_proxy.wire.targets import Origin
 from tests.gateway.literal import HERE, JSON, REVERSE, Proxy, make, run
+from tests.tables import table
 
 KLING = {"type": "kling", "providerDomain": "http://provider.test:81"}
 INSTANT = {"speed": "instant"}
@@ -97,6 +98,25 @@ def test_a_simulator_that_raises_leaves_the_flow_to_the_guard(
 
     assert "ValueError in the simulator; POST /v1/videos/text2video was stopped." in caplog.text
     assert "text of a body" not in caplog.text
+
+
+@table(
+    ("target", "status"),
+    [
+        ("/v1/videos/\udcff1", 400),
+        ("/v1/videos/%ff1", 400),
+        ("/v1/videos/text2video/\udcff", 400),
+        ("/v1/videos/text2video?pageNum=\udcff", 400),
+        ("/v1/videos/text2video?x=\udcff", 200),
+        ("/v1/videos/text2video?x=%ff", 200),
+        ("/v1/\udcff", 404),
+    ],
+)
+def test_a_target_that_is_no_utf_8_is_answered_as_kling_would(target: str, status: int) -> None:
+    async def work(proxy: Proxy) -> None:
+        assert (await proxy.ask(make(f"GET {target}"))).status == status
+
+    _run(work)
 
 
 def test_a_simulator_that_raises_leaves_no_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,7 +155,8 @@ def _environ(flow: http.HTTPFlow, base_path: str) -> dict[str, Any]:
     from werkzeug.test import EnvironBuilder
 
     request = flow.request
-    path, _, query = request.path.partition("?")
+    # What is no UTF-8 becomes U+FFFD.
+    path, _, query = request.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace").partition("?")
     path = path.removeprefix(base_path) if path.startswith(base_path + "/") else path
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.fields]
     builder = EnvironBuilder(
