@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.proxy import Proxy
 from tests.sdk import node, openai_video
+from tests.sdk.conftest import sdks_of
 from tests.sdk.kling import MP4, Kling, answer_lost
-from tests.sdk.sdk import Sdk
+from tests.sdk.sdk import BASE, NODE, PYTHON, Sdk, Sdks
 
 # Behind the proxy's address, what an SDK is told.
 CLIENTS: dict[str, dict[str, str]] = {
@@ -24,6 +26,15 @@ CLIENTS: dict[str, dict[str, str]] = {
     "Azure": {"azure_endpoint": "", "api_version": "preview"},
     "Azure with a deployment": {"azure_endpoint": "", "api_version": "preview", "azure_deployment": "sora-2"},
 }
+
+
+@pytest.fixture(params=sdks_of((PYTHON[0], NODE[0], NODE[1])))
+def sdk(request: pytest.FixtureRequest, sdks: Sdks, proxy: Proxy, kling: Kling) -> Sdk:
+    """The newest SDK of each language, and one for Node whose client for Azure follows redirects.
+
+    How an SDK joins its base URL and a path depends on these alone.
+    """
+    return sdks.sdk(request.param, f"http://127.0.0.1:{proxy.port}{BASE}")
 
 
 def _follows_redirects(sdk: Sdk, name: str) -> bool:

@@ -163,11 +163,12 @@ def redact(flow: http.HTTPFlow, state: FlowState | None = None) -> None:
 
 
 def mask_head(response: http.Response, state: FlowState) -> None:
-    """Mask the provider's credential in the header fields of an answer that repeats it."""
+    """Mask the provider's credential in the reason and the header fields of an answer that repeats it."""
     if state.mask:
-        fields = state.mask.fields(response.headers.fields)
-        if fields is not response.headers.fields:
-            response.headers.fields = fields
+        data = response.data
+        reason, fields = state.mask.mask(data.reason), state.mask.fields(response.headers.fields)
+        if reason is not data.reason or fields is not response.headers.fields:
+            data.reason, response.headers.fields = reason, fields
             state.note(MASKED)
 
 
