@@ -9,6 +9,7 @@ from mitmproxy import http
 from mitmproxy.test import tflow
 
 from mitm_ai_proxy.auth.header import REDACTED
+from mitm_ai_proxy.auth.masking import mask_of
 from mitm_ai_proxy.chat.dialects import DIALECTS
 from mitm_ai_proxy.exchange import NO_MEMO, Head, NeedsBody, Upstream
 from mitm_ai_proxy.gateway import flows
@@ -184,3 +185,49 @@ def test_where_a_flow_goes_as_far_as_that_is_known() -> None:
     state.upstream = UPSTREAM._replace(origin=NOWHERE)
     assert state.origin == NOWHERE
     assert state.dialect is DIALECTS["anthropic"]
+
+
+TOKEN = b"token-of-the-tests"
+STARS = b"*" * len(TOKEN)
+
+
+def _masked(response: http.Response) -> FlowState:
+    state = FlowState(Head("GET", "/"), None, mask=mask_of((b"Bearer " + TOKEN,)))
+    flows.mask_head(response, state)
+    flows.mask_body(response, state)
+    return state
+
+
+def test_a_credential_that_an_answer_repeats_is_masked_wherever_it_stands() -> None:
+    response = http.Response.make(401, b"no " + TOKEN, {"X-Key": TOKEN.decode()})
+    response.reason = f"bad {TOKEN.decode()}"
+    response.trailers = http.Headers([(b"x-key", TOKEN)])
+
+    state = _masked(response)
+
+    assert response.data.reason == b"bad " + STARS
+    assert response.headers["X-Key"] == STARS.decode()
+    assert response.raw_content == b"no " + STARS
+    assert response.trailers["x-key"] == STARS.decode()
+    assert set(state.notes) == {flows.MASKED}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+def test_a_body_is_decoded_to_look_for_the_credential_and_stays_encoded_without_it(encoding: str) -> None:
+    with_it, without = (http.Response.make(401, b"no " + text) for text in (TOKEN, b"such token"))
+    for response in (with_it, without):
+        response.encode(encoding)
+    before = without.raw_content
+    _masked(with_it)
+    state = _masked(without)
+
+    assert (with_it.raw_content, "content-encoding" in with_it.headers) == (b"no " + STARS, False)
+    assert (without.raw_content, without.headers["content-encoding"]) == (before, encoding)
+    assert state.notes == []
+
+
+def test_a_body_that_is_not_what_its_encoding_says_passes() -> None:
+    response = http.Response.make(401, b"x", {"Content-Encoding": "gzip"})
+    response.raw_content = b"no gzip"
+    _masked(response)
+    assert response.raw_content == b"no gzip"
