@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from mitmproxy.io import FlowReader
 
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import DEADLINE, Proxy, Reply
@@ -205,3 +206,25 @@ def test_what_comes_behind_the_failure_is_not_sent(proxy: Proxy, upstream: Upstr
     # The proxy still works.
     upstream.respond = lambda request: Answer(headers=TEXT, body=b"d")
     assert _ask(proxy).body == _events("d") + DONE
+
+
+def test_a_streamed_answer_can_be_read_in_saved_flows(
+    upstream: Upstream, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    saved = tmp_path / "flows"
+    config = f"provider: {{type: openai, protocol: original, providerDomain: 'http://{upstream.address}'}}"
+    proxy = start_proxy(config, "-w", str(saved))
+    events = _events("a", "b") + DONE
+    film = b"\0" * 1000
+    for answer in (
+        Answer(headers=(("Content-Type", "text/event-stream"),), pieces=(events[:9], events[9:])),
+        Answer(body=b'{"a": 1}'),
+        Answer(headers=(("Content-Type", "video/mp4"),), body=film),
+    ):
+        upstream.respond = lambda request, answer=answer: answer  # type: ignore[misc]
+        assert _ask(proxy).status == 200
+    proxy.close()
+
+    with saved.open("rb") as file:
+        contents = [flow.response.raw_content for flow in FlowReader(file).stream()]  # type: ignore[attr-defined]
+    assert contents == [events, b'{"a": 1}', None]

@@ -14,6 +14,7 @@ from mitm_ai_proxy.exchange import Handling, Pass, Pieces, Whole
 from mitm_ai_proxy.gateway import streams
 from mitm_ai_proxy.gateway.streams import SHOWN_BODY
 from mitm_ai_proxy.pipeline import BODY_LIMIT
+from tests.tables import table
 
 FAILURE = b'data: {"error": {"message": "ai-proxy could not translate'
 
@@ -104,7 +105,57 @@ WHOLE = Whole(lambda answer: answer)
 def test_an_answer_is_held_or_flows_by_its_length_its_type_and_its_handling(
     fields: dict[str, str], handling: Handling, streamed: bool
 ) -> None:
-    assert _begin(_answer(fields), handling) is streamed
+    assert bool(_begin(_answer(fields), handling)) is streamed
+
+
+@table(
+    ("fields", "handling", "is_kept"),
+    [
+        (EVENTS, Pass(), True),
+        ({"content-type": "application/x-ndjson"}, Pass(), True),
+        ({"content-type": "application/json"}, Pass(is_shown=False), True),
+        ({}, Pass(is_shown=False), True),
+        (EVENTS, Pieces(Upper()), True),
+        ({"content-type": "video/mp4"}, Pass(), False),
+        ({"content-type": "application/octet-stream"}, Pass(is_shown=False), False),
+        ({"content-type": "audio/mpeg"}, Pieces(Upper()), False),
+    ],
+)
+def test_what_was_streamed_is_kept_where_a_person_can_read_it(
+    fields: dict[str, str], handling: Handling, is_kept: bool
+) -> None:
+    flow = _answer(fields)
+    stream = _begin(flow, handling)
+    sent = b"".join(b"".join(stream(piece)) for piece in (b"a", b"b", b"")) if callable(stream) else b"ab"
+    assert flow.response
+
+    assert streams.show_stream(flow.response) == ""
+    assert flow.response.data.content == (sent if is_kept else None)
+
+
+def test_of_a_long_stream_the_beginning_is_kept_and_a_note_says_so() -> None:
+    flow = _answer(EVENTS)
+    stream = _begin(flow, Pass())
+    assert callable(stream)
+    for _ in range(5):
+        stream(b"x" * (SHOWN_BODY // 4))
+    stream(b"")
+    assert flow.response
+
+    assert "the first 1048576 bytes" in streams.show_stream(flow.response)
+    assert flow.response.data.content == b"x" * SHOWN_BODY
+
+
+def test_what_mitmproxy_has_kept_itself_stays() -> None:
+    flow = _answer(EVENTS)
+    stream = _begin(flow, Pass())
+    assert callable(stream)
+    assert flow.response
+    stream(b"a")
+    flow.response.data.content = b"all of it"
+
+    assert streams.show_stream(flow.response) == ""
+    assert flow.response.data.content == b"all of it"
 
 
 def test_an_answer_that_is_here_already_is_left_alone() -> None:

@@ -272,7 +272,9 @@ class Gateway:
             guard.answer(flow, state, errors.internal_error())
         elif not state.is_refused and isinstance(state.handling, Whole) and flow.is_replay != "response":
             self._answer(flow, flow.response, state, state.handling)
-        if not flow.response.stream:
+        if flow.response.stream:
+            state.note(*filter(None, [streams.show_stream(flow.response)]))
+        else:
             flows.mask_body(flow.response, state)
             if state.page:
                 pages.allow(flow.response, state.page)

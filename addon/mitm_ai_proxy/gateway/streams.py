@@ -90,7 +90,8 @@ def begin_answer(
 ) -> None:
     """Begin to hold, translate or pass an answer, in the responseheaders hook. `streams` is as in hold_request.
 
-    An answer that is held and too long becomes a 502. What is streamed goes through the mask, unless it is media.
+    An answer that is held and too long becomes a 502. What is streamed goes through the mask, and is copied for
+    show_stream(), unless it is media.
     """
     if isinstance(handling, Whole):
         response.stream = False
@@ -111,8 +112,39 @@ def begin_answer(
             response.stream = response.stream or not _stream_from(flow, SHOWN_BODY)
         elif length > SHOWN_BODY:
             response.stream = True
-    if response.stream is True and mask and not is_media(header_fields.value(response.headers.fields, b"content-type")):
-        _translate(flow, response, Pieces(MaskedStream(mask), is_translated=False), dialect)
+    if response.stream is True and not _is_media(response):
+        _translate(flow, response, Pieces(MaskedStream(mask) if mask else _Unchanged(), is_translated=False), dialect)
+
+
+def show_stream(response: http.Response) -> str:
+    """Put a copy of what was streamed to the client where mitmproxy shows it; call it in the response hook.
+
+    Returns a note, "" for nothing to say.
+    """
+    if (
+        not isinstance(response.stream, _Translation)
+        or response.stream.copy is None
+        or response.raw_content is not None
+    ):
+        return ""
+    # The setter would change Content-Length.
+    response.data.content = bytes(response.stream.copy[:SHOWN_BODY])
+    is_cut = len(response.stream.copy) > SHOWN_BODY
+    return f"of the streamed answer, the first {SHOWN_BODY} bytes are kept" if is_cut else ""
+
+
+def _is_media(response: http.Response) -> bool:
+    return is_media(header_fields.value(response.headers.fields, b"content-type"))
+
+
+class _Unchanged:
+    """The transducer that changes nothing."""
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def end(self) -> bytes:
+        return b""
 
 
 def _is_encoded_error(response: http.Response) -> bool:
@@ -153,13 +185,15 @@ def _translate(flow: http.HTTPFlow, response: http.Response, pieces: Pieces, dia
         engine.close_upstream(flow)
 
     decoder = content_encoding.Decoder(encoding) if pieces.is_translated and encoding else None
-    response.stream = _Translation(pieces.transducer, decoder, failure, failed)
+    copy = None if _is_media(response) else bytearray()
+    response.stream = _Translation(pieces.transducer, decoder, failure, failed, copy)
 
 
 class _Translation:
     """The function that mitmproxy calls with each piece of an answer, and with b"" at its end. It never raises.
 
-    It returns [] instead of [b""], which would end a chunked answer.
+    It returns [] instead of [b""], which would end a chunked answer. `copy` collects what it returns, up to a
+    little more than SHOWN_BODY.
     """
 
     def __init__(
@@ -168,12 +202,14 @@ class _Translation:
         decoder: content_encoding.Decoder | None,
         failure: bytes,
         failed: Callable[[Exception], None],
+        copy: bytearray | None,
     ) -> None:
         self._transducer = transducer
         self._decoder = decoder
         self._failure = failure
         self._failed = failed
         self._is_over = False
+        self.copy = copy
 
     def __call__(self, data: bytes) -> list[bytes]:
         if self._is_over:
@@ -184,6 +220,8 @@ class _Translation:
             self._is_over = True
             self._failed(error)
             translated = self._failure
+        if self.copy is not None and len(self.copy) <= SHOWN_BODY:
+            self.copy += translated[: SHOWN_BODY + 1]
         return [translated] if translated else []
 
     def _translated(self, data: bytes) -> bytes:
