@@ -49,6 +49,10 @@ class Shop:
     def task_url(self, create_url: str, name: str, is_external: bool) -> str | None:
         return f"{create_url}?id={name}&own={is_external}" if self.host in create_url else None
 
+    def split_external_id(self, name: str) -> tuple[str, str]:
+        start = name.removesuffix(self.name)
+        return start, name[len(start) :]
+
 
 A, B = Shop("A", "a.test", 0.5, (1, 2)), Shop("B", "b.test", 2.0, (2, 3), ("bill", "tip"))
 
@@ -65,6 +69,7 @@ def test_several_apis_answer_as_the_one_that_knows() -> None:
     assert both.task_url("https://c.test", "7", True) is None
     assert (both.name, both.error_codes, both.paid_members) == ("A or B", (1, 2, 3), ("bill", "tip"))
     assert both.unit_price == 0.5
+    assert [both.split_external_id(name) for name in ("1-A", "1-B", "1-C")] == [("1-", "A"), ("1-", "B"), ("1-C", "")]
     assert [both.error_answer(code, "", {"x": 1})[1]["by"] for code in (1, 2, 3)] == ["A", "A", "B"]
 
 
@@ -75,6 +80,7 @@ def test_nothing_is_known_of_no_api() -> None:
     assert [*UNKNOWN.charged_tasks(CREATE, answer)] == []
     assert not UNKNOWN.is_refusal(answer)
     assert UNKNOWN.task_url(CREATE, "7", False) is None
+    assert UNKNOWN.split_external_id("mine") == ("mine", "")
     assert [*UNKNOWN.error_codes, *UNKNOWN.paid_members] == []
 
 

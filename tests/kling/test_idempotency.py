@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
 from mitm_ai_proxy.kling import idempotency
 from mitm_ai_proxy.kling.idempotency import AWAITED, MAX_NAME, MAX_REMEMBERED, PREFIX, REMEMBERED, Choice, Idempotency
 from mitm_ai_proxy.kling.ids import VideoParameters, add_parameters, split_parameters
+from tests.tables import table
 
 API = "openai/v1/videos"
 
@@ -291,6 +293,32 @@ def test_parameters_that_do_not_fit_are_left_out(length: int) -> None:
     assert split_parameters(name)[1] == (parameters if length <= 42 else VideoParameters())
     creates.fail(name)
     assert creates.retry(b"") == name
+
+
+def _chosen(creates: Idempotency, **more: Any) -> str:
+    return creates.choose(API, b"a create", **more).name
+
+
+@table("more", [{}, {"idempotency_key": "own"}, {"parameters": PARAMETERS}, {"retries": 1}], ids="new key parameters retry".split())
+def test_a_run_has_names_of_its_own_and_the_same_ones_in_each_process(more: dict[str, Any]) -> None:
+    names = []
+    for run in ("", "1f", "2e", "1f"):
+        creates = Creates().idempotency
+        creates.begin_run(run)
+        names.append(_chosen(creates, **more))
+    assert names[1] == names[3]
+    assert len(set(names)) == 3
+    assert {split_parameters(name)[1] for name in names} == {more.get("parameters", VideoParameters())}
+    assert {len(name) for name in names} == {len(_chosen(Creates().idempotency, **more))}
+
+
+def test_a_repetition_in_a_run_has_the_name_of_its_create() -> None:
+    creates = Creates()
+    creates.idempotency.begin_run("1f")
+    first = creates.new(b"")
+    creates.fail(first)
+    assert creates.retry(b"") == first
+    assert creates.idempotency.was_sent(API, b"")
 
 
 def test_a_name_without_a_number_is_random_and_found_again_in_this_process() -> None:

@@ -74,6 +74,9 @@ class RecordedAPI(Prices, Errors, Protocol):
         `name` is the provider's id of the task, or the external one if `is_external`.
         """
 
+    def split_external_id(self, name: str) -> tuple[str, str]:
+        """An external id in two parts, the second of which has to stay at the end when the first one is changed."""
+
 
 class AllAPIs:
     """Several APIs as one: each method returns the first result that any of them has. Without any, nothing is known."""
@@ -126,6 +129,11 @@ class AllAPIs:
     def task_url(self, create_url: str, name: str, is_external: bool) -> str | None:
         """As in RecordedAPI."""
         return next((url for api in self._apis if (url := api.task_url(create_url, name, is_external))), None)
+
+    def split_external_id(self, name: str) -> tuple[str, str]:
+        """As in RecordedAPI."""
+        split = (api.split_external_id(name) for api in self._apis)
+        return next((parts for parts in split if parts[1]), (name, ""))
 
 
 UNKNOWN: RecordedAPI = AllAPIs()

@@ -32,7 +32,7 @@ from ..cassette.links_through_proxy import Address
 from ..cassette.listing import Task
 from ..cassette.missing import Missing, Pending, find_missing, results
 from ..cassette.polling import INTERVAL, TIMEOUT, Reading
-from ..cassette.recorded_api import Prices
+from ..cassette.recorded_api import Prices, RecordedAPI
 from ..cassette.replacements import Replacements
 from ..cassette.rerecord_plan import PlanError, Step
 from ..cassette.settings import CassetteSettings
@@ -176,7 +176,8 @@ class _Refresh:
 
     def _send(self, steps: Sequence[Step], proxy: _Proxy, prices: Prices) -> None:
         names = rerecord_plan.external_names(steps)
-        replacements = Replacements({name: _fresh(name) for name in names})
+        api = registry.recorded_api()
+        replacements = Replacements({name: _fresh(name, api) for name in names})
         for step in steps:
             request = replacements.request(step.request)
             if step.link and replacements.link(step.link) is None:
@@ -493,9 +494,14 @@ def _told(job: Pending, response: Response | None) -> list[Task]:
     return [task] if task else []
 
 
-def _fresh(name: str) -> str:
-    """A new external id, made from a recorded one."""
-    return f"{name.rpartition(_MARK)[0] or name}{_MARK}{secrets.token_hex(4)}"
+def _fresh(name: str, api: RecordedAPI) -> str:
+    """A new external id, made from a recorded one: what the API keeps at the end stays there."""
+    start, end = api.split_external_id(name)
+    start = start.rpartition(_MARK)[0] or start
+    if not end:
+        # Earlier versions put the mark behind it.
+        start, end = api.split_external_id(start)
+    return f"{start}{_MARK}{secrets.token_hex(4)}{end}"
 
 
 def _unused_name(path: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import threading
 import time
 from collections import OrderedDict
@@ -117,6 +118,7 @@ class Recorded:
         self.idle = threading.Event()
         self.idle.set()
         self._opening: Opening | None = None
+        self._run = ""
         self._settings = CassetteSettings()
         self._guard: Guard | None = None
         self._loopback = Loopback()
@@ -170,6 +172,8 @@ class Recorded:
         own = configuration.block(CassetteSettings)
         scrubber = Scrubber(configuration.block(ScrubSettings).scrub, provider.secrets())
         cassette, opening = self.cassette, self._opening
+        if cassette is None:
+            self._run = secrets.token_hex(8)
         if cassette is None and opening is not None:
             options = MatchOptions.made(own.ignore, own.compare, own.headers)
             prices = registry.recorded_api(provider.type)
@@ -177,6 +181,8 @@ class Recorded:
                 cassette = Cassette(opening, scrubber, time.monotonic, options, own.pace, prices)
             except CassetteError as error:
                 raise StageError(str(error)) from error
+        if cassette is not None and cassette.is_recording:
+            provider.begin_recording(self._run)
 
         def use() -> None:
             self._settings, self.cassette = own, cassette

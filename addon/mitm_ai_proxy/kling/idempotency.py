@@ -1,7 +1,8 @@
 """Idempotent creates: each gets an `external_task_id`, which Kling accepts once, so that a repetition buys nothing.
 
 The id is a hash of the create and a number, so that every replica computes the same ones, and the parameters of the
-create, which Kling returns with the task. The creates of the last hour are kept in memory.
+create, which Kling returns with the task. A recording run has ids of its own. The creates of the last hour are kept in
+memory.
 """
 
 from __future__ import annotations
@@ -123,7 +124,12 @@ class Idempotency:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._run = ""
         self._creates: OrderedDict[str, _EqualCreates] = OrderedDict()
+
+    def begin_run(self, run: str) -> None:
+        """Hash this text into all later ids, so that Kling has not met them in another run."""
+        self._run = run
 
     def choose(
         self,
@@ -143,7 +149,7 @@ class Idempotency:
         """
         if idempotency_key:
             return self._of_key(api, idempotency_key, parameters)
-        equal, now = self._equal_creates(_digest("body", api, content)), self._clock()
+        equal, now = self._equal_creates(self._digest("body", api, content)), self._clock()
         equal.drop_free(now)
         attempt = equal.retried(retries) if retries else equal.doubtful()
         if attempt is None:
@@ -161,7 +167,7 @@ class Idempotency:
 
     def was_sent(self, api: str, content: bytes) -> bool:
         """Whether an equal create was sent in the last hour and not certainly refused."""
-        equal = self._creates.get(_digest("body", api, content))
+        equal = self._creates.get(self._digest("body", api, content))
         return equal is not None and any(attempt.state != FREE for attempt in equal.attempts.values())
 
     def record_result(self, name: str, answered: bool) -> None:
@@ -187,7 +193,7 @@ class Idempotency:
 
     def _of_key(self, api: str, key: str, parameters: VideoParameters) -> Choice:
         """The name of an idempotency key: the first one, since another body would change the parameters in it."""
-        equal = self._equal_creates(_digest("key", api, key.encode("utf-8", "surrogateescape")))
+        equal = self._equal_creates(self._digest("key", api, key.encode("utf-8", "surrogateescape")))
         if not equal.attempts:
             equal.put(_Attempt(_name(equal.scope, parameters), 0, equal.time))
         return Choice(next(iter(equal.attempts)), True)
@@ -208,11 +214,10 @@ class Idempotency:
         self._creates[scope] = equal
         return equal
 
-
-def _digest(kind: str, api: str, content: bytes) -> str:
-    digest = hashlib.sha256(f"{kind}\0{api}\0".encode())
-    digest.update(content)
-    return base64.b32encode(digest.digest()[:16]).decode().rstrip("=").lower()
+    def _digest(self, kind: str, api: str, content: bytes) -> str:
+        digest = hashlib.sha256(f"{self._run}{kind}\0{api}\0".encode())
+        digest.update(content)
+        return base64.b32encode(digest.digest()[:16]).decode().rstrip("=").lower()
 
 
 def _name(base: str, parameters: VideoParameters) -> str:

@@ -182,6 +182,10 @@ class Kling(Provider):
             )
         return cls(simulated, clock, account.speed)
 
+    def begin_recording(self, run: str) -> None:
+        """Give creates names of this run, since Kling takes each name once."""
+        self._videos.begin_recording(run)
+
     def detect(self, method: str, path: str) -> Call | None:
         """The API of OpenAI's; None for Kling's own paths, some of which look like OpenAI's."""
         _, found, last = path.rpartition("/v1/videos/")

@@ -9,6 +9,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from . import charges, create_prices, error_codes, prices
 from .charges import TaskCharge
+from .ids import split_parameters
 from .new_design_creates import NEW_DESIGN
 from .prices import Cost
 
@@ -99,6 +100,11 @@ class KlingRecordedAPI:
             return None
         query = urlencode({"external_task_ids" if is_external else "task_ids": name})
         return urlunsplit((parts.scheme, parts.netloc, f"{base}/tasks", query, ""))
+
+    def split_external_id(self, name: str) -> tuple[str, str]:
+        """An id that idempotency.py made, and the parameters of the create behind it."""
+        start = split_parameters(name)[0]
+        return start, name[len(start) :]
 
 
 RECORDED_API: Final = KlingRecordedAPI()

@@ -83,6 +83,10 @@ class VideosApi:
         self._idempotency = Idempotency(clock)
         self.answers = VideosAnswers(self._idempotency, self._v2, clock, speed)
 
+    def begin_recording(self, run: str) -> None:
+        """Give creates names of this recording run."""
+        self._idempotency.begin_run(run)
+
     # Requests
 
     def retrieve(

@@ -285,6 +285,9 @@ class Provider(ABC):
     def error(self, sent: Upstream) -> None:  # noqa: B027 - few providers care
         """Called when a request ended without an answer."""
 
+    def begin_recording(self, run: str) -> None:  # noqa: B027 - few providers care
+        """Called before requests are recorded. `run` is a random text, the same as long as one cassette is in use."""
+
     # Credentials
 
     def secrets(self) -> tuple[str, ...]:
