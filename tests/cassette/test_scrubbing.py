@@ -29,6 +29,72 @@ SHAPED = {
     "webhook": "whsec_dGVzdHNlY3JldA==",
     "known": KNOWN,
 }
+LETTERS = "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789"
+DIGITS = "0123456789abcdef" * 4
+UUID = "01234567-89ab-cdef-0123-456789abcdef"
+KEYS = [
+    f"sk-proj-{LETTERS}",
+    f"sk-svcacct-{LETTERS}",
+    f"sk-admin-{LETTERS}",
+    f"sk-ant-api03-{LETTERS}-_AA",
+    f"sk-or-v1-{DIGITS}",
+    f"sk_live_{LETTERS}",
+    f"sk_test_{LETTERS}",
+    f"rk_live_{LETTERS}",
+    f"sk_{DIGITS[:48]}",
+    f"AIzaSy{LETTERS[:33]}",
+    f"AQ.Ab8R{LETTERS}-_",
+    f"ya29.a0{LETTERS}-{LETTERS}",
+    f"GOCSPX-{LETTERS[:28]}",
+    "AKIAIOSFODNN7EXAMPLE",
+    "ASIAIOSFODNN7EXAMPLE",
+    f"ABSK{LETTERS * 2}+/==",
+    f"bedrock-api-key-{LETTERS}==",
+    f"LTAI5t{LETTERS[:18]}",
+    f"AKID{LETTERS[:32]}",
+    f"AKLT{LETTERS}",
+    f"bce-v3/ALTAK-{LETTERS[:21]}/{DIGITS[:40]}",
+    f"hf_{LETTERS[:34]}",
+    f"api_org_{LETTERS[:34]}",
+    f"r8_{LETTERS}1",
+    f"xai-{LETTERS * 2}",
+    f"gsk_{LETTERS}{LETTERS[:16]}",
+    f"pplx-{LETTERS}",
+    f"csk-{DIGITS[:48]}",
+    f"nvapi-{LETTERS}-_",
+    f"fw_{LETTERS[:24]}",
+    f"tgp_v1_{LETTERS}-_",
+    f"key_{DIGITS}{DIGITS}",
+    f"luma-{UUID}-{UUID}",
+    f"dapi{DIGITS[:32]}",
+    f"dapi{DIGITS[:32]}-2",
+    f"tvly-dev-{LETTERS[:32]}",
+    f"jina_{DIGITS[:32]}{LETTERS}",
+    f"lsv2_pt_{DIGITS[:32]}_{DIGITS[:10]}",
+    f"pcsk_{LETTERS}_{LETTERS}",
+    f"ghp_{LETTERS}",
+    f"gho_{LETTERS}",
+    f"ghu_{LETTERS}",
+    f"ghs_{LETTERS}",
+    f"ghr_{LETTERS}",
+    f"github_pat_{LETTERS[:22]}_{LETTERS}",
+    f"glpat-{LETTERS[:20]}",
+    f"xoxb-123456789012-123456789012-{LETTERS[:24]}",
+    f"xoxp-123456789012-{LETTERS}",
+    f"xapp-1-A0123-{DIGITS}",
+    f"hooks.slack.com/services/T0123/B0123/{LETTERS[:24]}",
+    f"SG.{LETTERS[:22]}.{LETTERS}",
+    f"npm_{LETTERS}",
+    f"pypi-AgEIcHlwaS5vcmc{LETTERS}",
+    f"dckr_pat_{LETTERS[:27]}",
+    f"sbp_{DIGITS[:40]}",
+    f"ntn_{LETTERS}",
+    f"lin_api_{LETTERS}",
+    f"{UUID}:{DIGITS[:32]}",
+    f"{DIGITS[:32]}.{LETTERS[:16]}",
+    f"-----BEGIN RSA PRIVATE KEY-----\n{LETTERS}\n-----END RSA PRIVATE KEY-----",
+    f"-----BEGIN PRIVATE KEY-----\\n{LETTERS}",
+]
 DEEP = b'{"data":' + b"[" * 100_000
 GARBAGE = [b"", b"null", b"5", b"[]", b'"x"', b"<html>", b"{", b"\xff", b'{"code":0,"message":"\xff"}', DEEP]
 GARBAGE += [b"{" * 1000, b'{"a":' * 60 + b"1" + b"}" * 60, b'{"a":"\\ud800"}', b'{"token":"\\ud800"}', b"\0" * 100]
@@ -116,6 +182,53 @@ def test_a_secret_is_found_wherever_it_stands_and_in_both_directions(place: str,
     assert not any(spelled in line for line in found for spelled in _spellings(secret))
     options = MatchOptions()
     assert canonical(scrubber.request(request), options) == canonical(scrubbed.request, options)
+
+
+@table("key", KEYS)
+def test_the_keys_of_many_vendors_are_told_by_their_shape(key: str) -> None:
+    secret = key.rpartition("/services/")[2]
+    for text in (key, f"Incorrect key: {key}. See", f"a={key}&b", f"({key})", f"'{key}',"):
+        request = _json({"a": [text]}, headers=(("X-Echo", text.replace("\n", " ")),))
+        scrubbed = Scrubber().request(request)
+        assert secret[8:] not in scrubbed.body.decode()
+        assert secret[8:] not in header(scrubbed.headers, "x-echo")
+        assert "[scrubbed]" in scrubbed.body.decode()
+    behind = Scrubber().request(_request(f"before {key} behind".encode(), "text/plain")).body.decode()
+    assert behind.startswith("before ")
+    assert behind.endswith(" behind") or key.startswith("-----")
+
+
+@table(
+    "text",
+    [
+        f"AIza{LETTERS[:20]}",
+        f"xAIzaSy{LETTERS}",
+        f"x_hf_{LETTERS}",
+        "hf_hub_download_with_a_long_name",
+        "key_of_a_long_function_name_without_digits",
+        "gsk_short",
+        "xai-grok-2-vision-1212",
+        "fw_some_long_function_name_of_a_firmware",
+        "ghp_tables_and_all_their_names",
+        "luma-dream-machine-ray-2-flash-modify-video",
+        "dapi0123",
+        f"{DIGITS[:32]}.mp4",
+        f"{DIGITS[:32]}.{LETTERS[:17]}",
+        f"{UUID}",
+        f"urn:uuid:{UUID}",
+        f"{UUID}:{DIGITS[:33]}",
+        "hooks.slack.com",
+        "SG.a.b",
+        "npm_config_registry_of_a_project_with_a_name",
+        "-----BEGIN CERTIFICATE-----",
+        "LTAI5t",
+        "AKIDS and AKLTS",
+        "ya29.short",
+    ],
+)
+def test_what_is_only_like_a_key_stays(text: str) -> None:
+    request = _json({"a": [text, f"a {text}, b"]}, headers=(("X-A", text),))
+    assert Scrubber().request(request) == request
 
 
 @pytest.mark.parametrize(

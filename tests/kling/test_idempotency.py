@@ -299,7 +299,11 @@ def _chosen(creates: Idempotency, **more: Any) -> str:
     return creates.choose(API, b"a create", **more).name
 
 
-@table("more", [{}, {"idempotency_key": "own"}, {"parameters": PARAMETERS}, {"retries": 1}], ids="new key parameters retry".split())
+@table(
+    "more",
+    [{}, {"idempotency_key": "own"}, {"parameters": PARAMETERS}, {"retries": 1}],
+    ids="new key parameters retry".split(),
+)
 def test_a_run_has_names_of_its_own_and_the_same_ones_in_each_process(more: dict[str, Any]) -> None:
     names = []
     for run in ("", "1f", "2e", "1f"):

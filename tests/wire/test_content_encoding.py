@@ -76,3 +76,25 @@ def test_a_bomb_is_not_inflated_beyond_the_limit(monkeypatch: pytest.MonkeyPatch
 def test_what_is_not_one_whole_encoded_body_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"^is not what its Content-Encoding says \(gzip\)$"):
         content_encoding.decode(body, "gzip", 1000)
+
+
+@table(
+    ("body", "encoding", "limit", "expected"),
+    [
+        (BODY, "", 1000, None),
+        (BODY, "identity", 1000, None),
+        (GZIP, "gzip", len(BODY), BODY),
+        (GZIP, "gzip", len(BODY) - 1, None),
+        (zlib.compress(bytes(10_000_000)), "deflate", 5_000_000, None),
+        (gzip.compress(GZIP), "gzip , identity,gzip", 1000, BODY),
+        (GZIP, "compress", 1000, None),
+        (GZIP, "gzip;q=1", 1000, None),
+        (BODY, "gzip", 1000, None),
+        (BODY, "br", 1000, None),
+        (BODY, "zstd", 1000, None),
+        (GZIP[:-8], "gzip", 1000, BODY),
+    ],
+    ids=range(12),
+)
+def test_a_body_is_unpacked_as_far_as_it_can_be(body: bytes, encoding: str, limit: int, expected: bytes | None) -> None:
+    assert content_encoding.unpacked(body, encoding, limit) == expected

@@ -121,6 +121,9 @@ class Cassette:
 
     def answer(self, request: Request) -> Entry | Miss | None:
         """The entry that answers an upstream request, or a Miss; None if the request is to be sent and recorded."""
+        if self.is_recording:
+            # Before its answer, and those of others meanwhile, are written.
+            self._scrubber.learn(request)
         answer = self._player.answer(request) if self._player else None
         with self._lock:
             if isinstance(answer, Entry):

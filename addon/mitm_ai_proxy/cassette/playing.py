@@ -117,6 +117,10 @@ class Player:
         key = canonical(scrubbed, self._options)
         with self._lock:
             found = self._once_answer(scrubbed, key) or self._track_answer(scrubbed)
+            if not found:
+                before = self._scrubber.request_as_before(request)
+                if (old := canonical(before, self._options)) != key:
+                    found = self._once_answer(before, old) or self._track_answer(before)
             if found:
                 return found
             miss = self._miss(scrubbed, key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -10,13 +11,16 @@ from typing import AnyStr, Final
 from urllib.parse import quote_plus, unquote_plus
 
 from ..auth.header import is_credential, normal
-from ..wire import json_text
-from . import forms, links, sensitive
+from ..wire import content_encoding, json_text
+from . import credentials, forms, links, sensitive
+from .credentials import SeenCredentials
 from .entry import Chunk, Entry, Headers, Request, Response, header
 from .sensitive import LINK_MARK, MARK, MARKS
 
 MAX_NESTED: Final = 6
 """Levels of nested texts, such as JSON in a string of JSON, or a link in a parameter of a link."""
+LARGEST: Final = 64 * 1024 * 1024
+"""Bytes of a body with a Content-Encoding that is decoded to look into it."""
 _MAX_ROUNDS: Final = 8
 _SHOWN: Final = 60
 _LONG: Final = 1000
@@ -44,31 +48,56 @@ class Scrubber:
     """Scrubs exchanges. Equal exchanges get equal results, and a scrubbed one does not change. Other bytes stay.
 
     `extra` are names of headers, parameters and members, or the words of sensitive.GROUPS; `known` are secrets
-    themselves, of which those shorter than sensitive.MIN_KNOWN are ignored.
+    themselves, of which those shorter than sensitive.MIN_KNOWN are ignored. The credentials in a request (see
+    credentials.py) are known secrets in its exchange, and with `seen` in all exchanges behind it.
     """
 
-    def __init__(self, extra: Sequence[str] = (), known: Sequence[str] = ()) -> None:
+    def __init__(
+        self, extra: Sequence[str] = (), known: Sequence[str] = (), seen: SeenCredentials | None = None
+    ) -> None:
         names: set[str] = set()
         for word in extra:
             names |= sensitive.GROUPS.get(word, {normal(word)})
-        spelled = sensitive.spellings(known)
-        encoded = tuple(text.encode("utf-8", "surrogatepass") for text in spelled)
-        self._rules = _Rules(frozenset(names), spelled, encoded)
+        self._names, self._known, self._seen = frozenset(names), tuple(known), seen
+        self._rules = _rules(self._names, self._known)
+
+    def learn(self, request: Request) -> tuple[str, ...]:
+        """Remember the credentials in a request; returns all that are known for its exchange."""
+        found = credentials.found(request)
+        return found if self._seen is None else self._seen.add(found)
 
     def entry(self, entry: Entry) -> Entry:
         """The exchange without secrets."""
-        return _Pass(self._rules).entry(entry)
+        return _Pass(self._with(entry.request)).entry(entry)
+
+    def findings(self, entry: Entry) -> list[str]:
+        """The places of values that look like secrets, such as `entry.request.headers.Authorization`."""
+        looked = _Pass(self._with(entry.request))
+        looked.entry(entry)
+        return list(dict.fromkeys(looked.places))
 
     def request(self, request: Request) -> Request:
         """The request without secrets, for matching."""
+        return _Pass(self._with(request)).request(request, "entry.request")
+
+    def request_as_before(self, request: Request) -> Request:
+        """The request as recordings have it that were made before credentials were remembered."""
         return _Pass(self._rules).request(request, "entry.request")
+
+    def _with(self, request: Request) -> _Rules:
+        learned = self.learn(request)
+        return _rules(self._names, (*self._known, *learned)) if learned else self._rules
+
+
+@functools.lru_cache(64)
+def _rules(names: frozenset[str], known: tuple[str, ...]) -> _Rules:
+    spelled = sensitive.spellings(known)
+    return _Rules(names, spelled, tuple(text.encode("utf-8", "surrogatepass") for text in spelled))
 
 
 def findings(entry: Entry, known: Sequence[str] = ()) -> list[str]:
-    """The places of values that look like secrets, such as `entry.request.headers.Authorization`."""
-    looked = _Pass(Scrubber((), known)._rules)
-    looked.entry(entry)
-    return list(dict.fromkeys(looked.places))
+    """The places of values that look like secrets in an exchange, as in Scrubber."""
+    return Scrubber((), known).findings(entry)
 
 
 @dataclass(slots=True)
@@ -96,7 +125,7 @@ class _Pass:
         return Response(response.status, reason, headers, body, chunks)
 
     def _message(self, headers: Headers, body: bytes, place: str) -> tuple[Headers, bytes]:
-        scrubbed = self._body(f"{place}.body", body, header(headers, "content-type"))
+        headers, scrubbed = self._unpacked(f"{place}.body", headers, body)
         changed = []
         for name, value in headers:
             if name.lower() == "content-length" and value.strip() == str(len(body)):
@@ -104,6 +133,18 @@ class _Pass:
             else:
                 changed.append((name, self._header(f"{place}.headers.{name[:_SHOWN]}", name, value)))
         return tuple(changed), scrubbed
+
+    def _unpacked(self, place: str, headers: Headers, body: bytes) -> tuple[Headers, bytes]:
+        """The body, scrubbed. One with a Content-Encoding stays as it is, or loses that if there is a secret in it."""
+        kind = header(headers, "content-type")
+        encoding = header(headers, "content-encoding")
+        plain = content_encoding.unpacked(body, encoding, LARGEST) if encoding and body else None
+        if plain is None:
+            return headers, self._body(place, body, kind)
+        scrubbed = self._body(place, plain, kind)
+        if scrubbed == plain:
+            return headers, body
+        return tuple(field for field in headers if field[0].lower() != "content-encoding"), scrubbed
 
     def _header(self, place: str, name: str, value: str) -> str:
         if value and self.rules.covers(name):

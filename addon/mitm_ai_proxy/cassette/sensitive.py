@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import re
 from collections.abc import Iterable
@@ -30,6 +31,55 @@ MIN_KNOWN: Final = 6
 """Characters of a known secret; a shorter one may be part of ordinary words."""
 _MIN_ENCODED: Final = 10
 
+KEYS: Final[tuple[tuple[str, str], ...]] = (
+    ("AIza", r"[\w-]{30,}"),  # Google
+    ("AQ.Ab8R", r"[\w-]{20,}"),
+    ("ya29.", r"[\w.-]{20,}"),
+    ("GOCSPX-", r"[\w-]{20,}"),
+    ("ABSK", r"[A-Za-z0-9+/]{60,}=*"),  # Amazon Bedrock
+    ("bedrock-api-key-", r"[A-Za-z0-9+/_-]{20,}=*"),
+    ("LTAI", r"[A-Za-z0-9]{12,}(?!\w)"),  # Alibaba
+    ("AKID", r"[A-Za-z0-9]{13,}(?!\w)"),  # Tencent
+    ("AKLT", r"[A-Za-z0-9]{16,}={0,2}"),  # Volcengine
+    ("bce-v3/ALTAK-", r"[\w/-]{16,}"),  # Baidu
+    ("sk_", r"[0-9a-f]{32,}"),  # ElevenLabs
+    ("hf_", r"[A-Za-z0-9]{20,}"),  # Hugging Face
+    ("api_org_", r"[A-Za-z0-9]{20,}"),
+    ("r8_", r"[A-Za-z0-9]{30,}"),  # Replicate
+    ("xai-", r"[A-Za-z0-9]{20,}"),
+    ("gsk_", r"[A-Za-z0-9]{20,}"),  # Groq
+    ("pplx-", r"[A-Za-z0-9]{20,}"),  # Perplexity
+    ("csk-", r"[A-Za-z0-9]{20,}"),  # Cerebras
+    ("nvapi-", r"[\w-]{20,}"),
+    ("fw_", r"[A-Za-z0-9]{20,}"),  # Fireworks
+    ("tgp_v1_", r"[\w-]{20,}"),  # Together
+    ("key_", r"[0-9a-f]{32,}"),  # Runway
+    ("luma-", r"[0-9a-f]{8}-[0-9a-f-]{27,}"),
+    ("dapi", r"[0-9a-f]{32}(?:-\d+)?(?!\w)"),  # Databricks
+    ("tvly-", r"[\w-]{16,}"),  # Tavily
+    ("jina_", r"[A-Za-z0-9]{20,}"),
+    ("lsv2_", r"(?:pt|sk)_\w{20,}"),  # LangSmith
+    ("pcsk_", r"\w{20,}"),  # Pinecone
+    ("ghp_", r"[A-Za-z0-9]{20,}"),  # GitHub
+    ("gho_", r"[A-Za-z0-9]{20,}"),
+    ("ghu_", r"[A-Za-z0-9]{20,}"),
+    ("ghs_", r"[A-Za-z0-9]{20,}"),
+    ("ghr_", r"[A-Za-z0-9]{20,}"),
+    ("github_pat_", r"\w{20,}"),
+    ("glpat-", r"[\w-]{16,}"),  # GitLab
+    ("xox", r"[abeoprs][.-][\w-]{10,}"),  # Slack
+    ("xapp-", r"[\w-]{10,}"),
+    ("rk_", r"(?:live|test)_\w{8,}"),  # Stripe
+    ("SG.", r"[\w-]{16,}\.[\w-]{16,}"),  # SendGrid
+    ("npm_", r"[A-Za-z0-9]{30,}"),
+    ("pypi-", r"AgE[\w-]{30,}"),
+    ("dckr_pat_", r"[\w-]{16,}"),
+    ("sbp_", r"[0-9a-f]{30,}"),  # Supabase
+    ("ntn_", r"[A-Za-z0-9]{30,}"),  # Notion
+    ("lin_api_", r"[A-Za-z0-9]{20,}"),  # Linear
+)
+"""How keys begin, and a pattern of what follows, by the vendors' documentation and the rules of secret scanners."""
+
 # The start of a word, also behind an escape of JSON or of a URL.
 _START = r"(?:(?<![\w\\-])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))"
 _SHAPES: Final = (
@@ -40,7 +90,17 @@ _SHAPES: Final = (
     ("api-key-kling-", re.compile(r"api-key-kling-[\w-]+", re.ASCII), MARK),
     ("AKIA", re.compile(r"(?<![A-Z0-9])AKIA[A-Z0-9]{12,}"), MARK),
     ("ASIA", re.compile(r"(?<![A-Z0-9])ASIA[A-Z0-9]{16}(?![A-Z0-9])"), MARK),
-    ("AIza", re.compile(rf"{_START}AIza[\w-]{{30,}}", re.ASCII), MARK),
+    *((word, re.compile(rf"{_START}{re.escape(word)}{rest}", re.ASCII), MARK) for word, rest in KEYS),
+    (
+        "PRIVATE KEY",
+        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.S),
+        MARK,
+    ),
+    ("hooks.slack.com", re.compile(r"(?<=hooks\.slack\.com/)(?:services|workflows|triggers)/[\w/]+", re.ASCII), MARK),
+    # fal: an id and a secret.
+    (":", re.compile(rf"{_START}[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}:[0-9a-f]{{32}}(?!\w)"), MARK),
+    # Zhipu: an id and a secret.
+    (".", re.compile(rf"{_START}[0-9a-f]{{32}}\.[A-Za-z0-9]{{16}}(?!\w)"), MARK),
     ("whsec_", re.compile(r"whsec_[A-Za-z0-9+/=_-]+"), MARK),
     ("earer", re.compile(r"((?<![A-Za-z])Bearer(?:\s|%20|\+)+)[\w.~+/-]{6,}=*", re.ASCII), rf"\1{MARK}"),
     # In lower case it is also an ordinary word in prompts.
@@ -69,16 +129,26 @@ def shapeless(text: str, mark: str) -> str:
 
 def spellings(known: Iterable[str]) -> tuple[str, ...]:
     """The secrets in all their encodings in text, the longest first."""
-    found: set[str] = set()
-    for secret in {text.strip() for text in known}:
-        if len(secret) < MIN_KNOWN or any(secret in mark for mark in MARKS):
-            continue
-        escaped = [json.dumps(secret, ensure_ascii=ascii)[1:-1] for ascii in (True, False)]
-        found |= {secret, *escaped, *(text.replace("/", "\\/") for text in escaped)}
-        for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
-            found |= {encoded, re.sub("%..", lambda code: code[0].lower(), encoded)}
-        found.update(_in_base64(secret.encode("utf-8", "surrogatepass")))
+    found = {spelled for text in known for spelled in _spellings(text.strip())}
     return tuple(sorted(found, key=lambda text: (-len(text), text)))
+
+
+@functools.lru_cache(256)
+def _spellings(secret: str) -> frozenset[str]:
+    """One secret in all its encodings; none of a text that is too short."""
+    if len(secret) < MIN_KNOWN or any(secret in mark for mark in MARKS):
+        return frozenset()
+    escaped = [json.dumps(secret, ensure_ascii=ascii)[1:-1] for ascii in (True, False)]
+    # Once more, as in a piece of JSON in a string.
+    escaped += [json.dumps(text)[1:-1] for text in escaped]
+    found = {secret, *escaped, *(text.replace("/", "\\/") for text in escaped)}
+    for encoded in (
+        *(quote(secret, safe=safe, errors="surrogatepass") for safe in ("", "/")),
+        quote_plus(secret, errors="surrogatepass"),
+    ):
+        found |= {encoded, re.sub("%..", lambda code: code[0].lower(), encoded)}
+    found.update(_in_base64(secret.encode("utf-8", "surrogatepass")))
+    return frozenset(found)
 
 
 def _in_base64(secret: bytes) -> Iterable[str]:

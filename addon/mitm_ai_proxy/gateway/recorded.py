@@ -21,6 +21,7 @@ from mitmproxy.connection import Server
 from .. import pipeline, registry
 from ..cassette import links_through_proxy
 from ..cassette.bodies import CassetteError
+from ..cassette.credentials import SeenCredentials
 from ..cassette.entry import Chunk, Entry, Request, Response, header
 from ..cassette.links_through_proxy import Address
 from ..cassette.settings import CassetteSettings, ScrubSettings
@@ -119,6 +120,7 @@ class Recorded:
         self.idle.set()
         self._opening: Opening | None = None
         self._run = ""
+        self._credentials = SeenCredentials()
         self._settings = CassetteSettings()
         self._guard: Guard | None = None
         self._loopback = Loopback()
@@ -170,7 +172,7 @@ class Recorded:
         from ..cassette.scrubbing import Scrubber
 
         own = configuration.block(CassetteSettings)
-        scrubber = Scrubber(configuration.block(ScrubSettings).scrub, provider.secrets())
+        scrubber = Scrubber(configuration.block(ScrubSettings).scrub, provider.secrets(), self._credentials)
         cassette, opening = self.cassette, self._opening
         if cassette is None:
             self._run = secrets.token_hex(8)
