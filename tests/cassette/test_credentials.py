@@ -226,7 +226,7 @@ def _bare_deflate(body: bytes) -> bytes:
     return packer.compress(body) + packer.flush()
 
 
-PACKED = {
+PACKED: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "x-gzip": gzip.compress,
     "GZIP": gzip.compress,

@@ -181,7 +181,8 @@ class Cassette:
         """Drop the old entries that a new one replaces: equal requests, and the reads and files of their jobs."""
         key = self._key(entry.request)
         equal = {index for index, old in enumerate(self._old) if self._key(old.request) == key}
-        names = {jobs.task_id(self._old[index].response) for index in equal if entry.request.method == "POST"} - {""}
+        created = jobs.created([old.request for old in self._old], [old.response for old in self._old])
+        names = {name for index in equal for name in created[index].names}
         asked = {index for index, old in enumerate(self._old) if not names.isdisjoint(jobs.names_in(old.request))}
         files = {link for index in asked for link in _links(self._old[index])}
         old = [

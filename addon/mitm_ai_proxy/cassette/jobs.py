@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
+from ..auth.header import normal
 from ..wire import json_text
 from ..wire.json_text import Path
-from .entry import Entry, Request, Response
+from .entry import Entry, Request, Response, header
 
 IDS: Final[tuple[tuple[Path, Path | None], ...]] = (
     (("data", "task_id"), None),
@@ -18,16 +19,31 @@ IDS: Final[tuple[tuple[Path, Path | None], ...]] = (
     (("task_id",), None),
     (("id",), ("status",)),
     (("request_id",), ("status_url",)),
+    (("output", "task_id"), None),
+    (("id",), ("state",)),
 )
-"""Paths of a job's id in an answer, and members that must be beside it: Kling, OpenAI and others, fal."""
+"""Paths of a job's id in an answer, and members that must be beside it: Kling, OpenAI and others, fal, DashScope, Luma.
+
+Other jobs are known by a later request that names them (see created()).
+"""
 EXTERNAL: Final[tuple[Path, ...]] = (("external_task_id",), ("options", "external_task_id"))
 """Paths of the external id, the client's own name for a job, in a create."""
 STATUSES: Final = frozenset("task_status status state".split())
 """Members that hold a job's status."""
 PARAMETERS: Final = {"external_task_ids": "task_ids"}
 """Parameters that take external ids, and the ones that take the provider's ids instead."""
-LISTS: Final = ("/tasks",)
-"""Ends of paths at which a POST is a read."""
+READS: Final = frozenset("get fetch query describe retrieve poll check list".split())
+"""First or last words of a call by which a POST is a read, such as `:fetchPredictOperation` or `Action=QueryJob`."""
+READ: Final = frozenset("tasks status state result results history info".split())
+"""Last words of such a call."""
+OPERATIONS: Final = "operations/"
+"""In the name of a long-running operation. Source: Google AIP-151."""
+LOCATIONS: Final = ("location", "operation-location", "azure-asyncoperation", "content-location")
+"""Header fields with the address of what a request has created."""
+_ID_ENDS: Final = ("id", "ids", "name", "uuid", "guid", "key", "task", "job", "operation")
+_SHORTEST_ID: Final = 6
+
+_ID = re.compile(r"(?=.*\d)[\w.:~-]+")
 
 # Members that may differ between two answers with the same state.
 _IGNORED = re.compile(r"request_id|.*time.*|.*_at|progress", re.IGNORECASE)
@@ -74,6 +90,11 @@ def task_id(response: Response | None) -> str:
     return ""
 
 
+def has_status(response: Response | None) -> bool:
+    """Whether an answer has a status."""
+    return response is not None and bool(scalars(response.body).statuses)
+
+
 def external_id(request: Request) -> str:
     """The external id in a create; "" without any."""
     if request.method != "POST" or b"external_task_id" not in request.body:
@@ -82,18 +103,113 @@ def external_id(request: Request) -> str:
     return next((values[path] for path in EXTERNAL if values.get(path)), "")
 
 
-def names_in(request: Request) -> frozenset[str]:
-    """All words of a request that could name jobs: in the URL of a GET or HEAD, in the body of a POST."""
+class Created(NamedTuple):
+    """What a request created: names by which later requests ask for it, the provider's id first.
+
+    `is_polled`: it is certainly a job, which has states; else it may be anything that has an id.
+    """
+
+    names: tuple[str, ...] = ()
+    is_polled: bool = False
+
+
+NOTHING: Final = Created()
+
+
+def created(requests: Sequence[Request], responses: Sequence[Response | None]) -> list[Created]:
+    """What each request of a recording created, by the shape of its answer, or since a later read names it.
+
+    The name is any value in the answer that looks like an id, that no earlier request had, and that stands in the path
+    or query of a later GET, or in a later POST that reads.
+    """
+    words = [names_in(request) for request in requests]
+    last = {word: index for index, found in enumerate(words) for word in found}
+    before: set[str] = set()
+    known: set[str] = set()
+    made: list[Created] = []
+    for index, (request, response) in enumerate(zip(requests, responses, strict=True)):
+        made.append(NOTHING)
+        if request.method in ("POST", "PUT") and known.isdisjoint(words[index]):
+            name = task_id(response) if request.method == "POST" else ""
+            own = {name} - {"", *known}
+            found = _candidates(response)
+            if any(last.get(word, -1) > index for word, _ in found):
+                own |= {word for word, _ in found if last.get(word, -1) > index} - before - _values(request) - known
+            if own:
+                is_polled = name in own or any(certain for word, certain in found if word in own)
+                names = sorted(own, key=lambda word: (word != name, word))
+                made[-1] = Created(tuple(names), is_polled)
+                known |= own
+        before |= words[index]
+    return made
+
+
+def _candidates(response: Response | None) -> list[tuple[str, bool]]:
+    """All values in an answer that may be ids, and whether they are certainly those of jobs."""
+    if response is None or not 200 <= response.status < 300:
+        return []
+    body = scalars(response.body)
+    found: list[tuple[str, bool]] = []
+    for path, value in body.values.items():
+        name = next((step for step in reversed(path) if isinstance(step, str)), "")
+        last = normal(name)
+        if not value or value in ("true", "false", "null") or last in STATUSES or _IGNORED.fullmatch(last):
+            continue
+        is_operation = OPERATIONS in value
+        ends = [value, *_in_address(value)]
+        if last.endswith(_ID_ENDS):
+            ends.append(value.rpartition("/")[2])
+        else:
+            ends = [word for word in ends if len(word) >= _SHORTEST_ID and _ID.fullmatch(word)]
+        found += [(word, bool(body.statuses) or is_operation) for word in ends if word]
+    for name, value in response.headers:
+        if name.lower() in LOCATIONS:
+            found += [(word, True) for word in _in_address(value)]
+    return found
+
+
+def _in_address(value: str) -> list[str]:
+    """The parts of an address that look like ids: the last one of the path, and values in the query."""
+    parts = _split(value) if "/" in value else None
+    if parts is None:
+        return []
+    found = [unquote(parts.path.rstrip("/").rpartition("/")[2]), *(value for _, value in parse_qsl(parts.query))]
+    return [word for word in found if len(word) >= _SHORTEST_ID and _ID.fullmatch(word)]
+
+
+def _values(request: Request) -> set[str]:
+    """All words of a request, whatever its method."""
     parts = _split(request.url)
-    if request.method == "POST":
-        is_read = parts is not None and parts.path.endswith(LISTS)
-        return frozenset(json_text.strings(decoded(request.body))) if is_read else frozenset()
-    if request.method not in ("GET", "HEAD") or parts is None:
+    return {*scalars(request.body).values.values(), *(_words(parts) if parts else ())}
+
+
+def names_in(request: Request) -> frozenset[str]:
+    """All words of a request that could name jobs: in the URL of a GET or HEAD, in all of a POST that reads."""
+    parts = _split(request.url)
+    if parts is None:
         return frozenset()
+    if request.method == "POST" and _reads(request, parts):
+        return frozenset({*_words(parts), *scalars(request.body).values.values()} - {""})
+    return frozenset(_words(parts)) if request.method in ("GET", "HEAD") else frozenset()
+
+
+def _words(parts: SplitResult) -> set[str]:
     found = {unquote(segment) for segment in parts.path.split("/")}
     for _, value in parse_qsl(parts.query):
         found.update(value.split(","))
-    return frozenset(found - {""})
+    return found - {""}
+
+
+def _reads(request: Request, parts: SplitResult) -> bool:
+    """Whether a POST is a read, by the end of its path, or the action that it names."""
+    query = {key.lower(): value for key, value in parse_qsl(parts.query)}
+    targets = [header(request.headers, name) for name in ("x-tc-action", "x-amz-target")]
+    last = unquote(parts.path.rstrip("/").rpartition("/")[2])
+    for call in (last, query.get("action", ""), *targets):
+        words = normal(re.split(r"[:.]", call)[-1]).split("_")
+        if words[0] in READS or words[-1] in READS | READ:
+            return True
+    return False
 
 
 def renamed(request: Request, names: dict[str, str], parameters: dict[str, str]) -> Request:
@@ -115,8 +231,10 @@ def renamed(request: Request, names: dict[str, str], parameters: dict[str, str])
     return Request(request.method, url, request.headers, request.body)
 
 
-def states(indexes: Iterable[int], entries: Sequence[Entry]) -> list[State]:
+def states(indexes: Iterable[int], entries: Sequence[Entry], is_polled: bool = True) -> list[State]:
     """The recorded answers to equal reads as states: equal answers in a row are one state, and each error is one.
+
+    Unless it is a job that `is_polled`, each answer is a state.
 
     An entry with `repeats` counts as so many further states.
     """
@@ -126,7 +244,7 @@ def states(indexes: Iterable[int], entries: Sequence[Entry]) -> list[State]:
         entry = entries[index]
         is_error = _is_error(entry.response)
         says = _says(entry.response)
-        if found and not is_error and not found[-1].is_error and says == before:
+        if is_polled and found and not is_error and not found[-1].is_error and says == before:
             found[-1] = State(found[-1].since, (*found[-1].entries, index), False)
         else:
             found.append(State(entry.started, (index,), is_error))

@@ -34,9 +34,13 @@ class Miss:
 
 @dataclass(slots=True)
 class _Job:
-    """Times of a job in seconds: `created` is that of the recorded create, `replayed` that of its replay."""
+    """Times of a job in seconds: `created` is that of the recorded create, `replayed` that of its replay.
+
+    `is_polled` is as in jobs.Created.
+    """
 
     created: float
+    is_polled: bool = True
     replayed: float | None = None
 
 
@@ -132,12 +136,13 @@ class Player:
     def _find_jobs(self) -> dict[int, str]:
         """Note the jobs by their names; returns their ids by the index of the create."""
         ids: dict[int, str] = {}
-        for index, (entry, request) in enumerate(zip(self._entries, self._requests, strict=True)):
+        created = jobs.created(self._requests, [entry.response for entry in self._entries])
+        for index, (entry, request, made) in enumerate(zip(self._entries, self._requests, created, strict=True)):
             name, external = jobs.task_id(entry.response), jobs.external_id(request)
-            if request.method == "POST" and ((name and name not in self._names) or external):
-                job = self._jobs[index] = _Job(entry.started)
+            if made.names or external:
+                job = self._jobs[index] = _Job(entry.started, bool(external) or made.is_polled)
                 ids[index] = name
-                for known in filter(None, (name, external)):
+                for known in filter(None, (*made.names, external)):
                     self._names.setdefault(known, job)
             elif name and name in jobs.names_in(request):
                 # The create was not recorded: the job's time starts with its first read.
@@ -163,7 +168,9 @@ class Player:
                 self._once.setdefault(key, []).extend([index] * (1 + entry.repeats))
         for key, indexes in reads.items():
             asked = self._jobs_in(self._requests[indexes[0]])
-            self._tracks[key] = _Track(jobs.states(indexes, self._entries), asked, key in files)
+            has_states = any(jobs.has_status(self._entries[index].response) for index in indexes)
+            is_polled = key in files or has_states or any(job.is_polled for job in asked)
+            self._tracks[key] = _Track(jobs.states(indexes, self._entries, is_polled), asked, key in files)
         for piece, indexes in pieces.items():
             self._pieces[piece] = _Track(jobs.states(indexes, self._entries), [], True)
 
