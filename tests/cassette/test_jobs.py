@@ -250,8 +250,8 @@ def test_what_only_looks_like_an_id_names_no_job(create: str, body: Any, answer:
 
 
 def test_an_id_that_was_asked_for_before_is_of_no_job() -> None:
-    exchange = ("POST /threads", {}, {"id": "thread_01", "assistant_id": "asst_01"})
-    read = ("GET /assistants/asst_01", None, {})
+    exchange: tuple[str, Any, Any] = ("POST /threads", {}, {"id": "thread_01", "assistant_id": "asst_01"})
+    read: tuple[str, Any, Any] = ("GET /assistants/asst_01", None, {})
     assert _created(read, exchange, read) == [(), (), ()]
     assert _created(exchange, read) == [("asst_01",), ()]
 

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx, exceptions, http
@@ -19,6 +19,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Server
 
 from .. import pipeline, registry
+from ..auth.header import redacted as redacted_fields
 from ..cassette import links_through_proxy
 from ..cassette.bodies import CassetteError
 from ..cassette.credentials import SeenCredentials
@@ -45,6 +46,7 @@ from .recorded_messages import (
     miss_text,
     redacted,
     sooner,
+    with_credentials,
     without_credential,
 )
 from .stages import Result, Stage, StageError
@@ -64,6 +66,17 @@ PATIENCE: Final = 2.0
 """Seconds that the proxy waits at its end for exchanges that are being written."""
 MOST_LINKS: Final = 10_000
 """The number of links to results that are remembered, so that they can be fetched through the proxy."""
+EDITED: Final = "edited while it was intercepted: this is the request that went out"
+
+
+class _Sent(NamedTuple):
+    """A flow's request without its credential."""
+
+    method: str
+    origin: str
+    path: str
+    fields: Fields
+    body: bytes
 
 
 @dataclass(slots=True)
@@ -74,6 +87,7 @@ class _Exchange:
     started: Unix time in seconds; `began` and `since` (the answer's head) are times of the monotonic clock.
     recorded: the entry that answers it; None if the provider does.
     place: scheme, host, port, path and header fields of the request, while Loopback's stand in the flow.
+    released: the flow's request when it was released to be sent, to see whether a person edits it after that.
     head: status, reason and header fields of the provider's answer; `raw` is its body if it was held, and `body` with
         `chunks` what has come of it if it is streamed.
     """
@@ -86,6 +100,7 @@ class _Exchange:
     began: float
     recorded: Entry | None = None
     place: tuple[bytes, str, int, bytes, Fields] | None = None
+    released: _Sent | None = None
     head: tuple[int, str, Fields] | None = None
     raw: bytes = b""
     since: float = 0.0
@@ -213,6 +228,7 @@ class Recorded:
         if exchange is None or response is None:
             return handling
         self._put_back(flow, exchange)
+        _follow_edits(flow, exchange)
         exchange.since = time.monotonic()
         exchange.head = response.status_code, response.reason, response.headers.fields
         kind = header_fields.value(response.headers.fields, b"content-type")
@@ -293,6 +309,7 @@ class Recorded:
             if reason:
                 guard.refuse(flow, state, Refusal(403, reason, code="budget_exceeded"), logging.WARNING)
             else:
+                exchange.released = _sent(flow, state)
                 self._enter(flow, exchange)
                 state.held_by.discard(self.name)
 
@@ -321,6 +338,7 @@ class Recorded:
             return
         try:
             self._put_back(flow, exchange)
+            _follow_edits(flow, exchange)
             # A read changes nothing at the provider.
             if exchange.goes_out and exchange.request.method not in ("GET", "HEAD"):
                 await self._write(flow, exchange, None)
@@ -459,6 +477,32 @@ class _Listener:
         """Note that the answer is complete."""
         self._exchange.is_complete = True
         return self._inner.end()
+
+
+def _sent(flow: http.HTTPFlow, state: FlowState) -> _Sent:
+    request = flow.request
+    origin = str(Origin(request.scheme, request.host, request.port))
+    path = state.redacted_target or request.path
+    return _Sent(
+        request.method, origin, path, redacted_fields(request.headers.fields, state.secret_fields),
+        request.raw_content or b"",
+    )  # fmt: skip
+
+
+def _follow_edits(flow: http.HTTPFlow, exchange: _Exchange) -> None:
+    """Have the request recorded that went out, if somebody edited it after it was released."""
+    released, recorded = exchange.released, exchange.request
+    sent = _sent(flow, exchange.state)
+    if released is None or not exchange.goes_out or sent == released:
+        return
+    headers, body = recorded.headers, recorded.body
+    if (sent.fields, sent.body) != (released.fields, released.body):
+        headers, body = decoded(sent.fields, sent.body)
+        headers = with_credentials(headers, recorded.headers)
+    url = f"{sent.origin}{sent.path}" if (sent.origin, sent.path) != (released.origin, released.path) else recorded.url
+    exchange.request = Request(sent.method, url, headers, body)
+    exchange.state.note(EDITED)
+    flows.show_notes(flow, exchange.state)
 
 
 def _as_it_is(answer: Answer) -> Answer:

@@ -50,6 +50,12 @@ def without_credential(headers: Headers, state: FlowState) -> Headers:
     )
 
 
+def with_credentials(headers: Headers, before: Headers) -> Headers:
+    """The header fields with the values of those before in place of REDACTED, for the scrubber to know them."""
+    known = {name.lower(): value for name, value in before}
+    return tuple((name, known.get(name.lower(), value) if value == REDACTED else value) for name, value in headers)
+
+
 def redacted(request: Request) -> Request:
     """The request, with REDACTED as the value of header fields that hold credentials by their name."""
     headers = tuple((name, REDACTED if is_credential(name) else value) for name, value in request.headers)
