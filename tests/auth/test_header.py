@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mitm_ai_proxy.auth import header
-from mitm_ai_proxy.auth.header import CLIENT_FIELDS, NO_CREDENTIAL, REDACTED, Credential
+from mitm_ai_proxy.auth.header import CLIENT_FIELDS, NO_CREDENTIAL, REDACTED, Credential, is_secret_field
+from tests.tables import table
 
 WORD = REDACTED.encode()
 
@@ -123,3 +124,9 @@ def test_a_redacted_query_keeps_names_and_drops_values(query: str, shown: str) -
 def test_no_credential_sets_nothing() -> None:
     assert (dict(NO_CREDENTIAL.fields), NO_CREDENTIAL.query) == ({}, "")
     assert Credential() == NO_CREDENTIAL
+
+
+@table("name", b"authorization proxy-authorization x-api-key x-authorization api-key x-goog-api-key cookie".split())
+def test_the_fields_in_which_clients_send_credentials(name: bytes) -> None:
+    assert name in CLIENT_FIELDS
+    assert is_secret_field(name.upper())

@@ -72,3 +72,34 @@ def test_header_fields_are_masked_and_others_are_not_copied() -> None:
 @table("credential", [(), (b"",), (b"Bearer ",), (b"Bearer short",), (b"a", b"b")])
 def test_what_may_be_any_word_is_not_masked(credential: tuple[bytes, ...]) -> None:
     assert mask_of(credential) is None
+
+
+@table(
+    ("credential", "data", "masked"),
+    [
+        (b"12345678", b"a 12345678", b"a ********"),
+        (b"1234567", b"a 1234567", None),
+        (b"Bearer 1234567", b"a 1234567", None),
+        (b"Token a/b/c/d/", rb"a\/b\/c\/d\/", b"*" * 12),
+        (b"a%2Fb%2Fc", b"a%2Fb%2Fc", b"*" * 9),
+    ],
+)
+def test_a_credential_of_eight_bytes_is_masked(credential: bytes, data: bytes, masked: bytes | None) -> None:
+    mask = mask_of((credential,))
+    assert (mask and mask.mask(data)) == masked
+
+
+def test_what_holds_no_credential_is_the_same_object() -> None:
+    mask = mask_of((KEY,))
+    assert mask
+    data, fields = bytes(bytearray(b"nothing of it")), ((b"a", b"nothing of it"),)
+    assert mask.mask(data) is data
+    assert mask.fields(fields) is fields
+
+
+def test_of_two_credentials_the_longer_one_is_masked_first() -> None:
+    mask = mask_of((b"12345678", b"12345678-90"))
+    assert mask
+    assert mask.mask(b"12345678-90 12345678") == b"*********** ********"
+    stream = MaskedStream(mask)
+    assert [stream.feed(b"x1234567"), stream.feed(b"1234567"), stream.end()] == [b"x", b"1234567", b"1234567"]

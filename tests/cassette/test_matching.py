@@ -211,3 +211,94 @@ def test_hostile_bodies_have_a_canonical_form(body: bytes, content_type: str) ->
         request = Request("POST", url, (("Content-Type", content_type),), body)
         assert canonical(request, OPTIONS) == canonical(request, OPTIONS)
         assert difference(request, Request("POST", url), OPTIONS) == [] or body
+
+
+IGNORED = """
+external_task_id external_id callback_url seed request_id client_request_id idempotency_key timestamp timestamps
+nonce user
+""".split()
+
+
+@table("name", IGNORED)
+def test_each_ignored_name_does_not_count_where_it_is_new_each_time(name: str) -> None:
+    camel = name.split("_")[0] + "".join(map(str.title, name.split("_")[1:]))
+    for spelled in (name, name.upper(), name.replace("_", "-"), camel):
+        assert _equal(_json({spelled: 1}), _json({spelled: 2}))
+        assert _equal(_json({"a": [{spelled: ["x"]}]}), _json({"a": [{spelled: ["y"]}]}))
+        one, other = (_json({}, url=f"{URL}?{spelled}={value}") for value in "12")
+        # In a URL, a client's own name for a job tells which one is meant.
+        assert _equal(one, other) is (name not in ("external_task_id", "external_id"))
+    chosen = MatchOptions.made(compare=[name])
+    assert canonical(_json({name: 1}), chosen) != canonical(_json({name: 2}), chosen)
+    others = [other for other in IGNORED if other != name]
+    assert all(canonical(_json({o: 1}), chosen) == canonical(_json({o: 2}), chosen) for o in others)
+    more = MatchOptions.made(ignore=["Own-Name"])
+    assert all(canonical(_json({o: 1}), more) == canonical(_json({o: 2}), more) for o in [*IGNORED, "own_name"])
+    assert canonical(_json({"other": 1}), more) != canonical(_json({"other": 2}), more)
+
+
+@table(
+    ("name", "one", "other", "is_clock"),
+    [
+        ("start_time", "1795212000", "1795212999", True),
+        ("end_time", "1795212000000", "1795212999000", True),
+        ("startTime", "1795212000", "1795212999000", True),
+        ("start_time", "179521200", "179521299", False),
+        ("start_time", "17952120000", "17952129990", False),
+        ("start_time", "179521200000", "179521299900", False),
+        ("start_time", "2026-01-01", "2026-01-02", False),
+        ("start_time", "1795212000", "now", False),
+        ("begin_time", "1795212000", "1795212999", False),
+    ],
+)
+def test_a_clock_is_a_time_in_seconds_or_milliseconds(name: str, one: str, other: str, is_clock: bool) -> None:
+    assert _equal(*(_json({}, url=f"{URL}?{name}={value}") for value in (one, other))) is is_clock
+    assert _equal(*(_json({name: value}) for value in (one, other))) is is_clock
+    if one.isdigit() and other.isdigit():
+        assert _equal(*(_json({name: int(value)}) for value in (one, other))) is is_clock
+
+
+def _equal(one: Request, other: Request) -> bool:
+    return canonical(one, OPTIONS) == canonical(other, OPTIONS)
+
+
+def test_the_order_of_members_does_not_count_and_that_of_items_does() -> None:
+    twelve = list(range(12))
+    assert _equal(_json({"a": 1, "b": twelve}), _json({"b": twelve, "a": 1}))
+    assert not _equal(_json(twelve), _json(twelve[::-1]))
+    paths = [field.path for field in canonical(_json({"b": twelve, "a": {"0": 1}}), OPTIONS).body]
+    assert paths == [("a", "0"), *(("b", index) for index in twelve)]
+    mixed = [field.path for field in canonical(_json({"a": [1, {"b": 1}]}), OPTIONS).body]
+    assert mixed == [("a", 0), ("a", 1, "b")]
+
+
+def test_the_nearest_is_that_of_the_same_address_then_host_then_fields() -> None:
+    wanted = _json({"a": 1, "b": 2})
+    elsewhere = _json({"a": 1, "b": 2}, url=URL.replace("api", "other"))
+    changed = _json({"a": 3, "b": 4})
+    little = _json({"a": 1, "b": 4})
+    longer = _json({"a": 1, "b": 2}, url=f"{URL}/1")
+    read = _json({"a": 1, "b": 2}, method="GET")
+    assert nearest(wanted, [changed, little, elsewhere, longer, read], OPTIONS) == 1
+    assert nearest(wanted, [longer, elsewhere, read], OPTIONS) == 1
+    assert nearest(wanted, [read, longer], OPTIONS) == 0
+    assert nearest(wanted, [elsewhere, changed], OPTIONS) == 1
+    assert nearest(wanted, [_json({}), _json({"a": 1})], OPTIONS) == 1
+    assert nearest(wanted, [_json({"a": 1, "b": 2, "c": 3, "d": 4}), _json({"a": 1, "b": 2, "c": 3})], OPTIONS) == 1
+
+
+def test_differences_are_named_and_long_values_are_cut() -> None:
+    lines = difference(_json(["x" * 70]), _json(["x" * 58]), OPTIONS)
+    assert lines == [f'body[0]: recorded "{"x" * 58}", came "{"x" * 58}…']
+    other = Request("GET", "http://b.example/c?d=1", (("x-team", "e"),), b"1")
+    options = MatchOptions.made(headers=["X-Team"])
+    wanted = Request("POST", "https://a.example/", (("X-TEAM", "f"),), b"2")
+    assert difference(wanted, other, options) == [
+        "method: recorded GET, came POST",
+        "host: recorded http://b.example, came https://a.example",
+        "path: recorded /c, came /",
+        'query.d: recorded "1", came nothing',
+        'headers.x-team: recorded "e", came "f"',
+        "body: recorded 1, came 2",
+    ]
+    assert difference(_json({"a": [1, 2]}), _json({"a": [1]}), OPTIONS) == ["body.a[1]: recorded nothing, came 2"]

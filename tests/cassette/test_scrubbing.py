@@ -486,3 +486,130 @@ def test_long_hostile_texts_take_little_time() -> None:
     ):
         Scrubber((), (KNOWN,)).request(_json({"a": text}))
         Scrubber((), (KNOWN,)).request(_request(text.encode(), "text/plain"))
+
+
+@table(
+    ("group", "name"),
+    [
+        *(
+            ("prompts", name)
+            for name in "prompt negative_prompt text sound_effect_prompt bgm_prompt revised_prompt".split()
+        ),
+        *(
+            ("accounts", name)
+            for name in """
+            user_id uid account_id account_name customer_id resource_pack_id resource_pack_name owned_by api_key_name
+            organization organization_id org_id openai_organization openai_project project_id
+            """.split()
+        ),
+    ],
+)
+def test_each_name_of_a_group_is_scrubbed_where_the_group_is_named(group: str, name: str) -> None:
+    other = "accounts" if group == "prompts" else "prompts"
+    for spelled in (name, name.replace("_", "-").title()):
+        request = _json({"a": {spelled: "a cat"}}, headers=((spelled, "a cat"),))
+        scrubbed = Scrubber([group]).request(request)
+        assert (json.loads(scrubbed.body), header(scrubbed.headers, spelled)) == (
+            {"a": {spelled: "[scrubbed]"}},
+            "[scrubbed]",
+        )
+        assert Scrubber([other]).request(request) == Scrubber().request(request) == request
+
+
+@table(
+    ("known", "text", "scrubbed"),
+    [
+        ("abcdef", "x abcdef y", "x [scrubbed] y"),
+        ("abcde", "x abcde y", "x abcde y"),
+        (" abcdef ", "xabcdefy", "x[scrubbed]y"),
+        ("scrubbed", "x scrubbed y", "x scrubbed y"),
+        ("[scrub", "x [scrub y", "x [scrub y"),
+        ("a/b c+d", "a%2Fb%20c%2Bd", "[scrubbed]"),
+        ("a/b c+d", "a%2fb%20c%2bd", "[scrubbed]"),
+        ("a/b c+d", "a/b%20c%2Bd", "[scrubbed]"),
+        ("a/b c+d", "a%2Fb+c%2Bd", "[scrubbed]"),
+        ("a/b c+d", "a\\/b c+d", "[scrubbed]"),
+        ("é-key-1", "\\u00e9-key-1", "[scrubbed]"),
+        ("abcdefghi", "YWJjZGVmZ2hp", "[scrubbed]"),
+        ("abcdefghi", "MWFiY2RlZmdoaQ==", "MW[scrubbed]Q=="),
+        ("abcdefghi", "MTJhYmNkZWZnaGk=", "MTJ[scrubbed]k="),
+        ("?>?>?>?>?", "Pz4_Pj8-Pz4_", "[scrubbed]"),
+    ],
+    ids=range(15),
+)
+def test_a_known_secret_is_cut_out_of_a_text(known: str, text: str, scrubbed: str) -> None:
+    assert Scrubber((), [known]).request(_request(text.encode(), "text/plain")).body.decode() == scrubbed
+
+
+@table(
+    ("text", "scrubbed"),
+    [
+        ("token=abc def", "token=[scrubbed] def"),
+        ("token = 'abc def' x", "token = '[scrubbed]' x"),
+        ('password: "abc def" x', 'password: "[scrubbed]" x'),
+        ("Authorization: Bearer abc", "Authorization: Bearer [scrubbed]"),
+        ("authorization: basic abc", "authorization: basic [scrubbed]"),
+        ("Authorization: Digest abc", "Authorization: Digest [scrubbed]"),
+        ("Authorization: Token abc", "Authorization: Token [scrubbed]"),
+        ("api_key=a&b=c", "api_key=[scrubbed]&b=c"),
+        ("api_key=''", "api_key=''"),
+        ("api_key=scrubbed", "api_key=scrubbed"),
+        ("max_tokens=abc", "max_tokens=abc"),
+        ('data: {"token": "abc"}', 'data: {"token": "[scrubbed]"}'),
+        ('data:  {"token": 7} ', 'data:  {"token": 0} '),
+        ('x\n{"token": ""}', 'x\n{"token": ""}'),
+    ],
+    ids=range(14),
+)
+def test_what_is_assigned_to_a_name_of_a_credential_is_scrubbed_in_a_text(text: str, scrubbed: str) -> None:
+    assert Scrubber().request(_request(text.encode(), "text/plain")).body.decode() == scrubbed
+
+
+def test_the_parts_of_a_form_are_scrubbed_and_the_rest_stays() -> None:
+    body = _form("token", b"abc") + b"epilogue"
+    scrubbed = Scrubber().request(_request(body, MULTIPART)).body
+    assert scrubbed == body.replace(b"abc", b"[scrubbed]")
+    for same in (_form("token", b""), _form("token", b"abc", b'; filename="a"'), _form("a", b"abc")):
+        assert Scrubber().request(_request(same, MULTIPART)).body == same
+    head = b"; x=" + SHAPED["sk"].encode() + b"\xff"
+    found = Scrubber().request(_request(_form("a", b"b", head), MULTIPART)).body
+    assert found == _form("a", b"b", b"; x=[scrubbed]\xff")
+    entry = _entry(_request(_form("a", b"b", head), MULTIPART))
+    assert findings(entry) == ["entry.request.body.a.head"]
+
+
+def test_a_length_that_is_not_of_the_body_stays() -> None:
+    for length in ("5", "", "0"):
+        request = _json({"token": "abc"}, headers=(("Content-Length", length),))
+        assert header(Scrubber().request(request).headers, "content-length") == length
+    other = _json({"token": "abc"}, headers=(("X-Length", str(len(b'{"token": "abc"}'))),))
+    assert header(Scrubber().request(other).headers, "x-length") == "16"
+
+
+def test_reasons_and_notes_are_scrubbed() -> None:
+    key = SHAPED["sk"]
+    entry = Entry(1.0, 2.0, _request(), Response(401, f"no {key}", (), b""), (f"with {key}",))
+    scrubbed = Scrubber().entry(entry)
+    assert scrubbed.response is not None
+    assert (scrubbed.response.reason, scrubbed.notes) == ("no [scrubbed]", ("with [scrubbed]",))
+    assert findings(entry) == ["entry.response.reason", "entry.notes[0]"]
+
+
+@table("length", [999, 1000, 1001, 5000])
+def test_a_long_file_in_base64_is_not_searched_for_shapes(length: int) -> None:
+    text = ("+AKIAIOSFODNN7EXAMPLE+" + "a" * 5000)[:length]
+    scrubbed = json.loads(Scrubber().request(_json([text, f"data:image/png;base64,{text}"])).body)
+    assert (scrubbed[0] == text) is (length > 1000)
+    known = Scrubber((), ["AKIAIOSFODNN7EXAMPLE"]).request(_json([text]))
+    assert b"AKIA" not in known.body
+
+
+def test_numbers_that_are_known_secrets_become_numbers() -> None:
+    request = _json({"a": 12345678, "b": [1234567], "token": 5, "secret": None, "password": True})
+    assert json.loads(Scrubber((), ["12345678"]).request(request).body) == {
+        "a": 0,
+        "b": [1234567],
+        "token": 0,
+        "secret": None,
+        "password": True,
+    }
