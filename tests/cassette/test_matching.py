@@ -302,3 +302,9 @@ def test_differences_are_named_and_long_values_are_cut() -> None:
         "body: recorded 1, came 2",
     ]
     assert difference(_json({"a": [1, 2]}), _json({"a": [1]}), OPTIONS) == ["body.a[1]: recorded nothing, came 2"]
+
+
+def test_members_that_stand_twice_have_an_order() -> None:
+    fields = canonical(_json(b'{"a": {"b": 1}, "a": [2]}'), OPTIONS).body
+    assert fields == canonical(_json(b'{"a": [2], "a": {"b": 1}}'), OPTIONS).body
+    assert [field.path for field in fields] == [("a", 0), ("a", "b")]
