@@ -89,6 +89,20 @@ def without_credential(head: Head, origin: Origin, target: str, note: str, field
     return _outgoing(head, upstream, head.fields if fields is None else fields, b"", NO_CREDENTIAL, CLIENT_FIELDS, ())
 
 
+def linked(provider: Provider, head: Head, target: str) -> Upstream:
+    """A request to a link of the provider's own API: its path and query are sent as they are, with the credential."""
+    return Upstream(provider.origin, head.method, target, notes=(f"sent to {provider.origin}: the link as it is",))
+
+
+def keeps(provider: Provider, target: str) -> bool:
+    """Whether a client's GET of this path and query is sent to the provider with the same ones."""
+    try:
+        found = provider.requestheaders(Head("GET", target))
+    except errors.Refusal:
+        return False
+    return isinstance(found, Upstream) and found.target == target
+
+
 def answered_by(upstream: Upstream, origin: Origin) -> Upstream:
     """The same request where a server of ours answers it in the provider's place."""
     return upstream._replace(origin=origin)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 
@@ -100,7 +100,7 @@ def _without_key(config: str) -> str:
 def _target(link: str, proxy: Proxy) -> str:
     parts = urlsplit(link)
     assert (parts.scheme, parts.hostname, parts.port) == ("http", "127.0.0.1", proxy.port), link
-    return f"{parts.path}?{parts.query}"
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 def _json(reply: Reply, status: int = 200) -> Any:
@@ -603,6 +603,109 @@ def test_a_link_is_followed_however_its_host_is_written(
 
     assert proxy.request("GET", _target(here, proxy)).body == FILE
     assert provider.files.next().target == f"/?sign={SIGN}"
+
+
+LOCATIONS = {
+    "/files/real.mp4?sign=ABCDEF123456": "/files/real.mp4?sign=ABCDEF123456",
+    "real.mp4": "/results/real.mp4",
+    "//FILES/files/real.mp4": "/files/real.mp4",
+    "http://FILES/files/real.mp4?sig=abc12345678": "/files/real.mp4?sig=abc12345678",
+    "../v1/videos/real.mp4": "/v1/videos/real.mp4",
+}
+
+
+def test_redirects_to_a_result_come_through_the_proxy_and_replay(
+    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+) -> None:
+    def moved(request: Received) -> Answer:
+        if "start" not in request.target:
+            return Answer(200, FILE, VIDEO)
+        location = list(LOCATIONS)[int(request.target[-1])].replace("FILES", provider.files.address)
+        return Answer(302, b"", (("Location", location),))
+
+    provider.files.respond = moved
+
+    def fetch(proxy: Proxy) -> list[bytes]:
+        bodies = []
+        for number in range(len(LOCATIONS)):
+            start = f"http://127.0.0.1:{proxy.port}/linked/http/{provider.files.address}/results/start.mp4?n={number}"
+            _json(proxy.request("GET", f"/v1/videos/text2video/{number}", None, JSON))
+            reply = proxy.request("GET", _target(start, proxy), None, SDK)
+            assert reply.status == 302
+            bodies.append(proxy.request("GET", _target(urljoin(start, reply.headers["Location"]), proxy)).body)
+        return bodies
+
+    def says(request: Received) -> Answer:
+        link = f"http://{provider.files.address}/results/start.mp4?n={request.target[-1]}"
+        return _says({"task_id": request.target[-1], "task_result": {"videos": [{"url": link}]}})
+
+    provider.api.respond = says
+    assert fetch(start_proxy(kling, *_record(cassette))) == [FILE] * len(LOCATIONS)
+    got = _received(provider.files)
+    connections = provider.api.connections, provider.files.connections
+
+    assert [request.target for request in got[1::2]] == list(LOCATIONS.values())
+    assert {request.one("Authorization") for request in got} == {None}
+    assert fetch(start_proxy(_without_key(kling), *_replay(cassette))) == [FILE] * len(LOCATIONS)
+    assert (provider.api.connections, provider.files.connections) == connections
+
+
+def test_links_to_the_provider_itself_are_sent_as_they_are_and_replay(
+    kling: str, upstream: Upstream, start_proxy: StartProxy, cassette: Path
+) -> None:
+    origin = f"http://{upstream.address}"
+    paths = [f"/v1/videos/a.mp4?sign={SIGN}", f"/files/a.mp4?sign={SIGN}&t=99", "/klingai/a.mp4"]
+
+    def says(request: Received) -> Answer:
+        if request.target in paths:
+            return Answer(200, FILE, VIDEO)
+        return _says({"task_id": "1", "task_result": {"videos": [{"url": origin + path} for path in paths]}})
+
+    upstream.respond = says
+    config = f"{kling}  providerBasePath: /klingai\n"
+
+    def fetch(proxy: Proxy) -> list[bytes]:
+        task = _json(proxy.request("GET", "/v1/videos/text2video/1", None, JSON))
+        links = [video["url"] for video in task["data"]["task_result"]["videos"]]
+        return [proxy.request("GET", _target(link, proxy), None, SDK).body for link in links]
+
+    assert fetch(start_proxy(config, *_record(cassette))) == [FILE] * 3
+    asked, *got = _received(upstream)
+    connections = upstream.connections
+
+    assert asked.target == "/klingai/v1/videos/text2video/1"
+    assert [request.target for request in got] == paths
+    assert {request.one("Authorization") for request in got} == {None}
+    assert fetch(start_proxy(config, *_replay(cassette))) == [FILE] * 3
+    assert upstream.connections == connections
+
+
+LINKED_EVENTS = (
+    b'data: {"type": "image", "url": "http://FILES/a.png?sig=abcdef12345"}\n\n'
+    b'data: {"b": ["http:\\/\\/FILES\\/b.png"]}\n\ndata: [DONE]\n\n'
+)
+
+
+def test_links_in_a_stream_come_through_the_proxy_and_replay(
+    provider: Provider, start_proxy: StartProxy, cassette: Path
+) -> None:
+    config = f"provider: {{type: openai, providerDomain: 'http://{provider.api.address}'}}"
+    events = LINKED_EVENTS.replace(b"FILES", provider.files.address.encode())
+    pieces = (events[:45], events[45:60], events[60:])
+    kind = (("Content-Type", "text/event-stream"),)
+    provider.api.respond = lambda request: Answer(200, b"", kind, pieces=pieces)
+
+    def fetch(proxy: Proxy) -> list[bytes]:
+        stream = b"".join(_chunks(proxy)).decode()
+        links = re.findall(r'"(http[^"]*)"', stream)
+        assert len(links) == 2
+        return [proxy.request("GET", _target(link, proxy), None, SDK).body for link in links]
+
+    assert fetch(start_proxy(config, *_record(cassette))) == [FILE, FILE]
+    connections = provider.api.connections, provider.files.connections
+    assert [request.one("Authorization") for request in _received(provider.files)] == [None, None]
+    assert fetch(start_proxy(config, *_replay(cassette))) == [FILE, FILE]
+    assert (provider.api.connections, provider.files.connections) == connections
 
 
 def test_a_recording_that_breaks_says_so_without_what_it_was_about(

@@ -211,7 +211,11 @@ def run(
             proxy = Proxy(gateway, context)
             if options:
                 context.options.update(**options)
-            proxy.use(**document)
-            await work(proxy)
+            try:
+                proxy.use(**document)
+                await work(proxy)
+            finally:
+                # It would go on to log to the loop of this run in the next one.
+                context.master._legacy_log_events.uninstall()
 
     asyncio.run(asyncio.wait_for(test(), limit))

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from mitmproxy import exceptions, http
@@ -28,7 +29,8 @@ from mitm_ai_proxy.gateway.addon import Gateway
 from mitm_ai_proxy.gateway.recorded import Recorded
 from mitm_ai_proxy.gateway.simulated import Simulated
 from mitm_ai_proxy.gateway.stages import StageError
-from tests.gateway.literal import EVENTS, FAKE, HERE, JSON, Got, Proxy, Said, make, run
+from tests.gateway.literal import EVENTS, FAKE, HERE, JSON, Got, Proxy, Said, Sent, make, run
+from tests.tables import table
 
 PROVIDER = "http://provider.test:81"
 CDN = "https://cdn.test/a.mp4?sign=s"
@@ -756,6 +758,326 @@ def test_a_location_that_leads_here_already_stays(location: str, stage: Recorded
         assert got.headers["Location"] == location
 
     run(work, _record(stage, path))
+
+
+KLING = {"type": "kling", "apiTokens": ["provider-key"], "providerDomain": PROVIDER}
+GENERIC = {"type": "generic", "apiTokens": ["provider-key"], "providerDomain": PROVIDER}
+OPENAI = {**GENERIC, "type": "openai"}
+OWN = f"{PROVIDER}/v1/videos/a.mp4"
+LINKED = "/linked/http/provider.test:81"
+FILM = Said([b"film"], {"Content-Type": "video/mp4"})
+KEY = ["Bearer provider-key"]
+
+
+async def _follow(proxy: Proxy, link: str, method: str = "GET", said: Said | None = FILM) -> Sent | None:
+    """Follow a link as a client does; returns what goes out, None if it was answered here."""
+    assert link.startswith(f"{HERE}/"), link
+    flow = make(f"{method} {link.removeprefix(HERE)}", {"Authorization": "Bearer client-key"})
+    sent = await proxy.send(flow)
+    await proxy.answer(flow, said if sent else None)
+    return sent
+
+
+OWN_LINKS: dict[str, tuple[dict[str, Any], str, str, list[str]]] = {
+    # Provider, link, the path that the client sees, and the credential.
+    "kling, signed": (KLING, f"{OWN}?sign=s&t=9", f"{LINKED}/v1/videos/a.mp4?sign=s&t=9", []),
+    "kling, below a base path": (
+        {**KLING, "providerBasePath": "/klingai"}, f"{PROVIDER}/files/a.mp4?sign=s", f"{LINKED}/files/a.mp4?sign=s", [],
+    ),
+    "kling, in its base path": (
+        {**KLING, "providerBasePath": "/klingai"}, f"{PROVIDER}/klingai/a?sign=s", f"{LINKED}/klingai/a?sign=s", [],
+    ),
+    "kling, not signed": (KLING, OWN, f"{LINKED}/v1/videos/a.mp4", []),
+    "kling, nothing of its API": (KLING, f"{PROVIDER}/files/a.mp4", f"{LINKED}/files/a.mp4", []),
+    "kling, original": ({**KLING, "protocol": "original"}, OWN, f"{LINKED}/v1/videos/a.mp4", []),
+    "generic, signed": (
+        GENERIC, f"{PROVIDER}/b?X-Amz-Credential=A%2F&X-Amz-Date=", f"{LINKED}/b?X-Amz-Credential=A%2F&X-Amz-Date=", [],
+    ),
+    "openai, signed": (OPENAI, f"{OWN}?se=2026&sp=r", f"{LINKED}/v1/videos/a.mp4?se=2026&sp=r", []),
+    "generic": (GENERIC, f"{PROVIDER}/v1/status/1?x=%20", "/v1/status/1?x=%20", KEY),
+    "openai": (OPENAI, f"{PROVIDER}/v1/videos/7", "/v1/videos/7", KEY),
+    "generic, in its base path": ({**GENERIC, "providerBasePath": "/api"}, f"{PROVIDER}/api/s/1", "/api/s/1", KEY),
+    "generic, beside its base path": ({**GENERIC, "providerBasePath": "/api"}, f"{PROVIDER}/s/1", f"{LINKED}/s/1", KEY),
+    "generic, below a base path that is removed": (
+        {**GENERIC, "basePath": "/api"}, f"{PROVIDER}/api/s", f"{LINKED}/api/s", KEY,
+    ),
+    "generic, beside a base path that is put before": (
+        {**GENERIC, "basePath": "/api", "basePathHandling": "prepend"}, f"{PROVIDER}/s", f"{LINKED}/s", KEY,
+    ),
+    "openai, an API with another path": (
+        {**OPENAI, "capabilities": {"openai/v1/retrievevideo": "/other/{video_id}"}},
+        f"{PROVIDER}/v1/videos/7", f"{LINKED}/v1/videos/7", KEY,
+    ),
+    "openai, what would be joined": (
+        {**OPENAI, "capabilities": {"openai/v1/retrievevideo": "/v1/videos/{video_id}?x=1"}},
+        f"{PROVIDER}/v1/videos/7?x=1&x=1", f"{LINKED}/v1/videos/7?x=1&x=1", KEY,
+    ),
+}  # fmt: skip
+
+
+@table("name", OWN_LINKS)
+def test_a_link_to_the_providers_own_host_is_sent_as_it_is(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    provider, link, shown, credential = OWN_LINKS[name]
+    path = tmp_path_factory.mktemp("own") / "a.har"
+    seen: list[str] = []
+
+    async def ask(proxy: Proxy, said: Said | None) -> Sent | None:
+        got = await proxy.ask(make("GET /any"), said)
+        seen.append(json.loads(got.body)["state"])
+        return await _follow(proxy, seen[-1])
+
+    async def record(proxy: Proxy) -> None:
+        sent = await ask(proxy, Said([json.dumps({"state": link}).encode()]))
+        assert sent
+        assert (sent.url, sent.values("authorization")) == (link, credential)
+
+    async def replay(proxy: Proxy) -> None:
+        assert await ask(proxy, None) is None
+
+    run(record, _record(Recorded(), path), provider=provider)
+    replaying = Recorded()
+    replaying.insert(Opening(path, Mode.NONE))
+    run(replay, replaying, provider=provider)
+
+    # The signature is scrubbed in the recording.
+    assert seen[0] == f"{HERE}{shown}"
+    assert seen[1].partition("?")[0] == seen[0].partition("?")[0]
+
+
+def test_a_link_with_the_credential_is_a_request_like_others(stage: Recorded, path: Path) -> None:
+    async def work(proxy: Proxy) -> None:
+        got = await proxy.ask(make(), Said([json.dumps({"cancel_url": f"{PROVIDER}/s/1"}).encode()]))
+        link = json.loads(got.body)["cancel_url"]
+        assert link == f"{HERE}{LINKED}/s/1"
+        page = make(f"GET {LINKED}/s/1", {"Sec-Fetch-Site": "cross-site"})
+        assert _error(await proxy.ask(page))["code"] == "cross_site"
+        sent = await _follow(proxy, link, "PUT")
+        assert sent
+        assert (sent.method, sent.url, sent.values("authorization")) == ("PUT", f"{PROVIDER}/s/1", KEY)
+        for other in ("/s/2", "/s/1?x=1"):
+            assert _error(await proxy.ask(make(f"GET {LINKED}{other}")))["code"] == "unknown_link"
+
+    run(work, _record(stage, path), provider={**GENERIC, "providerBasePath": "/api"})
+
+
+REDIRECTS = {
+    "/files/real.mp4?sign=A": "https://cdn.test/files/real.mp4?sign=A",
+    "real.mp4": "https://cdn.test/a/real.mp4",
+    "../real.mp4": "https://cdn.test/real.mp4",
+    "../../real.mp4": "https://cdn.test/real.mp4",
+    "//cdn.test/real.mp4": "https://cdn.test/real.mp4",
+    "//other.test/real.mp4": "https://other.test/real.mp4",
+    "https://cdn.test/real.mp4?sig=1": "https://cdn.test/real.mp4?sig=1",
+    "http://other.test:82/real.mp4": "http://other.test:82/real.mp4",
+    "?part=2": "https://cdn.test/a/start.mp4?part=2",
+    "/v1/videos/real.mp4": "https://cdn.test/v1/videos/real.mp4",
+    "/linked/https/cdn.test/x": "https://cdn.test/linked/https/cdn.test/x",
+    "/real file.mp4": "https://cdn.test/real%20file.mp4",
+}
+HEADS: dict[str, dict[str, str]] = {
+    "no content": {"Content-Length": "0"},
+    "a page": {"Content-Type": "text/html", "Content-Length": "5"},
+    "a long page": {"Content-Type": "text/html", "Content-Length": "5000000"},
+    "a page in pieces": {"Content-Type": "text/html"},
+    "json": JSON,
+    "a video": {"Content-Type": "video/mp4"},
+    "events": EVENTS,
+}
+
+
+@table("location", REDIRECTS)
+@table("head", HEADS)
+def test_a_redirect_leads_through_the_proxy_while_recording_and_in_the_replay(
+    location: str, head: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("redirect") / "a.har"
+    start = json.dumps({"url": "https://cdn.test/a/start.mp4"}).encode()
+    away = {**HEADS[head], "Location": location}
+
+    async def film(proxy: Proxy, *said: Said | None) -> tuple[Sent | None, bytes]:
+        first = json.loads((await proxy.ask(make(), said[0])).body)["url"]
+        moved = await proxy.ask(make(f"GET {first.removeprefix(HERE)}"), said[1])
+        link = urljoin(first, moved.headers["Location"].replace(" ", "%20"))
+        assert link.startswith(f"{HERE}/linked/"), link
+        flow = make(f"GET {link.removeprefix(HERE)}", {"Authorization": "Bearer client-key"})
+        sent = await proxy.send(flow)
+        return sent, (await proxy.answer(flow, said[2])).body
+
+    async def record(proxy: Proxy) -> None:
+        sent, _ = await film(proxy, Said([start]), Said([b""], away, 302), FILM)
+        assert sent
+        assert (sent.url, sent.values("authorization")) == (REDIRECTS[location], [])
+
+    async def replay(proxy: Proxy) -> None:
+        replayed = await film(proxy, None, None, None)
+        await replaying.done()
+        assert replayed == (None, b"film")
+
+    run(record, _record(Recorded(), path), provider=KLING)
+    replaying = Recorded()
+    replaying.insert(Opening(path, Mode.NONE))
+    run(replay, replaying, provider=KLING)
+
+
+@pytest.mark.parametrize("name", ["Location", "Operation-Location", "azure-asyncoperation"])
+@pytest.mark.parametrize(
+    ("provider", "location", "shown"),
+    [
+        (OPENAI, "https://cdn.test/a?sig=1", f"{HERE}/linked/https/cdn.test/a?sig=1"),
+        (OPENAI, f"{PROVIDER}/v1/b", f"{HERE}/v1/b"),
+        (OPENAI, "/v1/b", "/v1/b"),
+        ({**OPENAI, "providerBasePath": "/api"}, "/b", f"{HERE}{LINKED}/b"),
+        ({**OPENAI, "providerBasePath": "/api"}, "/api/b", "/api/b"),
+        ({**OPENAI, "providerBasePath": "/api"}, "b", f"{HERE}/api/b"),
+        (OPENAI, "/b.mp4?sign=s", f"{HERE}{LINKED}/b.mp4?sign=s"),
+        # A redirect of the API itself, which is no result.
+        (KLING, "/account/b", "/account/b"),
+        (KLING, f"{PROVIDER}/account/b", f"{HERE}/account/b"),
+        (KLING, "/v1/videos/a.mp4", f"{HERE}{LINKED}/v1/videos/a.mp4"),
+    ],
+)
+def test_a_redirect_of_the_provider_itself_is_resolved_against_what_was_sent(
+    name: str, provider: dict[str, Any], location: str, shown: str, stage: Recorded, path: Path
+) -> None:
+    async def work(proxy: Proxy) -> None:
+        got = await proxy.ask(make("GET /a"), Said([b""], {"Content-Length": "0", name: location}, 302))
+        assert got.headers[name] == shown
+
+    run(work, _record(stage, path), provider=provider)
+
+
+LEDS = [
+    b'{"url": "https://cdn.test/a.png?sig=abcdef"}',
+    b'{"url": "%s/linked/https/cdn.test/a.png?sig=' % HERE.encode(),
+]
+KINDS: dict[str, tuple[dict[str, str], bool]] = {
+    # Header fields, and whether the links are led.
+    **{
+        kind: ({"Content-Type": kind}, True)
+        for kind in ("text/plain", "text/html", "application/problem+json", "x/y", "")
+    },
+    **{
+        f"{kind} of a length": ({"Content-Type": kind, "Content-Length": "44"}, True)
+        for kind in ("text/plain", "text/csv", "")
+    },
+    "no type": ({"Content-Length": "44"}, True),
+    "nothing at all": ({}, True),
+    "lines": ({"Content-Type": "application/x-ndjson"}, True),
+    "a stream": ({"Content-Type": "text/event-stream; charset=utf-8"}, True),
+    "a picture": ({"Content-Type": "image/png"}, False),
+    "bytes": ({"Content-Type": "application/octet-stream"}, False),
+    "something long": ({"Content-Type": "text/plain", "Content-Length": "1048577"}, False),
+    "binary events": ({"Content-Type": "application/vnd.amazon.eventstream"}, False),
+    "coded events": ({**EVENTS, "Content-Encoding": "br"}, False),
+    "coded text": ({**TEXT, "Content-Encoding": "gzip"}, True),
+}
+
+
+@table("name", KINDS)
+def test_json_is_led_under_any_content_type_in_both_modes(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    fields, is_led = KINDS[name]
+    path = tmp_path_factory.mktemp("kind") / "a.har"
+    body = LEDS[0] if name not in ("a stream", "coded events") else b"data: %s\n\n" % LEDS[0]
+    coded = gzip.compress(body, mtime=0) if name == "coded text" else body
+    pieces = [coded[:20], coded[20:]]
+
+    async def record(proxy: Proxy) -> None:
+        got = await proxy.ask(make(), Said(pieces, fields))
+        assert (LEDS[1] in got.body) is is_led
+        assert is_led or got.body == coded
+        assert int(got.headers.get("Content-Length", len(got.body))) in (len(got.body), 1048577)
+
+    async def replay(proxy: Proxy) -> None:
+        flow = make()
+        sent = await proxy.send(flow)
+        got = await proxy.answer(flow, Said(pieces, fields) if sent else None)
+        assert (LEDS[1] in got.body) is is_led
+        await replaying.done()
+
+    run(record, _record(Recorded(), path), provider=GENERIC)
+    replaying = Recorded()
+    replaying.insert(Opening(path, Mode.NONE))
+    run(replay, replaying, provider=GENERIC)
+
+
+@pytest.mark.parametrize(("status", "method"), [(204, "GET"), (304, "GET"), (200, "HEAD")])
+def test_an_answer_without_a_body_is_not_framed_anew(status: int, method: str, stage: Recorded, path: Path) -> None:
+    async def work(proxy: Proxy) -> None:
+        got = await proxy.ask(make(f"{method} /a"), Said([], {"ETag": "e"}, status))
+        assert dict(got.headers) == {"ETag": "e"}
+
+    run(work, _record(stage, path))
+
+
+def test_links_are_led_behind_a_translation_of_the_stream(stage: Recorded, path: Path) -> None:
+    class Wrap(Upper):
+        def feed(self, data: bytes) -> bytes:
+            return data.replace(b"link", b"url")
+
+        def end(self) -> bytes:
+            return b""
+
+    async def work(proxy: Proxy) -> None:
+        proxy.fake.handling = Pieces(Wrap())
+        got = await proxy.ask(make(), Said([b'data: {"link": "https://cdn', b'.test/a"}\n\n'], EVENTS))
+        assert got.body == b'data: {"url": "%s/linked/https/cdn.test/a"}\n\n' % HERE.encode()
+        assert (await proxy.send(make("GET /linked/https/cdn.test/a"))) is not None
+
+    run(work, _record(stage, path))
+
+    response = _only(path).response
+    assert response
+    assert response.body == b'data: {"link": "https://cdn.test/a"}\n\n'
+
+
+WARNED: dict[str, tuple[dict[str, str], bytes, str]] = {
+    "a user in it": (JSON, b'{"url": "https://user:pass@cdn.test/a"}', "https://cdn.test"),
+    "nearer than the provider": (JSON, b'{"url": "http://10.0.0.1:9000/a"}', "http://10.0.0.1:9000"),
+    "a file in a text": (JSON, b'{"content": "see https://cdn.test/a.png"}', "https://cdn.test"),
+    "escaped slashes": (JSON, b'{"content": "https:\\/\\/cdn.test\\/a.png"}', "https://cdn.test"),
+    "a signed link in a text": (TEXT, b"here: https://cdn.test/a?sign=secret-1", "https://cdn.test"),
+    "a file in events": (EVENTS, b'data: {"delta": "![](https://cdn.test/a.webp)"}\n\n', "https://cdn.test"),
+    "events of unknown coding": (
+        {**EVENTS, "Content-Encoding": "br"},
+        b'data: {"url":"https://cdn.test/a.png"}\n\n',
+        "https://cdn.test",
+    ),
+    "binary events": (
+        {"Content-Type": "application/vnd.amazon.eventstream"},
+        b'\0\1{"url":"https://cdn.test/a.mp4"}',
+        "https://cdn.test",
+    ),
+    "a location": ({**JSON, "Location": "http://10.0.0.1/a"}, b"{}", "http://10.0.0.1"),
+    "a link that is led": (JSON, b'{"url": "https://cdn.test/a.png?x=1\\u0026sign=s"}', ""),
+    "a link in events that is led": (EVENTS, b'data: {"url": "https://cdn.test/a.png?x=1\\u0026sign=s"}\n\n', ""),
+    "a link of the API": (JSON, b'{"url": "http://provider.test:81/a.png"}', ""),
+    "a page in a text": (JSON, b'{"content": "see https://cdn.test/page"}', ""),
+    "a picture": ({"Content-Type": "image/png"}, b"https://cdn.test/a.png", ""),
+}
+
+
+@pytest.mark.parametrize("name", WARNED)
+def test_a_replay_says_which_links_do_not_lead_through_the_proxy(
+    name: str, stage: Recorded, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fields, body, host = WARNED[name]
+    chunks = (Chunk(0.0, 5), Chunk(0.0, len(body) - 5)) if fields.get("Content-Type") == EVENTS["Content-Type"] else ()
+    answer = Response(200, "OK", tuple(fields.items()), body, chunks)
+
+    async def work(proxy: Proxy) -> None:
+        for number in (1, 2):
+            flow = make(f"GET /{number}")
+            sent = await proxy.send(flow)
+            await proxy.answer(flow, Said([body[:5], body[5:]], fields) if sent else None)
+        await stage.done()
+
+    run(work, _replay(stage, path, _entry(answer, "GET /1"), _entry(answer, "GET /2")), provider=GENERIC)
+
+    said = [record.message for record in caplog.records if "does not lead through the proxy" in record.message]
+    assert len(said) == bool(host)
+    assert not host or f"a.har: the answer to GET /1 has a link to {host} that" in said[0]
+    assert "secret-1" not in caplog.text
+    assert "pass" not in "".join(said)
 
 
 # Options

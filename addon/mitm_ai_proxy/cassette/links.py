@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from ..auth.header import is_credential, normal
+from ..wire import json_text
+from .entry import Entry, header
 
 SIGNING: Final = frozenset(
     """
@@ -19,12 +21,20 @@ SIGNING: Final = frozenset(
 Akamai."""
 SIGNING_STARTS: Final = ("x_amz_", "x_goog_", "x_kcdn_", "x_oss_", "x_tos_", "x_cos_", "q_sign_", "kpx")
 
+WEAK: Final = frozenset("e exp st se ske skt policy".split())
+"""Those of them that sign nothing alone: they may be an ordinary parameter's name, such as a status."""
+_SAS: Final = frozenset("sp sv sr".split())
+"""Parameters of Azure's that stand beside those in WEAK."""
+
 PORTS: Final = {"http": 80, "https": 443}
 
 # Up to a character that a link cannot have. Slashes may be escaped, as in pieces of JSON.
 _LINK = re.compile(r"(?i)(?<![a-z0-9])https?:(?://|\\/\\/)[^\s\"'<>^`{|}]++")
 _PARAMETER = re.compile(r"(?<=[?&#;])([^=&#;?]++)=([^&#;]*+)")
 _USER = re.compile(r"(?<=//)[^/?#@]*+@")
+# RFC 3986, appendix B.
+_REFERENCE = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL)
+_NOT_ENCODED = re.compile(r"[^\x21-\x7e]|[\"<>^`{|}]")
 
 
 class Place(NamedTuple):
@@ -40,6 +50,35 @@ def signs(name: str) -> bool:
     """Whether a parameter of a URL is a signature, part of one, or a credential."""
     known = normal(name)
     return known in SIGNING or known.startswith(SIGNING_STARTS) or is_credential(name)
+
+
+def is_signed(url: str) -> bool:
+    """Whether a link has its own permission in its query, so that whoever has the link may follow it."""
+    names = [normal(name) for name, _ in _pairs(url.partition("#")[0].partition("?")[2])]
+    weak = {name for name in names if name in WEAK or name in _SAS}
+    return len(weak) > 1 or any(signs(name) and name not in WEAK for name in names)
+
+
+def resolved(reference: str, base: str) -> str:
+    """A reference, such as the value of Location, as an absolute URL (RFC 3986, section 5.2); otherwise unchanged."""
+    scheme, authority, path, query, fragment = _parts(reference)
+    own_scheme, own_authority, own_path, own_query, _ = _parts(base)
+    if scheme is None:
+        scheme = own_scheme
+        if authority is None:
+            authority = own_authority
+            if not path:
+                path, query = own_path, own_query if query is None else query
+            elif not path.startswith("/"):
+                path = f"{own_path[: own_path.rfind('/') + 1] or '/'}{path}"
+    if scheme is None or authority is None:
+        return reference
+    return f"{scheme}://{authority}{_without_dots(path)}{query or ''}{fragment or ''}"
+
+
+def encoded(url: str) -> str:
+    """The URL with the characters encoded that no URL can have, as clients do before they follow it."""
+    return _NOT_ENCODED.sub(lambda match: quote(match[0], errors="surrogateescape"), url)
 
 
 def place(url: str) -> Place:
@@ -66,6 +105,22 @@ def unsigned(url: str) -> str:
 def is_link(text: str) -> bool:
     """Whether a whole text is one link."""
     return text[:8].lower().startswith(("http://", "https://")) and bool(_LINK.fullmatch(text))
+
+
+def in_answer(entry: Entry) -> Iterator[str]:
+    """All links in a recorded answer, with a Location of any form."""
+    if entry.response is None:
+        return
+    location = header(entry.response.headers, "location")
+    if location:
+        yield encoded(resolved(location, entry.request.url))
+    try:
+        text = entry.response.body.decode()
+    except UnicodeDecodeError:
+        return
+    # Events and lines of JSON are not parsed for this.
+    for value in [*json_text.strings(text)] or [text.replace("\\/", "/")]:
+        yield from found(value)
 
 
 def found(text: str) -> Iterator[str]:
@@ -102,3 +157,27 @@ def _pairs(query: str) -> list[tuple[str, str]]:
         return parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
     except ValueError:
         return [("", query)]
+
+
+def _parts(url: str) -> tuple[str | None, str | None, str, str | None, str | None]:
+    """Scheme, authority, path, query with its question mark and fragment with its number sign of any reference."""
+    match = _REFERENCE.fullmatch(url)
+    assert match
+    scheme, authority, path, query, fragment = match.groups()
+    return scheme, authority, path, query, fragment
+
+
+def _without_dots(path: str) -> str:
+    """The path without its dot segments (RFC 3986, section 5.2.4)."""
+    if "/." not in path:
+        return path
+    kept: list[str] = []
+    *segments, last = path.split("/")
+    for segment in segments:
+        if segment == "..":
+            kept = kept[:-1] or [""]
+        elif segment != ".":
+            kept.append(segment)
+    if last == "..":
+        kept = kept[:-1] or [""]
+    return "/".join([*kept, "" if last in (".", "..") else last])

@@ -226,9 +226,10 @@ class _Sorter:
         shown = [(self._names.get(task.name), document[task.start : task.end]) for task in told]
         if found and not told:
             shown.append((found[0], document))
+        location = header(entry.response.headers, "location")
+        led_to = [links.encoded(links.resolved(location, entry.request.url))] if location else []
         for job, part in shown:
-            values = [*json_text.strings(part), header(entry.response.headers, "location")]
-            for link in (link for value in values for link in links.found(value)):
+            for link in (*led_to, *(link for value in json_text.strings(part) for link in links.found(value))):
                 if job:
                     self._links.setdefault(links.unsigned(link), job)
 

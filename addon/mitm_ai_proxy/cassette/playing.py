@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from ..wire import json_text
 from . import jobs, links, ranges
 from .entry import Entry, Request, header
 from .jobs import State
@@ -176,17 +175,7 @@ class Player:
 
     def _links(self) -> set[str]:
         """The links in recorded answers."""
-        linked: set[str] = set()
-        for entry in self._entries:
-            if entry.response is None:
-                continue
-            try:
-                text = entry.response.body.decode()
-            except UnicodeDecodeError:
-                text = ""
-            for value in (header(entry.response.headers, "location"), *json_text.strings(text)):
-                linked.update(map(links.unsigned, links.found(value)))
-        return linked
+        return {links.unsigned(link) for entry in self._entries for link in links.in_answer(entry)}
 
     def _jobs_in(self, request: Request) -> list[_Job]:
         return [self._names[name] for name in sorted(jobs.names_in(request)) if name in self._names]

@@ -27,8 +27,11 @@ class Replacements:
         self._names = dict(names)
         self._links: dict[str, str] = {}
 
-    def learn(self, recorded: Response, new: Response) -> None:
-        """Note the ids and links at the same paths of two answers; in tasks, of those known to be the same one."""
+    def learn(self, recorded: Response, new: Response, url: str = "") -> None:
+        """Note the ids and links at the same paths of two answers; in tasks, of those known to be the same one.
+
+        `url` is that of the recorded request, for a Location that is not absolute.
+        """
         before, after = listing.tasks(recorded), {task.name: task for task in listing.tasks(new)}
         known = [(task, after[name]) for task in before if (name := self._names.get(task.name, task.name)) in after]
         for old, came in known:
@@ -37,7 +40,8 @@ class Replacements:
             self._align(recorded.body, new.body, jobs.task_id(recorded))
         locations = [header(answer.headers, "location") for answer in (recorded, new)]
         if all(locations):
-            self._links[links.unsigned(locations[0])] = locations[1]
+            recorded_link, link = (links.encoded(links.resolved(location, url)) for location in locations)
+            self._links[links.unsigned(recorded_link)] = link
 
     def link(self, link: str) -> str | None:
         """The new link for a recorded one, whatever its signature; None without any."""

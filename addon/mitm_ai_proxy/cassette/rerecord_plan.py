@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -113,7 +113,7 @@ def refreshing(entries: Sequence[Entry]) -> list[Step]:
             steps.append(Step(index, request, recorded, link, index in polled))
             if listing.is_file(entry.response):
                 fetched.add(file)
-        linked.update(map(links.unsigned, _links(entry.response)))
+        linked.update(map(links.unsigned, links.in_answer(entry)))
     if problems:
         raise PlanError("\n".join(problems))
     return steps
@@ -147,13 +147,6 @@ def _is_repeated(index: int, entries: Sequence[Entry], keys: Sequence[Key]) -> b
     """Whether an exchange ended in a temporary error, and its request was sent again."""
     response = entries[index].response
     return (response is None or is_passing(response)) and keys[index] in keys[index + 1 :]
-
-
-def _links(response: Response | None) -> Iterator[str]:
-    """All links in an answer."""
-    if response:
-        values = [*json_text.strings(jobs.decoded(response.body)), header(response.headers, "location")]
-        yield from (link for value in values for link in links.found(value))
 
 
 def unlike(step: Step, new: Response) -> str:

@@ -199,7 +199,7 @@ class _Refresh:
             if reason:
                 raise _Stop(_with_explanation(f"{what}: {reason}", proxy.recorded))
             for recorded in step.recorded:
-                replacements.learn(recorded, response)
+                replacements.learn(recorded, response, step.request.url)
 
     def _keep(self, new: Path, prices: Prices) -> None:
         """Keep the incomplete new cassette if any of it was paid for, or may have been."""
@@ -272,7 +272,7 @@ class _Resume:
             location = header(answer.headers, "location") if answer and 300 <= answer.status < 400 else ""
             if not location:
                 break
-            request = replace(request, url=location)
+            request = replace(request, url=links.resolved(location, request.url))
         is_good = answer is not None and 200 <= answer.status < 300
         (_say if is_good else _complain)(f"{what}: {_outcome(answer)}")
         return is_good

@@ -319,13 +319,18 @@ class Gateway:
             state.page = head.caller.origin.strip()
         is_preflight = pages.is_preflight(head.method, head.fields)
         results = [] if is_preflight else [r for stage in self._active if (r := stage.begin(flow, state))]
-        strangers.refuse_strangers(flow, UNKNOWN_CALLER if results else head.caller, self._pages)
+        is_open = bool(results) and not any(result.needs_credential for result in results)
+        strangers.refuse_strangers(flow, UNKNOWN_CALLER if is_open else head.caller, self._pages)
         if is_preflight:
             strangers.answer_preflight(flow, state)
             return
         if provider is None:
             raise errors.not_ready()
         for result in results:
+            if result.needs_credential:
+                streams.hold_request(flow, self._streams)
+                self._send(flow, state, provider, pipeline.linked(provider, head, result.target))
+                return
             if result.origin:
                 streams.hold_request(flow, self._streams)
                 note = f"sent to {result.origin}, where the result is, without a credential"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import secrets
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakKeyDictionary
@@ -20,7 +21,7 @@ from mitmproxy.connection import Server
 
 from .. import pipeline, registry
 from ..auth.header import redacted as redacted_fields
-from ..cassette import links_through_proxy
+from ..cassette import links, links_through_proxy
 from ..cassette.bodies import CassetteError
 from ..cassette.credentials import SeenCredentials
 from ..cassette.entry import Chunk, Entry, Request, Response, header
@@ -32,6 +33,7 @@ from ..providers.base import Provider
 from ..registry import Configuration
 from ..wire import header_fields, media_types
 from ..wire.header_fields import Fields
+from ..wire.printable import printable
 from ..wire.targets import Origin
 from . import flows, guard
 from .flows import FlowState
@@ -39,9 +41,13 @@ from .guard import Guard
 from .loopback import Loopback
 from .recorded_messages import (
     LARGEST,
+    LOCATIONS,
     POLL_AFTER,
+    Links,
     decoded,
+    files_in,
     framed,
+    how_links_are_led,
     hurried,
     miss_text,
     redacted,
@@ -50,6 +56,7 @@ from .recorded_messages import (
     without_credential,
 )
 from .stages import Result, Stage, StageError
+from .streams import Chain
 
 if TYPE_CHECKING:
     from ..cassette.cassette import Cassette, Opening
@@ -90,6 +97,7 @@ class _Exchange:
     released: the flow's request when it was released to be sent, to see whether a person edits it after that.
     head: status, reason and header fields of the provider's answer; `raw` is its body if it was held, and `body` with
         `chunks` what has come of it if it is streamed.
+    links: how its links are led; `left` are those that cannot be.
     """
 
     cassette: Cassette
@@ -106,6 +114,8 @@ class _Exchange:
     since: float = 0.0
     body: bytearray = field(default_factory=bytearray)
     chunks: list[Chunk] = field(default_factory=list)
+    links: Links = Links.STAY
+    left: list[str] = field(default_factory=list)
     is_streamed: bool = False
     is_complete: bool = False
     is_too_long: bool = False
@@ -141,6 +151,7 @@ class Recorded:
         self._loopback = Loopback()
         self._exchanges: WeakKeyDictionary[http.HTTPFlow, _Exchange] = WeakKeyDictionary()
         self._issued: OrderedDict[str, None] = OrderedDict()
+        self._warned: set[str] = set()
 
     @property
     def is_offline(self) -> bool:
@@ -152,6 +163,7 @@ class Recorded:
         self.is_active = True
         self.cassette, self._opening = None, opening
         self._issued.clear()
+        self._warned.clear()
 
     # Methods of Stage
 
@@ -214,16 +226,17 @@ class Recorded:
         if not path.startswith(links_through_proxy.PREFIX):
             return None
         found = links_through_proxy.target(path)
-        if found is None or flow.request.method not in ("GET", "HEAD"):
+        needs_credential = found is not None and _needs_credential(state.provider, *found)
+        if found is None or not (needs_credential or flow.request.method in ("GET", "HEAD")):
             raise Refusal(404, "This is no link to a result.", code="unknown_link")
         may_go_out = self.cassette is not None and self.cassette.is_recording
         if may_go_out and path not in self._issued:
             # Otherwise any client could fetch any URL through this proxy.
             raise Refusal(404, "No answer of this run held a link to this result.", code="unknown_link")
-        return Result(*found)
+        return Result(*found, needs_credential)
 
     def begin_answer(self, flow: http.HTTPFlow, state: FlowState, handling: Handling) -> Handling:
-        """Hold an answer in JSON, whose links may have to be rewritten, and record any other one as it streams."""
+        """Hold or translate an answer whose links may have to be rewritten, and record any other one as it streams."""
         exchange, response = self._exchanges.get(flow), flow.response
         if exchange is None or response is None:
             return handling
@@ -231,13 +244,20 @@ class Recorded:
         _follow_edits(flow, exchange)
         exchange.since = time.monotonic()
         exchange.head = response.status_code, response.reason, response.headers.fields
+        exchange.links = how_links_are_led(exchange.recorded, flow.request.method, response)
+        self._lead_locations(response, exchange, _api_address(exchange), exchange.request.url)
         kind = header_fields.value(response.headers.fields, b"content-type")
-        if isinstance(handling, Whole) or media_types.is_json(kind):
+        if isinstance(handling, Whole) or exchange.links is Links.WHOLE:
+            exchange.links = Links.WHOLE
             return handling if isinstance(handling, Whole) else Whole(_as_it_is)
         if response.raw_content is not None:
             return handling
         exchange.is_streamed = True
         inner = handling if isinstance(handling, Pieces) else Pieces(_AsItIs(), is_translated=False)
+        if exchange.links is Links.STREAM:
+            issue, left = self._listeners(exchange)
+            led = exchange.address.stream(issue, left)
+            inner = inner._replace(transducer=Chain(inner.transducer, led), is_translated=True)
         return inner._replace(transducer=_Listener(exchange, media_types.is_events(kind), inner.transducer))
 
     def hear_answer(self, flow: http.HTTPFlow, response: http.Response) -> None:
@@ -278,8 +298,7 @@ class Recorded:
             guard.refuse(flow, state, Refusal(400, message, code="no_cassette"))
             return
         assert state.provider
-        here = self._settings.public_url or state.client_origin
-        address = Address(str(here), str(state.provider.origin))
+        address = _address(str(self._settings.public_url or state.client_origin), state.provider)
         _, body = decoded(flow.request.headers.fields, flow.request.raw_content or b"")
         there = address.lead_there(body)
         if there != body:
@@ -326,6 +345,8 @@ class Recorded:
                 await self._write(flow, exchange, _answer_of(exchange))
             if not exchange.is_streamed and response.raw_content is not None:
                 self._lead_here(response, exchange)
+            if exchange.recorded:
+                self._warn_of_links(flow, exchange, exchange.recorded)
         except Exception as error:
             self._complain(flow, error)
         finally:
@@ -397,17 +418,30 @@ class Recorded:
             data.headers.fields = fields
             flows.redact(flow, exchange.state)
 
+    def _lead_locations(self, response: http.Response, exchange: _Exchange, address: Address, sent_to: str) -> None:
+        """Rewrite header fields with links, which came from the URL `sent_to`."""
+        listeners = self._listeners(exchange)
+        asked = f"{address.proxy}{exchange.state.head.target}"
+        response.headers.fields = tuple(
+            [
+                (name, _location(address, value, sent_to, asked, listeners))
+                if name.lower() in LOCATIONS
+                else (name, value)
+                for name, value in response.headers.fields
+            ]
+        )
+
     def _lead_here(self, response: http.Response, exchange: _Exchange) -> None:
-        fields = response.headers.fields
-        location = header_fields.value(fields, b"location")
         changes: dict[bytes, bytes | None] = {}
-        if "://" in location and not location.startswith(f"{exchange.address.proxy}/"):
-            self._issue(location, exchange.address)
-            changes[b"location"] = exchange.address.here(location).encode("utf-8", "surrogateescape")
-        _, body = decoded(fields, response.raw_content or b"")
-        here = exchange.address.lead_here(body, lambda link: self._issue(link, exchange.address))
-        if here != body:
-            flows.replace_body(response, here)
+        location = header_fields.value(response.headers.fields, b"location")
+        if links.is_link(location):
+            # The gateway's own: those of the provider's are rewritten already, and relative ones are for the client.
+            self._lead_locations(response, exchange, exchange.address, location)
+        if exchange.links is not Links.STAY:
+            _, body = decoded(response.headers.fields, response.raw_content or b"")
+            here = self._led(body, exchange)
+            if here != body:
+                flows.replace_body(response, here)
         if exchange.recorded and exchange.head:
             # The gateway has set it for the real provider; the recorded one is shortened already.
             name = POLL_AFTER.encode()
@@ -416,11 +450,41 @@ class Recorded:
                 changes[name] = sooner(POLL_AFTER, waits, self._settings.pace).encode()
         response.headers.fields = header_fields.changed(response.headers.fields, changes)
 
+    def _led(self, body: bytes, exchange: _Exchange) -> bytes:
+        issue, left = self._listeners(exchange)
+        if exchange.links is Links.WHOLE:
+            return exchange.address.lead_here(body, issue, left)
+        stream = exchange.address.stream(issue, left)
+        return stream.feed(body) + stream.end()
+
+    def _listeners(self, exchange: _Exchange) -> tuple[Callable[[str], None], Callable[[str], None]]:
+        """What is told of each link that is led, and of each one that cannot be."""
+
+        return lambda link: self._issue(link, exchange.address), exchange.left.append
+
     def _issue(self, link: str, address: Address) -> None:
         """Remember a link, so that the client can fetch it by its path on the proxy."""
-        self._issued[address.here(link).removeprefix(address.proxy)] = None
+        path = address.here(link).removeprefix(address.proxy)
+        if not path.startswith(links_through_proxy.PREFIX):
+            return
+        self._issued[path] = None
         while len(self._issued) > MOST_LINKS:
             self._issued.popitem(last=False)
+
+    def _warn_of_links(self, flow: http.HTTPFlow, exchange: _Exchange, entry: Entry) -> None:
+        """Say, once for each host, that a replayed answer has links that do not lead through the proxy."""
+        recorded = entry.response.body if entry.response else b""
+        shown = recorded if exchange.links is Links.STAY else self._led(recorded, exchange)
+        for link in (*exchange.left, *files_in(entry.response, shown)):
+            host = links.origin(link)
+            if exchange.address.leads_here(link) or exchange.address.here(link) == link or host in self._warned:
+                continue
+            self._warned.add(host)
+            logger.warning(
+                "ai-proxy: %s: the answer to %s has a link to %s that does not lead through the proxy: "
+                "a client that follows it goes to the network.",
+                exchange.cassette.name, flows.describe(flow), printable(host),
+            )  # fmt: skip
 
     # Recording
 
@@ -507,6 +571,41 @@ def _follow_edits(flow: http.HTTPFlow, exchange: _Exchange) -> None:
 
 def _as_it_is(answer: Answer) -> Answer:
     return answer
+
+
+def _address(proxy: str, provider: Provider) -> Address:
+    """The addresses of the proxy and of a provider."""
+    return Address(
+        proxy,
+        str(provider.origin),
+        lambda target: provider.links_need_credential and pipeline.keeps(provider, target),
+    )
+
+
+def _api_address(exchange: _Exchange) -> Address:
+    """The addresses for redirects: those of an API lead to the API, with any provider."""
+    provider, address = exchange.state.provider, exchange.address
+    if provider is None or exchange.state.head.target.startswith(links_through_proxy.PREFIX):
+        return address
+    return replace(address, keeps=functools.partial(pipeline.keeps, provider))
+
+
+def _needs_credential(provider: Provider | None, origin: Origin, target: str) -> bool:
+    """Whether a link is one of the provider's own API."""
+    is_own = provider is not None and origin == provider.origin and provider.links_need_credential
+    return is_own and not links.is_signed(target)
+
+
+def _location(
+    address: Address,
+    value: bytes,
+    sent_to: str,
+    asked: str,
+    listeners: tuple[Callable[[str], None], Callable[[str], None]],
+) -> bytes:
+    """The value of a header field, so that it leads through the proxy."""
+    location = value.decode("utf-8", "surrogateescape")
+    return address.location_here(location, sent_to, asked, *listeners).encode("utf-8", "surrogateescape")
 
 
 async def _match(cassette: Cassette, request: Request) -> Entry | Miss | None:

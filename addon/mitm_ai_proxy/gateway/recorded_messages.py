@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
+from mitmproxy import http
+
 from ..auth.header import REDACTED, is_credential
-from ..cassette.entry import Headers, Request, Response, header
-from ..wire import content_encoding
+from ..cassette import links
+from ..cassette.entry import Entry, Headers, Request, Response, header
+from ..cassette.link_streams import LONGEST
+from ..wire import content_encoding, header_fields, media_types
 from ..wire.header_fields import Fields
 from .flows import FlowState
 
@@ -18,11 +25,54 @@ if TYPE_CHECKING:
 LARGEST: Final = 512 * 1024 * 1024
 """Bytes of the longest answer that is recorded."""
 POLL_AFTER: Final = "openai-poll-after-ms"
+LOCATIONS: Final = frozenset((b"location", b"operation-location", b"azure-asyncoperation"))
+"""Header fields with a link that clients follow, in lower case (RFC 9110, section 10.2.2; Azure's API guidelines)."""
+_FILE: Final = re.compile(
+    r"(?i)https?://[^/?#]+/[^?#]*\.(?:avif|csv|gif|glb|gltf|jpe?g|m4a|m4v|mkv|mov|mp3|mp4|mpe?g|ogg|opus|pdf|png|svg"
+    r"|wav|webm|webp|zip)(?:[?#].*|[\])*_.,;:!]*)"
+)
 _RETRY_AFTER: Final = "retry-after-ms"
 # Header fields that tell a client how long to wait: the first in seconds, the others in milliseconds.
 _WAITS: Final = frozenset(("retry-after", _RETRY_AFTER, POLL_AFTER))
 _MOST_DIGITS: Final = 10
 _HOP_BY_HOP: Final = frozenset("connection keep-alive proxy-connection te trailer transfer-encoding upgrade".split())
+
+
+class Links(Enum):
+    """How the links in the body of an answer are led through the proxy: not, in the whole body, or as it streams."""
+
+    STAY = auto()
+    WHOLE = auto()
+    STREAM = auto()
+
+
+def how_links_are_led(recorded: Entry | None, method: str, response: http.Response) -> Links:
+    """How the links in an answer are led, by its head; the same while recording and in the replay of the `recorded`."""
+    played = recorded.response if recorded else None
+    # The framing of a replay is its own.
+    fields = _bytes(played.headers) if played else response.headers.fields
+    kind = header_fields.value(fields, b"content-type")
+    if media_types.is_json(kind):
+        return Links.WHOLE
+    if media_types.is_media(kind) or method == "HEAD" or response.status_code in (204, 304):
+        return Links.STAY
+    is_encoded = bool(header_fields.value(fields, b"content-encoding"))
+    if media_types.is_events(kind):
+        # Pieces with a Content-Encoding, or of a binary format, are none of text.
+        is_whole = played is not None and bool(played.body) and not played.chunks
+        return Links.STAY if is_encoded or is_whole or media_types.is_binary(kind) else Links.STREAM
+    length = header_fields.value(fields, b"content-length")
+    if length.isdigit() and int(length) > LONGEST:
+        return Links.STAY
+    return Links.WHOLE if length or is_encoded else Links.STREAM
+
+
+def files_in(response: Response | None, body: bytes) -> Iterator[str]:
+    """The links to what are files by their names or signatures, anywhere in the text of an answer with this body."""
+    if response is None or media_types.is_media(header(response.headers, "content-type")):
+        return
+    text = body[:LONGEST].decode("utf-8", "replace").replace("\\/", "/")
+    yield from (link for link in links.found(text) if _FILE.fullmatch(link) or links.is_signed(link))
 
 
 def decoded(fields: Fields, raw: bytes) -> tuple[Headers, bytes]:
@@ -68,6 +118,10 @@ def framed(response: Response, method: str) -> Fields:
     headers = [field for field in response.headers if field[0].lower() not in left_out]
     if method != "HEAD" and response.status >= 200 and response.status not in (204, 304):
         headers.append(("Content-Length", str(len(response.body))))
+    return _bytes(headers)
+
+
+def _bytes(headers: Iterable[tuple[str, str]]) -> Fields:
     return tuple(
         (name.encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape")) for name, value in headers
     )

@@ -24,11 +24,13 @@ class Result(NamedTuple):
     """A provider's result, such as a video, requested by a link that leads through the proxy.
 
     With an `origin` it is fetched from there by `target`, without a credential; else from the provider. Unlike other
-    requests, these may come from pages of other sites.
+    requests, these may come from pages of other sites. If it `needs_credential`, it is a link of the provider's own
+    API, which is a request like others.
     """
 
     origin: Origin | None = None
     target: str = ""
+    needs_credential: bool = False
 
 
 class Stage(Protocol):

@@ -98,7 +98,7 @@ def begin_answer(
         _hold(flow, _length(response), streams)
     elif isinstance(handling, Pieces):
         if mask:
-            handling = handling._replace(transducer=_Chain(handling.transducer, MaskedStream(mask)))
+            handling = handling._replace(transducer=Chain(handling.transducer, MaskedStream(mask)))
         _translate(flow, response, handling, dialect)
     elif response.raw_content is not None:
         return  # it is complete already
@@ -152,17 +152,19 @@ def _is_encoded_error(response: http.Response) -> bool:
     return response.status_code >= 400 and "content-encoding" in response.headers
 
 
-class _Chain(NamedTuple):
+class Chain(NamedTuple):
     """Two transducers, one behind the other."""
 
     first: Transducer
     second: Transducer
 
     def feed(self, data: bytes) -> bytes:
+        """As in Transducer."""
         data = self.first.feed(data)
         return self.second.feed(data) if data else b""
 
     def end(self) -> bytes:
+        """As in Transducer."""
         rest = self.first.end()
         return (self.second.feed(rest) if rest else b"") + self.second.end()
 

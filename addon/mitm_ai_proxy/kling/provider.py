@@ -144,6 +144,7 @@ class Kling(Provider):
     keys: KlingKeys
     not_implemented = NOT_IMPLEMENTED
     can_be_simulated = True
+    links_need_credential = False
     translated = frozenset({TEXT2VIDEO.create, TEXT2VIDEO.retrieve, *_VIDEOS_APIS})
     unsupported_reasons = videos_api.UNSUPPORTED_REASONS | images_api.UNSUPPORTED_REASONS
     withheld_headers = (b"x-stainless-", b"openai-", b"idempotency-key")

@@ -115,6 +115,9 @@ class Provider(ABC):
     is nearly an API of OpenAI's (see apis.nearly) is served or refused; without, it is passed on."""
     unsupported_reasons: ClassVar[Mapping[str, str]] = {}
     """By API name, a sentence on why the provider has no such API."""
+    links_need_credential: ClassVar[bool] = True
+    """Whether a link without a signature to the provider's own host is one of its API's, such as a status to ask for.
+    Otherwise it leads to a result, which is open to whoever has the link."""
     withheld_headers: tuple[bytes, ...] = ()
     """Prefixes of names (in lower case) of header fields that are not sent to the provider."""
 

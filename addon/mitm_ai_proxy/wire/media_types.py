@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 EVENT_STREAM: Final = "text/event-stream"
+_BINARY: Final = "application/vnd.amazon.eventstream"
 EVENTS: Final = (
     EVENT_STREAM,
     "application/x-ndjson",
     "application/jsonl",
     "application/json-seq",
-    "application/vnd.amazon.eventstream",
+    _BINARY,
 )
 """Streams of events or of JSON documents."""
 
@@ -32,6 +33,11 @@ def is_media(content_type: str) -> bool:
 def is_events(content_type: str) -> bool:
     """Whether a body of this type is a stream of events or of JSON documents."""
     return content_type.lower().startswith(EVENTS)
+
+
+def is_binary(content_type: str) -> bool:
+    """Whether a body of this type is a stream of events that are no text."""
+    return content_type.lower().startswith(_BINARY)
 
 
 def is_json(content_type: str) -> bool:
