@@ -28,6 +28,8 @@ LED = {
     "no blank": b'data:{"result":"LINK"}\n\n',
     "a comment before": b': ping\n\nid: 1\ndata: {"result":"LINK"}\nid: 2\n\n',
     "an event over several lines": b'data: {\ndata:  "url": "LINK",\ndata:  "n": 1.50\ndata: }\n\n',
+    "an event over several lines with others between": b'data: [\nid: 7\ndata:"LINK",\n: ping\ndata:"LINK"]\n\n',
+    "an event over several lines without an end": b'data: {"a":\ndata: "LINK"}',
     "without empty lines": b'data: {"a": "LINK"}\ndata: {"a": "LINK"}\n',
     "without an end": b'data: {"a": "LINK"}',
     "a byte order mark": b'\xef\xbb\xbfdata: {"a": "LINK"}\n\n',
@@ -65,6 +67,7 @@ STAYS = {
     "other deltas": b'data: {"delta":"LINK"}\n\ndata: {"delta":{"partial_json":"LINK","text":"LINK"}}\n\n',
     "a page that is spoken of": b'data: {"annotations":[{"url":"LINK"}]}\n\n',
     "broken JSON": b'data: {"url": "LINK"\n\n{"url": "LINK"\n\n',
+    "JSON and more": b'data: {"url": "LINK"} x\n\ndata: x {"url": "LINK"}\n\n',
     "broken JSON in a row": b'data: {\ndata: "url": "LINK"\nevent: a\n\n',
     "no UTF-8": b'{"a": "LINK", "b": "\xff"}\n',
     "bytes": bytes(range(256)) + b"LINK",
@@ -93,6 +96,8 @@ def test_all_else_stays_to_the_byte(name: str) -> None:
         [b"\n", b"\n", b"\n"],
         [b'data: {"a":1}\n', b"\n", b'data: {"a":2}\n\n'],
         [b'{"a":1}\n', b'{"a":2}\n'],
+        [b'data: {"a":1}\n', b"data: [DONE]\n"],
+        [b"data: {hello}\n", b"\n"],
     ],
 )
 def test_what_cannot_hold_a_link_is_not_kept_back(pieces: list[bytes]) -> None:

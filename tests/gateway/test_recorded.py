@@ -1000,6 +1000,15 @@ def test_json_is_led_under_any_content_type_in_both_modes(name: str, tmp_path_fa
     run(replay, replaying, provider=GENERIC)
 
 
+@pytest.mark.parametrize("kind", [TEXT, JSON])
+def test_a_part_of_an_answer_stays(kind: dict[str, str], stage: Recorded, path: Path) -> None:
+    async def work(proxy: Proxy) -> None:
+        got = await proxy.ask(make(), Said([LEDS[0]], {**kind, "Content-Range": "bytes 0-43/99"}, 206))
+        assert got.body == LEDS[0]
+
+    run(work, _record(stage, path))
+
+
 @pytest.mark.parametrize(("status", "method"), [(204, "GET"), (304, "GET"), (200, "HEAD")])
 def test_an_answer_without_a_body_is_not_framed_anew(status: int, method: str, stage: Recorded, path: Path) -> None:
     async def work(proxy: Proxy) -> None:
@@ -1078,6 +1087,22 @@ def test_a_replay_says_which_links_do_not_lead_through_the_proxy(
     assert not host or f"a.har: the answer to GET /1 has a link to {host} that" in said[0]
     assert "secret-1" not in caplog.text
     assert "pass" not in "".join(said)
+
+
+def test_a_recording_says_which_links_cannot_be_led(
+    stage: Recorded, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(proxy: Proxy) -> None:
+        body = b'{"url": "http://127.0.0.1:9000/a", "content": "https://cdn.test/a.png"}'
+        assert (await proxy.ask(make(), Said([body]))).body == body
+        got = await proxy.ask(make("GET /linked/http/127.0.0.1:9000/a"))
+        assert _error(got)["code"] == "unknown_link"
+
+    run(work, _record(stage, path))
+
+    said = [record.message for record in caplog.records if "does not lead through the proxy" in record.message]
+    assert len(said) == 1
+    assert "a link to http://127.0.0.1:9000 that" in said[0]
 
 
 # Options

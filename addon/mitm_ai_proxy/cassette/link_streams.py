@@ -15,6 +15,8 @@ _LINE = re.compile(rb"([^\r\n]*)(\r\n|\n|\r(?!\Z))")
 _MARKS: Final = b"\xef\xbb\xbf \t\r\n\x1e"
 _DATA = re.compile(rb"(data:[ ]?)(.*)", re.DOTALL)
 _NAME: Final = b"data:"
+_ENDS: Final = {b"{": b"}", b"[": b"]"}
+"""The last character of an object or array by its first one."""
 
 
 class LedStream:
@@ -31,7 +33,8 @@ class LedStream:
         self._is_passing = False
         """Whether the rest of this line, or of the document, passes as it is."""
         self._event: list[tuple[bytes, bytes]] = []
-        """Lines of an event, with their ends, whose JSON goes on in the next line."""
+        """Lines of an event, with their ends, whose JSON goes on in the next line; `_size` is their length."""
+        self._size = 0
 
     def feed(self, data: bytes) -> bytes:
         """The bytes that are certain after the next ones."""
@@ -44,7 +47,7 @@ class LedStream:
         rest, self._rest = self._rest, b""
         if self._is_document is not False:
             return rest if self._is_passing or len(rest) > LONGEST else self._lead(rest)
-        return self._line(rest, b"") + self._raw_event()
+        return self._line(rest, b"") + self._led_event()
 
     def _begin(self) -> bytes:
         """Find out by its first line whether the answer is one document; the blanks before it pass."""
@@ -54,7 +57,7 @@ class LedStream:
             return passed
         passed, self._rest = self._rest[: len(self._rest) - len(bare)], bare
         line = _LINE.match(bare)
-        if bare[:1] not in (b"{", b"["):
+        if bare[:1] not in _ENDS:
             self._is_document = False
         elif line or len(bare) > LONGEST:
             self._is_document = not (line and len(line[1]) <= LONGEST and _is_container(line[1]))
@@ -84,26 +87,23 @@ class LedStream:
         if self._is_passing or len(line) > LONGEST:
             self._is_passing = not end
             return self._raw_event() + line + end
+        if not line:
+            return self._led_event() + end
         found = _DATA.fullmatch(line)
-        if not found:
-            if not line:
-                return self._raw_event() + end
-            return self._raw_event() + self._lead_line(line) + end
-        if not self._event and (_is_container(found[2]) or found[2][:1] not in (b"{", b"[")):
-            return found[1] + self._lead(found[2]) + end
-        self._event.append((line, end))
-        lines = [_DATA.fullmatch(held) for held, _ in self._event]
-        texts = [match[2] for match in lines if match]
-        if sum(map(len, texts)) > LONGEST:
-            return self._raw_event()
-        document = b"\n".join(texts)
-        if not document.endswith((b"}", b"]")) or not _is_container(document):
+        if self._event or (found and _goes_on(found[2])):
+            self._event.append((line, end))
+            self._size += len(line) + len(end)
+            return self._raw_event() if self._size > LONGEST else b""
+        return found[1] + self._lead(found[2]) + end if found else self._lead_line(line) + end
+
+    def _led_event(self) -> bytes:
+        """The lines that are kept back, which are a whole event, with the links in their JSON led."""
+        if not self._event:
             return b""
-        led = self._lead(document).split(b"\n")
-        ends, self._event = [held[1] for held in self._event], []
-        return b"".join(
-            match[1] + text + ending for match, text, ending in zip(filter(None, lines), led, ends, strict=True)
-        )
+        lines = [(_DATA.fullmatch(line), line, end) for line, end in self._event]
+        texts = iter(self._lead(b"\n".join([found[2] for found, _, _ in lines if found])).split(b"\n"))
+        self._event, self._size = [], 0
+        return b"".join([(found[1] + next(texts) if found else line) + end for found, line, end in lines])
 
     def _lead_line(self, line: bytes) -> bytes:
         bare = line.lstrip(_MARKS)
@@ -111,15 +111,20 @@ class LedStream:
 
     def _raw_event(self) -> bytes:
         """The lines that are kept back, unchanged."""
-        lines, self._event = self._event, []
-        return b"".join(line + end for line, end in lines)
+        lines, self._event, self._size = self._event, [], 0
+        return b"".join([line + end for line, end in lines])
+
+
+def _goes_on(text: bytes) -> bool:
+    """Whether a JSON text that begins in this line of an event does not end in it."""
+    return text[:1] in _ENDS and not text.rstrip().endswith(_ENDS[text[:1]])
 
 
 def _may_be_json(line: bytes) -> bool:
     """Whether a line that has begun may hold JSON."""
     bare = line.lstrip(_MARKS)
     found = _DATA.fullmatch(bare)
-    return (found[2] if found else bare)[:1] in (b"", b"{", b"[") or _NAME.startswith(bare)
+    return (found[2] if found else bare)[:1] in (b"", *_ENDS) or _NAME.startswith(bare)
 
 
 def _is_container(document: bytes) -> bool:

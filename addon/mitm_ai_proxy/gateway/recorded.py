@@ -343,10 +343,10 @@ class Recorded:
                 logger.warning("ai-proxy: %s changed the protocol, which is not recorded.", flows.describe(flow))
             elif exchange.goes_out:
                 await self._write(flow, exchange, _answer_of(exchange))
+            shown = None
             if not exchange.is_streamed and response.raw_content is not None:
-                self._lead_here(response, exchange)
-            if exchange.recorded:
-                self._warn_of_links(flow, exchange, exchange.recorded)
+                shown = self._lead_here(response, exchange)
+            self._warn_of_links(flow, exchange, shown)
         except Exception as error:
             self._complain(flow, error)
         finally:
@@ -431,17 +431,17 @@ class Recorded:
             ]
         )
 
-    def _lead_here(self, response: http.Response, exchange: _Exchange) -> None:
+    def _lead_here(self, response: http.Response, exchange: _Exchange) -> bytes:
+        """Rewrite the links in an answer that was held; returns its body, decoded."""
         changes: dict[bytes, bytes | None] = {}
         location = header_fields.value(response.headers.fields, b"location")
         if links.is_link(location):
             # The gateway's own: those of the provider's are rewritten already, and relative ones are for the client.
             self._lead_locations(response, exchange, exchange.address, location)
-        if exchange.links is not Links.STAY:
-            _, body = decoded(response.headers.fields, response.raw_content or b"")
-            here = self._led(body, exchange)
-            if here != body:
-                flows.replace_body(response, here)
+        _, body = decoded(response.headers.fields, response.raw_content or b"")
+        here = self._led(body, exchange)
+        if here != body:
+            flows.replace_body(response, here)
         if exchange.recorded and exchange.head:
             # The gateway has set it for the real provider; the recorded one is shortened already.
             name = POLL_AFTER.encode()
@@ -449,9 +449,12 @@ class Recorded:
             if waits and waits != header_fields.value(exchange.head[2], name):
                 changes[name] = sooner(POLL_AFTER, waits, self._settings.pace).encode()
         response.headers.fields = header_fields.changed(response.headers.fields, changes)
+        return here
 
     def _led(self, body: bytes, exchange: _Exchange) -> bytes:
         issue, left = self._listeners(exchange)
+        if exchange.links is Links.STAY:
+            return body
         if exchange.links is Links.WHOLE:
             return exchange.address.lead_here(body, issue, left)
         stream = exchange.address.stream(issue, left)
@@ -459,7 +462,6 @@ class Recorded:
 
     def _listeners(self, exchange: _Exchange) -> tuple[Callable[[str], None], Callable[[str], None]]:
         """What is told of each link that is led, and of each one that cannot be."""
-
         return lambda link: self._issue(link, exchange.address), exchange.left.append
 
     def _issue(self, link: str, address: Address) -> None:
@@ -471,11 +473,15 @@ class Recorded:
         while len(self._issued) > MOST_LINKS:
             self._issued.popitem(last=False)
 
-    def _warn_of_links(self, flow: http.HTTPFlow, exchange: _Exchange, entry: Entry) -> None:
-        """Say, once for each host, that a replayed answer has links that do not lead through the proxy."""
-        recorded = entry.response.body if entry.response else b""
-        shown = recorded if exchange.links is Links.STAY else self._led(recorded, exchange)
-        for link in (*exchange.left, *files_in(entry.response, shown)):
+    def _warn_of_links(self, flow: http.HTTPFlow, exchange: _Exchange, shown: bytes | None) -> None:
+        """Say, once for each host, that an answer has links that do not lead through the proxy.
+
+        Those that cannot be led, and in a replay all links to files. `shown` is the body, None if it was streamed.
+        """
+        entry, files = exchange.recorded, []
+        if entry and entry.response:
+            files = files_in(entry.response, self._led(entry.response.body, exchange) if shown is None else shown)
+        for link in (*exchange.left, *files):
             host = links.origin(link)
             if exchange.address.leads_here(link) or exchange.address.here(link) == link or host in self._warned:
                 continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
@@ -32,6 +32,8 @@ _FILE: Final = re.compile(
     r"|wav|webm|webp|zip)(?:[?#].*|[\])*_.,;:!]*)"
 )
 _RETRY_AFTER: Final = "retry-after-ms"
+# Statuses of answers without a body, or with a part of one.
+_NO_WHOLE: Final = frozenset((204, 206, 304))
 # Header fields that tell a client how long to wait: the first in seconds, the others in milliseconds.
 _WAITS: Final = frozenset(("retry-after", _RETRY_AFTER, POLL_AFTER))
 _MOST_DIGITS: Final = 10
@@ -52,9 +54,11 @@ def how_links_are_led(recorded: Entry | None, method: str, response: http.Respon
     # The framing of a replay is its own.
     fields = _bytes(played.headers) if played else response.headers.fields
     kind = header_fields.value(fields, b"content-type")
+    if method == "HEAD" or response.status_code in _NO_WHOLE:
+        return Links.STAY
     if media_types.is_json(kind):
         return Links.WHOLE
-    if media_types.is_media(kind) or method == "HEAD" or response.status_code in (204, 304):
+    if media_types.is_media(kind):
         return Links.STAY
     is_encoded = bool(header_fields.value(fields, b"content-encoding"))
     if media_types.is_events(kind):
@@ -67,12 +71,12 @@ def how_links_are_led(recorded: Entry | None, method: str, response: http.Respon
     return Links.WHOLE if length or is_encoded else Links.STREAM
 
 
-def files_in(response: Response | None, body: bytes) -> Iterator[str]:
+def files_in(response: Response, body: bytes) -> list[str]:
     """The links to what are files by their names or signatures, anywhere in the text of an answer with this body."""
-    if response is None or media_types.is_media(header(response.headers, "content-type")):
-        return
+    if media_types.is_media(header(response.headers, "content-type")):
+        return []
     text = body[:LONGEST].decode("utf-8", "replace").replace("\\/", "/")
-    yield from (link for link in links.found(text) if _FILE.fullmatch(link) or links.is_signed(link))
+    return [link for link in links.found(text) if _FILE.fullmatch(link) or links.is_signed(link)]
 
 
 def decoded(fields: Fields, raw: bytes) -> tuple[Headers, bytes]:
