@@ -31,6 +31,7 @@ from tests.cassette.exchanges import (
     signed_in,
     task_answer,
 )
+from tests.tables import table
 
 FILE = b"0123456789" * 10
 DEEP = b'{"data":' + b"[" * 100_000
@@ -87,6 +88,43 @@ def _life(task_id: str, create: Request = CREATE, polls: int = 3) -> list[tuple[
         *((poll(task_id), task_answer(task_id, state, url=link if state == "succeed" else "")) for state in states),
         (new_request("GET", link), new_answer(FILE, 200, (("Content-Type", "video/mp4"), ("ETag", '"e"')))),
     ]
+
+
+@table(
+    ("location", "link"),
+    [
+        ("https://cdn.test/b/real?sign=s", "https://cdn.test/b/real?sign=t"),
+        ("//cdn.test/b/real", "https://cdn.test/b/real"),
+        ("/b/real", "https://cdn.test/b/real"),
+        ("../b/real", "https://cdn.test/b/real"),
+        ("real", "https://cdn.test/a/real"),
+        ("?part=2", "https://cdn.test/a/start?part=2"),
+    ],
+)
+def test_what_a_redirect_leads_to_is_a_file_that_is_read_as_often_as_wanted(location: str, link: str) -> None:
+    moved = (new_request("GET", "https://cdn.test/a/start"), new_answer(b"", 302, (("Location", location),)))
+    player = _player(_record(moved, (new_request("GET", link), new_answer(FILE, 200, ()))))
+
+    assert [played(player, new_request("GET", link)).body for _ in range(3)] == [FILE] * 3
+    assert played(player, new_request("GET", link, None, (("Range", "bytes=0-1"),))).body == FILE[:2]
+
+
+LINK = "https://cdn.test/a"
+
+
+@table(
+    "body",
+    [
+        f'data: {{"url": "{LINK}"}}\n\ndata: [DONE]\n\n'.encode(),
+        f'{{"url": "{LINK}"}}\n{{}}\n'.encode(),
+        f'data: {{"url": "{LINK}"}}\n\n'.replace("/", "\\/").encode(),
+    ],
+)
+def test_what_a_link_in_a_stream_leads_to_is_a_file_too(body: bytes) -> None:
+    stream = (new_request("POST", "https://api.test/stream"), new_answer(body, 200, ()))
+    player = _player(_record(stream, (new_request("GET", LINK), new_answer(FILE, 200, ()))))
+
+    assert [played(player, new_request("GET", LINK)).body for _ in range(3)] == [FILE] * 3
 
 
 @pytest.mark.parametrize("polls", [3, 400])

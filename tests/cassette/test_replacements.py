@@ -8,6 +8,7 @@ from mitm_ai_proxy.cassette.entry import Headers, Request, Response
 from mitm_ai_proxy.cassette.replacements import Replacements
 from tests.cassette.exchanges import ORIGIN, TEXT, new_answer, new_request, poll, task_answer
 from tests.cassette.recorded_jobs import CDN, SIGNED, create
+from tests.tables import table
 
 PROXY = "http://127.0.0.1:9999"
 FORM: Headers = (("Content-Type", "application/x-www-form-urlencoded"),)
@@ -30,6 +31,22 @@ def _learned() -> Replacements:
     location = (("Location", SIGNED.format("redirected")),)
     replacements.learn(new_answer(b"", 302, location), new_answer(b"", 302, (("Location", f"{PROXY}/x"),)))
     return replacements
+
+
+@table(
+    ("recorded", "new", "expected"),
+    [
+        ("real.mp4", f"{PROXY}/x", f"{PROXY}/x"),
+        ("/v/real.mp4?sign=s", f"{PROXY}/x", f"{PROXY}/x"),
+        ("//cdn.test/v/real.mp4", "/y", "https://cdn.test/y"),
+    ],
+)
+def test_a_location_is_that_of_the_request_that_was_recorded(recorded: str, new: str, expected: str) -> None:
+    replacements = Replacements({})
+    before, after = (new_answer(b"", 302, (("Location", location),)) for location in (recorded, new))
+    replacements.learn(before, after, "https://cdn.test/v/start")
+
+    assert replacements.link("https://cdn.test/v/real.mp4?sign=other") == expected
 
 
 BOUNDARY: Headers = (("Content-Type", "multipart/form-data; boundary=b"),)

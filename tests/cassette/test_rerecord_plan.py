@@ -44,6 +44,15 @@ def _steps(exchanges: list[Exchange]) -> list[str]:
             ["0 once", "2 once", "4 poll", "5 link", "6 poll", "7 link"],
             id="jobs in one another",
         ),
+        pytest.param(
+            [
+                *life("7"),
+                (new_request("GET", SIGNED.format("7")), new_answer(b"", 302, (("Location", "real.mp4"),))),
+                (new_request("GET", SIGNED.format("real")), new_answer(b"film", 200, (("Content-Type", "video/mp4"),))),
+            ],
+            ["0 once", "2 poll", "3 link", "5 link"],
+            id="a redirect within a folder",
+        ),
         pytest.param(begin("7"), ["0 once", "1 poll"], id="a job without end"),
         pytest.param(
             [*life("7"), (poll("7"), done("7")), fetch("7")], ["0 once", "2 poll", "3 link"], id="read at its end"
