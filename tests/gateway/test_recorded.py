@@ -1105,6 +1105,50 @@ def test_a_recording_says_which_links_cannot_be_led(
     assert "a link to http://127.0.0.1:9000 that" in said[0]
 
 
+NEAR = "http://127.0.0.1:9000/admin"
+SENT: dict[str, tuple[str, bytes]] = {
+    "json": ("POST /a", b'{"x": "http://127.0.0.1:9000/admin"}'),
+    "escaped": ("POST /a", b'{"x": "http:\\/\\/127.0.0.1:9000\\/admin"}'),
+    "in a text": ("POST /a", b'{"prompt": "say http://127.0.0.1:9000/admin"}'),
+    "another spelling": ("POST /a", b'{"x": "HTTP://127.0.0.1:9000/%61dmin?sign=1"}'),
+    "a query": ("GET /a?x=http%3A%2F%2F127.0.0.1%3A9000%2Fadmin&y=1", b""),
+    "a form": ("POST /a", b"x=http%3A%2F%2F127.0.0.1%3A9000%2Fadmin&y=1"),
+}
+
+
+@pytest.mark.parametrize("name", SENT)
+@pytest.mark.parametrize("later", [False, True])
+def test_an_api_that_echoes_what_it_is_sent_leads_to_nothing_near(
+    name: str, later: bool, stage: Recorded, path: Path
+) -> None:
+    request, body = SENT[name]
+    echo = json.dumps({"url": NEAR, "other": "https://cdn.test/a", "near": "http://127.0.0.1:9000/b"}).encode()
+
+    async def work(proxy: Proxy) -> None:
+        got = await proxy.ask(make(request, {"X-A": NEAR}), Said([b"{}" if later else echo]), body)
+        if later:
+            got = await proxy.ask(make("GET /status"), Said([echo]))
+        shown = json.loads(got.body)
+        assert shown["url"] == NEAR
+        assert shown["other"] == f"{HERE}/linked/https/cdn.test/a"
+        # What the provider leads to by itself.
+        assert shown["near"] == f"{HERE}/linked/http/127.0.0.1:9000/b"
+        link = make("GET /linked/http/127.0.0.1:9000/admin")
+        assert _error(await proxy.ask(link))["code"] == "unknown_link"
+
+    run(work, _record(stage, path), provider={**GENERIC, "providerDomain": "http://127.0.0.1:3000"})
+
+
+def test_a_link_that_led_through_the_proxy_may_be_echoed(stage: Recorded, path: Path) -> None:
+    async def work(proxy: Proxy) -> None:
+        answer = Said([json.dumps({"url": NEAR}).encode()])
+        got = await proxy.ask(make(), answer)
+        again = await proxy.ask(make("POST /a", JSON), answer, got.body)
+        assert again.body == got.body != answer.pieces[0]
+
+    run(work, _record(stage, path), provider={**GENERIC, "providerDomain": "http://127.0.0.1:3000"})
+
+
 # Options
 
 CONFIG = "provider: {type: kling, apiTokens: [t], providerDomain: 'http://provider.test:81'}"

@@ -8,9 +8,10 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote
 
 from ..auth.header import normal
 from ..errors import Refusal
@@ -56,11 +57,14 @@ class Address:
 
     keeps: whether a client's request for a path and query on the proxy is sent to the provider with the same ones, and
         with the credential; None: always.
+    sent: links that clients themselves sent, without their signatures. An API that echoes them leads to none that is
+        nearer than all the world.
     """
 
     proxy: str
     provider: str
     keeps: Callable[[str], bool] | None = None
+    sent: Container[str] = ()
 
     def here(self, link: str) -> str:
         """A link that leads through the proxy.
@@ -166,7 +170,19 @@ class Address:
         if _is_same(origin, self.provider):
             return True
         distance = _distance(host)
-        return distance is not None and distance <= self._nearest()
+        if distance is None or distance > self._nearest():
+            return False
+        return distance == _PUBLIC or links.unsigned(link) not in self.sent
+
+    def near_links(self, text: str) -> Iterator[str]:
+        """The links in a request that must not be led if the API echoes them, as in `sent`. Most have none."""
+        if self._nearest() == _PUBLIC:
+            return
+        # In JSON a link goes on behind an ampersand, in a query or a form it does not.
+        for form in (text, text.replace("&", " ")) if "&" in text else (text,):
+            for link in links.found(unquote(form).replace("\\/", "/")):
+                if not self.leads_here(link):
+                    yield links.unsigned(link)
 
     def _nearest(self) -> int:
         """How near a host may be that an answer leads to: as near as the provider, which a person has configured."""

@@ -25,6 +25,7 @@ from ..cassette import links, links_through_proxy
 from ..cassette.bodies import CassetteError
 from ..cassette.credentials import SeenCredentials
 from ..cassette.entry import Chunk, Entry, Request, Response, header
+from ..cassette.link_streams import LONGEST
 from ..cassette.links_through_proxy import Address
 from ..cassette.settings import CassetteSettings, ScrubSettings
 from ..errors import Refusal, internal_error
@@ -151,6 +152,7 @@ class Recorded:
         self._loopback = Loopback()
         self._exchanges: WeakKeyDictionary[http.HTTPFlow, _Exchange] = WeakKeyDictionary()
         self._issued: OrderedDict[str, None] = OrderedDict()
+        self._sent: OrderedDict[str, None] = OrderedDict()
         self._warned: set[str] = set()
 
     @property
@@ -163,6 +165,7 @@ class Recorded:
         self.is_active = True
         self.cassette, self._opening = None, opening
         self._issued.clear()
+        self._sent.clear()
         self._warned.clear()
 
     # Methods of Stage
@@ -298,8 +301,10 @@ class Recorded:
             guard.refuse(flow, state, Refusal(400, message, code="no_cassette"))
             return
         assert state.provider
-        address = _address(str(self._settings.public_url or state.client_origin), state.provider)
+        address = self._address(str(self._settings.public_url or state.client_origin), state.provider)
         _, body = decoded(flow.request.headers.fields, flow.request.raw_content or b"")
+        if not state.head.target.startswith(links_through_proxy.PREFIX):
+            self._note_sent(address, f"{state.head.target} ", body)
         there = address.lead_there(body)
         if there != body:
             flows.replace_body(flow.request, there)
@@ -417,6 +422,22 @@ class Recorded:
             data.scheme, data.host, data.port, data.path, fields = exchange.place
             data.headers.fields = fields
             flows.redact(flow, exchange.state)
+
+    def _address(self, proxy: str, provider: Provider) -> Address:
+        """The addresses of the proxy and of a provider."""
+        return Address(
+            proxy,
+            str(provider.origin),
+            lambda target: provider.links_need_credential and pipeline.keeps(provider, target),
+            self._sent,
+        )
+
+    def _note_sent(self, address: Address, target: str, body: bytes) -> None:
+        """Remember links that a client sends, which an API may echo."""
+        for link in address.near_links(target + body[:LONGEST].decode("utf-8", "replace")):
+            self._sent[link] = None
+        while len(self._sent) > MOST_LINKS:
+            self._sent.popitem(last=False)
 
     def _lead_locations(self, response: http.Response, exchange: _Exchange, address: Address, sent_to: str) -> None:
         """Rewrite header fields with links, which came from the URL `sent_to`."""
@@ -577,15 +598,6 @@ def _follow_edits(flow: http.HTTPFlow, exchange: _Exchange) -> None:
 
 def _as_it_is(answer: Answer) -> Answer:
     return answer
-
-
-def _address(proxy: str, provider: Provider) -> Address:
-    """The addresses of the proxy and of a provider."""
-    return Address(
-        proxy,
-        str(provider.origin),
-        lambda target: provider.links_need_credential and pipeline.keeps(provider, target),
-    )
 
 
 def _api_address(exchange: _Exchange) -> Address:
