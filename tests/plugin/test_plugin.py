@@ -402,7 +402,7 @@ def test_what_cannot_be_used_fails_the_test_with_one_sentence(
     folder.mkdir(parents=True)
     empty = {"version": "1.2", "creator": {"name": "mitm-ai-proxy", "version": "9"}, "entries": []}
     (folder / "test_damaged.har").write_text("{")
-    (folder / "test_foreign.har").write_text(json.dumps({"log": {**empty, "creator": {"name": "x", "version": "1"}}}))
+    (folder / "test_foreign.har").write_text(json.dumps({"log": {**empty, "entries": [{}]}}))
     (folder / "test_newer.har").write_text(json.dumps({"log": {**empty, "_format": 99}}))
     (folder / "test_variation.har").write_text(json.dumps({"log": {**empty, "_format": 1}}))
     project.write(
@@ -455,7 +455,7 @@ def test_what_cannot_be_used_fails_the_test_with_one_sentence(
     result.assert_outcomes(passed=1, errors=10)
     sentences = [
         "*/cassettes/test_wrong/test_damaged.har: *",
-        "*/cassettes/test_wrong/test_foreign.har: *",
+        "*/cassettes/test_wrong/test_foreign.har: entry 1: *",
         "*/cassettes/test_wrong/test_newer.har: *",
         "ai_proxy_config: provider.klingAccessKey: no credential: *KLING_ACCESS_KEY and *, or KLING_API*",
         "ai_proxy_config: cassette.pace: expected instant, real, or *",

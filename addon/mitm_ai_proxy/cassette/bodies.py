@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
+
+from . import locking
 
 EXTENSIONS: Final = {
     "application/json": "json",
@@ -32,6 +35,10 @@ DIGITS: Final = 32
 """The number of hexadecimal digits of the SHA-256 in a file name."""
 
 _NAME = re.compile(rf"([0-9a-f]{{{DIGITS}}})\.[a-z0-9]{{1,8}}")
+# A file is named from the cassette's folder. Without a folder: as cassettes once had it. A cassette that got another
+# name still has the old name of its folder.
+_REFERENCE = re.compile(rf"(?:[^/\\]+\.bodies/)?({_NAME.pattern})")
+_PLAYWRIGHT = re.compile(r"([0-9a-f]{40})(?:\.[A-Za-z0-9]{1,16})?")
 _TEMPORARY = re.compile(r"\.\d+-[0-9a-f]{8}\.tmp")
 
 
@@ -50,13 +57,13 @@ class BodyFiles:
         self._loaded: dict[str, bytes] = {}
 
     def add(self, body: bytes, content_type: str) -> str:
-        """Add a body for the next save(); returns the name of its file."""
+        """Add a body for the next save(); returns the path of its file from the cassette's folder, with slashes."""
         digest = _digest(body)
         if digest not in self._names:
             kind = content_type.partition(";")[0].strip().lower()
             self._names[digest] = name = f"{digest}.{EXTENSIONS.get(kind, OTHER)}"
             self._waiting[name] = body
-        return self._names[digest]
+        return f"{self.folder.name}/{self._names[digest]}"
 
     def save(self) -> None:
         """Write the added bodies, except those whose files have the right content. Raises CassetteError."""
@@ -69,11 +76,28 @@ class BodyFiles:
                 replace(path, (body,))
             del self._waiting[name]
 
-    def load(self, name: str, place: str) -> bytes:
+    def load(self, reference: str, place: str) -> bytes:
         """The body in a file, which is named at `place` of the cassette. Raises CassetteError."""
+        name = file_name(reference)
+        if name is None:
+            raise self._error(place, f"is not the name of a file in {self.folder.name}")
         if name not in self._loaded:
-            self._loaded[name] = self._load(name, place)
+            body = self._read(self.folder / name, f"{self.folder.name}/{name}", place)
+            if _digest(body) != name.partition(".")[0]:
+                problem = "was changed: its name is not the hash of its content"
+                raise self._error(place, f"{self.folder.name}/{name} {problem}")
+            self._loaded[name] = body
         return self._loaded[name]
+
+    def load_beside(self, name: str, place: str) -> bytes:
+        """The body in a file beside a HAR file of Playwright's, which is named by its SHA-1. Raises CassetteError."""
+        found = _PLAYWRIGHT.fullmatch(name)
+        if not found:
+            raise self._error(place, "is not the name of a file beside it, as Playwright gives it")
+        body = self._read(self._cassette.with_name(name), name, place)
+        if hashlib.sha1(body, usedforsecurity=False).hexdigest() != found[1]:
+            raise self._error(place, f"{name} was changed: its name is not the hash of its content")
+        return body
 
     def remove_all_but(self, names: set[str]) -> list[Path]:
         """Delete the body files with other names, and temporary files of a crash; other files stay."""
@@ -89,23 +113,16 @@ class BodyFiles:
             raise CassetteError(f"{self.folder}: could not be tidied ({error.strerror})") from error
         return unnamed
 
-    def _load(self, name: str, place: str) -> bytes:
-        found = _NAME.fullmatch(name)
-        if not found:
-            raise self._error(place, f"is not the name of a file in {self.folder.name}")
+    def _read(self, path: Path, shown: str, place: str) -> bytes:
         self._refuse_link(place)
-        path = self.folder / name
         try:
             if not stat.S_ISREG(path.lstat().st_mode):
-                raise self._error(place, f"{self.folder.name}/{name} is a link or no file")
-            body = path.read_bytes()
+                raise self._error(place, f"{shown} is a link or no file")
+            return path.read_bytes()
         except FileNotFoundError:
-            raise self._error(place, f"{self.folder.name}/{name} is missing") from None
+            raise self._error(place, f"{shown} is missing") from None
         except OSError as error:
-            raise self._error(place, f"{self.folder.name}/{name} could not be read ({error.strerror})") from error
-        if _digest(body) != found[1]:
-            raise self._error(place, f"{self.folder.name}/{name} was changed: its name is not the hash of its content")
-        return body
+            raise self._error(place, f"{shown} could not be read ({error.strerror})") from error
 
     def _refuse_link(self, place: str) -> None:
         if self.folder.is_symlink():
@@ -113,6 +130,12 @@ class BodyFiles:
 
     def _error(self, place: str, problem: str) -> CassetteError:
         return CassetteError(": ".join(filter(None, (str(self._cassette), place, problem))))
+
+
+def file_name(reference: str) -> str | None:
+    """The name of a body file in the folder of its cassette, from how the cassette names it; None if it names none."""
+    found = _REFERENCE.fullmatch(reference)
+    return found[1] if found else None
 
 
 def replace(path: Path, parts: Iterable[bytes]) -> None:
@@ -132,6 +155,24 @@ def replace(path: Path, parts: Iterable[bytes]) -> None:
         if isinstance(error, OSError):
             raise CassetteError(f"{path}: could not be written ({error.strerror})") from error
         raise
+
+
+def unused_name(path: Path) -> Path:
+    """The path of a new cassette beside one: NAME.new.har, or with a number."""
+    stem = path.name.removesuffix(".har")
+    names = (path.with_name(f"{stem}.new{number or ''}.har") for number in itertools.count())
+    return next(name for name in names if not name.exists() and not BodyFiles(name).folder.exists())
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock that all have who change a cassette, or another one of its folder. Raises CassetteError."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locking.locked(path.parent))
+        except OSError as error:
+            raise CassetteError(f"{path}: could not be locked ({error.strerror})") from error
+        yield
 
 
 def check_writable(path: Path) -> None:

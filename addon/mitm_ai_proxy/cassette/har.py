@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.metadata
 import json
 import re
@@ -15,10 +16,11 @@ from urllib.parse import parse_qsl, quote
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
-from .bodies import BodyFiles, CassetteError, replace
+from . import foreign, sound
+from .bodies import BodyFiles, CassetteError, file_name, replace
 from .entry import MOST_REPEATS, Chunk, Entry, Headers, Request, Response, header
 
-__all__ = ["FORMAT", "INLINE", "CassetteError", "Writer", "read", "tidy", "write"]
+__all__ = ["FORMAT", "INLINE", "CassetteError", "ForeignError", "Writer", "read", "remove", "tidy", "write"]
 
 _T = TypeVar("_T")
 
@@ -26,6 +28,8 @@ FORMAT: Final = 1
 INLINE: Final = 64 * 1024
 """Bytes up to which a text body is in the cassette itself; longer ones are in files."""
 
+_FOREIGN: Final = "was not written by mitm-ai-proxy"
+_LONGEST_NAME: Final = 60
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _HALF_PAIR = re.compile(r"[\ud800-\udfff]")
@@ -99,7 +103,12 @@ class _Entry(msgspec.Struct, kw_only=True, rename="camel"):
     chunks: tuple[Chunk, ...] | UnsetType = field(default=UNSET, name="_chunks")
 
 
+class ForeignError(CassetteError):
+    """A file of another tool stands where only our own can."""
+
+
 class _Log(msgspec.Struct):
+    creator: Any = None
     format: int | UnsetType = field(default=UNSET, name="_format")
     entries: Any = UNSET
 
@@ -112,12 +121,25 @@ class _Repeated:
     """Replaces a JSON object with duplicate keys, so that it is refused where an object is expected."""
 
 
-def read(path: Path) -> list[Entry]:
-    """The entries of a cassette. Raises CassetteError."""
-    if path.is_dir():
-        raise CassetteError(f"{path}: is a folder")
+def read(path: Path, *, own: bool = False) -> list[Entry]:
+    """The entries of a cassette, or if it need not be our `own`, of another tool's HAR file. Raises CassetteError."""
+    log = _log(path)
+    if log.format is UNSET and not own:
+        return _foreign(path, log)
+    _own(path, log)
     bodies = BodyFiles(path)
-    return [_Reader(path, number, bodies).entry(item) for number, item in enumerate(_items(path), 1)]
+    return [_Reader(path, number, bodies).entry(item) for number, item in enumerate(log.entries, 1)]
+
+
+def _foreign(path: Path, log: _Log) -> list[Entry]:
+    """The entries that another tool saved, those of them that can be replayed. Raises CassetteError."""
+    bodies = BodyFiles(path)
+    items = [(number, foreign.entry(item)) for number, item in enumerate(log.entries, 1)]
+    entries = [_Reader(path, number, bodies, is_foreign=True).entry(item) for number, item in items if item is not None]
+    if log.entries and not entries:
+        problem = "none of its entries has a whole answer; save it again, with the bodies (in browsers: with content)"
+        raise CassetteError(f"{path}: {_FOREIGN} ({_named(log)}): {problem}")
+    return entries
 
 
 def write(path: Path, entries: Sequence[Entry]) -> None:
@@ -128,9 +150,19 @@ def write(path: Path, entries: Sequence[Entry]) -> None:
 def tidy(path: Path) -> list[Path]:
     """Remove the body files of a cassette that none of its entries uses; returns their paths. Raises CassetteError."""
     bodies = BodyFiles(path)
-    entries = [_Reader(path, number, bodies).checked(item) for number, item in enumerate(_items(path), 1)]
+    items = _own(path, _log(path)).entries
+    entries = [_Reader(path, number, bodies).checked(item) for number, item in enumerate(items, 1)]
     held = [body for entry in entries for body in (entry.request.post_data, entry.response.content)]
-    return bodies.remove_all_but({body.file for body in held if body and body.file})
+    return bodies.remove_all_but({name for body in held if body and body.file and (name := file_name(body.file))})
+
+
+def remove(path: Path) -> None:
+    """Delete a cassette and its body files. Raises CassetteError."""
+    try:
+        path.unlink()
+    except OSError as error:
+        raise CassetteError(f"{path}: could not be deleted ({error.strerror})") from error
+    BodyFiles(path).remove_all_but(set())
 
 
 class Writer:
@@ -141,6 +173,7 @@ class Writer:
         self._bodies = BodyFiles(path)
         self._before, _, self._after = _frame().rpartition(b"[]")
         self._texts: list[bytes] = []
+        self._count = 0
         for entry in entries:
             self._append(entry)
 
@@ -155,12 +188,39 @@ class Writer:
         texts = b",".join(self._texts)
         replace(self._path, (self._before, b"[", texts, _CLOSE if texts else b"]", self._after))
 
+    def follow(self) -> bool:
+        """Take over the entries that others have added to the file; False if they have changed anything else of it.
+
+        It looks at the new entries only, and not at their bodies. Raises CassetteError.
+        """
+        content = _content(self._path)
+        known = b"".join((self._before, b"[", b",".join(self._texts)))
+        end = _CLOSE + self._after
+        if not (content.startswith(known) and content.endswith(end)):
+            return False
+        added = content[len(known) : -len(end)].removeprefix(b"," if self._texts else b"")
+        try:
+            items = _parse(self._path, b"[%b]" % added)
+            for number, item in enumerate(items, self._count + 1):
+                _Reader(self._path, number, self._bodies).checked(item)
+        except CassetteError:
+            return False
+        if items:
+            self._texts.append(added)
+            self._count += len(items)
+        return True
+
     def _append(self, entry: Entry) -> None:
+        problem = sound.problem(entry.request, entry.response)
+        if problem:
+            # It could not be read again.
+            raise CassetteError(f"{self._path}: entry {self._count + 1}: {': '.join(problem)}")
         try:
             self._texts.append(_MARGIN + _encode(entry, self._bodies).replace(b"\n", _MARGIN))
         except (ValueError, OverflowError):
-            place = f"entry {len(self._texts) + 1}"
+            place = f"entry {self._count + 1}"
             raise CassetteError(f"{self._path}: {place}: has a number that no cassette can hold") from None
+        self._count += 1
 
 
 def _frame() -> bytes:
@@ -278,34 +338,49 @@ def _unless(exact: str, shown: str) -> str | UnsetType:
     return UNSET if exact == shown else exact
 
 
-def _items(path: Path) -> list[Any]:
-    """The entries of the file, not validated yet."""
+def _own(path: Path, log: _Log) -> _Log:
+    """The log, if we have written it. Raises CassetteError."""
+    if log.format is UNSET:
+        problem = "it can be replayed, and nothing can be recorded into it"
+        raise ForeignError(f"{path}: {_FOREIGN} ({_named(log)}): {problem}")
+    return log
+
+
+def _named(log: _Log) -> str:
+    name = foreign.creator(log.creator)
+    return f"by {name}" if name.isprintable() and 0 < len(name) <= _LONGEST_NAME else "log._format is missing"
+
+
+def _log(path: Path) -> _Log:
+    """The log of the file, whose entries are a list, not validated yet. Raises CassetteError."""
+    parsed = _parse(path, _content(path))
+    if not isinstance(parsed, (dict, _Repeated)):
+        raise CassetteError(f"{path}: is not a JSON object")
+    log = _checked(path, "", parsed, _Document).log
+    if log.format is not UNSET and log.format > FORMAT:
+        problem = f"was written by a newer mitm-ai-proxy (format {log.format}); this one reads {FORMAT}"
+        raise CassetteError(f"{path}: {problem}")
+    if log.format is not UNSET and log.format < 1:
+        raise CassetteError(f"{path}: log._format: there is no format {log.format}")
+    if not isinstance(log.entries, list):
+        raise CassetteError(f"{path}: log.entries: is not an array")
+    return log
+
+
+def _content(path: Path) -> bytes:
+    if path.is_dir():
+        raise CassetteError(f"{path}: is a folder")
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise CassetteError(f"{path}: there is no such cassette") from None
     except OSError as error:
         raise CassetteError(f"{path}: could not be read ({error.strerror})") from error
-    parsed = _parse(path, content)
-    if not isinstance(parsed, (dict, _Repeated)):
-        raise CassetteError(f"{path}: is not a JSON object")
-    log = _checked(path, "", parsed, _Document).log
-    if log.format is UNSET:
-        problem = "was not written by mitm-ai-proxy (log._format is missing); only its own cassettes can be replayed"
-        raise CassetteError(f"{path}: {problem}")
-    if log.format > FORMAT:
-        problem = f"was written by a newer mitm-ai-proxy (format {log.format}); this one reads {FORMAT}"
-        raise CassetteError(f"{path}: {problem}")
-    if log.format < 1:
-        raise CassetteError(f"{path}: log._format: there is no format {log.format}")
-    if not isinstance(log.entries, list):
-        raise CassetteError(f"{path}: log.entries: is not an array")
-    return log.entries
 
 
 def _parse(path: Path, content: bytes) -> Any:
     try:
-        return json.loads(content.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise CassetteError(f"{path}: is not UTF-8 (byte {error.start})") from None
     except json.JSONDecodeError as error:
@@ -346,24 +421,24 @@ def _checked(path: Path, entry: str, item: Any, kind: type[_T]) -> _T:
 class _Reader:
     """Makes one entry of a cassette from its JSON."""
 
-    def __init__(self, path: Path, number: int, bodies: BodyFiles) -> None:
+    def __init__(self, path: Path, number: int, bodies: BodyFiles, *, is_foreign: bool = False) -> None:
         self._path = path
         self._place = f"entry {number}"
         self._bodies = bodies
+        self._is_foreign = is_foreign
 
     def entry(self, item: Any) -> Entry:
         found = self.checked(item)
-        request = found.request
+        request = self._request(found.request)
+        response = self._response(found)
+        problem = sound.problem(request, response)
+        if problem:
+            raise self._error(*problem)
         return Entry(
             self._started(found),
             found.time,
-            Request(
-                request.method,
-                request.url if request.exact_url is UNSET else request.exact_url,
-                _decode_headers(request.headers),
-                self._body(request.post_data, "request.postData") if request.post_data else b"",
-            ),
-            self._response(found),
+            request,
+            response and sound.sent(request, response),
             found.notes or (),
             None if found.units is UNSET else found.units,
             None if found.price is UNSET else found.price,
@@ -372,6 +447,14 @@ class _Reader:
 
     def checked(self, item: Any) -> _Entry:
         return _checked(self._path, self._place, item, _Entry)
+
+    def _request(self, request: _Request) -> Request:
+        return Request(
+            request.method,
+            request.url if request.exact_url is UNSET else request.exact_url,
+            _decode_headers(request.headers),
+            self._body(request.post_data, "request.postData") if request.post_data else b"",
+        )
 
     def _response(self, found: _Entry) -> Response | None:
         if found.answered is False:
@@ -390,16 +473,24 @@ class _Reader:
             raise self._error("startedDateTime", "is not a date and time with a zone, as ISO 8601 has it") from None
 
     def _body(self, body: _Body, place: str) -> bytes:
-        if body.encoding:
-            raise self._error(f"{place}.encoding", "is not known: a body is plain text, or a file named by _file")
+        if body.encoding not in (UNSET, "", "base64"):
+            raise self._error(
+                f"{place}.encoding", "is not known: a body is plain text, base64, or a file named by _file"
+            )
         if body.file is UNSET:
-            try:
-                return body.text.encode()
-            except UnicodeEncodeError:
-                raise self._error(f"{place}.text", "has half of a surrogate pair") from None
+            return self._text(body, place)
         if body.text:
             raise self._error(place, "has both text and _file")
-        return self._bodies.load(body.file, f"{self._place}: {place}._file")
+        load = self._bodies.load_beside if self._is_foreign else self._bodies.load
+        return load(body.file, f"{self._place}: {place}._file")
+
+    def _text(self, body: _Body, place: str) -> bytes:
+        try:
+            return base64.b64decode(body.text, validate=True) if body.encoding else body.text.encode()
+        except UnicodeEncodeError:
+            raise self._error(f"{place}.text", "has half of a surrogate pair") from None
+        except ValueError:
+            raise self._error(f"{place}.text", "is not base64") from None
 
     def _error(self, place: str, problem: str) -> CassetteError:
         return CassetteError(f"{self._path}: {self._place}: {place}: {problem}")

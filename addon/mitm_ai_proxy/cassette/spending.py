@@ -75,6 +75,17 @@ def is_free(request: Request, prices: Prices) -> bool:
     return asked(request, prices).is_free
 
 
+def may_be_paid(entry: Entry, prices: Prices) -> bool:
+    """Whether an exchange may have cost anything, by its request and its answer."""
+    return not is_free(entry.request, prices) and not _is_refused(entry.response, prices)
+
+
+def is_success(entry: Entry, prices: Prices) -> bool:
+    """Whether an exchange has an answer that is no failure, by its status and by what the API says in it."""
+    response = entry.response
+    return response is not None and response.status < 400 and not prices.is_refusal(json_object(response.body) or {})
+
+
 def priced(entry: Entry, prices: Prices) -> Entry:
     """The entry with the units and the price that are charged in its answer; unchanged if there are none."""
     cost = _charge(entry.response, entry.request.url, prices)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import itertools
 import os
 import secrets
 import socket
@@ -23,7 +22,7 @@ from urllib.parse import quote
 
 from .. import registry
 from ..cassette import har, jobs, links, listing, polling, rerecord_plan, spending
-from ..cassette.bodies import BodyFiles, CassetteError
+from ..cassette.bodies import BodyFiles, CassetteError, locked, unused_name
 from ..cassette.budget import Budget
 from ..cassette.cassette import Mode, Opening
 from ..cassette.entry import Entry, Request, Response, header
@@ -113,7 +112,7 @@ class _Refresh:
 
     def run(self, budget: float | None, yes: bool) -> bool:
         """All of it."""
-        steps = rerecord_plan.refreshing(har.read(self._path))
+        steps = rerecord_plan.refreshing(har.read(self._path, own=True))
         if not steps:
             _say(f"{self._path}: holds no exchange, so there is nothing to do")
             return True
@@ -123,19 +122,20 @@ class _Refresh:
         if self._costs(steps, provider.prices) and not yes:
             _ask()
         provider.reach()
-        new = _unused_name(self._target)
+        new = unused_name(self._target)
         try:
             opening = Opening(new, Mode.REWRITE, None if budget is None else Budget(budget, provider.prices))
             with _Proxy(provider, opening, self._interval, self._timeout) as proxy:
                 self._send(steps, proxy, provider.prices)
             entries = har.read(new)
-            har.write(self._target, entries)
+            with locked(self._target):
+                har.write(self._target, entries)
+                har.tidy(self._target)
         except _EXPECTED as error:
             _complain(error)
             self._keep(new, provider.prices)
             return False
-        har.tidy(self._target)
-        _remove(new)
+        har.remove(new)
         total = spending.spent(entries, provider.prices)
         cost = spending.money_text(total.units, total.dollars)
         _say(f"{self._target}: recorded anew, {_count(len(entries), 'exchange')}, {cost}")
@@ -206,8 +206,8 @@ class _Refresh:
         if not new.exists():
             return
         with contextlib.suppress(CassetteError):
-            if not any(_may_be_paid(entry, prices) for entry in har.read(new)):
-                _remove(new)
+            if not any(spending.may_be_paid(entry, prices) for entry in har.read(new)):
+                har.remove(new)
                 return
         _complain(
             f"{self._target} is as it was. What was recorded until then may have been paid for, and is kept in {new};"
@@ -504,26 +504,8 @@ def _fresh(name: str, api: RecordedAPI) -> str:
     return f"{start}{_MARK}{secrets.token_hex(4)}{end}"
 
 
-def _unused_name(path: Path) -> Path:
-    """The path of a new cassette beside an existing one."""
-    stem = path.name.removesuffix(".har")
-    names = (path.with_name(f"{stem}.new{number or ''}.har") for number in itertools.count())
-    return next(name for name in names if not name.exists() and not BodyFiles(name).folder.exists())
-
-
 def _folder(path: Path) -> Path:
     return BodyFiles(path).folder.resolve()
-
-
-def _remove(path: Path) -> None:
-    path.unlink()
-    BodyFiles(path).remove_all_but(set())
-
-
-def _may_be_paid(entry: Entry, prices: Prices) -> bool:
-    response = entry.response
-    is_refused = response is not None and 300 <= response.status < 500
-    return not is_refused and not spending.is_free(entry.request, prices)
 
 
 def _ask() -> None:
