@@ -214,6 +214,7 @@ def test_an_exchange_that_breaks_off_is_recorded_if_it_may_have_done_something(
         flow = make(f"{method} /a")
         assert await proxy.send(flow)
         assert not stage.idle.is_set()
+        flow.server_conn.timestamp_tcp_setup = flow.server_conn.timestamp_tls_setup = 1.0
         if when == "in the answer":
             flow.response = http.Response.make(200, b"", EVENTS)
             flow.response.data.content = None
@@ -228,6 +229,26 @@ def test_an_exchange_that_breaks_off_is_recorded_if_it_may_have_done_something(
     run(work, _record(stage, path))
 
     assert path.exists() == bool(count)
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE", "PUT", "GET"])
+@pytest.mark.parametrize(("is_tls", "connected"), [(False, None), (True, None), (True, 1.0)])
+def test_what_never_reached_the_provider_is_not_recorded(
+    method: str, is_tls: bool, connected: float | None, stage: Recorded, path: Path
+) -> None:
+    async def work(proxy: Proxy) -> None:
+        flow = make(f"{method} /a")
+        assert await proxy.send(flow)
+        flow.server_conn.tls, flow.server_conn.timestamp_tls_setup = is_tls, None
+        flow.server_conn.timestamp_tcp_setup = connected
+        await proxy.break_off(flow)
+        assert stage.idle.is_set()
+        assert stage.cassette
+        assert stage.cassette.recorded == ()
+
+    run(work, _record(stage, path))
+
+    assert not path.exists()
 
 
 def test_the_stage_is_idle_when_the_last_exchange_has_been_written(stage: Recorded, path: Path) -> None:

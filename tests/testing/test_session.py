@@ -152,6 +152,7 @@ def result(
 ) -> Result:
     return {
         "file": file,
+        "path": f"/{file}",
         "recorded": counts.get("recorded", 0),
         "simulated": counts.get("simulated", 0),
         "replayed": counts.get("replayed", 0),
@@ -160,6 +161,7 @@ def result(
         "unused": unused,
         "cost": list(cost),
         "saved": list(saved),
+        "told": "",
     }
 
 

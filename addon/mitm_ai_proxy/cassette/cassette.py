@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import enum
+import math
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
-from . import jobs
-from .bodies import check_writable
+from . import jobs, sound, spending
+from .bodies import CassetteError, check_writable, locked, unused_name
 from .budget import Budget
 from .entry import Entry, Request
-from .har import INLINE, Writer, read
+from .har import INLINE, ForeignError, Writer, read, remove, tidy, write
 from .links import found, unsigned
 from .matching import Key, MatchOptions, canonical
 from .playing import Miss, Player
@@ -31,9 +34,9 @@ class Mode(enum.Enum):
     NEW_EPISODES = "new_episodes"
     """Replay, and record what is missing."""
     ALL = "all"
-    """Record everything; a request replaces equal ones in the file, with the reads and downloads of their jobs."""
+    """Record everything; settle() drops equal requests of the file, with the reads and downloads of their jobs."""
     REWRITE = "rewrite"
-    """Record everything into a new file, which replaces the old one with its first exchange."""
+    """As ALL; at the end of a run, keep_only() drops all else that was in the file."""
     APPEND = "append"
     """Record everything, and append it to the file."""
 
@@ -42,11 +45,6 @@ class Mode(enum.Enum):
         """Whether an existing file is replayed."""
         return self in (Mode.NONE, Mode.ONCE, Mode.NEW_EPISODES)
 
-    @property
-    def reads(self) -> bool:
-        """Whether the existing entries stay in the file."""
-        return self is not Mode.REWRITE
-
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -54,6 +52,8 @@ class Opening:
 
     Without a `path`, nothing is written. A create that would exceed the `budget` is refused. `change` is applied to the
     entries of the file before they are replayed. `may_be_missing`: a file that is only replayed need not exist.
+    `is_of_this_run`: what is in the file, if there is one, was recorded in this run, so that ONCE goes on with it.
+    `run_began` is the Unix time from which on a recording is of this run, which does not replace it.
     """
 
     path: Path | None
@@ -61,11 +61,27 @@ class Opening:
     budget: Budget | None = None
     change: Callable[[Sequence[Entry]], list[Entry]] | None = None
     may_be_missing: bool = False
+    is_of_this_run: bool = False
+    run_began: float = math.inf
 
     @property
     def is_offline(self) -> bool:
         """Whether no request will be sent."""
-        return self.mode is Mode.NONE or (self.mode is Mode.ONCE and self.path is not None and self.path.exists())
+        is_known = self.path is not None and self.path.exists() and not self.is_of_this_run
+        return self.mode is Mode.NONE or (self.mode is Mode.ONCE and is_known)
+
+
+class Settled(NamedTuple):
+    """What became of a test's recordings.
+
+    is_kept: they are in the cassette, in the place of equal ones.
+    aside: the file that has those that may have been paid for, if they are not.
+    names: name() of each of them in the cassette.
+    """
+
+    is_kept: bool
+    aside: Path | None = None
+    names: tuple[str, ...] = ()
 
 
 class Cassette:
@@ -99,16 +115,16 @@ class Cassette:
             # Raises before an exchange is paid for that could not be written.
             check_writable(self.path)
         self._stamp = _stamp(self.path)
-        before = read(self.path) if self.path and (is_there or must_be_there) and self.mode.reads else []
+        self._is_unreadable = False
+        before = self._read_before(self.path) if self.path and (is_there or must_be_there) else []
+        self._was_there = is_there
+        self._old = Counter(name(entry) for entry in before if entry.started < opening.run_began)
+        """What was in the file before this run."""
         self._played = opening.change(before) if opening.change else before
         self._player: Player | None = None
-        if self.mode.plays and not (self.mode is Mode.ONCE and self.is_recording):
+        if self.mode.plays:
             self._player = Player(self._played, self._options, scrubber, clock, pace)
-        self._old = before if self.mode is Mode.ALL else []
-        """Entries from before this run, which may be replaced; in other modes they are read again when needed."""
-        self._old_count = len(before)
         self._writer: Writer | None = None
-        self._has_written = False
         self._unwritten: list[Entry] = []
         self._recorded: list[Entry] = []
         self._misses: list[Miss] = []
@@ -151,7 +167,7 @@ class Cassette:
 
         What another process has written into the same file stays.
         """
-        entry = priced(self._scrubber.entry(entry), self._prices)
+        entry = priced(self._scrubber.entry(sound.cleaned(entry)), self._prices)
         if self._budget:
             self._budget.settle(entry)
         with self._lock:
@@ -159,40 +175,81 @@ class Cassette:
             if self.path is None:
                 return
             self._unwritten.append(entry)
-            is_less = self.mode is Mode.ALL and self._drop_equals(entry)
-            # Dropped if the write fails: another process may change the file before the next write.
-            writer, self._writer = self._writer, None
-            if writer is None or is_less or _stamp(self.path) != self._stamp:
-                writer = Writer(self.path, [*self._written(self.path), *self._unwritten[:-1]])
-            writer.add(entry)
-            self._writer, self._has_written = writer, True
-            self._unwritten.clear()
-            self._old_count = len(self._old) if self.mode is Mode.ALL else self._old_count
-            self._stamp = _stamp(self.path)
+            with locked(self.path):
+                # Dropped if the write fails: another process may change the file before the next write.
+                writer, self._writer = self._writer, None
+                if writer is None or not self._is_current(writer, self.path):
+                    writer = Writer(self.path, [*self._written(self.path), *self._unwritten[:-1]])
+                writer.add(entry)
+                self._writer, self._is_unreadable = writer, False
+                self._unwritten.clear()
+                self._stamp = _stamp(self.path)
+
+    def _is_current(self, writer: Writer, path: Path) -> bool:
+        """Whether a writer has all that is in the file, after it took over what other processes have added."""
+        return _stamp(path) == self._stamp or (path.exists() and writer.follow())
+
+    def settle(self, passed: bool) -> Settled:
+        """At the end of a test: keep what it recorded, in the place of equal recordings, or leave the file as it was.
+
+        It is kept if the test passed, but not if none of it is a success and what it takes the place of has one; and of
+        a test that failed, if it takes nothing's place and has a success. Raises CassetteError.
+        """
+        with self._lock:
+            if self.path is None or not self._recorded or not self.path.exists() or self._unwritten:
+                return Settled(not self._unwritten)
+            with locked(self.path):
+                settled = self._settle(self.path, passed)
+            self._writer = None
+            return settled
+
+    def _settle(self, path: Path, passed: bool) -> Settled:
+        entries = read(path, own=True)
+        new = _indexes(entries, Counter(map(name, self._recorded)), reversed(range(len(entries))))
+        old = _indexes(entries, self._old, range(len(entries))) - new
+        replaced = self._replaced(entries, old, new) if self.mode in (Mode.ALL, Mode.REWRITE) else set()
+        has_success, had_success = (
+            any(spending.is_success(entries[index], self._prices) for index in indexes) for indexes in (new, replaced)
+        )
+        is_kept = passed and (has_success or not had_success) if replaced else passed or has_success
+        dropped = replaced if is_kept else new
+        left = [entry for index, entry in enumerate(entries) if index not in dropped]
+        aside = None
+        if not is_kept and any(spending.may_be_paid(entries[index], self._prices) for index in new):
+            aside = unused_name(path)
+            write(aside, [entries[index] for index in sorted(new)])
+        if dropped and (left or self._was_there):
+            write(path, left)
+            tidy(path)
+        elif dropped:
+            remove(path)
+        return Settled(is_kept, aside, tuple(name(entries[index]) for index in sorted(new)) if is_kept else ())
+
+    def _read_before(self, path: Path) -> list[Entry]:
+        """What is in the file at the beginning. A file that cannot be read is only replaced in REWRITE."""
+        try:
+            return read_settled(path, own=self.is_recording)
+        except ForeignError:
+            raise
+        except CassetteError:
+            if self.mode is not Mode.REWRITE:
+                raise
+            self._is_unreadable = True
+            return []
 
     def _written(self, path: Path) -> list[Entry]:
-        """The entries that stay in the file: the old ones, and those that this or another process has added."""
-        if not path.exists() or not (self.mode.reads or self._has_written):
-            return []
-        entries = read(path)
-        return [*self._old, *entries[self._old_count :]] if self.mode is Mode.ALL else entries
+        """The entries in the file, which this or another process has written."""
+        return read(path, own=True) if path.exists() and not self._is_unreadable else []
 
-    def _drop_equals(self, entry: Entry) -> bool:
-        """Drop the old entries that a new one replaces: equal requests, and the reads and files of their jobs."""
-        key = self._key(entry.request)
-        equal = {index for index, old in enumerate(self._old) if self._key(old.request) == key}
-        created = jobs.created([old.request for old in self._old], [old.response for old in self._old])
+    def _replaced(self, entries: Sequence[Entry], old: set[int], new: set[int]) -> set[int]:
+        """The old entries that new ones replace: equal requests, and the reads and files of their jobs."""
+        keys = {self._key(entries[index].request) for index in new}
+        equal = {index for index in old if self._key(entries[index].request) in keys}
+        created = jobs.created([entry.request for entry in entries], [entry.response for entry in entries])
         names = {name for index in equal for name in created[index].names}
-        asked = {index for index, old in enumerate(self._old) if not names.isdisjoint(jobs.names_in(old.request))}
-        files = {link for index in asked for link in _links(self._old[index])}
-        old = [
-            old
-            for index, old in enumerate(self._old)
-            if index not in equal | asked and unsigned(old.request.url) not in files
-        ]
-        is_less = len(old) < len(self._old)
-        self._old = old
-        return is_less
+        asked = {index for index in old if not names.isdisjoint(jobs.names_in(entries[index].request))}
+        files = {link for index in asked for link in _links(entries[index])}
+        return equal | asked | {index for index in old if unsigned(entries[index].request.url) in files}
 
     def _key(self, request: Request) -> Key:
         return canonical(self._scrubber.request(request), self._options)
@@ -229,6 +286,50 @@ class Cassette:
     def unused(self) -> tuple[Entry, ...]:
         """The entries that were not replayed in this run."""
         return tuple(self._played[index] for index in self._player.unused()) if self._player else ()
+
+
+def name(entry: Entry) -> str:
+    """A name for an entry, which is the same for all that use its file."""
+    status = entry.response.status if entry.response else 0
+    times = f"{float(entry.started)} {float(entry.milliseconds)}"
+    return f"{times} {entry.request.method} {unsigned(entry.request.url)} {status}"
+
+
+def keep_only(path: Path, names: Collection[str], prices: Prices = UNKNOWN) -> None:
+    """At the end of a run in which a cassette was rewritten: drop the entries without one of these names.
+
+    Nothing is dropped if only they have a success. Raises CassetteError.
+    """
+    with locked(path):
+        entries = read(path, own=True)
+        kept = [entry for entry in entries if name(entry) in names]
+        successes = [entry for entry in entries if spending.is_success(entry, prices)]
+        if len(kept) == len(entries) or (successes and not any(name(entry) in names for entry in successes)):
+            return
+        write(path, kept)
+        tidy(path)
+
+
+def read_settled(path: Path, *, own: bool = False) -> list[Entry]:
+    """As read(), again if somebody has changed the file meanwhile. Raises CassetteError."""
+    while True:
+        stamp = _stamp(path)
+        try:
+            return read(path, own=own)
+        except CassetteError:
+            if _stamp(path) == stamp:
+                raise
+
+
+def _indexes(entries: Sequence[Entry], names: Counter[str], order: Iterable[int]) -> set[int]:
+    """The indexes of the entries with these names, each as often as it counts."""
+    left = Counter(names)
+    found = set()
+    for index in order:
+        if left[name(entries[index])] > 0:
+            left[name(entries[index])] -= 1
+            found.add(index)
+    return found
 
 
 def _links(entry: Entry) -> set[str]:

@@ -365,8 +365,8 @@ class Recorded:
         try:
             self._put_back(flow, exchange)
             _follow_edits(flow, exchange)
-            # A read changes nothing at the provider.
-            if exchange.goes_out and exchange.request.method not in ("GET", "HEAD"):
+            # A read changes nothing at the provider, and nor does what never reached it.
+            if exchange.goes_out and exchange.request.method not in ("GET", "HEAD") and _is_reached(flow.server_conn):
                 await self._write(flow, exchange, None)
         except Exception as error:
             self._complain(flow, error)
@@ -631,6 +631,12 @@ async def _match(cassette: Cassette, request: Request) -> Entry | Miss | None:
     if len(request.body) <= SMALL:
         return cassette.answer(request)
     return await asyncio.to_thread(cassette.answer, request)
+
+
+def _is_reached(server: Server) -> bool:
+    """Whether a connection was made on which the request could be sent."""
+    connected = server.timestamp_tls_setup if server.tls else server.timestamp_tcp_setup
+    return connected is not None
 
 
 def _answer_of(exchange: _Exchange) -> Response | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
+import time
 import warnings
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
@@ -27,6 +28,8 @@ VARIATIONS: Final = ("failed", "error", "content_gone", "slow")
 
 _OUTPUT: Final = "ai_proxy"
 """Key of the results in the output of a pytest-xdist worker."""
+_BEGAN: Final = "ai_proxy_began"
+"""Key of the run's begin in the input of a worker: Unix time."""
 _TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "name": ((str,), "a text"),
     "mode": ((str,), "a text"),
@@ -43,6 +46,8 @@ _proxy_key: pytest.StashKey[AIProxy] = pytest.StashKey()
 _told_key: pytest.StashKey[str] = pytest.StashKey()
 _passed_key: pytest.StashKey[bool] = pytest.StashKey()
 _results_key: pytest.StashKey[list[Result]] = pytest.StashKey()
+_began_key: pytest.StashKey[float] = pytest.StashKey()
+_is_whole_key: pytest.StashKey[bool] = pytest.StashKey()
 
 
 # Options and marks
@@ -73,6 +78,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks."""
     config.stash[_results_key] = []
+    config.stash[_began_key], config.stash[_is_whole_key] = time.time(), True
     config.addinivalue_line(
         "markers",
         f"{CASSETTE}(name=None, *, mode, pace, failed, error, content_gone, slow, allow_unused): which cassette a test"
@@ -211,7 +217,7 @@ def _ai_proxy_session(pytestconfig: pytest.Config) -> Iterator[Session]:
     if budget is not None and workers > 1:
         share = f" (Each of the {workers} workers has an equal share of --ai-budget={budget:g}.)"
         budget /= workers
-    session = Session(budget, share)
+    session = Session(budget, share, getattr(pytestconfig, "workerinput", {}).get(_BEGAN))
     try:
         session.start()
     except Unusable as error:
@@ -252,7 +258,7 @@ def ai_proxy(
         raise pytest.fail.Exception(str(error), pytrace=False) from None
     item.stash[_proxy_key] = proxy
     yield proxy
-    if not session.end(proxy):
+    if not session.end(proxy, item.stash[_passed_key]):
         text = f"{item.nodeid}: an exchange was still under way {PATIENCE:g} s after the end of the test"
         warnings.warn(pytest.PytestWarning(text), stacklevel=1)
     passed = item.stash[_passed_key] and not arguments.get("allow_unused")
@@ -297,17 +303,33 @@ def pytest_runtest_makereport(
 # The report at the end
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """In a worker of pytest-xdist: put the results into its output."""
-    output = getattr(session.config, "workeroutput", None)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Finish rewritten cassettes, if all tests have run; a worker of pytest-xdist puts the results into its output."""
+    output, results = getattr(session.config, "workeroutput", None), session.config.stash[_results_key]
+    is_whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    is_whole = is_whole and not (session.shouldstop or session.shouldfail)
     if output is not None:
-        output[_OUTPUT] = session.config.stash[_results_key]
+        output[_OUTPUT] = results
+    elif results and is_whole and session.config.stash[_is_whole_key]:
+        from .session import finish
+
+        for error in finish(results):
+            warnings.warn(pytest.PytestWarning(error), stacklevel=1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist when the run began."""
+    node.workerinput[_BEGAN] = node.config.stash[_began_key]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Add the results of a pytest-xdist worker."""
-    node.config.stash[_results_key] += getattr(node, "workeroutput", {}).get(_OUTPUT, [])
+    """Add the results of a pytest-xdist worker; a worker that crashed has none."""
+    output = getattr(node, "workeroutput", {})
+    node.config.stash[_results_key] += output.get(_OUTPUT, [])
+    if _OUTPUT not in output:
+        node.config.stash[_is_whole_key] = False
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

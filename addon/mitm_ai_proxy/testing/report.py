@@ -13,7 +13,8 @@ _COUNTED: Final = ("replayed", "recorded", "simulated", "missed", "refused")
 
 
 class Report(NamedTuple):
-    """The report on a run. `line` is its summary; `files` has a line for each cassette with misses or unused entries.
+    """The report on a run. `line` is its summary; `files` has a line for each cassette with misses or unused entries,
+    and for each recording that was not kept.
 
     `is_special`: there is more than replays and simulations, such as a recording or a miss.
     """
@@ -50,6 +51,7 @@ def report(results: Sequence[Result]) -> Report:
         amounts = {"missed": missed[file], "unused": len(unused.get(file, ()))}
         if any(amounts.values()):
             files.append(f"{file}: " + ", ".join(f"{amount} {what}" for what, amount in amounts.items() if amount))
+    files += dict.fromkeys(result["told"] for result in results if result["told"])
     return Report(line, files, any(counts[name] for name in ("recorded", "missed", "refused", "unused")))
 
 

@@ -12,15 +12,17 @@ import json
 import logging
 import os
 import re
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NotRequired, TypedDict
 from urllib.parse import parse_qs, urlsplit
 
-from ..cassette.cassette import Cassette, Mode, Opening
+from ..cassette.bodies import CassetteError
+from ..cassette.cassette import Cassette, Mode, Opening, Settled, keep_only, read_settled
 from ..cassette.entry import Entry, Request
 from ..cassette.entry import Headers as HeaderFields
 from ..cassette.links import unsigned
@@ -80,10 +82,13 @@ class Result(TypedDict):
     """The counts of a test for the report, in plain types that pytest-xdist can send.
 
     `file` is its cassette. `unused` names the entries that it did not use; None if it failed or plays a variation.
-    `cost` and `saved` are the members of a spending.Spending.
+    `cost` and `saved` are the members of a spending.Spending. `rewritten` names the entries that it recorded anew in
+    the mode rewrite, None if they are not kept, or if it failed; it is absent in other modes. `told` is what a person
+    has to know of its recording.
     """
 
     file: str
+    path: str
     recorded: int
     simulated: int
     replayed: int
@@ -92,6 +97,8 @@ class Result(TypedDict):
     unused: list[str] | None
     cost: list[float]
     saved: list[float]
+    rewritten: NotRequired[list[str] | None]
+    told: str
 
 
 class Headers(Mapping[str, str]):
@@ -163,6 +170,8 @@ class AIProxy:
         """Errors that the proxy logged, such as that a cassette could not be written."""
         self._requests: list[UpstreamRequest] = []
         self._is_new = test_run.path is None or not test_run.path.exists()
+        self._settled = Settled(True)
+        self._has_passed = False
 
     def __repr__(self) -> str:
         return f"<ai_proxy {self.base_url}, {shown(self.test_run.path)}, {len(self._requests)} requests>"
@@ -194,9 +203,41 @@ class AIProxy:
     def remark(self) -> str:
         """A text about a possible cause of a failure; "" if there is none."""
         if not (self.test_run.variation and self.cassette.recorded):
-            return ""
+            return self._recorded_failures()
         varied = _words(self.test_run.variation)
         return f"{shown(self.test_run.path)} was recorded as it went; {varied} counts from the next run on."
+
+    def _recorded_failures(self) -> str:
+        """A text about failures that came from the cassette, and not from the provider."""
+        failed = [entry for entry in self.cassette.replayed if entry.response and _is_temporary(entry.response.status)]
+        if not failed or self.test_run.variation:
+            return ""
+        lines = [
+            f"  {_line(entry.request)}: {entry.response.status}"
+            for entry in dict.fromkeys(failed)
+            if entry.response is not None
+        ]
+        head = f"This was not answered by the provider, but from {shown(self.test_run.path)}:"
+        return "\n".join([head, *_first(lines), "--ai-record=rewrite records it anew."])
+
+    def settle(self, passed: bool) -> None:
+        """At the end of the test, keep or drop what it recorded."""
+        self._has_passed = passed and not self.trouble()
+        try:
+            self._settled = self.cassette.settle(self._has_passed)
+        except CassetteError as error:
+            self._settled, self._has_passed = Settled(False), False
+            self.complaints.append(str(error))
+
+    def _told(self) -> str:
+        """What became of the recording, if it is not in the cassette; "" if it is."""
+        if self._settled.is_kept or not self.cassette.recorded:
+            return ""
+        why = "no request had a success" if self._has_passed else "the test failed"
+        state = "was not recorded" if self._is_new else "is as it was"
+        aside = self._settled.aside
+        kept = f", and what it may have paid for is in {aside.name}" if aside else ""
+        return f"{shown(self.test_run.path)} {state}, since {why}{kept}"
 
     def left_over(self) -> str:
         """A text with the unused entries of the cassette; "" if there are none."""
@@ -215,8 +256,9 @@ class AIProxy:
         cassette, test_run = self.cassette, self.test_run
         recorded, replayed = cassette.recorded, cassette.replayed
         says_what_is_unused = passed and test_run.variation is None
-        return {
+        result: Result = {
             "file": shown(test_run.path),
+            "path": str(test_run.path or ""),
             "recorded": len(recorded) if test_run.path else 0,
             "simulated": 0 if test_run.path else len(recorded),
             "replayed": len(replayed),
@@ -225,7 +267,12 @@ class AIProxy:
             "unused": [_name(entry) for entry in cassette.unused] if says_what_is_unused else None,
             "cost": list(spending.spent(() if test_run.simulates else recorded, prices)),
             "saved": list(spending.spent(() if test_run.simulates else replayed, prices)),
+            "told": self._told(),
         }
+        if cassette.mode is Mode.REWRITE:
+            is_good = self._has_passed and self._settled.is_kept
+            result["rewritten"] = list(self._settled.names) if is_good else None
+        return result
 
     def _missed(self, misses: Sequence[Miss]) -> str:
         """The text about requests that no recording answers."""
@@ -254,10 +301,11 @@ class Session:
     """The proxy of one process, which its tests use one after the other.
 
     `budget` is the number of units that creates may cost in all its tests, None for no limit; `share` is added to
-    refusals, to explain why a worker has less than the whole budget.
+    refusals, to explain why a worker has less than the whole budget. `began` is the Unix time at which the run of all
+    its processes began, None for now.
     """
 
-    def __init__(self, budget: float | None = None, share: str = "") -> None:
+    def __init__(self, budget: float | None = None, share: str = "", began: float | None = None) -> None:
         self._budget: Budget | None = None
         self._share = share
         if budget is not None:
@@ -268,7 +316,8 @@ class Session:
         self._gateway: Gateway | None = None
         self._recorded: Recorded | None = None
         self._simulated: Simulated | None = None
-        self._rewritten: set[Path] = set()
+        self._began = time.time() if began is None else began
+        self._recorded_here: set[Path] = set()
         self._levels: dict[str, int] = {}
         self._complaints = ErrorLog()
 
@@ -314,14 +363,19 @@ class Session:
         self._embedded.call(self._rest)
         raise Unusable(problem)
 
-    def end(self, proxy: AIProxy) -> bool:
-        """Wait until the test's exchanges are written, and remove its cassette; False if PATIENCE was not enough."""
+    def end(self, proxy: AIProxy, passed: bool = True) -> bool:
+        """Wait until the test's exchanges are written, and remove its cassette; False if PATIENCE was not enough.
+
+        What was recorded is kept as Cassette.settle() says; `passed` is whether the test has passed.
+        """
         assert self._embedded is not None
         assert self._recorded is not None
         is_written = self._recorded.idle.wait(PATIENCE)
         self._embedded.call(self._rest)
-        if proxy.cassette.mode is Mode.REWRITE and proxy.test_run.path and proxy.cassette.recorded:
-            self._rewritten.add(proxy.test_run.path)
+        if is_written:
+            proxy.settle(passed)
+        if proxy.test_run.path and proxy.cassette.recorded:
+            self._recorded_here.add(proxy.test_run.path)
         return is_written
 
     def stop(self) -> None:
@@ -367,11 +421,42 @@ class Session:
         if test_run.variation and mode is not Mode.NONE:
             # The requests after a variation are not those of a real run, and must not be added to the recording.
             mode = Mode.ONCE
-        if mode is Mode.REWRITE and test_run.path in self._rewritten:
-            # Of the tests that share a cassette, only the first replaces it.
-            mode = Mode.ALL
         budget = None if test_run.simulates else self._budget
-        return Opening(test_run.path, mode, budget, _change(test_run.variation), may_be_missing=True)
+        is_of_this_run = not test_run.variation and self._is_of_this_run(test_run.path)
+        change = _change(test_run.variation)
+        return Opening(test_run.path, mode, budget, change, True, is_of_this_run, self._began)
+
+    def _is_of_this_run(self, path: Path | None) -> bool:
+        """Whether a cassette is not there yet, or was made in this run, here or by another worker of pytest-xdist."""
+        if path is None or not path.exists() or path in self._recorded_here:
+            return True
+        try:
+            # A file that has not been written since then need not be read. Some file systems round to two seconds.
+            if path.stat().st_mtime < self._began - 2:
+                return False
+            return all(entry.started >= self._began for entry in read_settled(path))
+        except (OSError, CassetteError):
+            return False
+
+
+def finish(results: Sequence[Result]) -> list[str]:
+    """At the end of a run: drop from cassettes that were rewritten what no test recorded anew; returns errors.
+
+    A cassette stays as it is if a test that uses it failed.
+    """
+    named: dict[str, list[list[str] | None]] = {}
+    for result in results:
+        if "rewritten" in result and result["path"]:
+            named.setdefault(result["path"], []).append(result["rewritten"])
+    errors = []
+    for path, lists in named.items():
+        names = {name for names in lists for name in names or ()}
+        if names and None not in lists:
+            try:
+                keep_only(Path(path), names, _recorded_api())
+            except CassetteError as error:
+                errors.append(str(error))
+    return errors
 
 
 def _configuration(test_run: TestRun, offline: bool) -> Configuration:
@@ -462,6 +547,11 @@ def shown(path: Path | None) -> str:
         return "no cassette"
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _is_temporary(status: int) -> bool:
+    """Whether a failure says more of its time than of the request: a wrong key, too many requests, a server's error."""
+    return status in (401, 403, 407, 408, 429) or status >= 500
 
 
 def _line(request: Request) -> str:

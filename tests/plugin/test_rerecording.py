@@ -1,0 +1,231 @@
+"""Recording again, and by several tests and workers: what was paid for stays, and what is better takes its place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from mitm_ai_proxy.cassette import har
+from mitm_ai_proxy.commands.cassette_files import main
+from tests.plugin.conftest import Project, Provider
+
+pytest_plugins = ["pytester"]
+
+JOB = """
+import os
+
+
+def test_job(client):
+    assert client.video("kept")
+    assert not os.environ.get("FAIL")
+"""
+LENIENT = """
+def test_job(client):
+    assert client.create("kept").status >= 400
+"""
+SHARED = """
+import os
+
+import pytest
+
+pytestmark = pytest.mark.ai_cassette("shared")
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_shared(client, number):
+    assert client.video(f"number {number}")
+    assert str(number) != os.environ.get("FAIL")
+"""
+
+
+def _paid(provider: Provider) -> int:
+    """The number of creates since the last call."""
+    asked = Counter(line.partition(" ")[0] for line in provider.asked)
+    provider.asked.clear()
+    provider.forget()
+    return asked["POST"]
+
+
+def _state(folder: Path) -> dict[str, bytes]:
+    """All files below a folder."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def _prompts(path: Path) -> list[str]:
+    bodies = [json.loads(entry.request.body) for entry in har.read(path) if entry.request.method == "POST"]
+    return sorted(body["prompt"] for body in bodies)
+
+
+FAILURES = [
+    *((failure, "rewrite") for failure in ("wrong key", "down", "429", "503", "test")),
+    ("503", "all"),
+    ("test", "all"),
+]
+
+
+def _spoil(failure: str, project: Project, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    if failure == "wrong key":
+        monkeypatch.setenv("KLING_SECRET_KEY", "wrong")
+    elif failure == "down":
+        provider.close()
+    elif failure == "test":
+        monkeypatch.setenv("FAIL", "yes")
+    else:
+        provider.failure = failure
+
+
+@pytest.mark.parametrize(("failure", "mode"), FAILURES)
+def test_a_recording_that_fails_leaves_the_old_one_to_the_byte(
+    failure: str, mode: str, recording: Project, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording.write(test_kept=JOB)
+    recording.run("--ai-record=once").assert_outcomes(passed=1)
+    folder = recording.path / "cassettes"
+    before = _state(folder)
+    _paid(provider)
+    _spoil(failure, recording, provider, monkeypatch)
+
+    result = recording.run(f"--ai-record={mode}")
+    assert result.parseoutcomes().get("passed", 0) == 0
+    text = result.stdout.str()
+    after = _state(folder)
+
+    assert {name: content for name, content in after.items() if ".new" not in name} == before
+    is_paid = failure in ("test", "503")
+    assert any(".new" in name for name in after) == is_paid
+    if failure != "down":
+        assert "test_job.har is as it was, since the test failed" in text
+        assert ("what it may have paid for is in test_job.new.har" in text) == is_paid
+    assert bool(re.search(r"recording cost [\d.]+ units", text)) == is_paid
+    for name in ("FAIL", "KLING_ACCESS_KEY", "KLING_SECRET_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    recording.run().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("failure", ["wrong key", "503"])
+def test_a_passing_test_without_a_success_leaves_a_recording_that_has_one(
+    failure: str, recording: Project, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording.write(test_kept=JOB)
+    recording.run("--ai-record=once").assert_outcomes(passed=1)
+    cassette = recording.path / "cassettes/test_kept/test_job.har"
+    before = cassette.read_bytes()
+    recording.write(test_kept=LENIENT)
+    _spoil(failure, recording, provider, monkeypatch)
+    result = recording.run("--ai-record=rewrite")
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*test_job.har is as it was, since no request had a success*"])
+    assert cassette.read_bytes() == before
+
+
+@pytest.mark.parametrize("mode", ["rewrite", "all"])
+def test_a_recording_that_succeeds_leaves_nothing_of_the_old_one(
+    mode: str, recording: Project, provider: Provider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording.write(test_kept=JOB)
+    recording.run("--ai-record=once").assert_outcomes(passed=1)
+    cassette = recording.path / "cassettes/test_kept/test_job.har"
+    before = har.read(cassette)
+    _paid(provider)
+    recording.run(f"--ai-record={mode}").assert_outcomes(passed=1)
+
+    assert _paid(provider) == 1
+    after = har.read(cassette)
+    assert len(after) == len(before)
+    assert min(entry.started for entry in after) > max(entry.started for entry in before)
+    assert main(["check", str(cassette)]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("failure", "mode"), [("wrong key", "once"), ("down", "once"), ("429", "new_episodes"), ("wrong key", "rewrite")]
+)
+def test_a_first_run_that_fails_is_not_the_recording(
+    failure: str, mode: str, recording: Project, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording.write(test_kept=JOB)
+    with monkeypatch.context() as spoiled:
+        _spoil(failure, recording, provider, spoiled)
+        result = recording.run(f"--ai-record={mode}")
+    result.assert_outcomes(failed=1)
+    assert "units" not in result.stdout.str()
+    assert _state(recording.path / "cassettes") == {}
+    provider.failure = ""
+    if failure == "down":
+        return
+
+    recording.run(f"--ai-record={mode}").assert_outcomes(passed=1)
+    recording.run().assert_outcomes(passed=1)
+
+
+def test_an_old_recording_of_a_failure_says_where_it_came_from(
+    recording: Project, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording.write(test_kept=LENIENT)
+    monkeypatch.setenv("KLING_SECRET_KEY", "wrong")
+    recording.run("--ai-record=once").assert_outcomes(passed=1)
+    recording.write(test_kept=JOB)
+    result = recording.run("--ai-record=once")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "This was not answered by the provider, but from cassettes/test_kept/test_job.har:",
+            "  POST http://127.0.0.1:*/v1/videos/text2video: 401",
+            "--ai-record=rewrite records it anew.",
+        ]
+    )
+
+
+@pytest.mark.parametrize("workers", [(), ("-n3",)])
+def test_a_shared_cassette_is_recorded_whole_and_once(
+    workers: tuple[str, ...], recording: Project, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording.write(test_several=SHARED)
+    cassette = recording.path / "cassettes/test_several/shared.har"
+    prompts = [f"number {number}" for number in range(4)]
+
+    recording.run("--ai-record=once", *workers).assert_outcomes(passed=4)
+    assert (_paid(provider), _prompts(cassette)) == (4, prompts)
+    recording.run("--ai-record=once", *workers).assert_outcomes(passed=4)
+    recording.run().assert_outcomes(passed=4)
+    assert _paid(provider) == 0
+
+    first = {entry.started for entry in har.read(cassette)}
+    recording.run("--ai-record=rewrite", *workers).assert_outcomes(passed=4)
+    assert (_paid(provider), _prompts(cassette)) == (4, prompts)
+    assert first.isdisjoint(entry.started for entry in har.read(cassette))
+    recording.run(*workers).assert_outcomes(passed=4)
+
+    before = {entry.started for entry in har.read(cassette)}
+    monkeypatch.setenv("FAIL", "2")
+    recording.run("--ai-record=rewrite", *workers).assert_outcomes(passed=3, failed=1)
+    assert _prompts(cassette) == prompts
+    stayed = [entry for entry in har.read(cassette) if entry.started in before and entry.request.method == "POST"]
+    assert [json.loads(entry.request.body)["prompt"] for entry in stayed] == ["number 2"]
+    monkeypatch.delenv("FAIL")
+    recording.run(*workers).assert_outcomes(passed=4)
+
+
+def test_a_rewriting_run_that_ends_early_drops_nothing_of_tests_that_did_not_run(recording: Project) -> None:
+    recording.write(test_several=SHARED, test_afterwards="def test_fails(ai_proxy):\n    assert False\n")
+    recording.run("--ai-record=once", "test_several.py").assert_outcomes(passed=4)
+    cassette = recording.path / "cassettes/test_several/shared.har"
+    tests = ("test_several.py::test_shared[0]", "test_afterwards.py", "test_several.py::test_shared[1]")
+    recording.run("--ai-record=rewrite", "-x", *tests).assert_outcomes(passed=1, failed=1)
+    assert _prompts(cassette) == [f"number {number}" for number in range(4)]
+    recording.run("test_several.py").assert_outcomes(passed=4)
+
+
+def test_a_request_that_is_gone_is_dropped_by_rewrite_and_kept_by_all(recording: Project, provider: Provider) -> None:
+    recording.write(test_several=SHARED)
+    recording.run("--ai-record=once").assert_outcomes(passed=4)
+    cassette = recording.path / "cassettes/test_several/shared.har"
+    for mode, count in (("all", 4), ("rewrite", 2)):
+        _paid(provider)
+        recording.run(f"--ai-record={mode}", "-k", "0 or 1").assert_outcomes(passed=2)
+        assert len(_prompts(cassette)) == count
