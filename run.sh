@@ -1,9 +1,7 @@
 #!/usr/bin/env bash
 # Makes the virtual environment and hands over to what runs in it; nothing about the proxy itself belongs here.
 #
-#   ./run.sh                       ai-proxy start
-#   ./run.sh -OPTION ...           ai-proxy start -OPTION ...
-#   ./run.sh WORD ...              ai-proxy WORD ...
+#   ./run.sh ARGUMENT ...          ai-proxy ARGUMENT ...; without any, it starts the proxy
 #   ./run.sh test [ARGUMENT ...]   the tests; the arguments go to pytest
 #   ./run.sh test unit [ARGUMENT ...]
 #                                  the unit tests: all but tests/e2e, tests/sdk, tests/plugin and tests/bench
@@ -239,12 +237,12 @@ case ${1-start} in
     cd -- "$root"
     exec "$venv/bin/python" tests/bench/bench.py "$@"
     ;;
-  -*)
-    prepare
-    exec "$venv/bin/ai-proxy" start "$@"
-    ;;
   *)
     prepare
-    exec "$venv/bin/ai-proxy" "${@:-start}"
+    # The name under which the command speaks of itself.
+    AI_PROXY_NAME=$0
+    [[ $0 == */* ]] || AI_PROXY_NAME=./$0
+    export AI_PROXY_NAME
+    exec "$venv/bin/ai-proxy" "$@"
     ;;
 esac

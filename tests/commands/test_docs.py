@@ -12,6 +12,7 @@ import pytest
 
 from mitm_ai_proxy import registry
 from mitm_ai_proxy.commands import docs, main
+from mitm_ai_proxy.commands.command_line import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -102,7 +103,7 @@ def test_every_code_of_a_refusal_is_explained() -> None:
 def test_every_command_is_explained() -> None:
     page = (ROOT / "docs" / "modes.md").read_text()
 
-    assert [word for word in main.COMMANDS if word != "start" and f"`./run.sh {word}" not in page] == []
+    assert [word for word in COMMANDS if word != "start" and f"`./run.sh {word}" not in page] == []
 
 
 def test_every_room_is_explained() -> None:

@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mitm_ai_proxy.commands import main
+from mitm_ai_proxy.commands.command_line import COMMANDS
 
 GOOD = "provider: {type: kling, apiTokens: [token], providerDomain: 'http://provider.test:81'}"
 HERE = Path("config.yaml")
@@ -27,7 +29,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / HERE).write_text(GOOD)
     monkeypatch.chdir(folder)
-    monkeypatch.delenv("AI_PROXY_HOME", raising=False)
+    for name in ("AI_PROXY_HOME", "AI_PROXY_NAME"):
+        monkeypatch.delenv(name, raising=False)
     return folder
 
 
@@ -210,11 +213,11 @@ def test_a_missing_file_is_named(folder: Path, capsys: pytest.CaptureFixture[str
         (True, None, HERE),
         (True, "home", HERE),
         (False, "home", Path("home/config.yaml")),
-        (False, "", HERE),
-        (False, None, HERE),
+        (False, "", main.packaged("config.yaml")),
+        (False, None, main.packaged("config.yaml")),
     ],
 )
-def test_the_configuration_is_that_of_the_current_folder_else_that_of_the_home(
+def test_the_configuration_is_that_of_the_current_folder_else_that_of_the_home_or_package(
     here: bool, home: str | None, expected: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not here:
@@ -236,17 +239,53 @@ def test_script_prints_an_existing_file_whatever_the_configuration(
     assert "addons = " in printed.read_text()
 
 
+@pytest.mark.parametrize(("name", "beside"), [("ai_proxy.py", "addon"), ("config.yaml", ".")])
 @pytest.mark.parametrize("installed", [True, False])
-def test_the_script_is_inside_an_installed_package_and_beside_one_in_a_checkout(
-    installed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_script_and_configuration_are_inside_an_installed_package_and_beside_one_in_a_checkout(
+    installed: bool, name: str, beside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = tmp_path / "mitm_ai_proxy"
+    package = tmp_path / "addon" / "mitm_ai_proxy"
     (package / "script").mkdir(parents=True)
     if installed:
-        (package / "script" / "ai_proxy.py").touch()
+        (package / "script" / name).touch()
     monkeypatch.setattr(main, "__file__", str(package / "commands" / "main.py"))
 
-    assert main.script() == (package / "script" if installed else tmp_path) / "ai_proxy.py"
+    assert main.packaged(name) == (package / "script" if installed else tmp_path / beside) / name
+
+
+def test_the_configuration_of_the_package_is_that_of_the_pytest_plugin(request: pytest.FixtureRequest) -> None:
+    plugins = request.getfixturevalue("ai_proxy_config")
+
+    assert yaml.safe_load(main.packaged("config.yaml").read_text()) == plugins
+
+
+@pytest.mark.parametrize("command", [["start"], ["web"], ["check"], []])
+def test_without_any_file_that_of_the_package_is_used_and_named(
+    command: list[str],
+    folder: Path,
+    executed: list[list[str]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (folder / HERE).unlink()
+    monkeypatch.setenv("KLING_API_KEY", "token")
+    main.main(command)
+    used = main.packaged("config.yaml")
+
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"ai-proxy: there is no config.yaml here, so {used} is used")
+    assert [f"ai_config={used}" in words for words in executed] == ([] if command == ["check"] else [True])
+
+
+def test_without_any_file_and_key_the_tool_simulates(
+    folder: Path, executed: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / HERE).unlink()
+    for name in ("KLING_API_KEY", "KLING_ACCESS_KEY", "KLING_SECRET_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    main.main([])
+
+    assert "ai_simulate=true" in executed[0]
 
 
 @pytest.mark.parametrize(
@@ -360,5 +399,5 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert caught.value.code == 0
     lines = capsys.readouterr().out.splitlines()
-    for command in main.COMMANDS:
+    for command in COMMANDS:
         assert any(line.startswith(f"{command} ") for line in lines)

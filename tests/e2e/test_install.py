@@ -64,6 +64,15 @@ def test_the_wheel_holds_the_package_and_the_command_and_nothing_else(installed:
     assert [path.name for path in (installed / "bin").iterdir()] == ["ai-proxy"]
 
 
+def test_the_command_of_a_wheel_works_without_a_checkout_and_a_file(installed: Path, tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "mitm_ai_proxy.commands.main")
+    done = _run(*command, "check", folder=tmp_path, PYTHONPATH=str(installed), KLING_API_KEY="x")
+
+    used = installed / "mitm_ai_proxy" / "script" / "config.yaml"
+    assert (done.returncode, done.stdout) == (0, f"{used}: provider kling at https://api-singapore.klingai.com\n")
+    assert f"there is no config.yaml here, so {used} is used" in done.stderr
+
+
 def _run_sh(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     # Uses the environment of the tests, so that nothing is installed.
     return _run(ROOT / "run.sh", *words, folder=folder, VENV=sys.prefix, **environment)
@@ -118,6 +127,18 @@ def test_run_sh_checks_the_configuration_of_the_current_folder_first(tmp_path: P
     (tmp_path / "config.yaml").write_text("provider: {type: generic, genericHost: 'http://here.test:1'}")
     done = _run_sh("check", folder=tmp_path)
     assert done.stdout == "config.yaml: provider generic at http://here.test:1\n"
+
+
+@needs_run_sh
+def test_run_sh_finds_the_command_behind_options_and_speaks_of_itself_by_its_own_name(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("provider: {type: generic, genericHost: 'http://here.test:1'}")
+    done = _run_sh("--config", "x.yaml", "check", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "x.yaml: provider generic at http://here.test:1\n")
+
+    done = _run_sh("--config", "x.yaml", "kling", "web", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"usage: {ROOT}/run.sh ")
+    assert f"{ROOT}/run.sh web ..." in done.stderr
 
 
 @needs_run_sh

@@ -22,6 +22,7 @@ from ..cassette.entry import Entry, header
 from ..cassette.formatting import URL_WIDTH, WIDTH, address, clean, clock, count, duration, short, size, status
 from ..cassette.listing import Job, Listing
 from ..cassette.variations import POLLS, Variation, VariationError, check_code, vary
+from .command_line import program
 
 PROGRAM: Final = "ai-proxy"
 
@@ -39,7 +40,7 @@ def main(words: Sequence[str], more: Mapping[str, Command] = MappingProxyType({}
 
     Returns the exit status: 0 success, 1 problems, differences or an error. Usage errors exit with 2.
     """
-    parser = ArgumentParser(f"{PROGRAM} cassette", description="Look at cassettes, and make new ones of them.")
+    parser = ArgumentParser(f"{program()} cassette", description="Look at cassettes, and make new ones of them.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     known = {**COMMANDS, **more}
     for name, command in known.items():
@@ -198,7 +199,7 @@ def _problems(path: Path, entries: Sequence[Entry], found: Listing) -> Iterator[
         state = _left_as(job, entries)
         if state is not None:
             seen = f"was last seen as {short(state, URL_WIDTH)}" if state else "has no known state"
-            yield f"job {job.name}: {seen} and not at its end; go on with: {PROGRAM} cassette resume {path}"
+            yield f"job {job.name}: {seen} and not at its end; go on with: {program()} cassette resume {path}"
     bodies = BodyFiles(path)
     names = {_digest(body) for body in _bodies(entries)}
     for file in _files(bodies.folder):

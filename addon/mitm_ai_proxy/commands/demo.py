@@ -25,6 +25,7 @@ from ..gateway.simulated import Simulated
 from ..simulator.media import png
 from ..view.columns import Page
 from ..view.messages import Message, amount, brief
+from .command_line import program
 
 SPEED: Final = 40
 """Factor by which the simulator is faster than Kling, so that the two tasks take three to four seconds."""
@@ -191,7 +192,7 @@ class _Show:
 
 def _conclude(page: Page, folder: Path, jobs: Sequence[Job], seconds: float) -> None:
     units = sum(float(job.video["data"].get("final_unit_deduction", 0)) for job in jobs)
-    command = page.style("head", "./run.sh")
+    command = page.style("head", program())
     page.title(f"Done in {seconds:.1f} s")
     page.line(f"  made {len(jobs)} videos in {page.style('good', f'{folder}/')}")
     page.line(f"  cost nothing; Kling would have taken {units:g} units")

@@ -24,6 +24,7 @@ from ..kling.provider import Kling
 from ..kling.task_kinds import TASK_KINDS
 from ..providers.base import CommonKeys, Provider
 from ..simulator import faults, kling_error
+from .command_line import program
 
 _REGION = re.compile(r"(<!-- generated: ([^\n]*?) -->\n)(.*?)(?=<!-- (end|generated: [^\n]*?) -->|\Z)", re.DOTALL)
 
@@ -37,7 +38,7 @@ def main(words: Sequence[str]) -> int:
 
     Returns the exit status: 0 success, 1 stale tables or an error. Usage errors exit with 2.
     """
-    parser = ArgumentParser("ai-proxy docs", description="Write the tables of docs/ that are made from the code.")
+    parser = ArgumentParser(f"{program()} docs", description="Write the tables of docs/ that are made from the code.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 and name the stale pages")
     parser.add_argument("folder", type=Path, nargs="?", default=Path("docs"), metavar="FOLDER")
     chosen = parser.parse_args(words)
@@ -45,7 +46,7 @@ def main(words: Sequence[str]) -> int:
         pages = stale(chosen.folder)
         for page, text in pages.items():
             if chosen.check:
-                print(f"ai-proxy: {page}: a generated table is stale; run ai-proxy docs", file=sys.stderr)
+                print(f"ai-proxy: {page}: a generated table is stale; run {program()} docs", file=sys.stderr)
             else:
                 page.write_text(text, encoding="utf-8", newline="\n")
                 print(f"{page}: written")

@@ -16,12 +16,10 @@ from typing import Final, NoReturn
 from .. import registry
 from ..config import file
 from ..config.file import ConfigurationError
-from ..config.keys import nearest
 from ..providers.base import Provider
 from ..simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, SimulatorSettings
+from .command_line import COMMANDS, TOOLS, WrongOrder, program, split
 
-TOOLS: Final = {"start": "mitmdump", "web": "mitmweb", "console": "mitmproxy"}
-COMMANDS: Final = (*TOOLS, "simulate", "demo", "cassette", "check", "docs", "script")
 LISTEN: Final = ("127.0.0.1", "8080")
 SIMULATOR_PORT: Final = 8090
 SIMULATE: Final = "ai_simulate"
@@ -35,7 +33,7 @@ web      the same with mitmweb
 console  the same with mitmproxy
 simulate a Kling of our own as a plain HTTP server (--port N, --host ADDRESS)
 demo     make two simulated videos and show what is rewritten, into a folder (default: demo)
-cassette what is in a recording, and what can be done with it: ai-proxy cassette --help
+cassette what is in a recording, and what can be done with it: {program} cassette --help
 check    read the configuration and say what is wrong with it
 docs     write the tables of docs/ that are made from the code (--check: only say which are stale)
 script   print the path of the addon's script, for mitmdump -s
@@ -49,16 +47,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 success, 1 an error such as a wrong configuration, 2 wrong usage."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
-        prog="ai-proxy",
-        usage=f"ai-proxy [{'|'.join(COMMANDS)}] [--config PATH] [arguments of mitmproxy's tool]",
+        prog=program(),
+        usage=f"{program()} [{'|'.join(COMMANDS)}] [--config PATH] [arguments of mitmproxy's tool]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description=_DESCRIPTION,
+        description=_DESCRIPTION.format(program=program()),
         allow_abbrev=False,
     )
-    parser.add_argument("--config", type=Path, metavar="PATH", help="configuration (default: config.yaml)")
-    command = words.pop(0) if words and not words[0].startswith("-") else "start"
-    if command not in COMMANDS:
-        parser.error(f"unknown command {command}{nearest(command, COMMANDS)}")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="PATH",
+        help="configuration (default: config.yaml here, else the one that came with this)",
+    )
+    try:
+        command, words = split(words)
+    except WrongOrder as error:
+        parser.error(str(error))
     if command == "cassette":
         return _cassette(words)
     if command == "docs":
@@ -77,6 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(script())
         return 0
     path = chosen.config or default_config()
+    if path == packaged("config.yaml") and not os.environ.get(HOME) and command != "simulate":
+        print(
+            f"ai-proxy: there is no config.yaml here, so {path} is used; a copy of it is yours to change.",
+            file=sys.stderr,
+        )
     try:
         if command == "simulate":
             return _simulate(parser, path, bool(chosen.config), rest)
@@ -94,17 +103,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def script() -> Path:
-    """The script for `mitmdump -s`: inside the package in a wheel, beside it in a checkout."""
+    """The script for `mitmdump -s`."""
+    return packaged("ai_proxy.py")
+
+
+def packaged(name: str) -> Path:
+    """The script or the configuration that comes with the package: inside it in a wheel, in a checkout beside it."""
     package = Path(__file__).resolve().parents[1]
-    installed = package / "script" / "ai_proxy.py"
-    return installed if installed.is_file() else package.parent / "ai_proxy.py"
+    installed = package / "script" / name
+    beside = {"ai_proxy.py": package.parent, "config.yaml": package.parents[1]}
+    return installed if installed.is_file() else beside[name] / name
 
 
 def default_config() -> Path:
-    """config.yaml in the current folder, else in AI_PROXY_HOME."""
+    """config.yaml in the current folder, else in AI_PROXY_HOME, else the one that comes with the package."""
     here = Path("config.yaml")
+    if here.exists():
+        return here
     home = os.environ.get(HOME)
-    return Path(home) / here if home and not here.exists() else here
+    return Path(home) / here if home else packaged("config.yaml")
 
 
 def tool_arguments(config: Path, origin: str, rest: Sequence[str]) -> list[str]:

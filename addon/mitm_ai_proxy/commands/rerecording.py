@@ -44,6 +44,7 @@ from ..gateway.stages import StageError
 from ..providers.base import CommonKeys
 from ..registry import Configuration
 from ..wire.targets import Origin
+from .command_line import program
 
 PROGRAM: Final = "ai-proxy"
 ANSWER_TIMEOUT: Final = 600.0
@@ -211,7 +212,7 @@ class _Refresh:
                 return
         _complain(
             f"{self._target} is as it was. What was recorded until then may have been paid for, and is kept in {new};"
-            f" `{PROGRAM} cassette resume {new}` brings its jobs to their end."
+            f" `{program()} cassette resume {new}` brings its jobs to their end."
         )
 
 
