@@ -10,6 +10,7 @@ import pytest
 from mitm_ai_proxy.kling.ids import NO_PARAMETERS, VideoParameters
 from mitm_ai_proxy.kling.tasks import Task
 from mitm_ai_proxy.kling.video_object import LIFETIME, poll_headers, video
+from tests.tables import table
 
 NOW = 1795212100.9
 MADE, ENDED = 1795212000999, 1795212090001
@@ -41,7 +42,7 @@ def test_a_completed_video_has_all_thirteen_keys() -> None:
         "expires_at": 1795212090 + LIFETIME,
         "prompt": "p",
         "size": "1280x720",
-        "seconds": "8.041",
+        "seconds": "8",
         "remixed_from_video_id": None,
         "error": None,
     }
@@ -145,10 +146,43 @@ def test_a_failed_video_without_a_reason_says_so() -> None:
     assert _video("succeed")["error"]["code"] == "no_video"
 
 
-def test_seconds_are_those_of_the_file_else_those_that_were_asked_for() -> None:
-    assert _video("processing")["seconds"] == "8"
-    assert _video("succeed", url=URL, duration="10")["seconds"] == "10"
-    assert _video("processing", NO_PARAMETERS)["seconds"] is None
+@table(
+    ("asked", "length", "seconds"),
+    [
+        ("8", "", "8"),
+        ("4", "4.041", "4"),
+        ("10", "10.041", "10"),
+        ("5", "5", "5"),
+        # What was asked for, though the file differs: two tasks of one create are told by it.
+        ("8", "10", "8"),
+        ("", "4.041", "4"),
+        ("", "10.5", "11"),
+        ("", "3", "3"),
+        ("", "0.4", "0"),
+        # An edited video is as long as the file it was made of.
+        ("8.041", "", "8"),
+        ("8.041", "8.083", "8"),
+        ("", "", None),
+        ("soon", "", None),
+        ("soon", "4.041", "4"),
+        ("5", "soon", "5"),
+        ("", "-4.041", None),
+        ("", "1e3", None),
+        ("", "nan", None),
+        ("", "inf", None),
+        ("", "\u0664", None),
+        ("", "9" * 400, None),
+        ("", "4.041\n", None),
+    ],
+)
+def test_seconds_are_the_whole_number_that_was_asked_for_else_the_rounded_length(
+    asked: str, length: str, seconds: str | None
+) -> None:
+    task = Task("7", "succeed", url=URL, duration=length)
+    found = video("7", task, VideoParameters("kling-v3", asked), NOW)["seconds"]
+
+    assert found == seconds
+    assert found is None or str(int(found)) == found
 
 
 @pytest.mark.parametrize("word", ["submitted", "processing", "succeed", "failed", "?"])

@@ -152,7 +152,7 @@ def test_a_create_in_json_or_as_a_form_is_the_same(api: str, response: str, body
     assert upstream.target == ("/tasks?task_ids=7" if api == "v2" else "/v1/videos/text2video/7")
     task = _task(api, "succeeded" if api == "v2" else "succeed")
     got = json.loads(_answer(provider, upstream, _good([task] if api == "v2" else task)).body)
-    assert (got["status"], got["model"], got["size"], got["seconds"]) == ("completed", "sora-2", "1280x720", "5")
+    assert (got["status"], got["model"], got["size"], got["seconds"]) == ("completed", "sora-2", "1280x720", "8")
     assert got["prompt"] is None
 
 

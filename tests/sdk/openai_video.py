@@ -31,7 +31,7 @@ def check(video: dict[str, Any], *, listed: bool = False) -> None:
     assert 0 <= video["progress"] <= 100
     if video["seconds"] is not None:
         assert isinstance(video["seconds"], str), video["seconds"]
-        assert float(video["seconds"]) > 0
+        assert int(video["seconds"]) > 0
     for key in ("created_at", "completed_at", "expires_at"):
         if video[key] is not None:
             assert type(video[key]) is int, f"{key} is {video[key]!r}"

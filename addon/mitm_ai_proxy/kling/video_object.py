@@ -5,6 +5,7 @@ Source: OpenAI's API reference, videos.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from . import models
@@ -19,6 +20,7 @@ UNKNOWN_MODEL: Final = "kling"
 
 # OpenAI's status by Kling's. An unknown one counts as in_progress: SDKs stop polling at any other.
 _STATUSES: Final = {"submitted": "queued", "processing": "in_progress", FAILED: "failed"}
+_LENGTH: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,30})?")
 _MODERATION: Final = ("risk control", "moderation", "policy", "sensitive", "content security")
 
 
@@ -45,7 +47,7 @@ def video(
         "expires_at": ended + LIFETIME if ended is not None and status == "completed" else None,
         "prompt": prompt,
         "size": parameters.size or None,
-        "seconds": task.duration or parameters.seconds or None,
+        "seconds": _whole(parameters.seconds) or _whole(task.duration),
         "remixed_from_video_id": None,
         "error": _error(task) if status == "failed" else None,
     }
@@ -87,6 +89,11 @@ def _error(task: Task) -> dict[str, str]:
         "code": "moderation_blocked" if blocked else "task_failed",
         "message": task.message or "Kling gave no reason.",
     }
+
+
+def _whole(seconds: str) -> str | None:
+    """A length in whole seconds, as OpenAI writes it; None for a text that is none. A file's is a bit more: 4.041."""
+    return str(int(float(seconds) + 0.5)) if _LENGTH.fullmatch(seconds) else None
 
 
 def _seconds(milliseconds: int | None) -> int | None:
