@@ -66,7 +66,8 @@ class Upstream(NamedTuple):
     """An upstream request without its credential.
 
     `fields` are changes to the client's header fields. `body` None: the client's body is streamed, or, if `is_shown`
-    and it is small, held, so that mitmproxy can show it. `notes` has one line for each rewrite.
+    and it is small, held, so that mitmproxy can show it. `notes` has one line for each rewrite. `is_answered_here`: the
+    origin is a server of ours, in the provider's place.
     """
 
     origin: Origin
@@ -77,6 +78,7 @@ class Upstream(NamedTuple):
     memo: Memo = NO_MEMO
     notes: tuple[str, ...] = ()
     is_shown: bool = True
+    is_answered_here: bool = False
 
 
 class NeedsBody(NamedTuple):

@@ -105,7 +105,7 @@ def keeps(provider: Provider, target: str) -> bool:
 
 def answered_by(upstream: Upstream, origin: Origin) -> Upstream:
     """The same request where a server of ours answers it in the provider's place."""
-    return upstream._replace(origin=origin)
+    return upstream._replace(origin=origin, is_answered_here=True)
 
 
 def resend(provider: Provider, head: Head, origin: Origin, memo: Memo, raw: bytes) -> Outgoing:

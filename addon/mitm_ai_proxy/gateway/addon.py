@@ -178,6 +178,13 @@ class Gateway:
     def _simulates(self) -> bool:
         return any(stage.simulates for stage in self._active)
 
+    @property
+    def _way(self) -> str:
+        """The way of a request, as far as the stages tell it before they have seen it."""
+        if self._simulates:
+            return flows.SIMULATED
+        return flows.REPLAYED if any(stage.is_offline for stage in self._active) else flows.SENT
+
     def _use_changed(self, loaded: Configuration | Exception) -> None:
         """Use the configuration file that has changed; if it has errors, log them and keep the old configuration."""
         try:
@@ -214,6 +221,7 @@ class Gateway:
             state.client_origin = client_origin(flow)
             state.stages = tuple(stage.name for stage in self._active)
             state.held_by.update(state.stages)
+            state.set_way(self._way)
         self._guard.states[flow] = state
         try:
             flows.check_head(flow)
@@ -266,6 +274,7 @@ class Gateway:
         if state is None or flow.response is None:
             return
         if state.is_ready:
+            state.set_way(_way_of_answer(state, self._active))
             for stage in self._active:
                 stage.hear_answer(flow, flow.response)
         if state.has_failed:
@@ -292,6 +301,8 @@ class Gateway:
             return
         flows.redact(flow, state)
         if state and state.provider and state.upstream:
+            state.set_way(_way_of_answer(state, self._active))
+            flows.show_notes(flow, state)
             state.provider.error(state.upstream)
         guard.answer_error(flow, state)
         HELD.release(flow)
@@ -388,6 +399,14 @@ class Gateway:
             # mitmproxy shows the upstream that it was for; it is not sent.
             flows.place(flow, state.origin)
         guard.refuse(flow, state, refusal)
+
+
+def _way_of_answer(state: FlowState, stages: Sequence[Stage]) -> str:
+    """The way of a request that has an answer: a stage that still holds it has answered it."""
+    for stage in stages:
+        if stage.name in state.held_by:
+            return flows.SIMULATED if stage.simulates else flows.REPLAYED
+    return flows.REPLAYED if state.upstream and state.upstream.is_answered_here else flows.SENT
 
 
 def _drop_credentials(flow: http.HTTPFlow, prefixes: tuple[bytes, ...] = ()) -> None:

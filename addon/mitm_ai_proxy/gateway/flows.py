@@ -24,6 +24,12 @@ from ..wire.targets import Origin
 MARK: Final = "ai_proxy"
 """Key in flow.metadata of a rewritten flow, with its memo. It is saved with the flow, for a later replay."""
 MASKED: Final = "the answer repeated the credential, which is masked"
+SENT: Final = "sent to "
+"""How the note begins that says where a request goes."""
+UNSENT: Final = "would have been sent to "
+"""The same for a request that is refused."""
+SIMULATED: Final = f"simulated, {UNSENT}"
+REPLAYED: Final = f"replayed, {UNSENT}"
 NOWHERE: Final = Origin("http", "127.0.0.1", 0)
 """A request's origin while its body is held: port 0, so that it cannot be sent if the request hook is skipped."""
 
@@ -44,6 +50,7 @@ class FlowState:
     secret_fields: names, in lower case, of the header fields that hold the provider's credential.
     redacted_target: path and query without the credential; "" if they hold none.
     mask: masks the provider's credential in an answer that repeats it.
+    way: SENT, UNSENT, SIMULATED or REPLAYED, as the notes have it.
     """
 
     head: Head
@@ -62,10 +69,17 @@ class FlowState:
     secret_fields: Collection[bytes] = ()
     redacted_target: str = ""
     mask: Mask | None = None
+    way: str = SENT
 
     def note(self, *texts: str) -> None:
         """Add notes on what was changed and why."""
-        self.notes += [text if text.isascii() else without_surrogates(text) for text in texts]
+        clean = [text if text.isascii() else without_surrogates(text) for text in texts]
+        self.notes += [_with_beginning(text, SENT, self.way) for text in clean]
+
+    def set_way(self, way: str) -> None:
+        """Say of the request that it goes another way: SENT, UNSENT, SIMULATED or REPLAYED."""
+        self.notes = [_with_beginning(text, self.way, way) for text in self.notes]
+        self.way = way
 
     @property
     def dialect(self) -> Dialect:
@@ -77,6 +91,10 @@ class FlowState:
         """The origin of the upstream; None if it is not known yet."""
         found = self.upstream or self.needs
         return found.origin if found else None
+
+
+def _with_beginning(text: str, before: str, beginning: str) -> str:
+    return beginning + text.removeprefix(before) if text.startswith(before) else text
 
 
 def head_of(flow: http.HTTPFlow) -> Head:

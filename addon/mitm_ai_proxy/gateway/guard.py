@@ -171,6 +171,7 @@ def refuse(flow: http.HTTPFlow, state: FlowState, refusal: Refusal, level: int =
     flows.redact(flow, state)
     state.is_refused, state.is_ready = True, False
     message = printable(refusal.message)
+    state.set_way(flows.UNSENT)
     state.note(f"refused: {message}")
     flows.show_notes(flow, state)
     logger.log(level, "ai-proxy: %s %s: %s", refusal.status, flows.describe(flow), message)
