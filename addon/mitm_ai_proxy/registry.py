@@ -15,7 +15,7 @@ from .config.file import ConfigurationError, ProviderType
 from .config.keys import Problem, Reading, declared, key
 from .config.values import HostPattern
 from .kling.provider import Kling
-from .providers import higress_keys
+from .providers import higress_keys, higress_types, litellm
 from .providers.base import Clock, CommonKeys, Provider, SimulatorAccount
 from .providers.rows import Generic, OpenAI
 from .simulator.settings import SimulatorSettings
@@ -68,6 +68,9 @@ def _declarations() -> dict[str, ProviderType[CommonKeys]]:
     return found
 
 
+_UNKNOWN: Final = file.Unknown(higress_types.ELSEWHERE, higress_types.ANYTHING_ELSE, litellm.problem)
+
+
 def recorded_api(provider_type: str = "") -> RecordedAPI:
     """What cassettes are told of a provider's API: prices, error codes, where a task is read.
 
@@ -104,6 +107,7 @@ def read(
         name=name,
         offline=offline or simulated,
         unset_secrets=offline,
+        unknown=_UNKNOWN,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import traceback
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from mitm_ai_proxy.cassette.settings import CassetteSettings
 from mitm_ai_proxy.config.file import ConfigurationError
 from mitm_ai_proxy.config.keys import declared
 from mitm_ai_proxy.config.values import HostPattern
+from mitm_ai_proxy.config.yaml_problems import NOT_BUILT
 from mitm_ai_proxy.kling.provider import KlingKeys
+from mitm_ai_proxy.providers.higress_types import ANYTHING_ELSE
 from mitm_ai_proxy.registry import Configuration, HostSettings, PageSettings
 from mitm_ai_proxy.simulator.settings import SimulatorSettings
 from mitm_ai_proxy.wire.targets import Origin
@@ -289,6 +292,19 @@ def test_every_wrong_entry_of_a_list_or_mapping_is_named(line: str, problems: li
             "provider: {type: Kling}",
             "provider.type: unknown type 'Kling'; did you mean kling? (known: generic, kling, openai)",
         ),
+        (
+            f"provider: {{type: {'x' * 61}}}",
+            f"provider.type: unknown type '{'x' * 60}...'; {ANYTHING_ELSE} (known: generic, kling, openai)",
+        ),
+        (
+            f"provider: {{type: kling, apiTokens: t, protocol: {'x' * 1000}}}",
+            f"provider.protocol: unknown value '{'x' * 60}...' (known: openai, original)",
+        ),
+        (f"provider: {{type: openai}}\n{'x' * 1000}: 1", f"{'x' * 60}...: unknown key"),
+        (
+            f"providers: [{{id: {'x' * 1000}}}]\nactiveProviderId: a",
+            f"activeProviderId: no provider has this id (known: {'x' * 60}...)",
+        ),
         ("provider: {}", "provider.type: is missing (known: generic, kling, openai)"),
         ("provider: {type: openai, protocol:original}", "provider.protocol: no blank behind the colon"),
         ("provider: {type: ' '}", "provider.type: is missing (known: generic, kling, openai)"),
@@ -298,7 +314,10 @@ def test_every_wrong_entry_of_a_list_or_mapping_is_named(line: str, problems: li
         ),
         ("provider: {type: kling, apiTokens: t, modelMapping: &m {a: *m}}", "holds a value that contains itself"),
         ("provider: {type: kling, apiTokens: &l [*l]}", "holds a value that contains itself"),
-        ("provider: {type: kling, apiTokens: [2026-13-45]}", "holds a value that YAML cannot build"),
+        (
+            "provider: {type: kling, apiTokens: [2026-13-45]}",
+            f"line 1, column 37: {NOT_BUILT}",
+        ),
         ("provider: {type: [kling]}", "provider.type: expected text"),
         ("provider: {type: kling, klingAccessKey: a}", "provider.klingSecretKey: is missing beside klingAccessKey"),
         (
@@ -374,17 +393,11 @@ def test_every_wrong_entry_of_a_list_or_mapping_is_named(line: str, problems: li
         ),
         ("", "needs a provider: block"),
         ("[provider]", "needs a provider: block"),
-        ("provider: {}\nprovider: {}", "line 2: a key stands here twice"),
-        (_kling("type: openai"), "line 4: a key stands here twice"),
-        ("providers:\n- id: a\n  id: b", "line 3: a key stands here twice"),
-        (_kling("modelMapping: {a: b, 'a': c}"), "line 4: a key stands here twice"),
-        ("provider:\n  a: [1\n  b: c", "line 3: expected ..."),
-        ("provider: !x {}", "line 1: could not determine a constructor for the tag ..."),
-        ("\nprovider: *x", "line 2: found undefined alias ..."),
-        ("provider: {}\n---\nprovider: {}", "line 2: but found another document"),
-        ("provider: \x01", "holds a character that YAML does not allow"),
-        ("provider: !!int x", "holds a value that YAML cannot build"),
-        pytest.param("[" * 100_000, "line 1: is nested too deeply", id="nesting without end"),
+        ("provider: {}\nprovider: {}", "line 2, column 1: a key stands here twice"),
+        (_kling("type: openai"), "line 4, column 3: a key stands here twice"),
+        ("providers:\n- id: a\n  id: b", "line 3, column 3: a key stands here twice"),
+        (_kling("modelMapping: {a: b, 'a': c}"), "line 4, column 24: a key stands here twice"),
+        pytest.param("[" * 100_000, "line 1, column 101: is nested too deeply", id="nesting without end"),
     ],
 )
 def test_a_mistake_in_a_file_is_named_with_its_key_or_line(text: str, problem: str) -> None:
@@ -428,7 +441,8 @@ def test_aliases_that_stand_for_too_many_values_are_refused_at_once(
     ],
 )
 def test_a_number_that_python_does_not_write_is_refused_with_the_line(text: str, line: int) -> None:
-    assert _problems(text) == [f"line {line}: a number is far too long"]
+    (problem,) = _problems(text)
+    assert re.fullmatch(rf"line {line}, column \d+: a number is far too long", problem)
 
 
 @table(
@@ -437,7 +451,8 @@ def test_a_number_that_python_does_not_write_is_refused_with_the_line(text: str,
 )
 def test_a_file_that_is_nested_too_deeply_is_refused_with_the_line(text: str) -> None:
     line = text.count("\n") + 1
-    assert _problems(text) == [f"line {line}: is nested too deeply"]
+    (problem,) = _problems(text)
+    assert re.fullmatch(rf"line {line}, column \d+: is nested too deeply", problem)
 
 
 def test_an_id_from_the_environment_is_not_shown() -> None:
@@ -698,7 +713,10 @@ def test_a_file_is_read_with_the_given_environment(tmp_path: Path) -> None:
     ("content", "problem"),
     [
         (b"provider: {type: \xff}", "is not UTF-8 (byte 17)"),
-        (b"provider: {type: x}", "provider.type: unknown type 'x' (known: generic, kling, openai)"),
+        (
+            b"provider: {type: x}",
+            f"provider.type: unknown type 'x'; {ANYTHING_ELSE} (known: generic, kling, openai)",
+        ),
     ],
 )
 def test_a_file_that_is_wrong_is_named(content: bytes, problem: str, tmp_path: Path) -> None:

@@ -214,6 +214,6 @@ def _check(error: ConfigurationError, path: Path, content: bytes | None) -> None
     document = _plain(content)
     named = {str(name).partition(":")[0] for name in document} if isinstance(document, dict) else set()
     for problem in error.problems:
-        is_line = re.fullmatch(r"line \d+", problem.key)
+        is_line = re.fullmatch(r"line \d+, column \d+", problem.key)
         assert is_line or not problem.key or problem.key.startswith((*TOP_KEYS, *named)), problem
     assert _may_show_a_secret(document) or not any(secret in text for secret in SECRETS), text

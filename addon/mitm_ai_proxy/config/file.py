@@ -5,6 +5,7 @@ The keys of provider types and of blocks are declared by dataclasses (see keys.p
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import stat
@@ -15,7 +16,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import yaml
 
-from . import values
+from . import values, yaml_problems
 from .keys import Key, Problem, Reading, declared, nearest
 from .values import UnknownWord, WrongParts
 
@@ -30,6 +31,9 @@ MAX_BITS: Final = 4096
 """Of an integer. Python refuses to write longer ones than some 14,000 bits."""
 MAX_BRACKETS: Final = 100
 """Brackets in each other; PyYAML's time grows with their square."""
+
+LONGEST_SHOWN: Final = 60
+"""Characters of an unknown word that a message shows."""
 
 _PROVIDER_KEYS: Final = ("provider", "providers", "activeProviderId")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -58,6 +62,28 @@ class ProviderType(NamedTuple, Generic[_Keys]):
     ignored: frozenset[str]
     not_implemented: frozenset[str]
     problems: Callable[[_Keys, Reading], Iterator[Problem]]
+
+
+class Elsewhere(NamedTuple):
+    """A type of provider that is not here: the type that serves it (its block is checked as one), and a hint how."""
+
+    type: str
+    hint: str
+
+
+class Unknown(NamedTuple):
+    """What is said about a file that is meant for another program, or for a type of provider that is not here.
+
+    `types`: by name, the types that are known elsewhere; `hint` is for all others. `foreign` gives a complaint about
+    the file of another program, None for one of ours.
+    """
+
+    types: Mapping[str, Elsewhere]
+    hint: str
+    foreign: Callable[[Mapping[Any, Any]], Problem | None]
+
+
+NOTHING_UNKNOWN: Final = Unknown({}, "", lambda _: None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +121,19 @@ def read(
     name: str = "",
     offline: bool = False,
     unset_secrets: bool = False,
+    unknown: Unknown = NOTHING_UNKNOWN,
 ) -> Configuration[_Keys]:
     """The configuration in a file (a Path), in a text of YAML, or in a document that is parsed already.
 
     `types` are the provider types by name, `blocks` the dataclasses that declare the other blocks, `top_level` those
     that declare keys which stand beside the blocks. `${NAME}` comes from `environment`. `name` replaces the path in
     error messages. `offline`: nothing will be sent, so that a credential may be missing. `unset_secrets`: a variable in
-    a secret of the provider may be unset, and is then empty.
+    a secret of the provider may be unset, and is then empty. `unknown` has hints about what is not known here.
     Raises ConfigurationError with all mistakes.
     """
     name, document = _named_document(source, name)
+    if foreign := unknown.foreign(document):
+        raise ConfigurationError(name, [foreign])
     problems: list[Problem] = []
     top = _Block("", document, environment, problems)
     try:
@@ -112,7 +141,7 @@ def read(
         top.refuse_unknown((*_PROVIDER_KEYS, *blocks, *(key for keys in beside.values() for key in keys)))
         made = [top.take_declared(declaration) for declaration in beside]
         block = _active_provider(top)
-        provider = _provider(block, types, offline, unset_secrets) if block else None
+        provider = _provider(block, types, unknown, offline, unset_secrets) if block else None
         made += [_block(top, block_name, declaration) for block_name, declaration in blocks.items()]
     except RecursionError:
         raise ConfigurationError(name, [Problem("", "holds a value that contains itself")]) from None
@@ -178,14 +207,12 @@ def _document(text: str, source: str) -> dict[Any, Any]:
     except _TooManyValues:
         raise ConfigurationError(source, [Problem("", f"stands for more than {MAX_VALUES} values")]) from None
     except yaml.MarkedYAMLError as error:
-        # The text of the error quotes the file, which may hold a secret: only line and problem are shown.
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigurationError(source, [Problem(f"line {line}", _yaml_problem(error))]) from None
-    except yaml.YAMLError:
-        raise ConfigurationError(source, [Problem("", "holds a character that YAML does not allow")]) from None
-    except Exception:
-        # PyYAML's constructors raise exceptions of many types, with the value in their text.
-        raise ConfigurationError(source, [Problem("", "holds a value that YAML cannot build")]) from None
+        # The text of the error quotes the file, which may hold a secret.
+        raise ConfigurationError(source, [yaml_problems.described(error)]) from None
+    except yaml.reader.ReaderError as error:
+        raise ConfigurationError(source, [yaml_problems.bad_character(text, error.position)]) from None
+    except RecursionError:
+        raise ConfigurationError(source, [Problem("", "is nested too deeply")]) from None
     if not isinstance(document, dict):
         raise ConfigurationError(source, [Problem("", "needs a provider: block")])
     return document
@@ -208,6 +235,15 @@ class _Loader(yaml.SafeLoader):
         if found is not None:
             _count(found, {})
         return found
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (yaml.YAMLError, RecursionError):
+            raise
+        except Exception:
+            # PyYAML's constructors raise exceptions of many types, with the value in their text.
+            raise yaml.constructor.ConstructorError(None, None, yaml_problems.NOT_BUILT, node.start_mark) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -244,9 +280,9 @@ def _count(node: yaml.Node, counts: dict[yaml.Node, int]) -> int:
     return counts[node]
 
 
-def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
-    # Quoted parts are cut out: they are characters, tags or aliases of the file.
-    return re.sub(r"'.*'|\".*\"", "...", error.problem or "is not valid YAML")
+def shortened(text: str) -> str:
+    """A text for a message: its first LONGEST_SHOWN characters."""
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 class _Block:
@@ -265,6 +301,7 @@ class _Block:
         self._refused: set[str] = set()
 
     def refuse(self, name: str, message: str) -> None:
+        name = shortened(name)
         self.problems.append(Problem(f"{self.path}.{name}" if self.path else name, message))
 
     def has_problem(self, *names: str) -> bool:
@@ -280,22 +317,24 @@ class _Block:
                 problem = "no blank behind the colon" if colon else f"unknown key{nearest(key, names)}"
                 self.refuse(key, problem)
 
-    def refuse_word(self, name: str, kind: str, word: str, known: Iterable[str]) -> None:
-        """Report an unknown word; one from the environment is not shown."""
-        shown = "" if name in self.variables else f" {word!r}"
-        self.refuse(name, f"unknown {kind}{shown}{nearest(word, known)} (known: {', '.join(known)})")
+    def refuse_word(self, name: str, kind: str, word: str, known: Iterable[str], hint: str = "") -> None:
+        """Report an unknown word, and a hint what to write instead; one from the environment is not shown."""
+        shown = "" if name in self.variables else f" {shortened(word)!r}"
+        hint = f"; {hint}" if hint else nearest(word, known)
+        self.refuse(name, f"unknown {kind}{shown}{hint} (known: {', '.join(known)})")
 
     def take_declared(self, owner: type[_T]) -> _T:
         """The values of the keys that a dataclass declares, as an instance of it."""
-        found = {one.field: self._take(one) for one in declared(owner).values()}
+        found = {one.field: self.take_key(one) for one in declared(owner).values()}
         return owner(**found)
 
     def take(self, name: str, convert: Callable[[Any], _T], default: _T) -> _T:
         """The converted value of one key; the default if it is missing, null or refused."""
-        found: _T = self._take(Key(name, "", convert, default))
+        found: _T = self.take_key(Key(name, "", convert, default))
         return found
 
-    def _take(self, key: Key) -> Any:
+    def take_key(self, key: Key) -> Any:
+        """The converted value of a declared key, as take() gives it."""
         name, default = key.name, key.default
         value = self.values.get(name)
         if value is None:
@@ -376,7 +415,7 @@ def _chosen_provider(top: _Block, several: Any) -> _Block | None:
         return found[0]
     # One from the environment is not shown, as in refuse_word().
     shown = [identity for block, identity in zip(blocks, identities, strict=True) if "id" not in block.variables]
-    known = ", ".join(filter(None, shown)) or "none"
+    known = ", ".join(shortened(identity) for identity in shown if identity) or "none"
     if found:
         top.refuse("activeProviderId", f"{len(found)} providers have this id")
     elif chosen:
@@ -387,27 +426,58 @@ def _chosen_provider(top: _Block, several: Any) -> _Block | None:
 
 
 def _provider(
-    block: _Block, types: Mapping[str, ProviderType[_Keys]], offline: bool, unset_secrets: bool
+    block: _Block, types: Mapping[str, ProviderType[_Keys]], unknown: Unknown, offline: bool, unset_secrets: bool
 ) -> _Keys | None:
     block.unset_secrets = unset_secrets
     name = block.take("type", values.text, "")
-    if name not in types:
-        known = sorted(types)
-        if name:
-            block.refuse_word("type", "type", name, known)
-        elif not block.has_problem("type"):
-            block.refuse("type", f"is missing (known: {', '.join(known)})")
+    if name in types:
+        keys = _take_keys(block, name, types[name])
+        _report(block, types[name], keys, offline)
+        return keys
+    if not name:
+        if not block.has_problem("type"):
+            block.refuse("type", f"is missing (known: {', '.join(sorted(types))})")
+        _take_common(block, types)
         return None
-    kind = types[name]
+    elsewhere = unknown.types.get(name)
+    near = difflib.get_close_matches(name[:LONGEST_SHOWN], types, n=1)
+    hint = elsewhere.hint if elsewhere else "" if near else unknown.hint
+    block.refuse_word("type", "type", name, sorted(types), hint)
+    meant = elsewhere.type if elsewhere else next(iter(near), "")
+    if meant in types:
+        keys = _take_keys(block, meant, types[meant])
+        # What is missing may come with the right type.
+        _report(block, types[meant], keys, offline, only_given=True)
+    else:
+        _take_common(block, types)
+    return None
+
+
+def _take_keys(block: _Block, name: str, kind: ProviderType[_Keys]) -> _Keys:
+    """The keys of a block of a type; its unknown and wrong keys are reported."""
     block.refuse_unknown(declared(kind.keys).keys() | kind.ignored | kind.not_implemented)
     for key in sorted(kind.not_implemented & block.values.keys()):
         if not _is_off(block.values[key]):
             block.refuse(key, f"is not implemented for type {name}")
-    keys = block.take_declared(kind.keys)
+    return block.take_declared(kind.keys)
+
+
+def _report(block: _Block, kind: ProviderType[_Keys], keys: _Keys, offline: bool, *, only_given: bool = False) -> None:
+    """Report the mistakes of keys against each other; `only_given`: of keys that are in the block."""
     for problem in kind.problems(keys, Reading(block.variables, offline)):
-        if not block.has_problem(problem.key, *problem.follows):
+        is_given = problem.key.partition(".")[0] in block.values
+        if not block.has_problem(problem.key, *problem.follows) and (is_given or not only_given):
             block.refuse(problem.key, problem.message)
-    return keys
+
+
+def _take_common(block: _Block, types: Mapping[str, ProviderType[_Keys]]) -> None:
+    """Report what is wrong with a block whose type is not known: what no type has, and wrong values of common keys."""
+    keys = [declared(kind.keys) for kind in types.values()]
+    others = [kind.ignored | kind.not_implemented for kind in types.values()]
+    block.refuse_unknown({name for known in (*keys, *others) for name in known})
+    for name, key in keys[0].items():
+        if name != "type" and all(known.get(name) == key for known in keys):
+            block.take_key(key)
 
 
 def _block(top: _Block, name: str, declaration: type[_T]) -> _T:

@@ -1,0 +1,82 @@
+"""A configuration of LiteLLM's proxy, recognised by its `model_list`, and what it would be here.
+
+Source: LiteLLM's documentation, proxy configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..config.keys import Problem
+from ..wire import targets
+from .higress_types import ELSEWHERE, KEYS, flow
+
+_TYPES: Final = {
+    "anthropic": "claude",
+    "dashscope": "qwen",
+    "fireworks_ai": "fireworks",
+    "together_ai": "together-ai",
+    "vertex_ai": "vertex",
+    "volcengine": "doubao",
+    "xai": "grok",
+    "zai": "zhipuai",
+}
+"""Types by LiteLLM's name of a provider, where it is another."""
+_NAME: Final = re.compile(r"[A-Za-z0-9._:/*@-]{1,60}")
+_VARIABLE: Final = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]{0,60})")
+_ABSENT: Final = "HOST"
+
+
+def problem(document: Mapping[Any, Any]) -> Problem | None:
+    """The complaint about a file of LiteLLM's, with its first entry as a block of ours; None for any other file.
+
+    It shows names of models and variables, and the host; never a key.
+    """
+    entries = document.get("model_list")
+    if entries is None or "provider" in document or "providers" in document:
+        return None
+    found = [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
+    first = f"; its first entry is, here: {{{_block(found[0])}}}" if found else ""
+    more = "; its other models are lines of modelMapping, or blocks of providers:" if len(found) > 1 else ""
+    return Problem("model_list", f"this is a file of LiteLLM's; here, a provider: block is needed{first}{more}")
+
+
+def _block(entry: Mapping[Any, Any]) -> str:
+    """One entry as a line of YAML."""
+    given = entry.get("litellm_params")
+    parameters: Mapping[Any, Any] = given if isinstance(given, Mapping) else {}
+    text = _name(parameters.get("model"))
+    vendor, slash, rest = text.partition("/")
+    model = rest if slash else text
+    name = _TYPES.get(vendor, vendor) if slash else "openai"
+    domain = _domain(parameters.get("api_base"))
+    keys: dict[str, object] = dict(KEYS.get(name, {"type": "openai" if name not in ELSEWHERE else "generic"}))
+    if domain or name not in (*KEYS, "openai"):
+        keys["providerDomain"] = domain or _ABSENT
+    variable = _VARIABLE.fullmatch(str(parameters.get("api_key", "")))
+    if "api_key" in parameters:
+        keys["apiTokens"] = f'["${{{variable[1] if variable else "API_KEY"}}}"]'
+    alias = _name(entry.get("model_name"))
+    if alias and model and alias != model and "*" not in model:
+        keys["modelMapping"] = {json.dumps(alias): json.dumps(model)}
+    return f"provider: {{{flow(keys)}}}"
+
+
+def _name(value: Any) -> str:
+    return value if isinstance(value, str) and _NAME.fullmatch(value) else ""
+
+
+def _domain(value: Any) -> str:
+    """Scheme, host and port of a base URL; "" for a text that is none, or one with a name and password."""
+    scheme, separator, rest = value.partition("://") if isinstance(value, str) else ("", "", "")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if not separator or scheme not in ("http", "https") or "@" in authority:
+        return ""
+    try:
+        targets.split_host_port(authority)
+    except ValueError:
+        return ""
+    return authority if scheme == "https" else f"{scheme}://{authority}"

@@ -1,0 +1,152 @@
+"""A block of the Higress plugin whose type is not here: the way on, which works, and all its other mistakes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from mitm_ai_proxy import registry
+from mitm_ai_proxy.config.file import ConfigurationError
+from mitm_ai_proxy.exchange import Head, Upstream
+from mitm_ai_proxy.providers.higress_types import ANYTHING_ELSE, CHAT, ELSEWHERE, KEYS
+from tests.tables import table
+
+KNOWN = "(known: generic, kling, openai)"
+CHATS = {
+    "baidu": "https://qianfan.baidubce.com/v2/chat/completions",
+    "cohere": "https://api.cohere.com/compatibility/v1/chat/completions",
+    "deepseek": "https://api.deepseek.com/v1/chat/completions",
+    "doubao": "https://ark.cn-beijing.volces.com/api/v3/chat/completions",
+    "fireworks": "https://api.fireworks.ai/inference/v1/chat/completions",
+    "gemini": "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions",
+    "github": "https://models.github.ai/inference/chat/completions",
+    "groq": "https://api.groq.com/openai/v1/chat/completions",
+    "moonshot": "https://api.moonshot.cn/v1/chat/completions",
+    "ollama": "http://127.0.0.1:11434/v1/chat/completions",
+    "openrouter": "https://openrouter.ai/api/v1/chat/completions",
+    "qwen": "https://dashscope.aliyuncs.com/compatible-mode/v1/chat/completions",
+    "zhipuai": "https://open.bigmodel.cn/api/paas/v4/chat/completions",
+}
+"""Where chat completions go, by type, as the services document it."""
+
+
+def _problems(text: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        registry.read(text, {})
+    return [str(problem) for problem in caught.value.problems]
+
+
+def _hint(name: str) -> str:
+    """What is said about the type, behind its name."""
+    (problem,) = _problems(f"provider: {{type: {name}, apiTokens: [t]}}")
+    head, tail = f"provider.type: unknown type '{name}'; ", f" {KNOWN}"
+    assert problem.startswith(head)
+    assert problem.endswith(tail)
+    return problem.removeprefix(head).removesuffix(tail)
+
+
+@table("name", sorted(KEYS))
+def test_the_block_that_is_recommended_works(name: str) -> None:
+    hint = _hint(name)
+    found = re.fullmatch(r"it has OpenAI's API: (type: openai, providerDomain: .*)", hint)
+    assert found
+    provider = registry.provider(registry.read({"provider": yaml.safe_load(f"{{{found[1]}}}")}, {}))
+    upstream = provider.requestheaders(Head("POST", "/v1/chat/completions"))
+    assert isinstance(upstream, Upstream)
+
+    assert upstream.target.endswith("/chat/completions")
+    has_base = "providerBasePath" in KEYS[name] or "capabilities" in KEYS[name]
+    assert (upstream.target == "/v1/chat/completions") != has_base
+
+
+@table(("name", "url"), CHATS.items())
+def test_chat_goes_where_the_service_has_it(name: str, url: str) -> None:
+    provider = registry.provider(registry.read({"provider": KEYS[name]}, {}))
+    upstream = provider.requestheaders(Head("POST", "/v1/chat/completions"))
+
+    assert isinstance(upstream, Upstream)
+    assert f"{upstream.origin}{upstream.target}" == url
+
+
+@table("name", sorted(ELSEWHERE.keys() - KEYS.keys()))
+def test_a_type_with_an_api_of_its_own_is_passed_on_by_generic(name: str) -> None:
+    assert _hint(name).startswith("type: generic with providerDomain passes requests on as they are")
+
+
+@table("name", ["sora", "nobody", "x" * 60, "é"])
+def test_an_unknown_type_has_a_way_on_too(name: str) -> None:
+    assert _hint(name) == ANYTHING_ELSE
+
+
+def test_no_type_of_ours_is_said_to_be_elsewhere() -> None:
+    assert ELSEWHERE.keys().isdisjoint(registry.TYPES)
+    assert {row.type for row in ELSEWHERE.values()} <= registry.TYPES.keys()
+    assert all(
+        key in ("type", "providerDomain", "providerBasePath", "capabilities") for k in KEYS.values() for key in k
+    )
+    assert {name for keys in KEYS.values() for name in dict(keys).get("capabilities", {})} == {CHAT}  # type: ignore[attr-defined]
+
+
+@table(
+    ("line", "others"),
+    [
+        ("apiTokens: [t]", []),
+        ("qwenDomain: a.test, timeout: 5, ollamaServerPort: 1, awsRegion: x", []),
+        ("apiToken: t", ["provider.apiToken: unknown key; did you mean apiTokens?"]),
+        ("protocol: odd", ["provider.protocol: unknown value 'odd' (known: openai, original)"]),
+        (
+            "protocol: odd, modelMaping: {a: b}, providerDomain: 'ftp://x'",
+            [
+                "provider.modelMaping: unknown key; did you mean modelMapping?",
+                "provider.protocol: unknown value 'odd' (known: openai, original)",
+                "provider.providerDomain: unknown scheme 'ftp'",
+            ],
+        ),
+        ("apiTokens: ['${NO_SUCH}']", ["provider.apiTokens[0]: the environment variable NO_SUCH is not set"]),
+        (
+            "capabilities: {openai/v1/chatcompletion: /a}",
+            ["provider.capabilities.openai/v1/chatcompletion: unknown API; did you mean openai/v1/chatcompletions?"],
+        ),
+        ("modelMapping: {'~(': b}", ["provider.modelMapping: "]),
+    ],
+)
+@table("name", ["deepseek", "qwen", "bedrock", "azure", "klong"])
+def test_all_other_mistakes_of_the_block_are_named_with_it(line: str, others: list[str], name: str) -> None:
+    found = _problems(f"provider: {{type: {name}, {line}}}\nhots: [a]")
+    said = [problem for problem in found if not problem.startswith(("hots: ", "provider.type: "))]
+
+    assert len(found) == len(said) + 2
+    assert len(said) == len(others)
+    for problem, start in zip(sorted(said), sorted(others), strict=True):
+        assert problem.startswith(start)
+
+
+@table("name", ["nobody", "", "x" * 500])
+def test_a_block_whose_type_says_nothing_is_checked_by_what_all_types_have(name: str) -> None:
+    text = f"provider: {{type: '{name}', klingAccessKey: a, genericHost: 'ftp://', apiToken: t, protocol: odd}}"
+    first, *rest = _problems(text)
+
+    assert first.startswith("provider.type: ")
+    assert rest == [
+        "provider.apiToken: unknown key; did you mean apiTokens?",
+        "provider.protocol: unknown value 'odd' (known: openai, original)",
+    ]
+
+
+@table(
+    ("name", "key", "says"),
+    [
+        ("deepseek", "failover: {enabled: true}", "provider.failover: is not implemented for type openai"),
+        ("deepseek", "failover: {enabled: false}", ""),
+        ("deepseek", "context: {fileUrl: a}", "provider.context: is not implemented for type openai"),
+        ("bedrock", "context: {fileUrl: a}", ""),
+        ("bedrock", "retryOnFailure: {enabled: true}", "provider.retryOnFailure: is not implemented for type generic"),
+        ("bedrock", "id: a", ""),
+    ],
+)
+def test_a_block_is_checked_as_one_of_the_type_that_serves_it(name: str, key: str, says: str) -> None:
+    _, *rest = _problems(f"provider: {{type: {name}, {key}}}")
+
+    assert rest == ([says] if says else [])
