@@ -64,6 +64,11 @@ def test_the_wheel_holds_the_package_and_the_command_and_nothing_else(installed:
     assert [path.name for path in (installed / "bin").iterdir()] == ["ai-proxy"]
 
 
+def test_the_wheel_holds_the_licence(installed: Path) -> None:
+    (licence,) = installed.glob("mitm_ai_proxy-*.dist-info/licenses/LICENSE")
+    assert licence.read_text() == (ROOT / "LICENSE").read_text()
+
+
 def test_the_command_of_a_wheel_works_without_a_checkout_and_a_file(installed: Path, tmp_path: Path) -> None:
     command = (sys.executable, "-m", "mitm_ai_proxy.commands.main")
     done = _run(*command, "check", folder=tmp_path, PYTHONPATH=str(installed), KLING_API_KEY="x")

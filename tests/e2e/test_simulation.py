@@ -51,7 +51,11 @@ def test_without_a_credential_the_line_to_paste_works(start_proxy: StartProxy) -
     assert banner == "no credential found, nothing is sent, nothing is paid"
     assert command[:2] == ["curl", f"http://127.0.0.1:{proxy.port}/v1/videos"]
     created = _json(proxy.request("POST", "/v1/videos", command[command.index("-d") + 1].encode(), headers))
-    assert created["data"]["task_id"].startswith("kling-t2v-")
+    assert (created["object"], created["seconds"]) == ("video", "4")
+    path = f"/v1/videos/{created['id']}"
+    assert _json(proxy.request("GET", path))["status"] == "completed"
+    link = proxy.request("GET", f"{path}/content").headers["location"]
+    assert proxy.request("GET", _target(link, proxy)).body[4:8] == b"ftyp"
 
 
 def test_with_a_credential_it_says_that_it_was_told_to(start_proxy: StartProxy, nobody: socket.socket) -> None:

@@ -331,4 +331,4 @@ def test_the_banner_says_why_and_what_to_try(tokens: list[str], reason: str) -> 
     first, second = text.splitlines()
     assert first == f"SIMULATED: {reason}, nothing is sent, nothing is paid"
     assert second.startswith("  curl http://127.0.0.1:8080/v1/videos -H 'Content-Type: application/json' -d '{")
-    assert json.loads(second.rpartition("-d ")[2].strip("'"))["model"] == "kling-v3"
+    assert json.loads(second.rpartition("-d ")[2].strip("'"))["model"] == "sora-2"

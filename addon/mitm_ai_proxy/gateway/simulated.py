@@ -108,7 +108,7 @@ class Simulated:
         return (
             f"SIMULATED: {reason}, nothing is sent, nothing is paid\n"
             f"  curl {here}/v1/videos -H 'Content-Type: application/json' -d "
-            '\'{"model": "kling-v3", "prompt": "a cat on a skateboard", "duration": "5"}\''
+            '\'{"model": "sora-2", "prompt": "a cat on a skateboard", "seconds": "4"}\''
         )
 
     # Hooks
