@@ -13,12 +13,13 @@ from .cassette.settings import CassetteSettings, ScrubSettings
 from .config import file, values
 from .config.file import ConfigurationError, ProviderType
 from .config.keys import Problem, Reading, declared, key
+from .config.keys import secrets as declared_secrets
 from .config.values import HostPattern
 from .kling.provider import Kling
 from .providers import higress_keys, higress_types, litellm
 from .providers.base import Clock, CommonKeys, Provider, SimulatorAccount
 from .providers.rows import Generic, OpenAI
-from .simulator.settings import SimulatorSettings
+from .simulator.settings import API_KEY, SECRET_KEY, SimulatorSettings
 from .wire.targets import DEFAULT_PORTS, Origin
 
 if TYPE_CHECKING:
@@ -68,6 +69,11 @@ def _declarations() -> dict[str, ProviderType[CommonKeys]]:
     return found
 
 
+_SIMULATORS: Final = Problem(
+    "provider.providerDomain",
+    "is missing: the key is the simulator's, which Kling does not know; give the address that ai-proxy simulate prints,"
+    " such as http://127.0.0.1:8090",
+)
 _UNKNOWN: Final = file.Unknown(higress_types.ELSEWHERE, higress_types.ANYTHING_ELSE, litellm.problem)
 
 
@@ -98,7 +104,7 @@ def read(
     `simulated`: the same, but a `${NAME}` has to be set. `name` replaces the path in error messages.
     Raises ConfigurationError with all mistakes.
     """
-    return file.read(
+    found = file.read(
         source,
         environment,
         _declarations(),
@@ -109,6 +115,15 @@ def read(
         unset_secrets=offline,
         unknown=_UNKNOWN,
     )
+    if not (offline or simulated) and _is_simulators(found.provider):
+        raise ConfigurationError(found.source, [_SIMULATORS])
+    return found
+
+
+def _is_simulators(keys: CommonKeys) -> bool:
+    """Whether a provider is the real Kling with one of the simulator's public credentials."""
+    known = {SECRET_KEY, API_KEY}
+    return keys.type == Kling.type and keys.provider_domain is None and not known.isdisjoint(declared_secrets(keys))
 
 
 def provider(configuration: Configuration, clock: Clock = time.time, *, simulated: bool = False) -> Provider:

@@ -21,7 +21,7 @@ from mitm_ai_proxy.config.yaml_problems import NOT_BUILT
 from mitm_ai_proxy.kling.provider import KlingKeys
 from mitm_ai_proxy.providers.higress_types import ANYTHING_ELSE
 from mitm_ai_proxy.registry import Configuration, HostSettings, PageSettings
-from mitm_ai_proxy.simulator.settings import SimulatorSettings
+from mitm_ai_proxy.simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, SimulatorSettings
 from mitm_ai_proxy.wire.targets import Origin
 from tests.tables import table
 
@@ -841,3 +841,31 @@ def test_what_is_simulated_needs_no_credential_but_its_variables() -> None:
         registry.read(text, {}, simulated=True)
 
     assert isinstance(registry.read(text, {}, offline=True).provider, KlingKeys)
+
+
+@table(
+    ("keys", "is_refused"),
+    [
+        (f"klingAccessKey: {ACCESS_KEY}, klingSecretKey: {SECRET_KEY}", True),
+        (f"apiTokens: [{API_KEY}]", True),
+        (f"apiTokens: [a, {API_KEY}]", True),
+        (f"apiTokens: [{API_KEY}], providerDomain: 'http://127.0.0.1:8090'", False),
+        (f"klingAccessKey: a, klingSecretKey: {SECRET_KEY}, providerDomain: gateway.test", False),
+        (f"klingAccessKey: {ACCESS_KEY}, klingSecretKey: other", False),
+        ("apiTokens: [a]", False),
+    ],
+)
+def test_the_simulators_credential_is_not_for_the_real_kling(keys: str, is_refused: bool) -> None:
+    text = f"provider: {{type: kling, {keys}}}"
+    registry.read(text, {}, offline=True)
+    registry.read(text, {}, simulated=True)
+    if not is_refused:
+        registry.read(text, {})
+        return
+
+    (problem,) = _problems(text)
+    assert problem.startswith(
+        "provider.providerDomain: is missing: the key is the simulator's, which Kling does not know"
+    )
+    assert SECRET_KEY not in problem
+    assert API_KEY not in problem

@@ -438,7 +438,11 @@ def test_the_command_prints_the_published_keys_and_nothing_of_what_it_is_asked(s
             pass
 
     keys = f"  KLING_ACCESS_KEY={ACCESS_KEY} KLING_SECRET_KEY={SECRET_KEY}\n  or KLING_API_KEY={API_KEY}\n"
-    assert process.end() == (0, keys, "")
+    assert process.end() == (0, keys + _use(account), "")
+
+
+def _use(account: Account) -> str:
+    return f"  the proxy uses it with providerDomain: http://{account.address} in its provider: block\n"
 
 
 def test_keys_of_one_s_own_are_taken_and_never_printed(start_process: StartProcess) -> None:
@@ -453,7 +457,7 @@ def test_keys_of_one_s_own_are_taken_and_never_printed(start_process: StartProce
     assert ask("GET", TEXT, headers=_token(access, SECRET_KEY)).status == 401
     assert ask("GET", TEXT, headers=_token(ACCESS_KEY, SECRET_KEY)).status == 401
     assert ask("GET", TEXT).status == 401
-    assert process.end() == (0, "", "")
+    assert process.end() == (0, _use(process.account), "")
     assert access not in process.line
 
 

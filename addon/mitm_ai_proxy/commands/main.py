@@ -177,6 +177,7 @@ def _simulate(parser: argparse.ArgumentParser, path: Path, is_chosen: bool, rest
         print(f"  KLING_ACCESS_KEY={ACCESS_KEY} KLING_SECRET_KEY={SECRET_KEY}", flush=True)
     if settings.api_key.reveal() == API_KEY:
         print(f"  or KLING_API_KEY={API_KEY}", flush=True)
+    print(f"  the proxy uses it with providerDomain: http://{host}:{server.port} in its provider: block", flush=True)
     with contextlib.suppress(KeyboardInterrupt), server:
         server.serve_forever()
     return 0
