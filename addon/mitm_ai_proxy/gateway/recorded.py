@@ -39,7 +39,6 @@ from ..wire.targets import Origin
 from . import flows, guard
 from .flows import FlowState
 from .guard import Guard
-from .loopback import Loopback
 from .recorded_messages import (
     LARGEST,
     LOCATIONS,
@@ -56,6 +55,7 @@ from .recorded_messages import (
     with_credentials,
     without_credential,
 )
+from .replay_server import ReplayServer
 from .stages import Result, Stage, StageError
 from .streams import Chain
 
@@ -94,7 +94,7 @@ class _Exchange:
     cassette: the one that was in use when the exchange began.
     started: Unix time in seconds; `began` and `since` (the answer's head) are times of the monotonic clock.
     recorded: the entry that answers it; None if the provider does.
-    place: scheme, host, port, path and header fields of the request, while Loopback's stand in the flow.
+    place: scheme, host, port, path and header fields of the request, while the flow has those of the replay server.
     released: the flow's request when it was released to be sent, to see whether a person edits it after that.
     head: status, reason and header fields of the provider's answer; `raw` is its body if it was held, and `body` with
         `chunks` what has come of it if it is streamed.
@@ -149,7 +149,7 @@ class Recorded:
         self._credentials = SeenCredentials()
         self._settings = CassetteSettings()
         self._guard: Guard | None = None
-        self._loopback = Loopback()
+        self._loopback = ReplayServer()
         self._exchanges: WeakKeyDictionary[http.HTTPFlow, _Exchange] = WeakKeyDictionary()
         self._issued: OrderedDict[str, None] = OrderedDict()
         self._sent: OrderedDict[str, None] = OrderedDict()

@@ -17,7 +17,7 @@ HOST: Final = "127.0.0.1"
 _LEFT_OUT: Final = frozenset(("content-length", "transfer-encoding", "connection", "keep-alive"))
 
 
-class Loopback:
+class ReplayServer:
     """The server; it starts with the first offer. Each answer is sent once, for a path that ends in its token."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The loopback server: it sends each answer in its recorded pieces, once, and only for its token."""
+"""The server of replayed streams: it sends each answer in its recorded pieces, once, and only for its token."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mitm_ai_proxy.cassette.entry import Chunk, Response
-from mitm_ai_proxy.gateway.loopback import Loopback
+from mitm_ai_proxy.gateway.replay_server import ReplayServer
 from mitm_ai_proxy.wire.targets import Origin
 
 ANSWER = Response(
@@ -43,11 +43,11 @@ def _request(token: str, body: bytes = b"") -> bytes:
 
 def test_an_answer_is_sent_in_its_pieces_without_waiting() -> None:
     async def ask() -> bytes:
-        loopback = Loopback()
-        first = await loopback.offer(ANSWER, None)
-        second = await loopback.offer(ANSWER, 1e-9)
+        server = ReplayServer()
+        first = await server.offer(ANSWER, None)
+        second = await server.offer(ANSWER, 1e-9)
         sent = await _ask(first[0], _request(first[1], b"x" * 100_000), _request(second[1]))
-        await loopback.close()
+        await server.close()
         return sent
 
     assert _run(ask()) == SENT + SENT
@@ -56,10 +56,10 @@ def test_an_answer_is_sent_in_its_pieces_without_waiting() -> None:
 @pytest.mark.parametrize("token", ["", "nobody-s-token"])
 def test_nothing_is_told_without_a_token(token: str) -> None:
     async def ask() -> bytes:
-        loopback = Loopback()
-        origin, _ = await loopback.offer(ANSWER, None)
+        server = ReplayServer()
+        origin, _ = await server.offer(ANSWER, None)
         sent = await _ask(origin, _request(token))
-        await loopback.close()
+        await server.close()
         return sent
 
     assert _run(ask()).startswith(b"HTTP/1.1 404 ")
@@ -67,10 +67,10 @@ def test_nothing_is_told_without_a_token(token: str) -> None:
 
 def test_an_answer_is_told_once() -> None:
     async def ask() -> bytes:
-        loopback = Loopback()
-        origin, token = await loopback.offer(ANSWER, None)
+        server = ReplayServer()
+        origin, token = await server.offer(ANSWER, None)
         sent = await _ask(origin, _request(token), _request(token))
-        await loopback.close()
+        await server.close()
         return sent
 
     assert _run(ask()).startswith(SENT + b"HTTP/1.1 404 ")
@@ -79,10 +79,10 @@ def test_an_answer_is_told_once() -> None:
 @pytest.mark.parametrize("request_", [b"garbage\r\nContent-Length: many\r\n\r\n", b"garbage\r\n\r\n"])
 def test_garbage_ends_the_connection(request_: bytes) -> None:
     async def ask() -> bytes:
-        loopback = Loopback()
-        origin, _ = await loopback.offer(ANSWER, None)
+        server = ReplayServer()
+        origin, _ = await server.offer(ANSWER, None)
         sent = await _ask(origin, request_)
-        await loopback.close()
+        await server.close()
         return sent
 
     assert _run(ask()) == b""
