@@ -150,3 +150,29 @@ def test_a_block_is_checked_as_one_of_the_type_that_serves_it(name: str, key: st
     _, *rest = _problems(f"provider: {{type: {name}, {key}}}")
 
     assert rest == ([says] if says else [])
+
+
+RESOURCE = """
+apiVersion: extensions.higress.io/v1alpha1
+kind: WasmPlugin
+metadata: {name: ai-proxy}
+spec:
+"""
+
+
+@table(
+    "spec",
+    [
+        "  defaultConfig: {provider: {type: qwen, apiTokens: [SECRET]}}",
+        "  matchRules: [{config: {provider: {type: qwen, apiTokens: [SECRET]}}}]",
+        "  url: SECRET",
+        "",
+    ],
+)
+def test_a_whole_resource_is_told_where_its_block_is(spec: str) -> None:
+    (problem,) = _problems(RESOURCE + spec)
+
+    assert problem.startswith(
+        "spec: this is a resource of Kubernetes; the file is what stands in its spec.defaultConfig"
+    )
+    assert "SECRET" not in problem

@@ -74,16 +74,16 @@ class Elsewhere(NamedTuple):
 class Unknown(NamedTuple):
     """What is said about a file that is meant for another program, or for a type of provider that is not here.
 
-    `types`: by name, the types that are known elsewhere; `hint` is for all others. `foreign` gives a complaint about
-    the file of another program, None for one of ours.
+    `types`: by name, the types that are known elsewhere; `hint` is for all others. Each of `foreign` gives a complaint
+    about the file of another program, None for one of ours.
     """
 
     types: Mapping[str, Elsewhere]
     hint: str
-    foreign: Callable[[Mapping[Any, Any]], Problem | None]
+    foreign: tuple[Callable[[Mapping[Any, Any]], Problem | None], ...]
 
 
-NOTHING_UNKNOWN: Final = Unknown({}, "", lambda _: None)
+NOTHING_UNKNOWN: Final = Unknown({}, "", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,9 @@ def read(
     Raises ConfigurationError with all mistakes.
     """
     name, document = _named_document(source, name)
-    if foreign := unknown.foreign(document):
-        raise ConfigurationError(name, [foreign])
+    for complain in unknown.foreign:
+        if foreign := complain(document):
+            raise ConfigurationError(name, [foreign])
     problems: list[Problem] = []
     top = _Block("", document, environment, problems)
     try:

@@ -6,9 +6,10 @@ Sources: Higress ai-proxy plugin, types; the services' public documentation, hos
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from ..config.file import Elsewhere
+from ..config.keys import Problem
 
 CHAT: Final = "openai/v1/chatcompletions"
 
@@ -81,6 +82,16 @@ ELSEWHERE: Final[Mapping[str, Elsewhere]] = {
 }
 """By type: the type here that serves it, and how."""
 
+_IN_A_RESOURCE: Final = (
+    "this is a resource of Kubernetes; the file is what stands in its spec.defaultConfig, or in the config of a rule:"
+    " provider:, or providers: with activeProviderId:"
+)
 ANYTHING_ELSE: Final = (
     "a service with OpenAI's API is type: openai with providerDomain, any other HTTP API is type: generic with it"
 )
+
+
+def problem(document: Mapping[Any, Any]) -> Problem | None:
+    """The complaint about a whole resource with the plugin's configuration in it; None for any other file."""
+    is_resource = "apiVersion" in document and "spec" in document and "provider" not in document
+    return Problem("spec", _IN_A_RESOURCE) if is_resource else None
