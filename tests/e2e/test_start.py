@@ -42,7 +42,10 @@ hots: [a]
         f'provider: {{type: kling, apiTokens: ["{SECRET}\\n"]}}',
         ["provider.apiTokens[0]: holds a line break"],
     ),
-    "YAML that is none": (f"provider:\n  a: [{SECRET}\n  b: c", ["line 3, column 4: a list that begins with [ goes on without a comma"]),
+    "YAML that is none": (
+        f"provider:\n  a: [{SECRET}\n  b: c",
+        ["line 3, column 4: a list that begins with [ goes on without a comma"],
+    ),
 }
 
 

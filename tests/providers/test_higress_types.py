@@ -172,7 +172,5 @@ spec:
 def test_a_whole_resource_is_told_where_its_block_is(spec: str) -> None:
     (problem,) = _problems(RESOURCE + spec)
 
-    assert problem.startswith(
-        "spec: this is a resource of Kubernetes; the file is what stands in its spec.defaultConfig"
-    )
+    assert problem.startswith("spec: this is a resource of Kubernetes; the file is what stands in its spec.")
     assert "SECRET" not in problem
