@@ -216,6 +216,7 @@ def test_a_new_recording_of_a_create_replaces_the_reads_of_its_job(name: str, tm
     har.write(path, [*entries, other])
     cassette = Cassette(Opening(path, Mode.ALL), Scrubber(), lambda: 0.0)
     cassette.record(Entry(9.0, 1.0, create, new_answer({"id": "other"})))
+    cassette.settle(True)
     assert [entry.request.url for entry in har.read(path)] == [other.request.url, create.url]
 
 
