@@ -923,7 +923,7 @@ def test_what_could_not_be_recorded_is_told_and_nothing_more_is_bought(
     provider.before = stand_in_the_way
 
     assert _refresh(cassette, config) == 1
-    assert re.search(r"200, task \d+, and .*could not be written", _told(capsys))
+    assert re.search(r"200, task \d+, and .*is a folder", _told(capsys))
     assert provider.creates == 3
     assert _written(cassette) == written
 
