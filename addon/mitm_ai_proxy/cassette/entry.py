@@ -46,7 +46,7 @@ class Entry:
 
     `notes` say what the gateway rewrote and why; `units` is the cost of the task by the answer, `price` its value in
     US dollars. `repeats` is the number of further equal requests in a row that a replay answers with this entry; it is
-    0 in recordings, and set by variations.
+    0 in recordings, and set by variations. `simulated`: the simulator answered, and nothing was paid.
     """
 
     started: float
@@ -57,6 +57,7 @@ class Entry:
     units: float | None = None
     price: float | None = None
     repeats: int = 0
+    simulated: bool = False
 
 
 def header(headers: Headers, name: str) -> str:

@@ -100,6 +100,7 @@ class _Entry(msgspec.Struct, kw_only=True, rename="camel"):
     units: float | UnsetType = field(default=UNSET, name="_units")
     price: float | UnsetType = field(default=UNSET, name="_price")
     repeats: Annotated[int, Meta(ge=0, le=MOST_REPEATS)] | UnsetType = field(default=UNSET, name="_repeats")
+    simulated: bool | UnsetType = field(default=UNSET, name="_simulated")
     chunks: tuple[Chunk, ...] | UnsetType = field(default=UNSET, name="_chunks")
 
 
@@ -259,6 +260,7 @@ def _encode(entry: Entry, bodies: BodyFiles) -> bytes:
                 units=UNSET if entry.units is None else entry.units,
                 price=UNSET if entry.price is None else entry.price,
                 repeats=entry.repeats or UNSET,
+                simulated=entry.simulated or UNSET,
                 chunks=response.chunks or UNSET,
             )
         )
@@ -443,6 +445,7 @@ class _Reader:
             None if found.units is UNSET else found.units,
             None if found.price is UNSET else found.price,
             repeats=found.repeats or 0,
+            simulated=found.simulated is True,
         )
 
     def checked(self, item: Any) -> _Entry:

@@ -127,6 +127,17 @@ class _Exchange:
         return self.recorded is None and self.state.is_ready
 
 
+class Suspended(NamedTuple):
+    """What a Recorded has in use while another cassette is inserted."""
+
+    cassette: Cassette | None
+    opening: Opening | None
+    issued: OrderedDict[str, None]
+    sent: OrderedDict[str, None]
+    warned: set[str]
+    seen: Callable[[Request], None] | None
+
+
 class Recorded:
     """The stage. Requests are recorded or replayed as the cassette's mode says; without a cassette, all are refused.
 
@@ -164,9 +175,16 @@ class Recorded:
         """Have another cassette opened with the next configuration; until then, and with None, refuse all requests."""
         self.is_active = True
         self.cassette, self._opening = None, opening
-        self._issued.clear()
-        self._sent.clear()
-        self._warned.clear()
+        self._issued, self._sent, self._warned = OrderedDict(), OrderedDict(), set()
+
+    def suspend(self) -> Suspended:
+        """What is in use, for resume()."""
+        return Suspended(self.cassette, self._opening, self._issued, self._sent, self._warned, self.seen)
+
+    def resume(self, suspended: Suspended) -> None:
+        """Have what was suspended used again with the next configuration."""
+        self.is_active = True
+        self.cassette, self._opening, self._issued, self._sent, self._warned, self.seen = suspended
 
     # Methods of Stage
 
@@ -526,7 +544,8 @@ class Recorded:
             what = flows.describe(flow)
             logger.warning("ai-proxy: the answer to %s is recorded as it came: it could not be decoded.", what)
         milliseconds = round((time.monotonic() - exchange.began) * 1000, 1)
-        entry = Entry(exchange.started, milliseconds, exchange.request, answer, tuple(exchange.state.notes))
+        notes, is_simulated = tuple(exchange.state.notes), len(exchange.state.stages) > 1
+        entry = Entry(exchange.started, milliseconds, exchange.request, answer, notes, simulated=is_simulated)
         try:
             await asyncio.to_thread(exchange.cassette.record, entry)
         except CassetteError as error:

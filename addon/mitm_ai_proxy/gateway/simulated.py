@@ -50,9 +50,11 @@ class Simulated:
         """False: no credential is needed, but the environment variables in a configuration have to be set."""
         return False
 
-    def turn(self, on: bool) -> None:
-        """Switch it on or off with the next configuration; on means a new simulator, without tasks and fully funded."""
-        self.is_active, self.simulator = on, None
+    def turn(self, on: bool, simulator: Simulator | None = None) -> None:
+        """Switch it on or off with the next configuration; on means a new simulator, without tasks and fully funded,
+        unless an earlier one is given.
+        """
+        self.is_active, self.simulator = on, simulator
 
     # Methods of Stage
 
