@@ -14,8 +14,7 @@ from pathlib import Path  # noqa: E402 - the clock is running
 from mitm_ai_proxy.testing.session import Session, make_test_run  # noqa: E402
 
 if __name__ == "__main__":
-    session = Session(None, "")
-    session.start()
+    session = Session()
     proxy = session.begin(make_test_run({"provider": {"type": "kling"}}, Path("none.har"), "none", {}, None))
     print((time.perf_counter() - BEGAN) * 1000)
     session.end(proxy)

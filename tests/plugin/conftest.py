@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import threading
 import time
@@ -15,11 +16,29 @@ from mitm_ai_proxy.simulator.app import Simulator
 from mitm_ai_proxy.simulator.server import make
 from mitm_ai_proxy.simulator.settings import ACCESS_KEY, SECRET_KEY, SimulatorSettings
 from mitm_ai_proxy.simulator.tasks import Store
+from tests.sdk import cache
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 collect_ignore = ["stranger"]
+
+# Other plugins, by their versions, and Django. pytest itself is the one of this environment.
+PACKAGES = (
+    "pytest-recording==0.14.1",
+    "vcrpy==9.4.2",
+    "wrapt",
+    "pytest-asyncio==1.5.0",
+    "anyio==4.16.0",
+    "idna",
+    "typing-extensions",
+    "pytest-socket==0.8.1",
+    "pytest-rerunfailures==16.7",
+    "pytest-randomly==5.1.0",
+    "django==5.2.9",
+    "asgiref",
+    "sqlparse",
+)
 
 INI = """
 [pytest]
@@ -63,6 +82,16 @@ class Provider(Simulator):
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+@pytest.fixture(scope="session")
+def plugins() -> Path:
+    """A folder with PACKAGES, in the cache of tests/sdk/cache.py."""
+    digest = hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()[:12]
+    try:
+        return cache.folder(f"plugins-{digest}", cache.python("--no-deps", *PACKAGES))
+    except AssertionError as error:
+        pytest.skip(f"the other plugins cannot be installed here: {str(error).splitlines()[-1]}")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,28 +11,6 @@ from tests.plugin.conftest import Project, Provider
 from tests.sdk import cache, python_sdk
 
 pytest_plugins = ["pytester"]
-
-RECORDING, ASYNCIO, ANYIO = "0.14.1", "1.5.0", "4.16.0"
-FOLDER = f"pytest-recording-{RECORDING}-asyncio-{ASYNCIO}-anyio-{ANYIO}"
-# pytest itself is the one of this environment.
-PACKAGES = (
-    f"pytest-recording=={RECORDING}",
-    "vcrpy==9.4.2",
-    "wrapt",
-    f"pytest-asyncio=={ASYNCIO}",
-    f"anyio=={ANYIO}",
-    "idna",
-    "typing-extensions",
-)
-
-
-@pytest.fixture(scope="session")
-def plugins() -> Path:
-    """A folder with other plugins."""
-    try:
-        return cache.folder(FOLDER, cache.python("--no-deps", *PACKAGES))
-    except AssertionError as error:
-        pytest.skip(f"the other plugins cannot be installed here: {str(error).splitlines()[-1]}")
 
 
 @pytest.fixture
@@ -82,11 +61,27 @@ def test_asynchronous_tests_fail_for_a_request_without_an_answer_too(accompanied
         @pytest.mark.anyio
         async def test_anyio_gets_over_it(ai_proxy):
             assert await status(ai_proxy) == b"400"
+
+        runs = []
+
+        @pytest.mark.ai_simulate
+        @pytest.mark.flaky(reruns=1)
+        def test_second_try(ai_proxy, client):
+            runs.append(ai_proxy)
+            assert client.create("a cat").status == 200
+            assert len(ai_proxy.requests) == 1
+            assert len(runs) == 2
+
+        @pytest.mark.flaky(reruns=1)
+        def test_both_tries_miss(ai_proxy, client):
+            client.create("a cat")
         """
     )
-    result = accompanied.run()
-    result.assert_outcomes(passed=2, failed=2)
+    result = accompanied.run("-n2")
+    result.assert_outcomes(passed=3, failed=3)
     result.stdout.fnmatch_lines(["There is no cassette cassettes/test_async/test_a*io_gets_over_it.har *"] * 2)
+    result.stdout.fnmatch_lines(["There is no cassette cassettes/test_async/test_both_tries_miss.har *"])
+    result.stdout.fnmatch_lines(["4 simulated, 4 missed", "*: 2 missed"])
 
 
 def test_pytest_recording_blocks_the_network_and_not_the_proxy_that_it_is_told_of(accompanied: Project) -> None:
@@ -110,13 +105,123 @@ def test_pytest_recording_blocks_the_network_and_not_the_proxy_that_it_is_told_o
             with pytest.raises(RuntimeError, match="Network is disabled"):
                 client.video("a cat")
 
+        @pytest.mark.block_network
+        def test_blocked_and_fails(client):
+            client.video("a cat")
+
+        @pytest.mark.parametrize("proxies", [{}, {"NO_PROXY": "127.0.0.1"}])
+        def test_environment(ai_proxy, monkeypatch, proxies):
+            for name, value in {"HTTP_PROXY": "http://127.0.0.1:9", **proxies}.items():
+                monkeypatch.setenv(name, value)
+            import urllib.request
+            urllib.request.urlopen(ai_proxy.base_url + "/videos?limit=2").close()
+
         @pytest.mark.vcr
         def test_of_the_other_plugin(vcr):
             assert vcr.play_count == 0
         """
     )
-    accompanied.run("--record-mode=none").assert_outcomes(passed=3)
+    result = accompanied.run("--record-mode=none")
+    result.assert_outcomes(passed=4, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*_ test_blocked_and_fails _*",
+            "No request came to the proxy at http://127.0.0.1:*",
+            "pytest-recording blocks the network here; --allowed-hosts=127.0.0.1, or *",
+            "*_ test_environment?proxies0? _*",
+            "No request came to the proxy at http://127.0.0.1:*",
+            "HTTP_PROXY is set, so that clients may ask that proxy for 127.0.0.1; set NO_PROXY=127.0.0.1.",
+        ]
+    )
     accompanied.run("--block-network", "--allowed-hosts=127.0.0.1", "-k", "allowed or other").assert_outcomes(passed=2)
+
+
+def test_pytest_socket_lets_the_proxy_work_when_it_is_told_to_and_else_says_how(accompanied: Project) -> None:
+    accompanied.write(
+        test_sockets="""
+        import socket
+        import pytest
+
+        pytestmark = [pytest.mark.ai_simulate, pytest.mark.filterwarnings("ignore")]
+
+        def test_no_socket(client):
+            client.video("a cat")
+
+        @pytest.mark.allow_hosts(["127.0.0.1"])
+        def test_allowed(client):
+            assert client.video("a cat")[4:8] == b"ftyp"
+            with pytest.raises(RuntimeError, match="192.0.2.1"):
+                socket.create_connection(("192.0.2.1", 80))
+
+        @pytest.mark.allow_hosts(["192.0.2.2"])
+        def test_another_host(client):
+            client.video("a cat")
+        """
+    )
+    result = accompanied.run("--disable-socket", "-p", "no:randomly")
+    result.assert_outcomes(passed=1, failed=1, errors=1)
+    text = "pytest-socket blocks sockets here; with --allow-hosts=127.0.0.1, or *allow_hosts(?'127.0.0.1'?), *"
+    result.stdout.fnmatch_lines(["The proxy did not start: A test tried to use socket.socket.", text])
+    result.stdout.fnmatch_lines(["No request came to the proxy at http://127.0.0.1:*", text])
+
+
+OLD = """
+import sys
+import unittest
+import pytest
+
+def test_plain():
+    assert not {"mitmproxy", "msgspec", "yaml", "flask"} & sys.modules.keys()
+
+@pytest.mark.ai_cassette(mode="once")
+def test_recorded(client):
+    client.video("a cat")
+
+def test_gets_over_it(client):
+    assert client.create("a cat").status == 400
+
+@pytest.fixture
+def late(client):
+    yield
+    client.create("too late")
+
+def test_asks_after_its_end(late):
+    pass
+
+class TestOfUnittest(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def _client(self, client):
+        self.client = client
+
+    def test_gets_over_it(self):
+        self.client.create("a dog")
+
+def test_module(ai_proxy_module, ai_proxy_session):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("packages", "is_used"), [(("pytest==7.0.1", "pluggy==1.0.0"), True), (("pytest==7.4.4", "pluggy==1.7.0"), False)]
+)
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="pytest 7 needs names that Python 3.14 has removed")
+def test_pytest_7_runs_with_the_plugin(
+    packages: tuple[str, ...], is_used: bool, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = cache.folder("-".join(packages), cache.python(*packages))
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    # It warns of names that this Python will remove.
+    (project.path / "pytest.ini").write_text("[pytest]\naddopts = -p client --strict-markers -p no:xdist\n")
+    project.write(test_old=OLD)
+    result = project.run(*(() if is_used else ("-k", "plain")), "--ai-simulate")
+    result.stdout.fnmatch_lines([f"*{packages[0].replace('==', '-')}*"])
+    if is_used:
+        result.assert_outcomes(passed=4, failed=2, errors=1)
+        result.stdout.fnmatch_lines(["*ERROR at teardown of test_asks_after_its_end*"])
+        result.stdout.fnmatch_lines(["6 recorded, 3 missed; recording cost nothing"])
+    else:
+        assert result.ret == 0
+        assert "ai-proxy" not in result.stdout.str().replace("mitm-ai-proxy-", "")
 
 
 def test_the_unmodified_sdk_of_openai_records_and_replays(recording: Project, provider: Provider) -> None:

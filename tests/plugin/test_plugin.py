@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mitm_ai_proxy.cassette.cassette import Mode
-from mitm_ai_proxy.testing.pytest_plugin import MODES
+from mitm_ai_proxy.testing.arguments import MODES
 from tests.plugin.conftest import Project, Provider
 
 pytest_plugins = ["pytester"]
@@ -110,7 +110,7 @@ def test_video(client, ai_proxy):
 
 class TestClips:
     class TestShort:
-        @pytest.mark.parametrize("prompt", ["a/b", "火" * 100])
+        @pytest.mark.parametrize("prompt", ["a-b", "a/b", "a:b", "火" * 100])
         def test_clip(self, client, prompt):
             client.video(prompt)
 
@@ -140,12 +140,14 @@ def test_what_is_recorded_once_is_replayed_without_the_provider(recording: Proje
     recording.write(test_clips=RECORDED)
     recorded = recording.run("--ai-record=once")
 
-    recorded.assert_outcomes(passed=6, failed=1)
+    recorded.assert_outcomes(passed=8, failed=1)
     folder = "cassettes/test_clips"
     long = next(name for name in recording.cassettes() if "-u706b" in name)
     assert recording.cassettes() == {
         f"{folder}/test_video.har",
         f"{folder}/TestClips.TestShort.test_clip[a-b].har",
+        f"{folder}/TestClips.TestShort.test_clip[a-b]-457c4a41.har",
+        f"{folder}/TestClips.TestShort.test_clip[a-b]-OTHER.har",
         long,
         f"{folder}/shared/clip.v1.har",
         f"{folder}/other.har",
@@ -155,13 +157,13 @@ def test_what_is_recorded_once_is_replayed_without_the_provider(recording: Proje
     # What a failed test paid for is recorded too.
     (entry,) = json.loads((recording.path / folder / "other.har").read_text())["log"]["entries"]
     assert entry["response"]["status"] == 200
-    recorded.stdout.fnmatch_lines(["*= ai-proxy =*", "26 recorded; recording cost 18 units, about $2.52 (6 units *"])
-    assert len(provider.asked) == 26
+    recorded.stdout.fnmatch_lines(["*= ai-proxy =*", "38 recorded; recording cost 24 units, about $3.36 (6 units *"])
+    assert len(provider.asked) == 38
 
     provider.close()
     replayed = recording.run()
-    replayed.assert_outcomes(passed=6, failed=1)
-    replayed.stdout.fnmatch_lines(["ai-proxy: 26 replayed; replaying saved 18 units, about $2.52"])
+    replayed.assert_outcomes(passed=8, failed=1)
+    replayed.stdout.fnmatch_lines(["ai-proxy: 38 replayed; replaying saved 24 units, about $3.36"])
     replayed.stdout.no_fnmatch_line("*= ai-proxy =*")
 
 
@@ -458,6 +460,7 @@ def test_what_cannot_be_used_fails_the_test_with_one_sentence(
         "*/cassettes/test_wrong/test_foreign.har: entry 1: *",
         "*/cassettes/test_wrong/test_newer.har: *",
         "ai_proxy_config: provider.klingAccessKey: no credential: *KLING_ACCESS_KEY and *, or KLING_API*",
+        "Without one, --ai-record=once --ai-simulate records from a simulated Kling, which costs nothing.",
         "ai_proxy_config: cassette.pace: expected instant, real, or *",
         "ai_cassette: Kling has no error code 17; *",
         "ai_proxy_config: simulator.fault: *",
@@ -508,18 +511,29 @@ def test_the_simulator_stands_in_for_the_provider_without_a_credential(project: 
         def test_recorded(client):
             client.video("a cat")
 
+        def test_recorded_by_the_flag(client):
+            client.video("a dog")
+
         def test_not_simulated(client):
             assert client.create("a cat").status == 400
         """
     )
-    recorded = project.run("--ai-record=once", "--ai-budget=0", "-k", "recorded")
-    recorded.assert_outcomes(passed=1)
-    recorded.stdout.fnmatch_lines(["6 recorded; recording cost nothing"])
-    assert project.cassettes() == {"cassettes/test_simulated/clip.har"}
+    recorded = project.run("--ai-record=once", "--ai-simulate", "--ai-budget=0", "-k", "recorded")
+    recorded.assert_outcomes(passed=2)
+    recorded.stdout.fnmatch_lines(["12 recorded; recording cost nothing"])
+    folder = "cassettes/test_simulated"
+    assert project.cassettes() == {f"{folder}/clip.har", f"{folder}/test_recorded_by_the_flag.har"}
+    entries = json.loads((project.path / folder / "test_recorded_by_the_flag.har").read_text())["log"]["entries"]
+    assert [entry["_simulated"] for entry in entries] == [True] * 6
+    # A recording that does not say so, as before there was a word for it.
+    path = project.path / folder / "clip.har"
+    path.write_text(path.read_text().replace('"_simulated": true', '"_other": 1'))
 
-    result = project.run()
-    result.assert_outcomes(passed=6, failed=1)
-    result.stdout.fnmatch_lines(["6 replayed, 13 simulated, 1 missed"])
+    result = project.run("--ai-simulate")
+    result.assert_outcomes(passed=7, failed=1)
+    result.stdout.fnmatch_lines(
+        ["12 replayed, 13 simulated, 1 missed; replaying saved 3 units, about $0.42 (simulated)"]
+    )
 
 
 def test_a_create_under_way_at_the_end_of_a_test_is_waited_for_and_recorded(recording: Project) -> None:
@@ -711,7 +725,7 @@ def test_clients_of_all_kinds_are_recorded_and_replayed(recording: Project, prov
     assert len(provider.asked) == asked
 
 
-def test_workers_of_xdist_are_summed_up_and_quiet_is_quiet(recording: Project, provider: Provider) -> None:
+def test_workers_of_xdist_are_summed_up(recording: Project, provider: Provider) -> None:
     recording.write(
         test_many="""
         import pytest
@@ -732,11 +746,6 @@ def test_workers_of_xdist_are_summed_up_and_quiet_is_quiet(recording: Project, p
     result = recording.run("-n2")
     result.assert_outcomes(passed=6)
     result.stdout.fnmatch_lines(["ai-proxy: 4 replayed; replaying saved 12 units, about $1.68"])
-    assert "ai-proxy" not in recording.run("-q").stdout.str()
-    missing = recording.path / "cassettes/test_many/test_create[1].har"
-    missing.rename(missing.with_name("moved.har"))
-    recording.run("-q").stdout.fnmatch_lines(["ai-proxy: 3 replayed, 1 missed; *", "cassettes/*: 1 missed"])
-    assert "ai-proxy:" not in recording.run("-qq", "--tb=no").stdout.str()
 
 
 @pytest.mark.parametrize("arguments", [("-p", "no:ai_proxy"), ()], ids=["by name", "no autoload"])
@@ -748,55 +757,48 @@ def test_tests_can_be_collected_without_the_plugin(
     (project.path / "pytest.ini").unlink()
     project.write(test_clips=RECORDED)
     result = project.run("--collect-only", "-q", *arguments)
-    result.stdout.fnmatch_lines(["7 tests collected*"])
+    result.stdout.fnmatch_lines(["9 tests collected*"])
 
 
-def test_importing_the_plugin_is_cheap_and_using_none_of_it_says_nothing(project: Project) -> None:
+def test_importing_the_plugin_is_cheap() -> None:
     code = (
         "import sys, pytest, argparse, difflib; before = set(sys.modules)\n"
         "import mitm_ai_proxy.testing.pytest_plugin\n"
         "print(sorted(set(sys.modules) - before))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    rooms = ["mitm_ai_proxy", "mitm_ai_proxy.testing", "mitm_ai_proxy.testing.pytest_plugin"]
-    assert done.stdout.strip() == str(rooms)
+    files = ["mitm_ai_proxy.testing.arguments", "mitm_ai_proxy.testing.pytest_plugin"]
+    assert done.stdout.strip() == str(["mitm_ai_proxy", "mitm_ai_proxy.testing", *files])
 
-    project.write(
-        test_plain="""
-        import sys
 
-        def test_plain():
-            assert not {"mitmproxy", "msgspec", "yaml", "flask"} & sys.modules.keys()
-        """
+WRONG_MARKS = [
+    ("ai_cassette(mdoe='all')", "ai_cassette has no argument mdoe; did you mean mode?"),
+    ("ai_cassette(x=1)", "ai_cassette has no argument x; it has name, mode, pace, *"),
+    ("ai_cassette('a', 'b')", "ai_cassette takes one name"),
+    ("ai_cassette('a', name='b')", "ai_cassette takes one name"),
+    ("ai_cassette('')", "ai_cassette takes a name that is not empty"),
+    ("ai_cassette(1)", "ai_cassette takes a text as name"),
+    ("ai_cassette(mode='append')", "ai_cassette takes one of none, once, new_episodes, all, rewrite as mode"),
+    ("ai_cassette(slow=True)", "ai_cassette takes a number of polls as slow"),
+    ("ai_cassette(slow=1, failed='x')", "ai_cassette takes one of failed and slow"),
+    ("ai_simulate('instant')", "ai_simulate takes arguments by name only"),
+    ("ai_simulate(sped=1)", "ai_simulate has no argument sped; did you mean speed?"),
+]
+
+
+def test_marks_that_are_wrong_end_the_run_before_any_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        **{
+            f"test_{number}": f"import pytest\n@pytest.mark.{mark}\ndef test_marked(): pass"
+            for number, (mark, _) in enumerate(WRONG_MARKS)
+        },
+        test_good="def test_good(): raise AssertionError('it ran')",
     )
-    result = project.run()
-    result.assert_outcomes(passed=1)
-    assert "ai-proxy" not in result.stdout.str().replace("mitm-ai-proxy-", "")
-
-
-@pytest.mark.parametrize(
-    ("mark", "complaint"),
-    [
-        ("ai_cassette(mdoe='all')", "ai_cassette has no argument mdoe; did you mean mode?"),
-        ("ai_cassette(x=1)", "ai_cassette has no argument x; it has name, mode, pace, *"),
-        ("ai_cassette('a', 'b')", "ai_cassette takes one name"),
-        ("ai_cassette('a', name='b')", "ai_cassette takes one name"),
-        ("ai_cassette('')", "ai_cassette takes a name that is not empty"),
-        ("ai_cassette(1)", "ai_cassette takes a text as name"),
-        ("ai_cassette(mode='append')", "ai_cassette takes one of none, once, new_episodes, all, rewrite as mode"),
-        ("ai_cassette(slow=True)", "ai_cassette takes a number of polls as slow"),
-        ("ai_cassette(slow=1, failed='x')", "ai_cassette takes one of failed and slow"),
-        ("ai_simulate('instant')", "ai_simulate takes arguments by name only"),
-        ("ai_simulate(sped=1)", "ai_simulate has no argument sped; did you mean speed?"),
-    ],
-)
-def test_a_mark_that_is_wrong_ends_the_run_before_any_test(
-    mark: str, complaint: str, pytester: pytest.Pytester
-) -> None:
-    pytester.makepyfile(test_marks=f"import pytest\n@pytest.mark.{mark}\ndef test_marked(): pass")
     result = pytester.runpytest_inprocess("-p", "no:asyncio", "-p", "no:recording")
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines([f"test_marks.py::test_marked: @pytest.mark.{complaint}"])
+    result.assert_outcomes(errors=len(WRONG_MARKS))
+    for number, (_, complaint) in enumerate(WRONG_MARKS):
+        result.stdout.fnmatch_lines([f"test_{number}.py::test_marked: @pytest.mark.{complaint}"])
 
 
 def test_a_mark_that_is_wrong_is_told_by_workers_too(project: Project) -> None:

@@ -55,7 +55,7 @@ class Environment:
         done = subprocess.run(
             [self._python, *arguments],
             cwd=folder,
-            env={**environment, "NETWORK_ATTEMPTS": str(self._attempts), "PYTHONPATH": str(HERE / "outside")},
+            env={**environment, "NETWORK_ATTEMPTS": str(self._attempts)},
             capture_output=True,
             text=True,
             timeout=LIMIT,
@@ -102,10 +102,12 @@ def test_recorded_jobs_replay_where_there_is_no_network(environment: Environment
 
 def test_they_can_be_recorded_again_from_the_simulator(environment: Environment, project: Path) -> None:
     shutil.rmtree(project / "cassettes")
-    said = environment.run("-m", "pytest", "-p", "simulated", "--ai-record=rewrite", folder=project)
+    said = environment.run("-m", "pytest", "--ai-simulate", "--ai-record=rewrite", folder=project)
     assert "7 passed" in said
     assert "recording cost nothing" in said
-    assert "7 passed" in environment.run("-m", "pytest", folder=project)
+    said = environment.run("-m", "pytest", folder=project)
+    assert "7 passed" in said
+    assert " (simulated)" in said
     assert environment.attempts == []
 
 

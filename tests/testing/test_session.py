@@ -10,56 +10,15 @@ import pytest
 from mitm_ai_proxy.cassette.cassette import Mode
 from mitm_ai_proxy.cassette.spending import Spending
 from mitm_ai_proxy.cassette.variations import Variation
+from mitm_ai_proxy.testing import pytest_plugin
 from mitm_ai_proxy.testing.report import report
 from mitm_ai_proxy.testing.session import (
-    LONGEST_NAME,
     Headers,
     Result,
     Unusable,
     UpstreamRequest,
-    file_name,
     make_test_run,
-    path_of,
 )
-
-
-@pytest.mark.parametrize(
-    ("words", "name"),
-    [
-        (["test_clip"], "test_clip"),
-        (["TestShort", "test_clip"], "TestShort.test_clip"),
-        (["TestOuter", "TestInner", "test_clip[a-b]"], "TestOuter.TestInner.test_clip[a-b]"),
-        (["test_clip[a/b\\c:d*e?f\"g'h<i>j|k%l]"], "test_clip[a-b-c-d-e-f-g-h-i-j-k-l]"),
-        (["test_clip[a\nb\0c\x7f]"], "test_clip[a-b-c-]"),
-        (["test_clip[火]"], "test_clip[火]"),
-        (["t" * LONGEST_NAME], "t" * LONGEST_NAME),
-    ],
-)
-def test_a_cassette_has_the_name_of_its_test(words: list[str], name: str) -> None:
-    assert file_name(words) == name
-
-
-@pytest.mark.parametrize("end", ["x", "火"])
-def test_a_long_name_is_shortened_and_stays_one_of_its_own(end: str) -> None:
-    names = [file_name([end * 400, tail]) for tail in ("a", "b")]
-    assert len(set(names)) == 2
-    assert all(LONGEST_NAME - 4 < len(name.encode()) <= LONGEST_NAME for name in names)
-
-
-@pytest.mark.parametrize(
-    ("name", "path"),
-    [
-        ("clip", "/tests/cassettes/test_x/clip.har"),
-        ("clip.har", "/tests/cassettes/test_x/clip.har"),
-        ("v1.5", "/tests/cassettes/test_x/v1.5.har"),
-        ("long/clip", "/tests/cassettes/test_x/long/clip.har"),
-        ("../shared/clip", "/tests/cassettes/shared/clip.har"),
-        ("/elsewhere/clip", "/elsewhere/clip.har"),
-    ],
-)
-def test_an_explicit_name_is_relative_to_the_folder(name: str, path: str) -> None:
-    assert path_of(Path("/tests/cassettes/test_x"), name) == Path(path)
-
 
 CONFIG: dict[str, Any] = {"provider": {"type": "kling"}, "cassette": {"ignore": "size"}, "simulator": {"units": 5}}
 
@@ -148,7 +107,13 @@ FREE = Spending(0, 0, 0, 0, 0, 0, 0)
 
 
 def result(
-    file: str, unused: list[str] | None = None, cost: Spending = FREE, saved: Spending = FREE, **counts: int
+    file: str,
+    unused: list[str] | None = None,
+    cost: Spending = FREE,
+    saved: Spending = FREE,
+    pretended: Spending = FREE,
+    remark: str = "",
+    **counts: int,
 ) -> Result:
     return {
         "file": file,
@@ -162,6 +127,8 @@ def result(
         "cost": list(cost),
         "saved": list(saved),
         "told": "",
+        "pretended": list(pretended),
+        "remark": remark,
     }
 
 
@@ -198,12 +165,62 @@ UNKNOWN = Spending(0, 0, 2, 0, 2, 0, 0)
         ),
         ([result("a", ["1", "2"], replayed=1)], "1 replayed, 2 unused", ["a: 2 unused"], True),
         ([result("a", refused=1)], "1 refused", [], True),
+        (
+            [result("a", [], saved=PAID, pretended=PAID, replayed=4)],
+            "4 replayed; replaying saved 3 units, about $0.42 (simulated)",
+            [],
+            False,
+        ),
+        (
+            [result("a", [], saved=PAID, pretended=PAID, replayed=4), result("b", [], saved=OPEN, replayed=1)],
+            "5 replayed; replaying saved 6 units, about $0.84 (3 units, about $0.42 of it simulated)",
+            [],
+            False,
+        ),
+        (
+            [result("a", [], replayed=4), result("a", [], remark="is shared", replayed=1)],
+            "5 replayed",
+            ["a is shared"],
+            True,
+        ),
     ],
 )
 def test_the_report_says_what_happened_and_what_it_cost(
     results: list[Result], line: str, files: list[str], is_special: bool
 ) -> None:
     assert report(results) == (line, files, is_special)
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "count", "lines"),
+    [
+        (0, "replayed", ["ai-proxy: 1 replayed"]),
+        (0, "missed", ["= ai-proxy =", "1 missed", "a: 1 missed"]),
+        (-1, "replayed", []),
+        (-1, "missed", ["ai-proxy: 1 missed", "a: 1 missed"]),
+        (-2, "missed", []),
+    ],
+)
+def test_quiet_is_quiet(verbosity: int, count: str, lines: list[str]) -> None:
+    written: list[str] = []
+
+    class Reporter:
+        write_line = written.append
+
+        def section(self, title: str) -> None:
+            written.append(f"= {title} =")
+
+    class Config:
+        stash = pytest.Stash()
+
+        def getoption(self, name: str) -> int:
+            assert name == "verbose"
+            return verbosity
+
+    counts = {count: 1}
+    Config.stash[pytest_plugin._results_key] = [result("a", None, FREE, FREE, FREE, "", **counts)]
+    pytest_plugin.pytest_terminal_summary(Reporter(), Config())  # type: ignore[arg-type]
+    assert written == lines
 
 
 @pytest.mark.parametrize(

@@ -6,48 +6,48 @@ Every run of pytest loads this file; it imports the rest of the package when a t
 from __future__ import annotations
 
 import argparse
-import difflib
+import copy
 import math
+import sys
 import time
 import warnings
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-if TYPE_CHECKING:
-    from .session import AIProxy, Result, Session
+from .arguments import DEFAULT_CONFIG, MODES, VARIATIONS, by_name, cassette_complaint, simulate_complaint
 
-MODES: Final = ("none", "once", "new_episodes", "all", "rewrite")
-"""The record modes; see cassette.Mode."""
+if TYPE_CHECKING:
+    from ..cassette.budget import Budget
+    from .session import Advice, AIProxy, Result, Session
+
 CASSETTE: Final = "ai_cassette"
 SIMULATE: Final = "ai_simulate"
-VARIATIONS: Final = ("failed", "error", "content_gone", "slow")
-"""Arguments of ai_cassette that exclude each other: one in a closer mark replaces any in the others."""
 
 _OUTPUT: Final = "ai_proxy"
 """Key of the results in the output of a pytest-xdist worker."""
 _BEGAN: Final = "ai_proxy_began"
 """Key of the run's begin in the input of a worker: Unix time."""
-_TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
-    "name": ((str,), "a text"),
-    "mode": ((str,), "a text"),
-    "pace": ((str, int, float), "'instant', 'real' or a number"),
-    "failed": ((str,), "a message"),
-    "error": ((int,), "one of Kling's codes"),
-    "content_gone": ((bool,), "True or False"),
-    "slow": ((int,), "a number of polls"),
-    "allow_unused": ((bool,), "True or False"),
-}
-"""The arguments of ai_cassette: their types, and words for these in messages. None means not given."""
 
-_proxy_key: pytest.StashKey[AIProxy] = pytest.StashKey()
-_told_key: pytest.StashKey[str] = pytest.StashKey()
-_passed_key: pytest.StashKey[bool] = pytest.StashKey()
+_open_key: pytest.StashKey[list[_Open]] = pytest.StashKey()
 _results_key: pytest.StashKey[list[Result]] = pytest.StashKey()
 _began_key: pytest.StashKey[float] = pytest.StashKey()
 _is_whole_key: pytest.StashKey[bool] = pytest.StashKey()
+_names_key: pytest.StashKey[dict[tuple[Path, str], list[str]]] = pytest.StashKey()
+
+
+class _Open:
+    """A proxy that a fixture has made: up to where its trouble was told, and whether each test so far passed."""
+
+    def __init__(self, proxy: AIProxy) -> None:
+        from .session import NOTHING
+
+        self.proxy = proxy
+        self.told = NOTHING
+        self.passed: list[bool] = []
 
 
 # Options and marks
@@ -64,6 +64,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         " all: everything, in the place of equal requests; rewrite: everything, each cassette anew",
     )
     group.addoption(
+        "--ai-simulate",
+        action="store_true",
+        help="record from a simulated Kling: no credential is needed, nothing is sent, and nothing is paid",
+    )
+    group.addoption(
         "--ai-strict", action="store_true", help="fail tests that pass and leave recordings of their cassette unused"
     )
     group.addoption(
@@ -77,7 +82,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks."""
-    config.stash[_results_key] = []
+    config.stash[_results_key], config.stash[_open_key] = [], []
     config.stash[_began_key], config.stash[_is_whole_key] = time.time(), True
     config.addinivalue_line(
         "markers",
@@ -94,21 +99,24 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+# Wrappers are of the old style, which pytest 7 has too.
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, None]:
     """Make a wrong mark an error of collection, before any test runs."""
-    report = yield
+    outcome = yield
+    if outcome.excinfo:
+        return
+    report: pytest.CollectReport = outcome.get_result()
     complaint = next(filter(None, map(_complaint, report.result or ())), "")
     if complaint:
         report.outcome, report.longrepr, report.result = "failed", complaint, []
-    return report
 
 
 def _complaint(node: pytest.Item | pytest.Collector) -> str:
     """A message about the first wrong mark of a test; "" if all are right."""
-    for name, complain in ((CASSETTE, _cassette_complaint), (SIMULATE, _simulate_complaint)):
+    for name, complain in ((CASSETTE, cassette_complaint), (SIMULATE, simulate_complaint)):
         for mark in node.iter_markers(name) if isinstance(node, pytest.Item) else ():
-            text = complain(mark)
+            text = complain(mark.args, mark.kwargs)
             if text:
                 return f"{node.nodeid}: @pytest.mark.{name} {text}"
     return ""
@@ -125,54 +133,12 @@ def _units(text: str) -> float:
     return units
 
 
-def _cassette_complaint(mark: pytest.Mark) -> str:
-    """What is wrong with a mark ai_cassette; "" if nothing."""
-    given = _arguments(mark)
-    if len(mark.args) > 1 or (mark.args and "name" in mark.kwargs):
-        return "takes one name"
-    for name, value in given.items():
-        if name not in _TYPES:
-            return _unknown(name, _TYPES)
-        types, words = _TYPES[name]
-        if value is not None and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
-            return f"takes {words} as {name}"
-    if given.get("name") == "":
-        return "takes a name that is not empty"
-    if given.get("mode") not in (None, *MODES):
-        return f"takes one of {', '.join(MODES)} as mode"
-    varied = [name for name in VARIATIONS if given.get(name) is not None and given[name] is not False]
-    return f"takes one of {' and '.join(varied)}" if len(varied) > 1 else ""
-
-
-def _simulate_complaint(mark: pytest.Mark) -> str:
-    """What is wrong with a mark ai_simulate; "" if nothing."""
-    if mark.args:
-        return "takes arguments by name only"
-    if not mark.kwargs:
-        return ""
-    from ..config.keys import declared
-    from ..simulator.settings import SimulatorSettings
-
-    keys = declared(SimulatorSettings)
-    return next((_unknown(name, keys) for name in mark.kwargs if name not in keys), "")
-
-
-def _unknown(name: str, known: Mapping[str, object]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"has no argument {name}; " + (f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}")
-
-
-def _arguments(mark: pytest.Mark) -> dict[str, Any]:
-    """The arguments of a mark by name; the one positional argument is `name`."""
-    return {**dict(zip(("name",), mark.args, strict=False)), **mark.kwargs}
-
-
-def _merged(item: pytest.Item, name: str) -> dict[str, Any] | None:
+def _merged(item: pytest.Item | pytest.Collector, name: str) -> dict[str, Any] | None:
     """The arguments of all marks with this name, each from the closest mark that has it; None without a mark."""
     marks = list(item.iter_markers(name))
     merged: dict[str, Any] = {}
     for mark in reversed(marks):
-        given = _arguments(mark)
+        given = by_name(mark.args, mark.kwargs)
         if not given.keys().isdisjoint(VARIATIONS):
             merged = {key: value for key, value in merged.items() if key not in VARIATIONS}
         merged |= given
@@ -185,14 +151,7 @@ def _merged(item: pytest.Item, name: str) -> dict[str, Any] | None:
 @pytest.fixture(scope="session")
 def ai_proxy_config() -> dict[str, Any]:
     """What config.yaml would hold. Override it to name another provider, or other credentials."""
-    return {
-        "provider": {
-            "type": "kling",
-            "klingAccessKey": "${KLING_ACCESS_KEY:-}",
-            "klingSecretKey": "${KLING_SECRET_KEY:-}",
-            "apiTokens": ["${KLING_API_KEY:-}"],
-        }
-    }
+    return copy.deepcopy(DEFAULT_CONFIG)
 
 
 @pytest.fixture(scope="session")
@@ -207,23 +166,28 @@ def ai_cassette_dir(request: pytest.FixtureRequest) -> Path:
     return request.path.parent / "cassettes" / request.path.stem
 
 
-@pytest.fixture(scope="session")
-def _ai_proxy_session(pytestconfig: pytest.Config) -> Iterator[Session]:
-    """The proxy of this process."""
-    from .session import Session, Unusable
+@dataclass(frozen=True)
+class _Process:
+    """What the proxies of a process have in common."""
 
-    budget, share = pytestconfig.getoption("--ai-budget"), ""
+    session: Session
+    budget: Budget | None
+    advice: Advice
+
+
+@pytest.fixture(scope="session")
+def _ai_proxy_process(pytestconfig: pytest.Config) -> Iterator[_Process]:
+    from ..cassette.budget import Budget
+    from .session import OF_PLUGIN, recorded_api, shared
+
+    units, share = pytestconfig.getoption("--ai-budget"), ""
     workers = getattr(pytestconfig, "workerinput", {}).get("workercount", 1)
-    if budget is not None and workers > 1:
-        share = f" (Each of the {workers} workers has an equal share of --ai-budget={budget:g}.)"
-        budget /= workers
-    session = Session(budget, share, getattr(pytestconfig, "workerinput", {}).get(_BEGAN))
-    try:
-        session.start()
-    except Unusable as error:
-        raise pytest.fail.Exception(str(error), pytrace=False) from None
-    yield session
-    session.stop()
+    if units is not None and workers > 1:
+        share = f" (Each of the {workers} workers has an equal share of --ai-budget={units:g}.)"
+        units /= workers
+    budget = None if units is None else Budget(units, recorded_api())
+    with shared(getattr(pytestconfig, "workerinput", {}).get(_BEGAN)) as session:
+        yield _Process(session, budget, replace(OF_PLUGIN, share=share))
 
 
 @pytest.fixture
@@ -232,39 +196,97 @@ def ai_proxy(
     ai_proxy_config: Mapping[str, Any],
     ai_record_mode: str,
     ai_cassette_dir: str | Path,
-    _ai_proxy_session: Session,
+    _ai_proxy_process: _Process,
 ) -> Iterator[AIProxy]:
     """A proxy in front of an AI provider that answers from the test's cassette. Clients get `ai_proxy.base_url`."""
-    from .session import PATIENCE, Unusable, file_name, make_test_run, path_of
+    words = _words(request.node)
+    yield from _proxy(request, ai_proxy_config, ai_record_mode, ai_cassette_dir, words, _ai_proxy_process)
 
-    item, config, session = request.node, request.config, _ai_proxy_session
-    marked, simulated = _merged(item, CASSETTE), _merged(item, SIMULATE)
+
+@pytest.fixture(scope="module")
+def ai_proxy_module(
+    request: pytest.FixtureRequest, ai_proxy_config: Mapping[str, Any], ai_record_mode: str, _ai_proxy_process: _Process
+) -> Iterator[AIProxy]:
+    """A proxy for all tests of a module, with the cassette cassettes/MODULE/ai_proxy_module beside it."""
+    folder = request.path.parent / "cassettes" / request.path.stem
+    yield from _proxy(request, ai_proxy_config, ai_record_mode, folder, ["ai_proxy_module"], _ai_proxy_process)
+
+
+@pytest.fixture(scope="session")
+def ai_proxy_session(
+    request: pytest.FixtureRequest, ai_proxy_config: Mapping[str, Any], ai_record_mode: str, _ai_proxy_process: _Process
+) -> Iterator[AIProxy]:
+    """A proxy for all tests, with the cassette cassettes/ai_proxy_session in the root folder of the project."""
+    words = ["ai_proxy_session"]
+    yield from _proxy(request, ai_proxy_config, ai_record_mode, "cassettes", words, _ai_proxy_process)
+
+
+def _words(item: pytest.Item) -> list[str]:
+    """The classes of a test, and its name with parameters."""
+    return [*(node.name for node in item.listchain() if isinstance(node, pytest.Class)), item.name]
+
+
+def _namesake(item: pytest.Item | pytest.Collector, words: Sequence[str]) -> str:
+    """Another test of the module whose cassette had the same name before names were told apart; "" if there is none."""
+    from .names import is_changed, plain_name
+
+    if not is_changed(words):
+        return ""
+    stash, session = item.config.stash, item.session
+    if _names_key not in stash:
+        names: dict[tuple[Path, str], list[str]] = {}
+        for other in session.items:
+            names.setdefault((other.path, plain_name(_words(other))), []).append(other.nodeid)
+        stash[_names_key] = names
+    same = stash[_names_key].get((item.path, plain_name(words)), [])
+    return next((nodeid for nodeid in same if nodeid != item.nodeid), "")
+
+
+def _proxy(
+    request: pytest.FixtureRequest,
+    ai_proxy_config: Mapping[str, Any],
+    ai_record_mode: str,
+    folder: str | Path,
+    words: Sequence[str],
+    process: _Process,
+) -> Iterator[AIProxy]:
+    """What a fixture of any scope does; `words` name its cassette in the folder."""
+    from .names import own_name, path_for, path_of
+    from .session import PATIENCE, Unusable, make_test_run
+
+    node, config = request.node, request.config
+    marked, simulated = _merged(node, CASSETTE), _merged(node, SIMULATE)
     arguments = marked or {}
-    # A plugin may run a test several times with the same item.
-    item.stash[_passed_key], item.stash[_told_key] = False, ""
-    if _proxy_key in item.stash:
-        del item.stash[_proxy_key]
     try:
         mode = config.getoption("--ai-record") or arguments.get("mode") or ai_record_mode
         if mode not in MODES:
             raise Unusable(f"ai_record_mode: there is no mode {mode!r}; there are {', '.join(MODES)}")
-        path = None
+        path, remark = None, ""
         if simulated is None or marked is not None:
-            classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
-            name = arguments.get("name") or file_name([*classes, item.name])
-            path = path_of(config.rootpath / ai_cassette_dir, name)
-        proxy = session.begin(make_test_run(ai_proxy_config, path, mode, arguments, simulated))
+            whole = config.rootpath / folder
+            namesake = "" if "name" in arguments else _namesake(node, words)
+            apart = bool(namesake) and mode != "none"
+            path = path_of(whole, arguments["name"]) if "name" in arguments else path_for(whole, words, apart)
+            if namesake and path.stem != own_name(words):
+                remark = f"is also played by {node.nodeid} (as by {namesake}); --ai-record=once records one for each"
+            is_played = mode == "none" or (mode == "once" and path.exists())
+            if config.getoption("--ai-simulate") and not is_played:
+                simulated = simulated or {}
+        test_run = make_test_run(ai_proxy_config, path, mode, arguments, simulated, remark)
+        proxy = process.session.begin(test_run, process.budget, process.advice)
     except Unusable as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
-    item.stash[_proxy_key] = proxy
+    opened = _Open(proxy)
+    config.stash[_open_key].append(opened)
     yield proxy
-    if not session.end(proxy, item.stash[_passed_key]):
-        text = f"{item.nodeid}: an exchange was still under way {PATIENCE:g} s after the end of the test"
+    if not process.session.end(proxy, bool(opened.passed) and all(opened.passed)):
+        text = f"{node.nodeid or 'session'}: an exchange was still under way {PATIENCE:g} s after its end"
         warnings.warn(pytest.PytestWarning(text), stacklevel=1)
-    passed = item.stash[_passed_key] and not arguments.get("allow_unused")
+    config.stash[_open_key].remove(opened)
+    passed = bool(opened.passed) and all(opened.passed) and not arguments.get("allow_unused")
     config.stash[_results_key].append(proxy.result(passed))
-    trouble = proxy.trouble()
-    if trouble != item.stash[_told_key]:
+    trouble = proxy.trouble(opened.told)
+    if trouble:
         pytest.fail(trouble, pytrace=False)
     if passed and config.getoption("--ai-strict") and proxy.left_over():
         pytest.fail(proxy.left_over(), pytrace=False)
@@ -273,31 +295,41 @@ def ai_proxy(
 # The outcome of a test
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
     """Fail a test that passed despite a request without an answer, such as by a retry or by catching the error."""
+    _fail_for_trouble(item.config)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """The same for what the fixtures of a test did at its end with a proxy that outlives it."""
+    _fail_for_trouble(item.config)
+
+
+def _fail_for_trouble(config: pytest.Config) -> None:
     __tracebackhide__ = True
-    result = yield
-    proxy = item.stash.get(_proxy_key, None)
-    if proxy and proxy.trouble():
-        pytest.fail(proxy.trouble(), pytrace=False)
-    return result
+    troubles = [opened.proxy.trouble(opened.told) for opened in config.stash[_open_key]]
+    if any(troubles):
+        pytest.fail("\n\n".join(filter(None, troubles)), pytrace=False)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
     """Add to the report of a failed test which requests had no answer, and a remark about a possible cause."""
-    report = yield
-    proxy = item.stash.get(_proxy_key, None)
-    if proxy and call.when != "teardown":
-        trouble = item.stash[_told_key] = proxy.trouble()
-        item.stash[_passed_key] = report.passed
-        for text in (trouble, proxy.remark()) if report.failed else ():
+    outcome = yield
+    if outcome.excinfo:
+        return
+    report: pytest.TestReport = outcome.get_result()
+    for opened in item.config.stash[_open_key]:
+        trouble = opened.proxy.trouble(opened.told)
+        if call.when != "setup" or not report.passed:
+            opened.told = opened.proxy.so_far()
+            opened.passed += [report.passed] if call.when != "teardown" else []
+        remark = opened.proxy.remark() if call.when != "teardown" else ""
+        for text in (trouble, remark) if report.failed else ():
             if text not in report.longreprtext:
                 report.sections.append(("ai-proxy", text))
-    return report
 
 
 # The report at the end
@@ -305,7 +337,9 @@ def pytest_runtest_makereport(
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Finish rewritten cassettes, if all tests have run; a worker of pytest-xdist puts the results into its output."""
-    output, results = getattr(session.config, "workeroutput", None), session.config.stash[_results_key]
+    output, results = getattr(session.config, "workeroutput", None), _results(session.config)
+    # Those of the context manager are taken from it only once.
+    session.config.stash[_results_key] = results
     is_whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     is_whole = is_whole and not (session.shouldstop or session.shouldfail)
     if output is not None:
@@ -334,8 +368,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the report on the run; with -q only if it is special (see report.py)."""
-    results = config.stash[_results_key]
-    verbosity = config.get_verbosity()
+    results, verbosity = _results(config), config.getoption("verbose")
     if not results or verbosity < -1:
         return
     from .report import report
@@ -348,3 +381,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     prefix = "" if told.is_special and verbosity >= 0 else "ai-proxy: "
     for line in (prefix + told.line, *told.files):
         terminalreporter.write_line(line)
+
+
+def _results(config: pytest.Config) -> list[Result]:
+    """The results of this process, with those of the context manager if a test used it."""
+    context = sys.modules.get(f"{__package__}.context")
+    return [*config.stash[_results_key], *(context.take_results() if context else ())]

@@ -13,9 +13,10 @@ _COUNTED: Final = ("replayed", "recorded", "simulated", "missed", "refused")
 
 
 class Report(NamedTuple):
-    """The report on a run. `line` is its summary; `files` has a line for each cassette with misses or unused entries,
-    and for each recording that was not kept.
+    """The report on a run.
 
+    `line` is its summary; `files` has a line for each cassette with misses, unused entries or a remark, and for each
+    recording that was not kept.
     `is_special`: there is more than replays and simulations, such as a recording or a miss.
     """
 
@@ -46,13 +47,23 @@ def report(results: Sequence[Result]) -> Report:
     saved = _sum(result["saved"] for result in results)
     if saved.units or saved.dollars:
         line += f"; replaying saved {_text(saved)}"
+        pretended = _sum(result["pretended"] for result in results)
+        if pretended[:3] == saved[:3]:
+            line += " (simulated)"
+        elif pretended.units or pretended.dollars:
+            line += f" ({_text(pretended)} of it simulated)"
     files = []
     for file in sorted({*missed, *unused}):
         amounts = {"missed": missed[file], "unused": len(unused.get(file, ()))}
         if any(amounts.values()):
             files.append(f"{file}: " + ", ".join(f"{amount} {what}" for what, amount in amounts.items() if amount))
-    files += dict.fromkeys(result["told"] for result in results if result["told"])
-    return Report(line, files, any(counts[name] for name in ("recorded", "missed", "refused", "unused")))
+    told = dict.fromkeys(result["told"] for result in results if result["told"])
+    remarks = sorted({f"{result['file']} {result['remark']}" for result in results if result["remark"]})
+    return Report(
+        line,
+        [*files, *told, *remarks],
+        bool(remarks) or any(counts[name] for name in ("recorded", "missed", "refused", "unused")),
+    )
 
 
 def _sum(spendings: Iterable[Sequence[float]]) -> Spending:

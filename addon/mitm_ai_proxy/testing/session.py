@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 import json
 import logging
-import os
-import re
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, NotRequired, TypedDict
 from urllib.parse import parse_qs, urlsplit
 
 from ..cassette.bodies import CassetteError
@@ -31,25 +28,22 @@ from ..cassette.variations import Variation, VariationError, check_code, vary
 from ..config.file import ConfigurationError
 from ..config.keys import Problem
 from ..gateway.error_log import LOGGER, ErrorLog
+from .obstacles import obstacles, socket_error
 
 if TYPE_CHECKING:
     from ..cassette.budget import Budget
     from ..cassette.recorded_api import RecordedAPI
     from ..gateway.addon import Gateway
     from ..gateway.embedded import Embedded
-    from ..gateway.recorded import Recorded
+    from ..gateway.recorded import Recorded, Suspended
     from ..gateway.simulated import Simulated
     from ..registry import Configuration
+    from ..simulator.app import Simulator
 
 CONFIG: Final = "ai_proxy_config"
 """The source that errors in the configuration name, instead of a file."""
 PATIENCE: Final = 10.0
 """Seconds that the end of a test waits for an exchange that is still in progress."""
-LONGEST_NAME: Final = 200
-"""Bytes of a cassette's name without its suffix, so that its folder and its temporary files can have longer names."""
-SUFFIX: Final = ".har"
-
-_FORBIDDEN = re.compile(r"""[<>:"'/\\|?*%\x00-\x1f\x7f]""")
 _MOST_SHOWN: Final = 5
 _MOST_OF_BODY: Final = 100
 # The configuration before the first test: a provider that needs no credential, at a port where nothing listens.
@@ -66,6 +60,7 @@ class TestRun:
     """What a test asks for. `config` has the content of a config.yaml.
 
     `path` is the cassette; without one, nothing is read or written. `simulates`: the provider is simulated.
+    `remark` is what is to be told of the cassette.
     """
 
     config: Mapping[str, Any]
@@ -73,18 +68,50 @@ class TestRun:
     mode: Mode
     variation: Variation | None = None
     simulates: bool = False
+    remark: str = ""
 
     __test__: ClassVar = False
     """It is no class of tests, as pytest would take it for by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """How a user of the proxy writes what errors advise: a record mode as `{}`, and recording from the simulator.
+
+    `share` is added to refusals, to explain why a worker has less than the whole budget.
+    """
+
+    mode: str
+    simulate: str
+    share: str = ""
+
+
+OF_PLUGIN: Final = Advice("--ai-record={}", "--ai-record=once --ai-simulate")
+OF_CONTEXT: Final = Advice('mode="{}"', 'mode="once", simulate=True')
+
+
+class Mark(NamedTuple):
+    """How many misses, refusals and errors there were at a moment."""
+
+    misses: int = 0
+    refusals: int = 0
+    complaints: int = 0
+
+
+NOTHING: Final = Mark()
+
+
+_LOADED: Final = time.time()
 
 
 class Result(TypedDict):
     """The counts of a test for the report, in plain types that pytest-xdist can send.
 
     `file` is its cassette. `unused` names the entries that it did not use; None if it failed or plays a variation.
-    `cost` and `saved` are the members of a spending.Spending. `rewritten` names the entries that it recorded anew in
-    the mode rewrite, None if they are not kept, or if it failed; it is absent in other modes. `told` is what a person
-    has to know of its recording.
+    `cost`, `saved` and `pretended` are the members of a spending.Spending; `pretended` is the part of `saved` whose
+    recordings are simulated. `rewritten` names the entries that it recorded anew in the mode rewrite, None if they are
+    not kept, or if it failed; it is absent in other modes. `told` is what became of a recording that is not kept, and
+    `remark` what is to be told of the cassette.
     """
 
     file: str
@@ -97,8 +124,10 @@ class Result(TypedDict):
     unused: list[str] | None
     cost: list[float]
     saved: list[float]
+    pretended: list[float]
     rewritten: NotRequired[list[str] | None]
     told: str
+    remark: str
 
 
 class Headers(Mapping[str, str]):
@@ -159,13 +188,16 @@ class UpstreamRequest:
 class AIProxy:
     """The proxy of one test: `url` and `base_url` for its clients, `requests` and `cassette` for its assertions."""
 
-    def __init__(self, url: str, test_run: TestRun, cassette: Cassette, share: str = "") -> None:
+    def __init__(
+        self, url: str, test_run: TestRun, cassette: Cassette, advice: Advice, connections: Callable[[], int]
+    ) -> None:
         self.url: Final = url
         """The origin of the proxy."""
         self.cassette: Final = cassette
         """The cassette of this test."""
         self.test_run: Final = test_run
-        self._share = share
+        self._advice = advice
+        self._connections, self._connections_before = connections, connections()
         self.complaints: Final[list[str]] = []
         """Errors that the proxy logged, such as that a cassette could not be written."""
         self._requests: list[UpstreamRequest] = []
@@ -189,23 +221,35 @@ class AIProxy:
     @property
     def refusals(self) -> list[str]:
         """The creates that the budget did not allow, as texts with the reason."""
-        return [f"{_line(request)}\n  {reason}{self._share}" for request, reason in self.cassette.refusals]
+        return [f"{_line(request)}\n  {reason}{self._advice.share}" for request, reason in self.cassette.refusals]
 
     def saw(self, request: Request) -> None:
         """Append to the requests."""
         self._requests.append(UpstreamRequest(request.method, request.url, Headers(request.headers), request.body))
 
-    def trouble(self) -> str:
+    def so_far(self) -> Mark:
+        """How much trouble there was so far."""
+        return Mark(len(self.cassette.misses), len(self.cassette.refusals), len(self.complaints))
+
+    def trouble(self, since: Mark = NOTHING) -> str:
         """A text about misses, refusals and errors, any of which fails the test; "" if there are none."""
-        misses = self.cassette.misses
-        return "\n\n".join([*([self._missed(misses)] if misses else ()), *self.refusals, *self.complaints])
+        misses = self.cassette.misses[since.misses :]
+        told = [*self.refusals[since.refusals :], *self.complaints[since.complaints :]]
+        return "\n\n".join([*([self._missed(misses)] if misses else ()), *told])
 
     def remark(self) -> str:
-        """A text about a possible cause of a failure; "" if there is none."""
-        if not (self.test_run.variation and self.cassette.recorded):
-            return self._recorded_failures()
-        varied = _words(self.test_run.variation)
-        return f"{shown(self.test_run.path)} was recorded as it went; {varied} counts from the next run on."
+        """A text about possible causes of a failure; "" if there are none."""
+        texts = [f"{shown(self.test_run.path)} {self.test_run.remark}."] if self.test_run.remark else []
+        if self.test_run.variation and self.cassette.recorded:
+            varied = _words(self.test_run.variation)
+            texts.append(f"{shown(self.test_run.path)} was recorded as it went; {varied} counts from the next run on.")
+        if not texts and (failures := self._recorded_failures()):
+            texts.append(failures)
+        is_unreached = not self._requests and self._connections() == self._connections_before
+        in_the_way = obstacles() if is_unreached else []
+        if in_the_way:
+            texts.append("\n".join([f"No request came to the proxy at {self.url}.", *in_the_way]))
+        return "\n\n".join(texts)
 
     def _recorded_failures(self) -> str:
         """A text about failures that came from the cassette, and not from the provider."""
@@ -252,10 +296,14 @@ class AIProxy:
         """The result for the report; `passed` is whether the test passed and must use all entries."""
         from ..cassette import spending
 
-        prices = _recorded_api()
+        prices = recorded_api()
         cassette, test_run = self.cassette, self.test_run
         recorded, replayed = cassette.recorded, cassette.replayed
         says_what_is_unused = passed and test_run.variation is None
+        is_paid = [] if test_run.simulates else [entry for entry in recorded if not entry.simulated]
+        pretended = [entry for entry in replayed if entry.simulated]
+        # Older recordings of the simulator do not say that they are.
+        saving = pretended if test_run.simulates else replayed
         result: Result = {
             "file": shown(test_run.path),
             "path": str(test_run.path or ""),
@@ -265,9 +313,11 @@ class AIProxy:
             "missed": len(cassette.misses),
             "refused": len(self.refusals),
             "unused": [_name(entry) for entry in cassette.unused] if says_what_is_unused else None,
-            "cost": list(spending.spent(() if test_run.simulates else recorded, prices)),
-            "saved": list(spending.spent(() if test_run.simulates else replayed, prices)),
+            "cost": list(spending.spent(is_paid, prices)),
+            "saved": list(spending.spent(saving, prices)),
+            "pretended": list(spending.spent(pretended, prices)),
             "told": self._told(),
+            "remark": test_run.remark,
         }
         if cassette.mode is Mode.REWRITE:
             is_good = self._has_passed and self._settled.is_kept
@@ -279,10 +329,11 @@ class AIProxy:
         path, mode = shown(self.test_run.path), self.cassette.mode.value
         if self._is_new:
             head = f"There is no cassette {path} (mode {mode}), so this was not sent:"
-            advice = "--ai-record=once records it."
+            advice = f"{self._advice.mode.format('once')} records it."
         else:
             head = f"This is not in {path} (mode {mode}), so it was not sent:"
-            advice = "--ai-record=new_episodes records what is missing, --ai-record=rewrite all of it anew."
+            some, everything = map(self._advice.mode.format, ("new_episodes", "rewrite"))
+            advice = f"{some} records what is missing, {everything} all of it anew."
         if self.test_run.variation:
             advice = (
                 f"With {_words(self.test_run.variation)}, a cassette that is there is only played; without it, {advice}"
@@ -297,32 +348,52 @@ class AIProxy:
         return "\n".join([head, *_first(texts), advice])
 
 
-class Session:
-    """The proxy of one process, which its tests use one after the other.
+class _Door:
+    """An addon that counts the connections of clients."""
 
-    `budget` is the number of units that creates may cost in all its tests, None for no limit; `share` is added to
-    refusals, to explain why a worker has less than the whole budget. `began` is the Unix time at which the run of all
-    its processes began, None for now.
+    name = "ai_proxy_door"
+
+    def __init__(self) -> None:
+        self.connections = 0
+
+    def client_connected(self, client: object) -> None:
+        """Count one."""
+        self.connections += 1
+
+
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """A use of the proxy. `suspended` has its cassette and its simulator while a later one is in use."""
+
+    proxy: AIProxy
+    configuration: Configuration
+    suspended: tuple[Suspended, Simulator | None] | None = None
+
+
+class Session:
+    """The proxy of one process, which starts with its first use.
+
+    Of several uses at the same time, the latest one gets all requests, until it ends. `began` is the Unix time at which
+    the run of all its processes began; by default, when this file was loaded.
     """
 
-    def __init__(self, budget: float | None = None, share: str = "", began: float | None = None) -> None:
-        self._budget: Budget | None = None
-        self._share = share
-        if budget is not None:
-            from ..cassette.budget import Budget
-
-            self._budget = Budget(budget, _recorded_api())
+    def __init__(self, began: float | None = None) -> None:
         self._embedded: Embedded | None = None
         self._gateway: Gateway | None = None
         self._recorded: Recorded | None = None
         self._simulated: Simulated | None = None
-        self._began = time.time() if began is None else began
+        self._began = _LOADED if began is None else began
         self._recorded_here: set[Path] = set()
+        self._turns: list[_Turn] = []
         self._levels: dict[str, int] = {}
         self._complaints = ErrorLog()
+        self._door = _Door()
 
-    def start(self) -> None:
+    def _start(self) -> None:
         """Start the proxy on a free port. Raises Unusable."""
+        blocked = socket_error()
+        if blocked:
+            raise Unusable("\n".join([f"The proxy did not start: {blocked}", *obstacles()]))
         with _importing():
             from .. import registry
             from ..gateway.addon import Gateway
@@ -330,13 +401,14 @@ class Session:
             from ..gateway.recorded import Recorded
             from ..gateway.simulated import Simulated
 
-            self._recorded, self._simulated = Recorded(), Simulated()
-            self._gateway = Gateway([self._recorded, self._simulated])
-            self._embedded = Embedded(self._gateway, registry.read(_NO_PROVIDER, name=CONFIG))
+            recorded, simulated = Recorded(), Simulated()
+            gateway = Gateway([recorded, simulated])
+            embedded = Embedded(gateway, registry.read(_NO_PROVIDER, name=CONFIG), before=[self._door])
             try:
-                self._embedded.start()
+                embedded.start()
             except NotStarted as error:
                 raise Unusable(f"The proxy did not start: {error}.") from None
+        self._embedded, self._gateway, self._recorded, self._simulated = embedded, gateway, recorded, simulated
         for name in _LOGGERS:
             logger = logging.getLogger(name)
             self._levels[name] = logger.level
@@ -345,22 +417,28 @@ class Session:
                 logger.setLevel(logging.WARNING)
         LOGGER.addHandler(self._complaints)
 
-    def begin(self, test_run: TestRun) -> AIProxy:
-        """Configure the proxy for a test. Raises Unusable."""
+    def begin(self, test_run: TestRun, budget: Budget | None = None, advice: Advice = OF_PLUGIN) -> AIProxy:
+        """Configure the proxy for a test. Creates that exceed the budget are refused. Raises Unusable."""
+        if self._embedded is None:
+            self._start()
         assert self._embedded is not None
+        opening = self._opening(test_run, budget)
+        is_offline = opening.is_offline or test_run.simulates
+        self._embedded.call(self._suspend)
         try:
-            opening = self._opening(test_run)
-            configuration = _configuration(test_run, offline=opening.is_offline or test_run.simulates)
+            configuration = _configuration(test_run, offline=is_offline)
             with _importing():
-                return self._embedded.call(lambda: self._use(configuration, opening, test_run))
+                return self._embedded.call(lambda: self._use(configuration, opening, test_run, advice))
         except ConfigurationError as error:
             problem = str(error)
+            if _lacks_only_a_credential(test_run):
+                problem += f"\nWithout one, {advice.simulate} records from a simulated Kling, which costs nothing."
         except VariationError as error:
             varied = _words(test_run.variation) if test_run.variation else ""
             problem = f"{shown(test_run.path)} cannot be played with {varied}: {error}"
         except Unusable as error:
             problem = str(error)
-        self._embedded.call(self._rest)
+        self._embedded.call(self._resume)
         raise Unusable(problem)
 
     def end(self, proxy: AIProxy, passed: bool = True) -> bool:
@@ -371,7 +449,7 @@ class Session:
         assert self._embedded is not None
         assert self._recorded is not None
         is_written = self._recorded.idle.wait(PATIENCE)
-        self._embedded.call(self._rest)
+        self._embedded.call(lambda: self._finish(proxy))
         if is_written:
             proxy.settle(passed)
         if proxy.test_run.path and proxy.cassette.recorded:
@@ -379,14 +457,16 @@ class Session:
         return is_written
 
     def stop(self) -> None:
-        """Stop the proxy."""
-        assert self._embedded is not None
+        """Stop the proxy, if it was started."""
+        if self._embedded is None:
+            return
         LOGGER.removeHandler(self._complaints)
         for name, level in self._levels.items():
             logging.getLogger(name).setLevel(level)
         self._embedded.stop()
+        self._embedded = None
 
-    def _use(self, configuration: Configuration, opening: Opening, test_run: TestRun) -> AIProxy:
+    def _use(self, configuration: Configuration, opening: Opening, test_run: TestRun, advice: Advice) -> AIProxy:
         """In the proxy's thread: use a test's configuration and cassette. Raises Unusable."""
         embedded, gateway = self._embedded, self._gateway
         assert embedded is not None
@@ -404,27 +484,56 @@ class Session:
         except StageError as error:
             raise Unusable(str(error)) from None
         assert recorded.cassette is not None
-        proxy = AIProxy(embedded.origin, test_run, recorded.cassette, self._share)
+        proxy = AIProxy(embedded.origin, test_run, recorded.cassette, advice, lambda: self._door.connections)
+        self._turns.append(_Turn(proxy, configuration))
         recorded.seen = proxy.saw
         self._complaints.texts = proxy.complaints
         return proxy
 
-    def _rest(self) -> None:
-        """In the proxy's thread: refuse all requests, as between tests."""
+    def _suspend(self) -> None:
+        """In the proxy's thread: keep what is in use for later, and refuse all requests."""
         assert self._recorded is not None
+        assert self._simulated is not None
+        if self._turns:
+            self._turns[-1].suspended = self._recorded.suspend(), self._simulated.simulator
         self._recorded.insert(None)
         self._recorded.seen = None
 
-    def _opening(self, test_run: TestRun) -> Opening:
+    def _resume(self) -> None:
+        """In the proxy's thread: continue with the latest use that has not ended; without one, refuse all requests."""
+        assert self._gateway is not None
+        assert self._recorded is not None
+        assert self._simulated is not None
+        if not self._turns or self._turns[-1].suspended is None:
+            self._recorded.insert(None)
+            self._recorded.seen = None
+            return
+        turn = self._turns[-1]
+        assert turn.suspended is not None
+        suspended, simulator = turn.suspended
+        turn.suspended = None
+        self._simulated.turn(turn.proxy.test_run.simulates, simulator)
+        self._recorded.resume(suspended)
+        self._gateway.use(turn.configuration)
+        self._complaints.texts = turn.proxy.complaints
+
+    def _finish(self, proxy: AIProxy) -> None:
+        """In the proxy's thread: end a use."""
+        is_latest = self._turns[-1].proxy is proxy
+        self._turns = [turn for turn in self._turns if turn.proxy is not proxy]
+        if is_latest:
+            self._resume()
+
+    def _opening(self, test_run: TestRun, budget: Budget | None) -> Opening:
         """How to open a test's cassette."""
         mode = test_run.mode
         if test_run.variation and mode is not Mode.NONE:
             # The requests after a variation are not those of a real run, and must not be added to the recording.
             mode = Mode.ONCE
-        budget = None if test_run.simulates else self._budget
+        limit = None if test_run.simulates else budget
         is_of_this_run = not test_run.variation and self._is_of_this_run(test_run.path)
         change = _change(test_run.variation)
-        return Opening(test_run.path, mode, budget, change, True, is_of_this_run, self._began)
+        return Opening(test_run.path, mode, limit, change, True, is_of_this_run, self._began)
 
     def _is_of_this_run(self, path: Path | None) -> bool:
         """Whether a cassette is not there yet, or was made in this run, here or by another worker of pytest-xdist."""
@@ -453,7 +562,7 @@ def finish(results: Sequence[Result]) -> list[str]:
         names = {name for names in lists for name in names or ()}
         if names and None not in lists:
             try:
-                keep_only(Path(path), names, _recorded_api())
+                keep_only(Path(path), names, recorded_api())
             except CassetteError as error:
                 errors.append(str(error))
     return errors
@@ -469,6 +578,35 @@ def _configuration(test_run: TestRun, offline: bool) -> Configuration:
     except (TypeError, ValueError) as error:
         raise ConfigurationError(CONFIG, [Problem("", f"cannot be written down: {error}")]) from None
     return registry.read(document, name=CONFIG, offline=offline, simulated=test_run.simulates)
+
+
+def _lacks_only_a_credential(test_run: TestRun) -> bool:
+    """Whether a configuration that was refused would do if its provider were simulated."""
+    from .. import registry
+
+    try:
+        configuration = _configuration(test_run, offline=True)
+        registry.provider(configuration, simulated=True)
+    except ConfigurationError:
+        return False
+    return registry.lacks_credential(configuration)
+
+
+_shared: list[Session] = []
+"""The proxy of this process, once for each of its users."""
+
+
+@contextlib.contextmanager
+def shared(began: float | None = None) -> Iterator[Session]:
+    """The proxy of this process: one at a time, which ends with its last user. `began` is as in Session."""
+    session = _shared[0] if _shared else Session(began)
+    _shared.append(session)
+    try:
+        yield session
+    finally:
+        _shared.pop()
+        if not _shared:
+            session.stop()
 
 
 @contextlib.contextmanager
@@ -497,6 +635,7 @@ def make_test_run(
     mode: str,
     marked: Mapping[str, Any],
     simulated: Mapping[str, Any] | None,
+    remark: str = "",
 ) -> TestRun:
     """What a test asks for, from its configuration and the arguments of its marks. Raises Unusable.
 
@@ -512,15 +651,10 @@ def make_test_run(
     try:
         variation = Variation(**given) if given else None
         if variation and variation.error is not None:
-            check_code(variation.error, _recorded_api())
+            check_code(variation.error, recorded_api())
     except VariationError as error:
         raise Unusable(f"ai_cassette: {error}") from None
-    return TestRun(config, path, Mode(mode) if path else Mode.APPEND, variation, simulated is not None)
-
-
-def path_of(folder: Path, name: str) -> Path:
-    """The path of a cassette. `name` may have the suffix, and may be an absolute path or lead out of the folder."""
-    return Path(os.path.normpath(folder / (name if name.endswith(SUFFIX) else name + SUFFIX)))
+    return TestRun(config, path, Mode(mode) if path else Mode.APPEND, variation, simulated is not None, remark)
 
 
 def _with(
@@ -529,16 +663,6 @@ def _with(
     """The configuration with further values in a block. A block that is no mapping stays, and is refused later."""
     before = config.get(block) or {}
     return {**config, block: {**defaults, **before, **values}} if isinstance(before, Mapping) else config
-
-
-def file_name(words: Sequence[str]) -> str:
-    """The file name of a test's cassette, without suffix; `words` are its classes and its name with parameters."""
-    whole = ".".join(words)
-    name = _FORBIDDEN.sub("-", whole)
-    if len(name.encode()) <= LONGEST_NAME:
-        return name
-    digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{name.encode()[: LONGEST_NAME - 9].decode('utf-8', 'ignore')}-{digest}"
 
 
 def shown(path: Path | None) -> str:
@@ -577,10 +701,10 @@ def _first(texts: Sequence[str]) -> list[str]:
 
 def _change(variation: Variation | None) -> Callable[[Sequence[Entry]], list[Entry]] | None:
     """A function that makes the variation of a cassette's entries; None without a variation."""
-    return (lambda entries: vary(entries, variation, _recorded_api()) if entries else []) if variation else None
+    return (lambda entries: vary(entries, variation, recorded_api()) if entries else []) if variation else None
 
 
-def _recorded_api() -> RecordedAPI:
+def recorded_api() -> RecordedAPI:
     """The recorded APIs of all provider types, imported when they are needed."""
     from .. import registry
 
