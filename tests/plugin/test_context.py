@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -152,9 +153,24 @@ def test_within_pytest_the_plugin_reports_what_the_context_manager_did(project: 
                 assert client.create("a boat").status == 200
                 client.close()
             assert (len(inner.requests), ai_proxy.requests) == (1, [])
-        """
+        """,
+        test_names="""
+        import pytest
+
+        @pytest.mark.parametrize("name", ["a/b", "a:b", "c/d"])
+        def test_shared(ai_proxy, name):
+            assert ai_proxy.cassette.path.name == f"test_shared[{name[0]}-{name[-1]}].har"
+        """,
     )
+    folder = project.path / "cassettes" / "test_names"
+    folder.mkdir(parents=True)
+    log = {"version": "1.2", "creator": {"name": "mitm-ai-proxy", "version": "0"}, "_format": 1, "entries": []}
+    for name in ("a-b", "c-d"):
+        (folder / f"test_shared[{name}].har").write_text(json.dumps({"log": log}))
     result = project.run()
-    result.assert_outcomes(passed=1)
+    result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(["*= ai-proxy =*", "1 recorded; recording cost nothing"])
+    shared = "cassettes/test_names/test_shared?a-b?.har is also played by test_names.py::test_shared"
+    result.stdout.fnmatch_lines([f"{shared}?a/b? (as by *a:b?); --ai-record=once *", f"{shared}?a:b? (as by *a/b?); *"])
+    result.stdout.no_fnmatch_line("*c-d*")
     assert "ai-proxy:" not in result.stderr.str()

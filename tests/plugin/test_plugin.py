@@ -147,7 +147,7 @@ def test_what_is_recorded_once_is_replayed_without_the_provider(recording: Proje
         f"{folder}/test_video.har",
         f"{folder}/TestClips.TestShort.test_clip[a-b].har",
         f"{folder}/TestClips.TestShort.test_clip[a-b]-457c4a41.har",
-        f"{folder}/TestClips.TestShort.test_clip[a-b]-OTHER.har",
+        f"{folder}/TestClips.TestShort.test_clip[a-b]-a793786e.har",
         long,
         f"{folder}/shared/clip.v1.har",
         f"{folder}/other.har",
