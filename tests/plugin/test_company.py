@@ -121,7 +121,7 @@ def test_pytest_recording_blocks_the_network_and_not_the_proxy_that_it_is_told_o
             assert vcr.play_count == 0
         """
     )
-    result = accompanied.run("--record-mode=none")
+    result = accompanied.run("--record-mode=none", "-p", "no:randomly")
     result.assert_outcomes(passed=4, failed=2)
     result.stdout.fnmatch_lines(
         [
