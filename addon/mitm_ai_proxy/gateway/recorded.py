@@ -132,6 +132,7 @@ class Suspended(NamedTuple):
 
     cassette: Cassette | None
     opening: Opening | None
+    run: str
     issued: OrderedDict[str, None]
     sent: OrderedDict[str, None]
     warned: set[str]
@@ -175,16 +176,17 @@ class Recorded:
         """Have another cassette opened with the next configuration; until then, and with None, refuse all requests."""
         self.is_active = True
         self.cassette, self._opening = None, opening
+        self._run = secrets.token_hex(8)
         self._issued, self._sent, self._warned = OrderedDict(), OrderedDict(), set()
 
     def suspend(self) -> Suspended:
         """What is in use, for resume()."""
-        return Suspended(self.cassette, self._opening, self._issued, self._sent, self._warned, self.seen)
+        return Suspended(self.cassette, self._opening, self._run, self._issued, self._sent, self._warned, self.seen)
 
     def resume(self, suspended: Suspended) -> None:
         """Have what was suspended used again with the next configuration."""
         self.is_active = True
-        self.cassette, self._opening, self._issued, self._sent, self._warned, self.seen = suspended
+        self.cassette, self._opening, self._run, self._issued, self._sent, self._warned, self.seen = suspended
 
     # Methods of Stage
 
@@ -222,8 +224,6 @@ class Recorded:
         own = configuration.block(CassetteSettings)
         scrubber = Scrubber(configuration.block(ScrubSettings).scrub, provider.secrets(), self._credentials)
         cassette, opening = self.cassette, self._opening
-        if cassette is None:
-            self._run = secrets.token_hex(8)
         if cassette is None and opening is not None:
             options = MatchOptions.made(own.ignore, own.compare, own.headers)
             prices = registry.recorded_api(provider.type)
