@@ -211,10 +211,13 @@ def test_a_shared_cassette_is_recorded_whole_and_once(
     recording.run(*workers).assert_outcomes(passed=4)
 
 
-def test_a_rewriting_run_that_ends_early_drops_nothing_of_tests_that_did_not_run(recording: Project) -> None:
+def test_a_rewriting_run_that_ends_early_drops_nothing_of_tests_that_did_not_run(
+    recording: Project, provider: Provider
+) -> None:
     recording.write(test_several=SHARED, test_afterwards="def test_fails(ai_proxy):\n    assert False\n")
     recording.run("--ai-record=once", "test_several.py").assert_outcomes(passed=4)
     cassette = recording.path / "cassettes/test_several/shared.har"
+    _paid(provider)
     tests = ("test_several.py::test_shared[0]", "test_afterwards.py", "test_several.py::test_shared[1]")
     recording.run("--ai-record=rewrite", "-x", *tests).assert_outcomes(passed=1, failed=1)
     assert _prompts(cassette) == [f"number {number}" for number in range(4)]
