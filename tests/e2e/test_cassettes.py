@@ -270,7 +270,7 @@ def test_what_could_not_be_written_is_said_and_written_with_the_next(
     (tmp_path / "elsewhere").rename(folder)
     proxy.request("POST", "/v1/videos", CREATE, JSON)
 
-    assert "job.har: could not be written (" in said
+    assert "job.har: could not be locked (" in said
     assert "the next exchange tries again" in said
     assert len(har.read(folder / "job.har")) == 3
 
@@ -382,7 +382,6 @@ STARTS: dict[str, tuple[bytes | None, str]] = {
         b'{"log": {"_format": 1, "entries": [',
         "job.har: line 1, column 36: is not valid JSON (it ends too early)",
     ),
-    "foreign": (b'{"log": {"version": "1.2", "entries": []}}', "job.har: was not written by mitm-ai-proxy"),
     "newer": (b'{"log": {"_format": 2, "entries": []}}', "job.har: was written by a newer mitm-ai-proxy (format 2)"),
     "not text": (b"\xff\xfe", "job.har: is not UTF-8"),
     "a body lost": (

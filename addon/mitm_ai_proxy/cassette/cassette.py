@@ -175,9 +175,9 @@ class Cassette:
             if self.path is None:
                 return
             self._unwritten.append(entry)
+            # Dropped if the write fails: another process may change the file before the next write.
+            writer, self._writer = self._writer, None
             with locked(self.path):
-                # Dropped if the write fails: another process may change the file before the next write.
-                writer, self._writer = self._writer, None
                 if writer is None or not self._is_current(writer, self.path):
                     writer = Writer(self.path, [*self._written(self.path), *self._unwritten[:-1]])
                 writer.add(entry)

@@ -20,6 +20,10 @@ _results: Final[list[Result]] = []
 """The results of the uses that have ended, and that no report has told."""
 
 
+_rewritten: Final[list[Result]] = []
+"""The results of all uses in the mode rewrite."""
+
+
 class Failure(AssertionError):
     """A request had no answer, could not be recorded, or strictness is violated. The text holds no secret."""
 
@@ -65,7 +69,11 @@ def opened(
             if not session.end(proxy, passed):
                 text = f"an exchange was still under way {PATIENCE:g} s after the end of the context"
                 warnings.warn(text, RuntimeWarning, stacklevel=3)
-            _results.append(proxy.result(passed and not allow_unused))
+            _results.append(result := proxy.result(passed and not allow_unused))
+            if "rewritten" in result:
+                _rewritten.append(result)
+                for complaint in finish([other for other in _rewritten if other["path"] == result["path"]]):
+                    warnings.warn(complaint, RuntimeWarning, stacklevel=3)
         if proxy.trouble():
             raise Failure(proxy.trouble())
         if strict and not allow_unused and proxy.left_over():
@@ -83,8 +91,6 @@ def take_results() -> list[Result]:
 def _tell() -> None:
     """Print the report to stderr."""
     results = take_results()
-    for error in finish(results):
-        print(f"ai-proxy: {error}", file=sys.stderr)
     if results and sys.stderr:
         told = report(results)
         print("\n".join([f"ai-proxy: {told.line}", *told.files]), file=sys.stderr)
