@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 from typing import Any
 
 import pytest
@@ -132,8 +133,8 @@ def test_the_program_speaks_of_itself_by_the_name_that_it_was_called_with(
         assert ("ai-proxy" in printed.replace("ai-proxy cassette --help", "ai-proxy")) == (name == "ai-proxy")
 
 
-@table("tool", TOOLS.values())
-def test_every_option_with_a_value_of_mitmproxys_tools_is_known(tool: str) -> None:
+async def _parser(tool: str) -> argparse.ArgumentParser:
+    """The parser of one of mitmproxy's tools; its context wants a running loop."""
     with taddons.context() as context:
         loader = Loader(context.master)
         console: Any = ConsoleAddon(context.master)
@@ -141,6 +142,12 @@ def test_every_option_with_a_value_of_mitmproxys_tools_is_known(tool: str) -> No
             if hasattr(addon, "load"):
                 addon.load(loader)
         parser: argparse.ArgumentParser = getattr(cmdline, tool)(context.options)
+        return parser
+
+
+@table("tool", TOOLS.values())
+def test_every_option_with_a_value_of_mitmproxys_tools_is_known(tool: str) -> None:
+    parser = asyncio.run(_parser(tool))
     names = {action.nargs == 0: set[str]() for action in parser._actions if action.option_strings}
     for action in parser._actions:
         if action.option_strings:
