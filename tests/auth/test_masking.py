@@ -27,6 +27,7 @@ def test_a_repeated_credential_becomes_as_many_stars(data: bytes, masked: bytes)
     mask = mask_of((b"Bearer " + KEY,))
     assert mask
     assert mask.mask(data) == masked
+    assert mask.text(data.decode()) == masked.decode()
 
 
 @table("cut", range(1, 60))

@@ -25,6 +25,10 @@ class Mask:
                 data = data.replace(text, b"*" * len(text))
         return data
 
+    def text(self, text: str) -> str:
+        """A text, masked."""
+        return self.mask(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+
     def fields(self, fields: Fields) -> Fields:
         """Header fields with their values masked; the same object if none of the texts is in them."""
         if not any(text in value for _, value in fields for text in self._texts):

@@ -270,6 +270,7 @@ class Gateway:
     @fail_closed
     def response(self, flow: http.HTTPFlow) -> None:
         """Rewrite an answer whose body was held."""
+        HELD.release(flow)
         state = self._guard.states.get(flow)
         if state is None or flow.response is None:
             return
@@ -288,13 +289,13 @@ class Gateway:
             if state.page:
                 pages.allow(flow.response, state.page)
         flows.show_notes(flow, state)
-        HELD.release(flow)
         # Last: if something raises above, stop() needs the state.
         del self._guard.states[flow]
 
     @fail_closed
     def error(self, flow: http.HTTPFlow) -> None:
         """Redact and forget a flow whose connection broke, tell the provider, and answer the client."""
+        HELD.release(flow)
         state = self._guard.states.pop(flow, None)
         # mitmproxy refuses an invalid head before requestheaders.
         if state is None and not self._guard.takes(flow):
@@ -305,7 +306,6 @@ class Gateway:
             flows.show_notes(flow, state)
             state.provider.error(state.upstream)
         guard.answer_error(flow, state)
-        HELD.release(flow)
         engine.close_if_too_long(flow)
 
     def stop(self, flow: http.HTTPFlow) -> None:

@@ -149,6 +149,8 @@ def answer_error(flow: http.HTTPFlow, state: FlowState | None) -> None:
     upstream = str(origin) if origin else "the provider"
 
     def answer(status: int, reason: str) -> http.Response:
+        # mitmproxy may quote a header field of the provider's.
+        reason = state.mask.text(reason) if state and state.mask else reason
         is_full = HELD.was_refused(flow)
         return response(flow, state, errors.no_room() if is_full else errors.not_sent(status, upstream, reason))
 
