@@ -301,6 +301,8 @@ class Gateway:
         if state is None and not self._guard.takes(flow):
             return
         flows.redact(flow, state)
+        if state and state.mask and flow.error:
+            flow.error.msg = state.mask.text(flow.error.msg)
         if state and state.provider and state.upstream:
             state.set_way(_way_of_answer(state, self._active))
             flows.show_notes(flow, state)
