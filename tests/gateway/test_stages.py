@@ -299,6 +299,18 @@ def test_a_flow_that_came_before_a_stage_was_active_is_not_held_by_it() -> None:
     assert [call for call in calls if call.startswith("two")] == []
 
 
+def test_a_stage_that_was_turned_off_can_be_turned_on_again() -> None:
+    async def work(proxy: Proxy, one: Letting, two: Letting) -> None:
+        for is_active in (False, True, False, True):
+            two.is_active = is_active
+            proxy.use()
+            assert await proxy.send(make())
+        assert one.states[-1].stages == ("one", "two")
+
+    calls = _run(work)
+    assert calls.count("one begin") == 2 * calls.count("two begin") == 4
+
+
 def test_what_a_stage_has_to_say_is_logged_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 

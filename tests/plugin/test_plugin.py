@@ -516,6 +516,10 @@ def test_the_simulator_stands_in_for_the_provider_without_a_credential(project: 
 
         def test_not_simulated(client):
             assert client.create("a cat").status == 400
+
+        @pytest.mark.ai_simulate
+        def test_simulated_again(client):
+            assert client.create("a cat").status == 200
         """
     )
     recorded = project.run("--ai-record=once", "--ai-simulate", "--ai-budget=0", "-k", "recorded")
@@ -530,9 +534,9 @@ def test_the_simulator_stands_in_for_the_provider_without_a_credential(project: 
     path.write_text(path.read_text().replace('"_simulated": true', '"_other": 1'))
 
     result = project.run("--ai-simulate")
-    result.assert_outcomes(passed=7, failed=1)
+    result.assert_outcomes(passed=8, failed=1)
     result.stdout.fnmatch_lines(
-        ["12 replayed, 13 simulated, 1 missed; replaying saved 3 units, about $0.42 (simulated)"]
+        ["12 replayed, 14 simulated, 1 missed; replaying saved 3 units, about $0.42 (simulated)"]
     )
 
 

@@ -50,6 +50,7 @@ class Gateway:
         self.provider: Provider | None = None
         self._pages = pages.NO_RULES
         self._active: tuple[Stage, ...] = ()
+        self._registered: list[Stage] = []
         self._streams = True
         self._guard = Guard(registry.DEFAULT_HOSTS)
         self._path = Path()
@@ -201,8 +202,12 @@ class Gateway:
         """Register the active stages with mitmproxy, behind this addon."""
         active = tuple(stage for stage in self.stages if stage.is_active)
         if active != self._active:
-            known = getattr(self, "addons", [])
-            self.addons = [stage if stage in known else ctx.master.addons.register(stage) for stage in active]
+            for stage in active:
+                # mitmproxy keeps the name of an addon for good, and refuses it a second time.
+                if stage not in self._registered:
+                    ctx.master.addons.register(stage)
+                    self._registered.append(stage)
+            self.addons = list(active)
             self._active = active
 
     # Hooks of a flow
