@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e import ready
-from tests.e2e.forked import ForkedTool
+from tests.forked import ForkedProgram
 
 SCRIPT = Path(__file__).parents[2] / "addon" / "ai_proxy.py"
 DEADLINE = 20
@@ -28,11 +28,11 @@ def tool(name: str) -> str:
     return found
 
 
-def _start(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen[str] | ForkedTool:
+def _start(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen[str] | ForkedProgram:
     # Otherwise its output would come only at its end.
     whole = {**os.environ, "PYTHONUNBUFFERED": "1", **environment}
     if "PYTHONPATH" not in environment:
-        return ForkedTool(command, folder, whole)
+        return ForkedProgram(command, folder, whole)
     # The interpreter reads it at its start.
     return subprocess.Popen(
         command,

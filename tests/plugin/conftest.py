@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from mitm_ai_proxy.simulator.app import Simulator
 from mitm_ai_proxy.simulator.server import make
 from mitm_ai_proxy.simulator.settings import ACCESS_KEY, SECRET_KEY, SimulatorSettings
 from mitm_ai_proxy.simulator.tasks import Store
+from tests.forked import ForkedProgram
 from tests.sdk import cache
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ PACKAGES = (
     "asgiref",
     "sqlparse",
 )
+
+LIMIT = 60
+"""Seconds after which a run is ended."""
 
 INI = """
 [pytest]
@@ -102,9 +107,13 @@ def provider() -> Iterator[Provider]:
 
 
 class Project:
-    """Tests in a folder, run by pytest in a process of its own: mitmproxy can run only once in a process."""
+    """Tests in a folder, run by pytest in a process of its own: mitmproxy can run only once in a process.
+
+    The process is a fork that has mitmproxy's modules; with `is_forked` False, a new interpreter.
+    """
 
     def __init__(self, pytester: pytest.Pytester) -> None:
+        self.is_forked = True
         self.path = pytester.path
         self._pytester = pytester
         for file in Path(__file__).parent.glob("inside/*.py"):
@@ -117,7 +126,19 @@ class Project:
 
     def run(self, *arguments: str) -> pytest.RunResult:
         """Run the tests of the project."""
-        return self._pytester.runpytest_subprocess(*arguments, timeout=60)
+        if not self.is_forked:
+            return self._pytester.runpytest_subprocess(*arguments, timeout=LIMIT)
+        began = time.monotonic()
+        command = ["pytest", f"--basetemp={self.path}/basetemp", *arguments]
+        program = ForkedProgram(command, self.path, dict(os.environ))
+        alarm = threading.Timer(LIMIT, program.terminate)
+        alarm.start()
+        output = program.stdout.read()
+        status = program.wait(LIMIT)
+        alarm.cancel()
+        program.stdout.close()
+        print(output)  # noqa: T201 - pytest shows it if the test fails
+        return pytest.RunResult(status, output.splitlines(), [], time.monotonic() - began)
 
     def cassettes(self) -> set[str]:
         """The paths of the project's cassettes."""

@@ -210,6 +210,7 @@ def test_pytest_7_runs_with_the_plugin(
 ) -> None:
     folder = cache.folder("-".join(packages), cache.python(*packages))
     monkeypatch.setenv("PYTHONPATH", str(folder))
+    project.is_forked = False
     # It warns of names that this Python will remove.
     (project.path / "pytest.ini").write_text("[pytest]\naddopts = -p client --strict-markers -p no:xdist\n")
     project.write(test_old=OLD)

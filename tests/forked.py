@@ -1,4 +1,4 @@
-"""Processes of mitmproxy's tools that are forked from one which has imported mitmproxy already.
+"""Processes of mitmproxy's tools and of pytest, forked from one that has imported mitmproxy and pytest already.
 
 The import is most of what a start costs: about 1 s of CPU time of 1.5 s.
 """
@@ -14,13 +14,20 @@ from pathlib import Path
 from subprocess import TimeoutExpired
 
 import mitmproxy.tools.main
+import pytest
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["mitmproxy.tools.main", "mitmproxy.tools.dump", "mitmproxy.tools.web.master"])
+# Not our own package: pytest rewrites the asserts of its plugins when they are imported.
+_FORKS.set_forkserver_preload(
+    ["mitmproxy.tools.main", "mitmproxy.tools.dump", "mitmproxy.tools.web.master", "pytest", "_pytest.pytester"]
+)
 
 
-class ForkedTool:
-    """A running tool, with the methods of subprocess.Popen that Proxy uses. `stdout` has its errors too."""
+class ForkedProgram:
+    """A running program, with the methods of subprocess.Popen that the tests use. `stdout` has its errors too.
+
+    `command` is the path of mitmdump, mitmweb or pytest with its arguments.
+    """
 
     def __init__(self, command: Sequence[str], folder: Path, environment: dict[str, str]) -> None:
         reader, writer = _FORKS.Pipe(duplex=False)
@@ -61,5 +68,10 @@ def _run(command: Sequence[str], folder: Path, environment: dict[str, str], outp
     os.chdir(folder)
     program = Path(command[0])
     sys.argv = list(command)
+    if program.name == "pytest":
+        # As `python -m pytest` does.
+        sys.path[0] = str(folder)
+        sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+        sys.exit(pytest.console_main())
     sys.path[0] = str(program.parent)
     sys.exit(getattr(mitmproxy.tools.main, program.name)())
