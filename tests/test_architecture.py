@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import mitm_ai_proxy
+from tests.tables import table
 
 PACKAGE = "mitm_ai_proxy"
 ROOT = Path(mitm_ai_proxy.__file__).parent
@@ -109,7 +110,7 @@ def test_the_arrows_have_no_circle() -> None:
         left = {room: targets for room, targets in left.items() if room not in ends}
 
 
-@pytest.mark.parametrize(
+@table(
     ("module", "source"),
     [
         ("cassette.spending", "from ..kling import prices"),
@@ -228,7 +229,7 @@ def test_only_the_core_makes_what_goes_upstream() -> None:
     assert {_room(module) for module in good} == UPSTREAM_MAKERS
 
 
-@pytest.mark.parametrize(
+@table(
     ("source", "count"),
     [
         ("flow.response.stream = True", 1),
@@ -253,7 +254,7 @@ def test_whoever_sets_stream_is_found(source: str, count: int) -> None:
     assert len(_stream_setters(source)) == count
 
 
-@pytest.mark.parametrize(
+@table(
     ("source", "count"),
     [
         ("from ..exchange import Upstream\nUpstream(o, 'GET', '/')", 1),
@@ -271,7 +272,7 @@ def test_whoever_makes_an_upstream_is_found(source: str, count: int) -> None:
     assert len(_upstream_makers(source)) == count
 
 
-@pytest.mark.parametrize(
+@table(
     ("module", "places", "allowed"),
     [
         ("gateway.streams", STREAM_SETTERS, True),

@@ -346,7 +346,7 @@ def test_a_post_that_becomes_a_get_loses_what_describes_its_body() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@table(
     ("request_line", "raw", "lines", "sent"),
     [
         # Rewritten, and held but not changed: HTTP/2 needs no length, the provider may.
@@ -478,7 +478,7 @@ def test_a_request_to_another_host_has_no_credential() -> None:
     assert "Host: files.test" not in _lines(outgoing.fields)
 
 
-@pytest.mark.parametrize(
+@table(
     ("request_line", "body", "status", "anthropic"),
     [
         ("POST /v1/videos?a=MARKER", b'{"prompt":"MARKER"', 400, "invalid_request_error"),
@@ -543,7 +543,7 @@ def test_an_answer_is_read_without_its_content_encoding(encoding: str, raw: byte
     assert reply == Reply(201, sent, b"[]", ("why",))
 
 
-@pytest.mark.parametrize(
+@table(
     ("lines", "headers", "sent"),
     [
         (["Retry-After: 9", "A: b"], {"retry-after": "5"}, ["Retry-After: 9", "A: b"]),

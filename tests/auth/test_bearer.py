@@ -12,6 +12,7 @@ from mitm_ai_proxy.auth.bearer import bearer
 from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.providers.rows import Generic, GenericKeys
 from mitm_ai_proxy.wire.targets import Origin
+from tests.tables import table
 
 TEXT = "sk-never-shown"
 
@@ -41,7 +42,7 @@ def test_the_choice_among_several_tokens_is_made_anew_each_time() -> None:
     assert {_sent(provider) for _ in range(30)} == {"Bearer one", "Bearer two", "Bearer three"}
 
 
-@pytest.mark.parametrize(
+@table(
     ("token", "value"),
     [
         ("abc", b"Bearer abc"),
@@ -58,7 +59,7 @@ def test_a_token_is_sent_as_bearer_unless_it_has_a_scheme(token: str, value: byt
     assert credential.query == ""
 
 
-@pytest.mark.parametrize(
+@table(
     "show",
     [
         pytest.param(repr, id="repr"),

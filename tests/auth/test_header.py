@@ -31,18 +31,18 @@ x-request-id cookiecutter bearer_of model prompt content-type accept host
 """.split()
 
 
-@pytest.mark.parametrize("name", CREDENTIALS)
+@table("name", CREDENTIALS)
 def test_a_name_of_a_credential_is_known_however_it_is_written(name: str) -> None:
     assert header.is_credential(name)
     assert header.is_credential(f"x{'y' * 500}_{name}") or name.lower() in ("token", "x-token")
 
 
-@pytest.mark.parametrize("name", [*NO_CREDENTIALS, "", "_", "é", "\ud800"])
+@table("name", [*NO_CREDENTIALS, "", "_", "é", "\ud800"])
 def test_a_name_that_only_looks_like_one_holds_no_credential(name: str) -> None:
     assert not header.is_credential(name)
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "normal"),
     [
         ("apiKey", "api_key"),
@@ -105,7 +105,7 @@ def test_an_authorization_is_one_field_to_the_byte(value: str) -> None:
     assert credential.query == ""
 
 
-@pytest.mark.parametrize(
+@table(
     ("query", "shown"),
     [
         ("", ""),

@@ -34,6 +34,7 @@ from tests.cassette.charges import (
     text_request,
 )
 from tests.cassette.exchanges import JSON
+from tests.tables import table
 
 
 def _budget(units: float, unknown: float | None = None) -> Budget:
@@ -129,7 +130,7 @@ def test_a_create_that_was_not_sent_gives_back_what_was_reserved() -> None:
     assert _lets(budget, CREATE, CREATE) == [True, False]
 
 
-@pytest.mark.parametrize("response", DOUBTS)
+@table("response", DOUBTS)
 def test_a_create_that_may_have_been_carried_out_keeps_what_was_reserved(response: Response | None) -> None:
     budget = _budget(3)
     budget.refuse(CREATE)
@@ -137,7 +138,7 @@ def test_a_create_that_may_have_been_carried_out_keeps_what_was_reserved(respons
     assert _lets(budget, CREATE) == [False]
 
 
-@pytest.mark.parametrize(
+@table(
     ("answer", "left"),
     [
         (legacy_task("processing"), 7),

@@ -240,7 +240,7 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("encoding", PACKED)
+@table("encoding", PACKED)
 def test_a_body_with_a_content_encoding_is_looked_into(encoding: str) -> None:
     plain = json.dumps({"message": f"wrong key {HEX}", "pad": "x" * 3000}).encode()
     headers = (("Content-Type", JSON), ("content-encoding", encoding))

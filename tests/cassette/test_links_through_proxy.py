@@ -40,7 +40,7 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize("link", LINKS)
+@table("link", LINKS)
 def test_a_link_leads_through_the_proxy_and_back(link: str) -> None:
     here = ADDRESS.here(link)
 
@@ -190,7 +190,7 @@ def test_the_target_of_a_path_has_its_spelling() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@table(
     "path",
     ["/linked/", "/linked/ftp/a/b", "/linked/https//b", "/linked/https/user@a/b", "/linked/https/a b/c", "/v1/videos"],
 )

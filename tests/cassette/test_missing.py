@@ -21,6 +21,7 @@ from tests.cassette.exchanges import (
     task_answer,
 )
 from tests.cassette.recorded_jobs import CDN, FILE, begin, create, done, fetch, life
+from tests.tables import table
 
 PROXY = "http://127.0.0.1:9999"
 
@@ -37,7 +38,7 @@ QUEUE = new_answer({"request_id": "r-1", "status": "IN_QUEUE", "status_url": "ht
 ELSEWHERE = new_answer({"id": "r-1", "status": "Pending", "polling_url": "https://other.test/r-1"})
 
 
-@pytest.mark.parametrize(
+@table(
     ("exchanges", "pending", "unknown"),
     [
         pytest.param([], [], 0, id="nothing"),

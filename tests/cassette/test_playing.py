@@ -141,7 +141,7 @@ def test_a_job_ends_however_often_it_is_polled(recorded: int, polls: int) -> Non
     assert sum(player.played) == polls + 2
 
 
-@pytest.mark.parametrize("order", sorted(set(itertools.permutations([0, 0, 0, 0, 1, 1, 1, 1]))))
+@table("order", sorted(set(itertools.permutations([0, 0, 0, 0, 1, 1, 1, 1]))))
 def test_two_equal_jobs_never_mix(order: Sequence[int]) -> None:
     first, second = _life("71"), _life("72")
     second[3:] = [(poll("72"), task_answer("72", "failed"))]
@@ -238,8 +238,8 @@ def test_a_create_whose_answer_was_lost_is_played_so_and_its_job_is_found_by_nam
 _OLD, _TAIL = "ai-proxy-yisswckzpdazq6fpsxxqfz77je-0", "-oz6uxg33smewtecrubi3temdygezdqma"
 
 
-@pytest.mark.parametrize("v2", [False, True])
-@pytest.mark.parametrize(
+@table("v2", [False, True])
+@table(
     ("recorded", "here"),
     [
         (_OLD, _OLD + _TAIL),
@@ -407,7 +407,7 @@ RANGES: list[tuple[str, int, bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("asked", "status", "body", "content_range"), RANGES)
+@table(("asked", "status", "body", "content_range"), RANGES)
 def test_a_recorded_file_is_served_in_parts(asked: str, status: int, body: bytes, content_range: str) -> None:
     player = _player(_record(*_life("7")))
     link = SIGNED.format("7").replace("sign=s", "sign=new")
@@ -472,7 +472,7 @@ def test_ranges_of_an_empty_file_cannot_be_satisfied() -> None:
     assert ranges.part(Response(200), (("Range", "bytes=0-"),)).status == 416
 
 
-@pytest.mark.parametrize("body", GARBAGE, ids=range(len(GARBAGE)))
+@table("body", GARBAGE, ids=range(len(GARBAGE)))
 def test_hostile_bodies_and_addresses_never_raise(body: bytes) -> None:
     urls = (TEXT, f"{TEXT}/7", "", "http://[", "https://a/\x00?\ud800=1,2", f"{ORIGIN}/tasks")
     exchanges = [

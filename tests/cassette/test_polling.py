@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import pytest
-
 from mitm_ai_proxy.cassette import listing, polling
 from mitm_ai_proxy.cassette.entry import Headers, Response
 from mitm_ai_proxy.cassette.polling import Reading
 from tests.cassette.exchanges import BUSY, REFUSED, new_answer, new_design_answer, task_answer
 from tests.cassette.recorded_jobs import both, done
+from tests.tables import table
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@table(
     ("response", "expected"),
     [
         (task_answer("7", "processing"), Reading.PENDING),
@@ -36,7 +35,7 @@ def test_an_answer_says_whether_to_go_on(response: Response | None, expected: Re
     assert polling.reading(response, listing.tasks(response)) is expected
 
 
-@pytest.mark.parametrize(
+@table(
     ("headers", "expected"),
     [
         ((), 7.0),
@@ -60,7 +59,7 @@ def test_without_an_answer_the_interval_counts() -> None:
     assert polling.seconds_to_wait(None, 7.0, NOW) == 7.0
 
 
-@pytest.mark.parametrize(
+@table(
     ("response", "expected"),
     [
         (task_answer("7", "failed", task_status_msg="Image pixel is invalid"), "Image pixel is invalid"),

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import mitm_ai_proxy
 from mitm_ai_proxy import registry
 from mitm_ai_proxy.cassette.recorded_api import UNKNOWN, AllAPIs, AnyCost, TaskCharge, json_object
 from mitm_ai_proxy.kling.recorded_api import RECORDED_API
+from tests.tables import table
 
 CREATE = "https://a.test/v1/videos"
 
@@ -91,7 +90,7 @@ def test_a_provider_without_an_api_of_its_own_and_no_provider_have_all_of_them()
         assert registry.recorded_api(name).expected("POST", *kling) == (3.0, 0.42)
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b"\xff", b'{"a":' + b"[" * 100_000])
+@table("body", [b"", b"[]", b"null", b"{", b"\xff", b'{"a":' + b"[" * 100_000])
 def test_what_is_no_json_object_is_none(body: bytes) -> None:
     assert json_object(body) is None
     assert json_object(b'{"a": 1}') == {"a": 1}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from mitm_ai_proxy.cassette.entry import Headers, Request, Response
 from mitm_ai_proxy.cassette.replacements import Replacements
 from tests.cassette.exchanges import ORIGIN, TEXT, new_answer, new_request, poll, task_answer
@@ -56,7 +54,7 @@ PARTS = (
 )
 
 
-@pytest.mark.parametrize(
+@table(
     ("recorded", "sent"),
     [
         (poll(OLD_ID), poll(NEW_ID)),
@@ -88,7 +86,7 @@ def test_new_ids_and_links_stand_where_the_old_ones_stood(recorded: Request, sen
     assert _learned().request(recorded) == sent
 
 
-@pytest.mark.parametrize(
+@table(
     "request_",
     [
         create("old-video-1 in a sentence"),

@@ -24,6 +24,7 @@ from tests.cassette.exchanges import (
     task_answer,
 )
 from tests.cassette.recorded_jobs import BOTH, SIGNED, TWO, begin, both, create, done, fetch, life
+from tests.tables import table
 
 FORM: Headers = (("Content-Type", "application/x-www-form-urlencoded"),)
 
@@ -34,7 +35,7 @@ def _steps(exchanges: list[Exchange]) -> list[str]:
     return [f"{step.index} {words.get((step.is_polled, step.link), 'link')}" for step in steps]
 
 
-@pytest.mark.parametrize(
+@table(
     ("exchanges", "expected"),
     [
         pytest.param([], [], id="nothing"),
@@ -110,7 +111,7 @@ def test_the_answer_that_counts_is_the_one_at_the_end_of_a_job() -> None:
     assert len(read.recorded) == 3
 
 
-@pytest.mark.parametrize(
+@table(
     ("request_", "place"),
     [
         (create("[scrubbed]"), "its body"),
@@ -157,7 +158,7 @@ def test_the_names_that_a_provider_takes_once_only_are_found() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@table(
     ("recorded", "new", "is_polled", "expected"),
     [
         (None, REFUSED, False, ""),

@@ -8,8 +8,6 @@ import random
 from typing import Any
 from urllib.parse import quote
 
-import pytest
-
 from mitm_ai_proxy.cassette import sensitive
 from mitm_ai_proxy.cassette.entry import Chunk, Entry, Headers, Request, Response, header
 from mitm_ai_proxy.cassette.matching import MatchOptions, canonical
@@ -231,7 +229,7 @@ def test_what_is_only_like_a_key_stays(text: str) -> None:
     assert Scrubber().request(request) == request
 
 
-@pytest.mark.parametrize(
+@table(
     "spelled",
     [
         KNOWN,
@@ -294,7 +292,7 @@ def test_innocent_names_and_values_stay_to_the_byte() -> None:
     assert findings(entry) == []
 
 
-@pytest.mark.parametrize(
+@table(
     ("before", "after"),
     [
         ("Bearer abcdefgh", "Bearer [scrubbed]"),
@@ -310,7 +308,7 @@ def test_the_scheme_of_authorization_stays(before: str, after: str) -> None:
     assert header(scrubbed.headers, "authorization") == after
 
 
-@pytest.mark.parametrize(
+@table(
     ("before", "after"),
     [
         ("https://a.example/v.mp4?sign=a%2Fb&x=1", "https://a.example/v.mp4?sign=scrubbed&x=1"),

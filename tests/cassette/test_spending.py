@@ -36,6 +36,7 @@ from tests.cassette.charges import (
     unit_bill,
 )
 from tests.cassette.exchanges import JSON
+from tests.tables import table
 
 NOTHING = Spending(0, 0, 0, 0, 0, 0, 0)
 
@@ -88,7 +89,7 @@ def test_a_job_of_unknown_price_is_counted_apart() -> None:
     assert _spent([entry_of(create, answer), MADE]) == Spending(3, 0.42, 2, 1, 1, 0, 3)
 
 
-@pytest.mark.parametrize(
+@table(
     "entry",
     [
         entry_of(create_request(CHAT, {"model": "a"}), Response(200, "", JSON, b'{"id": "chatcmpl-1", "choices": []}')),
@@ -108,7 +109,7 @@ def test_what_is_no_paid_job_costs_nothing(entry: Entry) -> None:
     assert _spent([entry]) == NOTHING
 
 
-@pytest.mark.parametrize("response", DOUBTS)
+@table("response", DOUBTS)
 def test_a_create_that_may_have_been_carried_out_is_told_apart(response: Response | None) -> None:
     assert _spent([entry_of(CREATE, response)]) == Spending(3, 0.42, 0, 0, 0, 1, 3)
 
@@ -216,7 +217,7 @@ def test_a_simulated_recording_costs_what_the_simulator_took(design: str) -> Non
     assert taken == 7
 
 
-@pytest.mark.parametrize(
+@table(
     ("units", "dollars", "text"),
     [
         (3, 0.42, "3 units, about $0.42"),

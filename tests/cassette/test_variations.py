@@ -32,6 +32,7 @@ from tests.cassette.exchanges import (
     played,
     signed_in,
 )
+from tests.tables import table
 
 FILE = b"0123456789" * 10
 TRACED: Headers = (*JSON, ("X-Trace", "t"))
@@ -277,15 +278,15 @@ def test_a_short_number_names_no_result() -> None:
     assert len(_vary(_record(first, poll, second), Variation(failed="no"))) == 3
 
 
-@pytest.mark.parametrize(
+@table(
     "body", [{"id": "", "status": "x"}, {"id": None, "status": "x"}, {"id": "1", "status": 2}, {"status": "x"}, [], 1]
 )
 def test_what_has_no_name_or_no_status_is_no_task(body: Any) -> None:
     assert listing.tasks(_says({"data": body})) == []
 
 
-@pytest.mark.parametrize("by", ["video_id", "video_url", "a path"])
-@pytest.mark.parametrize("variation", [Variation(failed="no"), Variation(error=1303)])
+@table("by", ["video_id", "video_url", "a path"])
+@table("variation", [Variation(failed="no"), Variation(error=1303)])
 def test_what_needs_the_result_of_a_job_that_has_none_cannot_have_happened(variation: Variation, by: str) -> None:
     url = f"{TEXT}/{IDS[0]}/remix" if by == "a path" else f"{ORIGIN}/v1/videos/video-extend"
     body = {"video_id": f"9{IDS[0]}"} if by == "video_id" else {"video_url": _link(IDS[0]).replace("sign=s", "sign=t")}
@@ -322,8 +323,8 @@ def test_all_jobs_are_varied(variation: Variation) -> None:
 # A create that is refused
 
 
-@pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("form", [LEGACY, FORMS["Kling's new design"]], ids=["legacy", "new"])
+@table("code", CODES)
+@table("form", [LEGACY, FORMS["Kling's new design"]], ids=["legacy", "new"])
 def test_a_create_is_refused_as_kling_does_it(code: int, form: Form) -> None:
     entries = [replace(entry, units=3.0, price=0.42) for entry in _record(*form.life(IDS[0]))]
     varied = _vary(entries, Variation(error=code))
@@ -511,7 +512,7 @@ UNFINISHED = [LEGACY.create(IDS[0]), (LEGACY.poll(IDS[0]), _says(_legacy(IDS[0],
 REFUSED_CREATE = [(LEGACY.create(IDS[0])[0], _says({"code": 1303}, 429))]
 
 
-@pytest.mark.parametrize(
+@table(
     ("variation", "exchanges", "problem"),
     [
         (Variation(failed="x"), [], "no job in it succeeds"),
@@ -567,8 +568,8 @@ HOSTILE += [
 ]
 
 
-@pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
-@pytest.mark.parametrize("fields", [{"failed": "x"}, {"error": 1303}, {"content_gone": True}, {"slow": 2}])
+@table("body", HOSTILE, ids=range(len(HOSTILE)))
+@table("fields", [{"failed": "x"}, {"error": 1303}, {"content_gone": True}, {"slow": 2}])
 def test_hostile_recordings_are_varied_or_refused(body: bytes, fields: dict[str, Any]) -> None:
     urls = (TEXT, f"{TEXT}/830000", "http://[", f"{ORIGIN}/tasks", "https://a/\x00?\ud800=1")
     exchanges = [
@@ -586,8 +587,8 @@ def test_hostile_recordings_are_varied_or_refused(body: bytes, fields: dict[str,
 # A recording of the simulator
 
 
-@pytest.mark.parametrize("design", ["legacy", "new"])
-@pytest.mark.parametrize("way", ["failed", "error", "content_gone", "slow"])
+@table("design", ["legacy", "new"])
+@table("way", ["failed", "error", "content_gone", "slow"])
 def test_a_recording_of_a_simulated_job_is_varied_and_replays(design: str, way: str) -> None:
     recorder = Recorder()
     is_new = design == "new"

@@ -7,6 +7,7 @@ import pytest
 from mitm_ai_proxy.chat import callers
 from mitm_ai_proxy.chat.dialects import ANTHROPIC, OPENAI
 from mitm_ai_proxy.exchange import UNKNOWN_CALLER, Caller
+from tests.tables import table
 
 TARGET = "/v1/videos"
 CHAT = "/v1/chat/completions"
@@ -22,7 +23,7 @@ def test_a_client_without_these_fields_is_unknown() -> None:
     assert callers.read(TARGET, ()) == UNKNOWN_CALLER == Caller("", OPENAI, False, 0, "", "", "")
 
 
-@pytest.mark.parametrize(
+@table(
     ("field", "is_openai"),
     [
         ("User-Agent: OpenAI/Python 3.52.0", True),
@@ -67,8 +68,8 @@ def test_an_sdk_with_stainless_fields_counts_as_openai_s_whatever_its_user_agent
     assert (caller.dialect, caller.is_openai_sdk, caller.retries) == (OPENAI, True, 1)
 
 
-@pytest.mark.parametrize("stainless", ["", "X-Stainless-Retry-Count: 2"])
-@pytest.mark.parametrize(
+@table("stainless", ["", "X-Stainless-Retry-Count: 2"])
+@table(
     ("agent", "dialect"),
     [
         ("Anthropic/Python 0.70.0", ANTHROPIC),
@@ -100,15 +101,15 @@ def test_a_user_agent_decides_the_dialect_and_anthropic_s_is_no_openai_sdk(
         assert caller.retries == (2 if stainless else 0)
 
 
-@pytest.mark.parametrize("agent", ["my-app/1.0", "curl/8.5.0", "OpenAI/Python 3.52.0"])
-@pytest.mark.parametrize("version", ["2023-06-01", ""])
+@table("agent", ["my-app/1.0", "curl/8.5.0", "OpenAI/Python 3.52.0"])
+@table("version", ["2023-06-01", ""])
 def test_anthropic_s_version_field_means_its_dialect_whoever_sends_it(agent: str, version: str) -> None:
     caller = _read(f"User-Agent: {agent}", f"Anthropic-Version: {version}", "X-Stainless-Lang: js")
 
     assert (caller.dialect, caller.is_openai_sdk) == (ANTHROPIC, False)
 
 
-@pytest.mark.parametrize(
+@table(
     ("target", "dialect"),
     [
         ("/v1/messages", ANTHROPIC),
@@ -152,7 +153,7 @@ def test_a_later_user_agent_does_not_undo_an_earlier_one() -> None:
     assert _read("User-Agent: Anthropic/JS", "User-Agent: curl").dialect == ANTHROPIC
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "retries"),
     [
         ("0", 0),

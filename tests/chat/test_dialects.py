@@ -10,6 +10,7 @@ import pytest
 from mitm_ai_proxy import errors
 from mitm_ai_proxy.chat.dialects import ANTHROPIC, DIALECTS, OPENAI
 from mitm_ai_proxy.errors import Refusal
+from tests.tables import table
 
 # Of our own failures: none has anything of the request.
 FAILURES = [errors.internal_error(), errors.not_rewritten(), errors.not_ready(), errors.stream_failed()]
@@ -24,7 +25,7 @@ def _event(dialect: str, refusal: Refusal) -> tuple[list[str], Any]:
     return lines, json.loads(data.removeprefix("data: "))
 
 
-@pytest.mark.parametrize(
+@table(
     ("status", "openai", "anthropic"),
     [
         (400, "invalid_request_error", "invalid_request_error"),
@@ -48,7 +49,7 @@ def _event(dialect: str, refusal: Refusal) -> tuple[list[str], Any]:
         (599, "server_error", "api_error"),
     ],
 )
-@pytest.mark.parametrize("param", [None, "p"])
+@table("param", [None, "p"])
 def test_a_refusal_is_the_error_object_of_its_dialect_and_ends_a_stream_as_such(
     status: int, openai: str, anthropic: str, param: str | None
 ) -> None:
@@ -62,8 +63,8 @@ def test_a_refusal_is_the_error_object_of_its_dialect_and_ends_a_stream_as_such(
     assert _event(ANTHROPIC, refusal) == (["event: error"], theirs)
 
 
-@pytest.mark.parametrize("name", DIALECTS)
-@pytest.mark.parametrize(
+@table("name", DIALECTS)
+@table(
     "message",
     ['a "b" \\', "é😀", "two\nlines", "a\r\n\r\ndata: [DONE]\n\n", "\u2028", "\0", "\ud800", ""],
     ids=["quotes", "letters", "lines", "an event", "separator", "zero", "half", "empty"],

@@ -71,7 +71,7 @@ def _kling(line: str) -> str:
     return f"provider:\n  type: kling\n  apiTokens: token\n  {line}\n"
 
 
-@pytest.mark.parametrize(
+@table(
     ("line", "field", "expected"),
     [
         ("", "id", ""),
@@ -106,7 +106,7 @@ def test_a_key_becomes_a_field(line: str, field: str, expected: object) -> None:
     assert getattr(_keys(_kling(line)), field) == expected
 
 
-@pytest.mark.parametrize(
+@table(
     ("tokens", "expected"),
     [
         ("one", ["one"]),
@@ -129,7 +129,7 @@ def test_a_key_pair_is_trimmed_line_breaks_included() -> None:
     assert (parsed.kling_access_key, parsed.kling_secret_key.reveal()) == ("access", "secret")
 
 
-@pytest.mark.parametrize(
+@table(
     ("mapping", "model", "mapped"),
     [
         ("{gpt-4: 5}", "gpt-4", "5"),
@@ -148,7 +148,7 @@ def test_a_model_mapping_takes_numbers_nulls_and_variables_but_leaves_the_groups
     assert parsed.model_mapping.map(model)[0] == mapped
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "expected"),
     [
         ("${A}", "a"),
@@ -176,7 +176,7 @@ def test_a_configuration_does_not_show_its_secrets() -> None:
     assert SECRET not in f"{parsed!r} {parsed}"
 
 
-@pytest.mark.parametrize(
+@table(
     ("line", "problem"),
     [
         ("apiToken: x", "apiToken: unknown key; did you mean apiTokens?"),
@@ -284,7 +284,7 @@ def test_every_wrong_entry_of_a_list_or_mapping_is_named(line: str, problems: li
     assert _problems(block) == [f"provider.{problem}" for problem in problems]
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "problem"),
     [
         (_kling("") + "host: a", "host: unknown key; did you mean hosts?"),
@@ -512,7 +512,7 @@ providers:
     assert (parsed.id, parsed.base_path) == ("b", "/a")
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "provider: {id: a, type: kling, apiTokens: token}",
@@ -533,7 +533,7 @@ def test_an_active_provider_may_have_a_number_for_an_id() -> None:
     assert _keys(text).type == "kling"
 
 
-@pytest.mark.parametrize(
+@table(
     ("line", "expected"),
     [
         ("", None),
@@ -553,7 +553,7 @@ def test_hosts_are_one_or_a_list_each_with_or_without_a_port(
     assert _parse(_kling("") + line, HOST="host.test").block(HostSettings).hosts == expected
 
 
-@pytest.mark.parametrize(
+@table(
     ("line", "expected"),
     [
         ("", ()),
@@ -590,7 +590,7 @@ def test_a_host_pattern_matches_one_host_and_any_or_one_port(
     assert pattern.matches(host, port) is matches
 
 
-@pytest.mark.parametrize(
+@table(
     ("block", "key"),
     [
         *(("kling", key) for key in (*SIDE_CALLS, *CHAT, *OTHER_TYPES, "genericHost", "openaiCustomUrl")),
@@ -615,21 +615,21 @@ NOT_AVAILABLE = [
 ]
 
 
-@pytest.mark.parametrize("value", ["1", "text", "[{}]", "{enabled: true}", "{serviceName: a}", "true"])
-@pytest.mark.parametrize(("block", "key"), NOT_AVAILABLE)
+@table("value", ["1", "text", "[{}]", "{enabled: true}", "{serviceName: a}", "true"])
+@table(("block", "key"), NOT_AVAILABLE)
 def test_a_key_of_the_plugin_that_would_change_something_is_refused(block: str, key: str, value: str) -> None:
     text = f"provider: {{{BLOCKS[block]}, {key}: {value}}}"
 
     assert _problems(text) == [f"provider.{key}: is not implemented for type {block}"]
 
 
-@pytest.mark.parametrize("value", ["", "false", "'false'", "0", "''", "[]", "{}", "{enabled: false, maxRetries: 3}"])
-@pytest.mark.parametrize(("block", "key"), NOT_AVAILABLE)
+@table("value", ["", "false", "'false'", "0", "''", "[]", "{}", "{enabled: false, maxRetries: 3}"])
+@table(("block", "key"), NOT_AVAILABLE)
 def test_a_key_of_the_plugin_that_is_switched_off_is_accepted(block: str, key: str, value: str) -> None:
     assert _keys(f"provider: {{{BLOCKS[block]}, {key}: {value}}}").type == block
 
 
-@pytest.mark.parametrize(
+@table(
     ("credential", "problem"),
     [
         ("apiTokens: 12345678901234567890", "apiTokens[0]: expected text (in quotes, if it is made of digits)"),
@@ -650,7 +650,7 @@ def test_a_credential_that_cannot_stand_in_a_header_is_refused(credential: str, 
     assert f"provider.{problem}" in _problems(f"provider: {{type: kling, {credential}}}", BROKEN="a\nb")
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         f"provider: {{type: kling, klingSecretKey: {SECRET}}}",
@@ -815,7 +815,7 @@ def test_a_type_that_cannot_be_simulated_is_refused(type_name: str) -> None:
         registry.provider(configuration, simulated=True)
 
 
-@pytest.mark.parametrize(
+@table(
     ("credential", "account"),
     [
         ("", ("access", "secret")),

@@ -11,7 +11,7 @@ from mitm_ai_proxy.errors import Refusal
 from tests.tables import table
 
 
-@pytest.mark.parametrize(
+@table(
     ("mapping", "model", "expected", "pattern"),
     [
         pytest.param({}, "gpt-4", "gpt-4", None, id="no pattern"),
@@ -69,9 +69,7 @@ def test_only_a_mapping_without_patterns_is_false(mapping: dict[str, str], expec
     assert bool(ModelMapping(mapping)) is expected
 
 
-@pytest.mark.parametrize(
-    "pattern", ["~(", "~[a", "~*", "~a{2,1}", "~a{99999999999}", "~a{1,99999999999}", "~(a{4294967295}){2}"]
-)
+@table("pattern", ["~(", "~[a", "~*", "~a{2,1}", "~a{99999999999}", "~a{1,99999999999}", "~(a{4294967295}){2}"])
 def test_a_regex_that_cannot_be_compiled_is_named_when_the_mapping_is_made(pattern: str) -> None:
     with pytest.raises(ValueError, match="is not a regular expression") as caught:
         ModelMapping({"gpt-4": "a", pattern: "b"})

@@ -11,6 +11,7 @@ import pytest
 from mitm_ai_proxy.config import values
 from mitm_ai_proxy.config.values import HostPattern, UnknownWord, WrongParts
 from mitm_ai_proxy.wire.targets import Origin
+from tests.tables import table
 
 Convert = Callable[[Any], Any]
 
@@ -74,12 +75,12 @@ WRONG: list[tuple[Convert, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("convert", "value", "expected"), GOOD)
+@table(("convert", "value", "expected"), GOOD)
 def test_a_value_is_converted(convert: Convert, value: Any, expected: Any) -> None:
     assert convert(value) == expected
 
 
-@pytest.mark.parametrize(("convert", "value", "message"), WRONG)
+@table(("convert", "value", "message"), WRONG)
 def test_a_wrong_value_is_refused_with_what_was_expected(convert: Convert, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         convert(value)

@@ -10,6 +10,7 @@ from mitmproxy import http
 
 from mitm_ai_proxy.gateway.flows import describe
 from tests.gateway.literal import Proxy, make, run
+from tests.tables import table
 
 KEY = "key-of-the-client"
 VERSIONS = ("HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0")
@@ -142,9 +143,9 @@ def test_what_is_no_danger_is_sent_to_the_byte(target: bytes) -> None:
     run(work)
 
 
-@pytest.mark.parametrize("target", [b"/a", b"/body", b"*"], ids=["passed", "rewritten", "refused"])
-@pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("length", [b"2", b"%d" % 2**22], ids=["", "streamed"])
+@table("target", [b"/a", b"/body", b"*"], ids=["passed", "rewritten", "refused"])
+@table("version", VERSIONS)
+@table("length", [b"2", b"%d" % 2**22], ids=["", "streamed"])
 def test_trailers_of_a_request_are_dropped(version: str, target: bytes, length: bytes) -> None:
     async def work(proxy: Proxy) -> None:
         flow = _flow(version, b"POST", target, ((b"Content-Length", length),))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from mitmproxy import http
 
 from mitm_ai_proxy.exchange import Caller
@@ -14,13 +13,14 @@ from mitm_ai_proxy.gateway.simulated import Simulated
 from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.targets import Origin
 from tests.gateway.literal import EVENTS, HERE, REVERSE, Got, Proxy, Said, make, run
+from tests.tables import table
 
 APP = "https://app.example"
 EVIL = "https://evil.example"
 MODES = (REVERSE, "regular", "upstream:http://x.test:1", "transparent", "socks5")
 
 
-@pytest.mark.parametrize(
+@table(
     ("origin", "own"),
     [
         ("http://localhost", True),
@@ -65,7 +65,7 @@ def test_an_origin_is_the_proxys_own_or_on_loopback(origin: str, own: bool) -> N
     assert is_own(origin, {("192.0.2.1", 8080), ("gateway.test", 443)}) == own
 
 
-@pytest.mark.parametrize(
+@table(
     ("host", "known"),
     [
         ("", True),
@@ -158,7 +158,7 @@ _PAGES = [
 ]
 
 
-@pytest.mark.parametrize(("origin", "site", "host", "comes"), _PAGES)
+@table(("origin", "site", "host", "comes"), _PAGES)
 def test_a_page_comes_in_by_what_its_browser_says_of_it(origin: str, site: str, host: str, comes: bool) -> None:
     rules = Rules(frozenset({APP, "tauri://localhost"}))
 
@@ -180,8 +180,8 @@ _FOREIGN: list[Fields] = [
 ]
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("fields", _FOREIGN)
+@table("mode", MODES)
+@table("fields", _FOREIGN)
 def test_a_foreign_page_buys_nothing_in_any_mode(fields: Fields, mode: str) -> None:
     async def work(proxy: Proxy) -> None:
         flow = make("POST /body", mode=mode)
@@ -193,8 +193,8 @@ def test_a_foreign_page_buys_nothing_in_any_mode(fields: Fields, mode: str) -> N
     run(work, allowedOrigins=[APP])
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(
+@table("mode", MODES)
+@table(
     "fields",
     [
         (),
@@ -213,7 +213,7 @@ def test_programs_and_own_pages_are_served_as_they_were(fields: Fields, mode: st
     run(work, allowedOrigins=[APP], cassette={"publicUrl": "https://public.test"})
 
 
-@pytest.mark.parametrize(
+@table(
     ("mode", "here", "host", "status"),
     [
         (REVERSE, "127.0.0.1", "attacker.test:8123", 403),
@@ -232,7 +232,7 @@ def test_programs_and_own_pages_are_served_as_they_were(fields: Fields, mode: st
         ("socks5", "127.0.0.1", "attacker.test", 403),
     ],
 )
-@pytest.mark.parametrize("is_http2", [False, True])
+@table("is_http2", [False, True])
 def test_a_page_whose_name_leads_here_is_not_served(
     is_http2: bool, mode: str, here: str, host: str, status: int
 ) -> None:
@@ -254,8 +254,8 @@ def test_a_page_whose_name_leads_here_is_not_served(
 _ASKS = {"Origin": APP, "Access-Control-Request-Method": "POST"}
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(
+@table("mode", MODES)
+@table(
     ("asks", "more"),
     [
         ({}, {}),
@@ -283,8 +283,8 @@ def test_a_preflight_of_an_allowed_page_is_answered_here(asks: dict[str, str], m
     run(work, allowedOrigins=[APP])
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(
+@table("mode", MODES)
+@table(
     "asks",
     [
         {**_ASKS, "Origin": EVIL},
@@ -338,7 +338,7 @@ def _cors(got: Got) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(
+@table(
     ("said", "exposed", "vary"),
     [
         ({"Content-Type": "text/plain", "X-Request-Id": "1"}, "content-type, x-request-id", "Origin"),
@@ -357,8 +357,8 @@ def _cors(got: Got) -> dict[str, str]:
         ({}, "", "Origin"),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("target", ["/a", "/body"])
-@pytest.mark.parametrize("status", [200, 500])
+@table("target", ["/a", "/body"])
+@table("status", [200, 500])
 def test_an_allowed_page_can_read_an_answer(
     status: int, target: str, said: dict[str, str], exposed: str, vary: str
 ) -> None:

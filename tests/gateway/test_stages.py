@@ -20,6 +20,7 @@ from mitm_ai_proxy.providers.base import Provider
 from mitm_ai_proxy.registry import Configuration
 from mitm_ai_proxy.wire.targets import Origin
 from tests.gateway.literal import FAKE, JSON, Proxy, Said, make, run
+from tests.tables import table
 
 CDN = Origin("https", "cdn.test", 443)
 BROWSER = {"Sec-Fetch-Site": "cross-site"}
@@ -136,8 +137,8 @@ def test_what_the_provider_does_with_an_answer_comes_first_and_each_stage_hears_
     _run(work)
 
 
-@pytest.mark.parametrize("holding", ["one", "two", "both"])
-@pytest.mark.parametrize("request_line", ["GET /a", "POST /body"])
+@table("holding", ["one", "two", "both"])
+@table("request_line", ["GET /a", "POST /body"])
 def test_a_flow_goes_out_when_every_stage_has_let_it_go(holding: str, request_line: str) -> None:
     async def work(proxy: Proxy, one: Letting, two: Letting) -> None:
         one.lets_out, two.lets_out = holding == "two", holding == "one"

@@ -12,6 +12,7 @@ from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import UNKNOWN_CALLER, Caller
 from mitm_ai_proxy.gateway.strangers import client_origin, refuse_strangers
 from tests.gateway.literal import make
+from tests.tables import table
 
 Listen = Callable[[str], None]
 
@@ -104,7 +105,7 @@ def test_pages_of_other_sites_are_not_served(mode: str, site: str, code: str, li
     assert _code(make(mode=mode), Caller(fetch_site=site)) == code
 
 
-@pytest.mark.parametrize(
+@table(
     ("mode", "url", "address", "tls", "origin"),
     [
         ("reverse:http://x.test", "http://x.test/", ("127.0.0.1", 8080), False, "http://127.0.0.1:8080"),

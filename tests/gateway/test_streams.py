@@ -86,7 +86,7 @@ EVENTS = {"content-type": "text/event-stream"}
 WHOLE = Whole(lambda answer: answer)
 
 
-@pytest.mark.parametrize(
+@table(
     ("fields", "handling", "streamed"),
     [
         ({"content-length": "2"}, Pass(), False),
@@ -211,8 +211,8 @@ def test_each_piece_is_translated_and_nothing_is_an_empty_list(
     assert [stream(piece) for piece in [*pieces, b""]] == expected
 
 
-@pytest.mark.parametrize("coding", ["gzip", "deflate"])
-@pytest.mark.parametrize("size", [1, 7, 10_000])
+@table("coding", ["gzip", "deflate"])
+@table("size", [1, 7, 10_000])
 def test_a_coded_stream_is_decoded_before_it_is_translated(coding: str, size: int) -> None:
     packer = zlib.compressobj(wbits=31 if coding == "gzip" else 15)
     packed = packer.compress(b"abc" * 1000) + packer.flush()
@@ -224,7 +224,7 @@ def test_a_coded_stream_is_decoded_before_it_is_translated(coding: str, size: in
     assert b"".join(part for piece in [*pieces, b""] for part in stream(piece)) == b"ABC" * 1000 + b"."
 
 
-@pytest.mark.parametrize(
+@table(
     ("transducer", "pieces", "before"),
     [
         (Raising(b"x"), [b"a", b"x", b"b"], 1),
@@ -233,7 +233,7 @@ def test_a_coded_stream_is_decoded_before_it_is_translated(coding: str, size: in
     ],
     ids=["in the middle", "at once", "at the end"],
 )
-@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
+@table("dialect", ["openai", "anthropic"])
 def test_a_transducer_that_raises_gives_one_error_event_and_silence(
     transducer: Raising, pieces: list[bytes], before: int, dialect: str
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.kling import api_versions
 from mitm_ai_proxy.kling.document import Document
+from tests.tables import table
 
 V3 = {"resolution": "720p", "audio": "off", "multi_shot": False}
 V26 = {"resolution": "720p", "audio": "off"}
@@ -26,7 +27,7 @@ def _create(fields: dict[str, Any], base: str | None = None) -> tuple[str, Any]:
     return path, json.loads(body.decode())
 
 
-@pytest.mark.parametrize(
+@table(
     ("fields", "path", "body"),
     [
         ({"model_name": "kling-v3", "prompt": "p"}, "/text-to-video/kling-3.0", {"prompt": "p", "settings": V3}),
@@ -92,7 +93,7 @@ def test_an_edit_has_the_video_among_its_contents() -> None:
     assert body["contents"] == [{"type": "prompt", "text": "p"}, {"type": "base_video", "url": "https://a.test/v"}]
 
 
-@pytest.mark.parametrize(
+@table(
     ("fields", "param"),
     [
         *(({field: 1}, field) for field in ("negative_prompt", "cfg_scale", "camera_control", "multi_prompt", "seed")),
@@ -119,7 +120,7 @@ def test_a_field_with_a_long_name_is_not_quoted_whole() -> None:
     assert len(caught.value.message) < 200
 
 
-@pytest.mark.parametrize(
+@table(
     ("task_id", "path"),
     [
         ("7", "/tasks?task_ids=7"),
@@ -135,7 +136,7 @@ def test_a_task_is_asked_for_by_its_id_or_by_the_name_it_was_given(task_id: str,
     assert api_versions.v2_task(task_id) == path
 
 
-@pytest.mark.parametrize("cursor", ["a", "1", "abc==", "é\U0001f3ac", "x" * 120, "\0", "a b&c"])
+@table("cursor", ["a", "1", "abc==", "é\U0001f3ac", "x" * 120, "\0", "a b&c"])
 def test_a_cursor_travels_in_letters_and_digits_and_comes_back(cursor: str) -> None:
     place = api_versions.v2_place({"has_more": True, "next_cursor": cursor})
 
@@ -149,7 +150,7 @@ def test_the_first_page_has_no_cursor() -> None:
     assert json.loads(api_versions.v2_page(20, "1")) == {"limit": 20}
 
 
-@pytest.mark.parametrize(
+@table(
     "data",
     [
         *(None, [], "x", 5, {}, {"has_more": True}, {"next_cursor": "a"}, {"has_more": False, "next_cursor": "a"}),
@@ -160,7 +161,7 @@ def test_there_is_no_page_after_the_last(data: Any) -> None:
     assert api_versions.v2_place(data) is None
 
 
-@pytest.mark.parametrize("place", ["a", "0", "18", "abc", "_", "2", "77777777", "A" * 3, "x" * 199])
+@table("place", ["a", "0", "18", "abc", "_", "2", "77777777", "A" * 3, "x" * 199])
 def test_a_made_up_cursor_is_refused(place: str) -> None:
     with pytest.raises(Refusal) as caught:
         api_versions.v2_page(20, place)

@@ -19,6 +19,7 @@ from mitm_ai_proxy.kling.ids import VideoParameters
 from mitm_ai_proxy.kling.models import MODELS, RESTRICTED
 from mitm_ai_proxy.wire import json_edit
 from mitm_ai_proxy.wire.multipart import File
+from tests.tables import table
 
 
 def _any(*values: Any) -> tuple[Any, ...]:
@@ -61,7 +62,7 @@ def _refusal(fields: dict[str, Any], model: str | None = None) -> Refusal:
     return caught.value
 
 
-@pytest.mark.parametrize(
+@table(
     ("fields", "sent"),
     [
         # Sora's defaults
@@ -150,7 +151,7 @@ def test_a_sora_model_that_is_mapped_keeps_sora_s_defaults(model: str, sent: dic
     assert _sent({"model": "sora-2"}, model) == {"prompt": "p", **sent}
 
 
-@pytest.mark.parametrize(
+@table(
     ("fields", "param"),
     [
         *(
@@ -216,7 +217,7 @@ def test_a_prompt_of_the_longest_length_is_taken_and_counted_in_characters() -> 
     assert _sent({"prompt": "\U0001f3ac" * 2500})["prompt"] == "\U0001f3ac" * 2500
 
 
-@pytest.mark.parametrize("name", MODELS)
+@table("name", MODELS)
 def test_nothing_goes_to_a_model_that_it_does_not_take(name: str) -> None:
     row = MODELS[name]
     values: dict[str, Any] = {
@@ -249,7 +250,7 @@ def test_a_model_without_modes_gets_none_whatever_the_size() -> None:
     assert _sent({"model": "kling-v2-1-master", "mode": None}).get("mode") is None
 
 
-@pytest.mark.parametrize(
+@table(
     ("fields", "parameters"),
     [
         ({}, VideoParameters("kling-v3", "4", "720x1280")),
@@ -322,8 +323,8 @@ NAMES = (
 ).split()
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("model", ["sora-2", "kling-v1", "kling-v2-master", "kling-v3", "other"])
+@table("name", NAMES)
+@table("model", ["sora-2", "kling-v1", "kling-v2-master", "kling-v3", "other"])
 def test_no_value_of_any_field_raises_but_a_refusal(name: str, model: str) -> None:
     for value in WRONG:
         for fields in ({name: value}, {"metadata": {name: value}}):
@@ -337,7 +338,7 @@ def test_no_value_of_any_field_raises_but_a_refusal(name: str, model: str) -> No
                 assert not {"seconds", "size", "metadata", "input_reference", "model"} & json.loads(sent).keys()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "unknown"])
+@table("name", [name for name in NAMES if name != "unknown"])
 def test_a_field_that_is_read_may_not_stand_twice(name: str) -> None:
     with pytest.raises(Refusal) as caught:
         _run(f'{{"prompt":"p","model":"sora-2","{name}":"1","{name}":"1"}}')

@@ -11,8 +11,8 @@ from mitm_ai_proxy.kling.error_codes import MEANINGS, is_duplicate
 from tests.tables import table
 
 
-@pytest.mark.parametrize("http", [None, 200])
-@pytest.mark.parametrize(
+@table("http", [None, 200])
+@table(
     ("status", "codes", "answered", "kind", "word", "headers"),
     [
         (401, "1000 1001 1002 1003 1004", 401, "authentication_error", "invalid_api_key", {}),
@@ -46,7 +46,7 @@ def test_every_code_is_in_the_table_above() -> None:
     assert len(MEANINGS) == 5 + 3 + 1 + 2 + 2 + 2 + 3 + 3
 
 
-@pytest.mark.parametrize(
+@table(
     ("status", "code", "answered", "word"),
     [
         (401, None, 401, "invalid_api_key"),
@@ -74,7 +74,7 @@ def test_without_a_code_that_is_known_the_status_decides(
     assert "x-request-id" not in answer.headers
 
 
-@pytest.mark.parametrize(
+@table(
     ("message", "status"),
     [
         ("Task not found by id/external id: 7", 404),

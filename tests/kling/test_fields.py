@@ -8,6 +8,7 @@ import pytest
 
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.kling.fields import FIELDS, converted
+from tests.tables import table
 
 HOSTILE: list[Any] = [True, 0, -1, 1.5, 10**400, float("inf"), "", " ", "x" * 10_000, "²", "\ud800", [], [None], [[]]]
 HOSTILE += [{}, {"": 0}, {"config": 1}, [{"element_id": []}], {"enabled": {}}, [{"trajectories": [1]}], "9" * 5000]
@@ -18,7 +19,7 @@ def _any(*values: Any) -> tuple[Any, ...]:
     return values
 
 
-@pytest.mark.parametrize(
+@table(
     ("field", "value", "new"),
     [
         ("cfg_scale", "0.5", 0.5),
@@ -75,12 +76,12 @@ def test_a_value_gets_kling_s_type(field: str, value: Any, new: Any) -> None:
     assert (got, type(got)) == (new, type(new))
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@table("field", FIELDS)
 def test_null_stays_null(field: str) -> None:
     assert converted(field, None) is None
 
 
-@pytest.mark.parametrize(
+@table(
     ("field", "value", "says"),
     [
         *(
@@ -115,7 +116,7 @@ def test_a_value_of_a_wrong_type_is_refused_by_its_field(field: str, value: Any,
     assert (caught.value.status, caught.value.param, caught.value.message) == (400, field, f"{field} {says}.")
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@table("field", FIELDS)
 def test_a_hostile_value_raises_nothing_but_a_refusal(field: str) -> None:
     for value in HOSTILE:
         try:

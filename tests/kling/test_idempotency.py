@@ -282,7 +282,7 @@ def test_the_parameters_are_in_a_new_name_and_do_not_hide_the_attempt() -> None:
     assert [split_parameters(name)[1] for name in (displaced, replaced)] == [PARAMETERS] * 2
 
 
-@pytest.mark.parametrize("length", range(0, 100, 7))
+@table("length", range(0, 100, 7))
 def test_parameters_that_do_not_fit_are_left_out(length: int) -> None:
     creates = Creates()
     parameters = VideoParameters("m" * length, "4", "1280x720")

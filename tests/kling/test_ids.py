@@ -6,14 +6,13 @@ import base64
 import re
 import zlib
 
-import pytest
-
 from mitm_ai_proxy.kling.ids import MAX_TEXT, NO_PARAMETERS, VideoParameters, add_parameters, split_parameters
+from tests.tables import table
 
 TASK = "831234567890123456"
 
 
-@pytest.mark.parametrize(
+@table(
     "parameters",
     [
         VideoParameters("sora-2", "8", "1280x720"),
@@ -26,7 +25,7 @@ TASK = "831234567890123456"
         VideoParameters("-o-oaaaaaaaa", "-", "?&/"),
     ],
 )
-@pytest.mark.parametrize("task_id", [TASK, "x", "kling_49881ff21cfe", "a-obcdefgh2", "é %2f"])
+@table("task_id", [TASK, "x", "kling_49881ff21cfe", "a-obcdefgh2", "é %2f"])
 def test_what_a_create_asked_for_comes_back_with_its_id(task_id: str, parameters: VideoParameters) -> None:
     video_id = add_parameters(task_id, parameters)
 
@@ -35,7 +34,7 @@ def test_what_a_create_asked_for_comes_back_with_its_id(task_id: str, parameters
     assert len(video_id) - len(task_id) <= 150
 
 
-@pytest.mark.parametrize(
+@table(
     "parameters",
     [
         NO_PARAMETERS,
@@ -56,7 +55,7 @@ def _tail(text: bytes, check: bytes | None = None) -> str:
     return f"{TASK}-o{base64.b32encode(check + text).decode().rstrip('=').lower()}"
 
 
-@pytest.mark.parametrize(
+@table(
     "video_id",
     [
         "",

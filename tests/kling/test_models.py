@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from mitm_ai_proxy.kling.models import (
     CAMERA,
     CFG,
@@ -22,6 +20,7 @@ from mitm_ai_proxy.kling.models import (
     rounded_up,
     sora_mode,
 )
+from tests.tables import table
 
 # model | text | modes | last frame | mask | camera | sound | durations | cfg_scale | extends
 TABLE = """
@@ -38,7 +37,7 @@ kling-v3         | yes | std pro 4k | std pro 4k | no  | no  | std pro 4k | 3-15
 ROWS = [[cell.strip() for cell in line.split("|")] for line in TABLE.strip().splitlines()]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+@table("row", ROWS, ids=[row[0] for row in ROWS])
 def test_a_model_takes_what_the_documentation_says(row: list[str]) -> None:
     name, text, modes, tail, mask, camera, sound, durations, cfg, extends = row
     model = MODELS[name]
@@ -62,7 +61,7 @@ def test_no_model_is_missing_and_only_the_newest_have_voices_and_shots() -> None
     assert [name for name, model in MODELS.items() if SHOTS & model.only] == ["kling-v3"]
 
 
-@pytest.mark.parametrize(
+@table(
     ("durations", "seconds", "length"),
     [
         ((5, 10), 1, 5),
@@ -84,7 +83,7 @@ def test_a_length_is_rounded_up_never_down(durations: tuple[int, ...], seconds: 
     assert rounded_up(durations, seconds) == length
 
 
-@pytest.mark.parametrize(
+@table(
     ("model", "mode"),
     [
         ("sora-2", "std"),

@@ -6,11 +6,12 @@ import pytest
 
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.kling.pages import Page, next_page, page
+from tests.tables import table
 
 LISTS = ["t2v", "i2v"]
 
 
-@pytest.mark.parametrize(
+@table(
     ("query", "found"),
     [
         ("", Page("t2v", "1", 20)),
@@ -29,7 +30,7 @@ def test_a_query_asks_for_a_page(query: str, found: Page) -> None:
     assert page(query, LISTS) == found
 
 
-@pytest.mark.parametrize(
+@table(
     ("query", "param"),
     [
         *(
@@ -74,7 +75,7 @@ def test_an_invalid_query_is_refused_with_its_parameter(query: str, param: str) 
     assert len(caught.value.message) < 200
 
 
-@pytest.mark.parametrize(
+@table(
     ("current", "count", "behind"),
     [
         (Page("t2v", "1", 2), 2, Page("t2v", "2", 2)),

@@ -16,6 +16,7 @@ import pytest
 from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.exchange import Answer, Caller, Head, NeedsBody, Upstream, Whole
 from mitm_ai_proxy.kling.provider import Kling, KlingKeys
+from tests.tables import table
 
 RUNS: Final = 80
 ATTEMPTS: Final = 3
@@ -207,8 +208,8 @@ def _failures(worlds: list[World]) -> list[str]:
     return [f"seed {world.seed}: {problem}" for world in worlds for problem in world.problems()]
 
 
-@pytest.mark.parametrize("earlier", [0, 2])
-@pytest.mark.parametrize("clients", [(True,) * 2, (True,) * 4, (False,) * 4, (True, False) * 2, (True,) * 3 + (False,)])
+@table("earlier", [0, 2])
+@table("clients", [(True,) * 2, (True,) * 4, (False,) * 4, (True, False) * 2, (True,) * 3 + (False,)])
 def test_equal_creates_are_paid_once_each_and_never_shared(clients: tuple[bool, ...], earlier: int) -> None:
     worlds = _worlds(clients, earlier=earlier)
 

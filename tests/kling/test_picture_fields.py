@@ -217,7 +217,7 @@ def test_a_picture_that_stands_twice_is_refused(kind: str) -> None:
         assert _refused(body, kind).param == name
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "sent"),
     [
         # Renamed in place

@@ -87,7 +87,7 @@ def test_a_jpeg_or_png_within_the_limits_is_taken(data: bytes) -> None:
     pictures.check(data)
 
 
-@pytest.mark.parametrize("marker", [*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)])
+@table("marker", [*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)])
 def test_the_size_of_a_jpeg_is_read_from_any_kind_of_frame(marker: int) -> None:
     assert message_of(jpeg(frame(310, 290, marker), END)) == "is a picture of 310x290 px; Kling takes sides from 300 px"
 
@@ -226,7 +226,7 @@ def test_base64_of_the_longest_picture_is_taken() -> None:
     assert pictures.plain("data:image/png;base64," + longest) == longest
 
 
-@pytest.mark.parametrize(
+@table(
     "head",
     [
         "data:image/png;base64",
@@ -338,7 +338,7 @@ def test_an_http_url_with_a_host_is_a_web_url(text: str) -> None:
     assert pictures.is_web_url(text)
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "",

@@ -42,6 +42,7 @@ from tests.cassette.charges import (
     unit_bill,
 )
 from tests.cassette.exchanges import JSON, ORIGIN
+from tests.tables import table
 
 OMNI = "/v1/videos/omni-video"
 MOTION = "/v1/videos/motion-control"
@@ -110,8 +111,8 @@ PRICES: list[tuple[str, dict[str, Any], float]] = [
 ]
 
 
-@pytest.mark.parametrize("base", ["", "/kling", "/a/v1/videos"])
-@pytest.mark.parametrize(("path", "body", "units"), PRICES)
+@table("base", ["", "/kling", "/a/v1/videos"])
+@table(("path", "body", "units"), PRICES)
 def test_a_create_costs_what_the_list_says_whatever_stands_in_front(
     base: str, path: str, body: dict[str, Any], units: float
 ) -> None:
@@ -119,13 +120,13 @@ def test_a_create_costs_what_the_list_says_whatever_stands_in_front(
     assert expected_units(create_request(f"{base}{path}?a=/tasks", body)) == pytest.approx(units)
 
 
-@pytest.mark.parametrize("path", [path for path in ENDPOINTS if "elements" not in path])
+@table("path", [path for path in ENDPOINTS if "elements" not in path])
 def test_no_family_of_kling_is_free(path: str) -> None:
     bodies = [body for listed, body, _ in PRICES if listed == path]
     assert not any(expected_units(create_request(path, body)) == 0 for body in [{}, *bodies])
 
 
-@pytest.mark.parametrize(
+@table(
     "request_",
     [
         create_request(f"{TEXT}/7", method="GET"),
@@ -148,7 +149,7 @@ DEEP = b'{"prompt":' + b"[" * 5000 + b"]" * 5000 + b"}"
 DEEPER = DEEP.replace(b"[", b"[" * 100).replace(b"]", b"]" * 100)
 
 
-@pytest.mark.parametrize(
+@table(
     "request_",
     [
         # Others.
@@ -264,8 +265,8 @@ def test_what_a_unit_is_worth_depends_on_its_pack() -> None:
     assert prices.dollars(1, "http://[::") == 0.14
 
 
-@pytest.mark.parametrize(("path", "body", "_"), PRICES)
-def test_a_path_has_the_pack_of_its_rule(path: str, body: dict[str, Any], _: float) -> None:
+@table(("path", "body", "units"), PRICES)
+def test_a_path_has_the_pack_of_its_rule(path: str, body: dict[str, Any], units: float) -> None:
     pack = ENDPOINTS[path].rule(body).pack if path in ENDPOINTS else "video"
     assert prices.dollars(1, ORIGIN + path) == prices.DOLLARS[pack]
 
@@ -327,7 +328,7 @@ CHARGES: list[tuple[Response | None, float | None, float | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("response", "units", "dollars"), CHARGES)
+@table(("response", "units", "dollars"), CHARGES)
 def test_an_answer_says_what_its_task_cost(response: Response, units: float | None, dollars: float | None) -> None:
     entry = replace(poll_entry(response), units=1.0, price=1.0)
     said = units is not None or dollars is not None

@@ -97,7 +97,7 @@ TEXT, IMAGE = "/v1/videos/text2video", "/v1/videos/image2video"
 LONGEST = "x" * 256
 
 
-@pytest.mark.parametrize(
+@table(
     ("target", "path", "kind", "why"),
     [
         # By the id's prefix, which the hint cannot overrule
@@ -152,7 +152,7 @@ def test_a_retrieve_finds_its_family_by_prefix_then_hint_then_text(target: str, 
     assert upstream.notes[1].endswith(why)
 
 
-@pytest.mark.parametrize(
+@table(
     ("video_id", "says"),
     [
         ("", "empty"),
@@ -229,7 +229,7 @@ def test_an_image_field_may_be_written_with_escapes() -> None:
     assert _create(_kling(), b'{"im\\u0061ge":1}').target == IMAGE
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "sent"),
     [
         # model becomes model_name where it stands
@@ -276,7 +276,7 @@ def test_each_rewrite_of_a_model_is_noted(body: str, notes: list[str]) -> None:
     assert _create(_kling(model_mapping=MAPPING), body.encode()).notes[2:] == tuple(notes)
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "param", "says"),
     [
         (b"", None, "The request body is empty."),
@@ -318,7 +318,7 @@ def test_a_create_has_no_path_before_its_body_is_read(target: str) -> None:
     assert isinstance(provider.responseheaders(needs.rewrite(b"{}"), 200, ()), Whole)
 
 
-@pytest.mark.parametrize(
+@table(
     ("query", "text", "image"),
     [
         ("", "?version=1&text=1", "?version=1"),
@@ -414,7 +414,7 @@ def test_a_base_path_that_is_to_be_prepended_is_not_taken_off_before() -> None:
     assert _route(_kling(base_path="/proxy", base_path_handling="prepend"), "GET /proxy").target == "/proxy"
 
 
-@pytest.mark.parametrize(
+@table(
     ("target", "path"),
     [
         ("/proxy", "/kling/"),
@@ -495,8 +495,8 @@ NATIVE = [
 ]
 
 
-@pytest.mark.parametrize("prefix", ["", "/klingai", "/v1/proxy"])
-@pytest.mark.parametrize("request_line", NATIVE)
+@table("prefix", ["", "/klingai", "/v1/proxy"])
+@table("request_line", NATIVE)
 def test_klings_own_paths_pass_as_they_are(request_line: str, prefix: str) -> None:
     method, _, target = request_line.partition(" ")
     provider = _kling(model_mapping=MAPPING)
@@ -508,7 +508,7 @@ def test_klings_own_paths_pass_as_they_are(request_line: str, prefix: str) -> No
     assert upstream.notes == ("sent to https://api-singapore.klingai.com: the path is no API that kling translates",)
 
 
-@pytest.mark.parametrize(
+@table(
     ("method", "path", "api"),
     [
         ("POST", "/v1/videos", "openai/v1/videos"),
@@ -550,18 +550,16 @@ def test_an_api_that_kling_does_not_have_is_refused_with_what_it_has(request_lin
     )
 
 
-@pytest.mark.parametrize("protocol", ["openai", "original"])
-@pytest.mark.parametrize(
-    "target", ["/kling/../admin", "/a/%2e%2E/b?x", "/a/.%5cb", "/a%0ab", "/v1/videos/text2video/.."]
-)
+@table("protocol", ["openai", "original"])
+@table("target", ["/kling/../admin", "/a/%2e%2E/b?x", "/a/.%5cb", "/a%0ab", "/v1/videos/text2video/.."])
 def test_a_path_that_could_leave_the_base_path_is_refused(target: str, protocol: str) -> None:
     refusal = _refusal(_kling(protocol=protocol), f"GET {target}")
 
     assert (refusal.status, refusal.code) == (400, "invalid_path")
 
 
-@pytest.mark.parametrize(("kind", "create"), [("t2v", b"{}"), ("i2v", b'{"image":"x"}')])
-@pytest.mark.parametrize(
+@table(("kind", "create"), [("t2v", b"{}"), ("i2v", b'{"image":"x"}')])
+@table(
     ("answer", "expected"),
     [
         ('{"data":{"task_id":"7"}}', '{"data":{"task_id":"#7"}}'),
@@ -597,7 +595,7 @@ def test_the_answer_to_a_create_has_the_family_before_both_ids(
     assert _answer(provider, upstream, again) is again
 
 
-@pytest.mark.parametrize(
+@table(
     "answer",
     [
         b"{}",
@@ -657,7 +655,7 @@ def test_a_key_pair_signs_a_jwt_and_wins_over_tokens() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@table(
     ("refresh_ahead", "elapsed", "signed_at"),
     [(60, 1739, 0), (60, 1740, 1740), (0, 1739, 0), (0, 1740, 1740), (600, 1199, 0), (600, 1200, 1200)],
 )

@@ -42,7 +42,7 @@ def test_both_generations_are_one_task(data: Any) -> None:
     assert tasks.task(data) == TASK
 
 
-@pytest.mark.parametrize("data", [*HOSTILE, {"task_id": ""}, {"task_id": None, "id": "7"}, {"id": ""}, [None, LEGACY]])
+@table("data", [*HOSTILE, {"task_id": ""}, {"task_id": None, "id": "7"}, {"id": ""}, [None, LEGACY]])
 def test_what_names_no_task_is_none(data: Any) -> None:
     assert tasks.task(data) is None
 
@@ -52,7 +52,7 @@ def test_a_new_task_is_all_unknown() -> None:
     assert tasks.task({"id": 7}) == Task("7", "")
 
 
-@pytest.mark.parametrize(
+@table(
     ("data", "count"),
     [([LEGACY, NEW], 2), ({"result": [NEW]}, 1), ([], 0), ({"result": []}, 0), ([1, LEGACY, None], 1), ({}, 0)],
 )
@@ -76,7 +76,7 @@ def test_no_value_of_any_member_raises(whole: dict[str, Any]) -> None:
                 assert isinstance(text, str)
 
 
-@pytest.mark.parametrize(
+@table(
     ("document", "found"),
     [
         ({"code": 0, "message": "SUCCEED", "request_id": "r", "data": [1]}, Envelope(0, "SUCCEED", "r", [1])),

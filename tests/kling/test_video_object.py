@@ -58,7 +58,7 @@ def test_what_is_not_known_is_null_and_never_missing() -> None:
     assert (found["created_at"], found["progress"], found["model"]) == (int(NOW), 0, "kling")
 
 
-@pytest.mark.parametrize(
+@table(
     ("word", "url", "status", "ended"),
     [
         ("submitted", "", "queued", False),
@@ -79,7 +79,7 @@ def test_a_status_of_kling_s_becomes_one_of_openai_s_four(word: str, url: str, s
     assert (found["error"] is not None) == (status == "failed")
 
 
-@pytest.mark.parametrize(
+@table(
     ("word", "passed", "parameters", "progress"),
     [
         ("submitted", 100, VideoParameters("kling-v3", "5"), 0),
@@ -185,8 +185,8 @@ def test_seconds_are_the_whole_number_that_was_asked_for_else_the_rounded_length
     assert found is None or str(int(found)) == found
 
 
-@pytest.mark.parametrize("word", ["submitted", "processing", "succeed", "failed", "?"])
-@pytest.mark.parametrize("time", [0, -1, 10**30, 10**400, -(10**400), None])
+@table("word", ["submitted", "processing", "succeed", "failed", "?"])
+@table("time", [0, -1, 10**30, 10**400, -(10**400), None])
 def test_no_time_raises(word: str, time: int | None) -> None:
     cases: list[dict[str, Any]] = [{"created": time}, {"updated": time}, {"created": time, "updated": time}]
     for members in cases:

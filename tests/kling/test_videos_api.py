@@ -111,9 +111,9 @@ CREATE = b'{"model":"sora-2","prompt":"p","seconds":"8","size":"1280x720"}'
 FORM_CREATE = _form(("model", b"sora-2"), ("prompt", b"p"), ("seconds", b"8"), ("size", b"1280x720"))
 
 
-@pytest.mark.parametrize("response", RESPONSES)
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize(("body", "content_type"), [(CREATE, JSON), (FORM_CREATE, FORM)], ids=["json", "form"])
+@table("response", RESPONSES)
+@table("api", APIS)
+@table(("body", "content_type"), [(CREATE, JSON), (FORM_CREATE, FORM)], ids=["json", "form"])
 def test_a_create_in_json_or_as_a_form_is_the_same(api: str, response: str, body: bytes, content_type: str) -> None:
     provider = _kling(api, response)
     upstream, sent = _send(provider, "POST /v1/videos?a=1", body, _sdk(content_type=content_type))
@@ -185,13 +185,11 @@ def test_a_client_of_kling_s_gets_kling_s_answer_and_its_create_is_not_touched()
     assert provider.responseheaders(_send(provider, "GET /v1/videos/7", caller=curl)[0], 200, ()) == Pass()
 
 
-@pytest.mark.parametrize(
+@table(
     ("status", "code", "answered"),
     [(200, 1303, 429), (200, 1201, 400), (429, 1102, 429), (404, 1203, 404), (500, 5000, 500)],
 )
-@pytest.mark.parametrize(
-    "request_line", ["POST /v1/videos", "GET /v1/videos/7", "GET /v1/videos", "GET /v1/videos/7/content"]
-)
+@table("request_line", ["POST /v1/videos", "GET /v1/videos/7", "GET /v1/videos", "GET /v1/videos/7/content"])
 def test_a_code_that_is_not_0_is_an_error_whatever_the_status(
     request_line: str, status: int, code: int, answered: int
 ) -> None:
@@ -216,9 +214,9 @@ REQUESTS = [
 ]
 
 
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize(("request_line", "body"), REQUESTS)
-@pytest.mark.parametrize("garbage", GARBAGE, ids=[repr(garbage[:12]) for garbage in GARBAGE])
+@table("api", APIS)
+@table(("request_line", "body"), REQUESTS)
+@table("garbage", GARBAGE, ids=[repr(garbage[:12]) for garbage in GARBAGE])
 def test_a_garbled_answer_becomes_an_error_of_openai_s_or_is_passed_on_if_something_was_bought(
     api: str, request_line: str, body: bytes, garbage: bytes
 ) -> None:
@@ -261,8 +259,8 @@ ODD: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize(("request_line", "body"), REQUESTS)
+@table("api", APIS)
+@table(("request_line", "body"), REQUESTS)
 def test_an_answer_of_an_odd_shape_raises_nothing(api: str, request_line: str, body: bytes) -> None:
     items: list[Any] = [_good(data) for data in ODD]
     items += [_good([item, _task(api)]) for item in ODD] + [_good({"result": [item, _task(api)]}) for item in ODD]
@@ -327,9 +325,9 @@ def test_the_new_design_s_list_goes_by_kling_s_cursor_however_long() -> None:
         assert json.loads(sent) == {"limit": 2, "cursor": cursor}
 
 
-@pytest.mark.parametrize("response", RESPONSES)
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize(
+@table("response", RESPONSES)
+@table("api", APIS)
+@table(
     ("status", "url", "answered"),
     [
         ("succeed", URL, 302),
@@ -364,8 +362,8 @@ def test_other_variants_of_a_file_are_refused(variant: str) -> None:
     assert _refused(_kling(), f"GET /v1/videos/7/content?variant={variant}").param == "variant"
 
 
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize("after", ["page-tasks-a", "page-tasks-77777777", "page-t2v-0", "page-t2v-x", "7"])
+@table("api", APIS)
+@table("after", ["page-tasks-a", "page-tasks-77777777", "page-t2v-0", "page-t2v-x", "7"])
 def test_a_made_up_cursor_is_refused(api: str, after: str) -> None:
     assert _refused(_kling(api), f"GET /v1/videos?after={after}").param == "after"
 
@@ -378,9 +376,9 @@ FOLLOW_UPS = [
 ]
 
 
-@pytest.mark.parametrize("response", RESPONSES)
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize(("request_line", "body", "content_type"), FOLLOW_UPS)
+@table("response", RESPONSES)
+@table("api", APIS)
+@table(("request_line", "body", "content_type"), FOLLOW_UPS)
 def test_a_remix_or_an_edit_asks_for_its_source_and_is_then_made(
     api: str, response: str, request_line: str, body: bytes, content_type: str
 ) -> None:
@@ -473,7 +471,7 @@ def _extension(provider: Kling, retries: int) -> Upstream:
     return _send(provider, f"POST {location}", body, _sdk(retries))[0]
 
 
-@pytest.mark.parametrize(
+@table(
     ("status", "answer", "bought"),
     [
         (400, {"code": 1201, "message": "no", "request_id": "r"}, False),
@@ -495,7 +493,7 @@ def test_an_extension_is_repeated_only_where_kling_surely_refused_it(status: int
     assert (repeated == "") == bought
 
 
-@pytest.mark.parametrize(
+@table(
     ("mapping", "asked", "model"),
     [
         ({}, "", "kling-v3-omni"),
@@ -518,8 +516,8 @@ def test_an_edit_is_made_by_a_model_that_edits(mapping: dict[str, str], asked: s
     assert any(model in note for note in upstream.notes)
 
 
-@pytest.mark.parametrize("request_line", ["POST /v1/videos/7/remix", "POST /v1/videos/extensions"])
-@pytest.mark.parametrize(("status", "url"), [("processing", URL), ("failed", URL), ("succeed", ""), ("?", URL)])
+@table("request_line", ["POST /v1/videos/7/remix", "POST /v1/videos/extensions"])
+@table(("status", "url"), [("processing", URL), ("failed", URL), ("succeed", ""), ("?", URL)])
 def test_nothing_is_made_of_a_video_that_is_not_ready(request_line: str, status: str, url: str) -> None:
     provider = _kling()
     upstream, _ = _send(provider, request_line, b'{"prompt":"q","video":"kling-t2v-7"}')
@@ -540,11 +538,9 @@ def test_a_length_that_is_no_number_does_not_stop_the_second_step() -> None:
     assert _send(provider, f"POST {location}", b'{"prompt":"q"}')[0].target == "/v1/videos/omni-video"
 
 
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize("what", ["remix", "edits", "extensions"])
-@pytest.mark.parametrize(
-    "text", [b"", b"x", b"\xff\n\xff", b"inf\nhttps://a.test", b"nan\nv", b"1e999\nv", b"x\nv", b"\n"]
-)
+@table("api", APIS)
+@table("what", ["remix", "edits", "extensions"])
+@table("text", [b"", b"x", b"\xff\n\xff", b"inf\nhttps://a.test", b"nan\nv", b"1e999\nv", b"x\nv", b"\n"])
 def test_a_made_up_source_is_refused_or_used_and_raises_nothing_else(api: str, what: str, text: bytes) -> None:
     path = "7/remix" if what == "remix" else what
     for link in (base64.urlsafe_b64encode(text).decode(), "a", "%C3%A9", "%ff", "a" * 5):
@@ -554,8 +550,8 @@ def test_a_made_up_source_is_refused_or_used_and_raises_nothing_else(api: str, w
             assert refusal.status == 400  # noqa: PT017
 
 
-@pytest.mark.parametrize("video", ["a b", "٣", "é", "\ud800", "7 HTTP/1.1", "7?x=1", "a/b", "..", "", "x" * 300, "a\n"])
-@pytest.mark.parametrize("api", APIS)
+@table("video", ["a b", "٣", "é", "\ud800", "7 HTTP/1.1", "7?x=1", "a/b", "..", "", "x" * 300, "a\n"])
+@table("api", APIS)
 def test_an_id_in_a_body_goes_into_a_path_encoded_or_not_at_all(api: str, video: str) -> None:
     body = json.dumps({"prompt": "q", "video": {"id": video}}).encode()
     try:
@@ -570,8 +566,8 @@ def test_an_id_in_a_body_goes_into_a_path_encoded_or_not_at_all(api: str, video:
 DUPLICATE = {"code": 1201, "message": "External_task_id ai-proxy-x-0 already exists", "request_id": "r"}
 
 
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize("response", RESPONSES)
+@table("api", APIS)
+@table("response", RESPONSES)
 def test_a_repetition_of_a_create_that_was_accepted_is_sent_to_its_task(api: str, response: str) -> None:
     provider = _kling(api, response)
     upstream, _ = _send(provider, "POST /base/v1/videos?a=1", CREATE)
@@ -856,10 +852,8 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize(
-    "field", "model seconds size duration cfg_scale metadata element_list prompt image user".split()
-)
+@table("api", APIS)
+@table("field", "model seconds size duration cfg_scale metadata element_list prompt image user".split())
 def test_no_number_and_no_text_in_a_create_raises_anything_but_a_refusal(api: str, field: str) -> None:
     for value in NUMBERS:
         for body in (
@@ -882,7 +876,7 @@ def test_the_new_design_extends_nothing() -> None:
             _refused(_kling("v2"), request, b'{"prompt":"q","video":"7"%s}' % extra.encode())
 
 
-@pytest.mark.parametrize(
+@table(
     ("fields", "param"),
     [
         *(({"name": name}, "name") for name in _any(None, "", "x" * 21, 5, [])),

@@ -137,7 +137,7 @@ class Project:
         status = program.wait(LIMIT)
         alarm.cancel()
         program.stdout.close()
-        print(output)  # noqa: T201 - pytest shows it if the test fails
+        print(output)
         return pytest.RunResult(status, output.splitlines(), [], time.monotonic() - began)
 
     def cassettes(self) -> set[str]:

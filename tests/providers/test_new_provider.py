@@ -20,6 +20,7 @@ from mitm_ai_proxy.providers.rows import OpenAI
 from mitm_ai_proxy.wire import header_fields, media_types
 from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.targets import Origin
+from tests.tables import table
 
 CHAT = "/v1/chat/completions"
 JSON_FIELDS = ((b"Host", b"proxy"), (b"Content-Type", b"application/json"), (b"Content-Length", b"2"))
@@ -130,7 +131,7 @@ class Translated(Translating):
         return path.startswith("/ask/")
 
 
-@pytest.mark.parametrize(
+@table(
     ("request_line", "outcome"),
     [
         ("POST /v1/chat/completions", "/ask/m"),

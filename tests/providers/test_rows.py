@@ -21,6 +21,7 @@ from mitm_ai_proxy.providers.base import CommonKeys, Provider
 from mitm_ai_proxy.providers.rows import Generic, GenericKeys, OpenAI
 from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.targets import Origin
+from tests.tables import table
 
 TOKEN = (Secret("token"),)
 MAPPING = ModelMapping({"gpt-*": "gpt-5"})
@@ -70,7 +71,7 @@ def _use(text: str) -> Provider:
     return registry.provider(registry.read(text, {}), lambda: 0.0)
 
 
-@pytest.mark.parametrize(
+@table(
     ("request_line", "api"),
     [
         ("POST /v1/chat/completions", "chatcompletions"),
@@ -108,7 +109,7 @@ def _use(text: str) -> Provider:
         ("DELETE /v1/fine_tuning/checkpoints/c%3A1/permissions/p-1", "deletefine-tuningjobcheckpointpermission"),
     ],
 )
-@pytest.mark.parametrize("prefix", ["", "/proxy"])
+@table("prefix", ["", "/proxy"])
 def test_each_api_of_openai_goes_to_its_own_path_whatever_stood_before_it(
     request_line: str, api: str, prefix: str
 ) -> None:
@@ -191,7 +192,7 @@ def test_bad_ids_are_refused_on_every_path(target: str) -> None:
     assert caught.value.code == "invalid_path"
 
 
-@pytest.mark.parametrize(
+@table(
     ("mapping", "request_line", "content_type", "is_read"),
     [
         (MAPPING, "POST /v1/chat/completions", "application/json", True),
@@ -211,7 +212,7 @@ def test_a_body_is_read_only_to_map_the_model_of_posted_json(
     assert isinstance(begun, NeedsBody) is is_read
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "sent"),
     [
         ('{ "model" : "gpt-4", "temperature":0.0 }', '{ "model" : "gpt-5", "temperature":0.0 }'),
@@ -265,7 +266,7 @@ def test_an_answer_is_not_changed() -> None:
     assert {provider.responseheaders(sent, status, ()) for status in (200, 404, 500)} == {Pass()}
 
 
-@pytest.mark.parametrize(
+@table(
     ("headers", "expected"),
     [
         ({"authorization": "Bearer a"}, "Bearer a"),
@@ -295,8 +296,8 @@ def test_without_a_token_generic_leaves_the_clients_headers_as_they_are() -> Non
     assert _authorization(_generic(), CLIENTS_KEYS) is None
 
 
-@pytest.mark.parametrize("target", ["/v1/chat/completions?x=1&x=1", "/v1/videos/", "/v1/messages", "/"])
-@pytest.mark.parametrize("protocol", ["openai", "original"])
+@table("target", ["/v1/chat/completions?x=1&x=1", "/v1/videos/", "/v1/messages", "/"])
+@table("protocol", ["openai", "original"])
 def test_generic_passes_every_path_and_body(target: str, protocol: str) -> None:
     provider = _generic(protocol=protocol, provider_base_path="/v9", base_path="/proxy", model_mapping=MAPPING)
     upstream = _route(provider, f"POST /proxy{target}")
@@ -311,7 +312,7 @@ def test_generic_refuses_a_path_that_could_leave_the_base_path() -> None:
         _route(_generic(provider_base_path="/v9"), "GET /a/../../b")
 
 
-@pytest.mark.parametrize(
+@table(
     ("block", "kind", "origin"),
     [
         ("type: kling, apiTokens: t", Kling, "https://api-singapore.klingai.com"),

@@ -37,7 +37,7 @@ def _token(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str
     return f"{signed}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
 
 
-@pytest.mark.parametrize(
+@table(
     "token",
     [
         _token(),

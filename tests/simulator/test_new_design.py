@@ -283,9 +283,7 @@ def test_what_a_rule_just_allows_is_taken(path: str, body: dict[str, Any]) -> No
     assert _order(path, body).late_failure == ""
 
 
-@pytest.mark.parametrize(
-    "name", ["resolution", "aspect_ratio", "duration", "audio", "multi_shot", "character_orientation"]
-)
+@table("name", ["resolution", "aspect_ratio", "duration", "audio", "multi_shot", "character_orientation"])
 def test_a_null_setting_counts_as_missing(name: str) -> None:
     body = {"prompt": "a"}
 
@@ -294,7 +292,7 @@ def test_a_null_setting_counts_as_missing(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
+@table(
     ("settings", "size"),
     [
         ({"resolution": "720p"}, (1280, 720)),
@@ -382,7 +380,7 @@ def _body(path: str) -> dict[str, Any]:
     return {"prompt": "a", "contents": contents, "settings": SETTINGS, "options": OPTIONS}
 
 
-@pytest.mark.parametrize("path", ROWS)
+@table("path", ROWS)
 def test_no_value_of_any_field_raises_anything_but_a_refusal(path: str) -> None:
     assert _order(path, _body(path)).units > 0
     wrong = []

@@ -143,8 +143,8 @@ def test_a_model_takes_what_the_table_says_and_nothing_else(model: str, family: 
     assert wrong == []
 
 
-@pytest.mark.parametrize("path", [TEXT, IMAGE])
-@pytest.mark.parametrize("named", [{}, {"model_name": None}, {"model": "kling-v3"}])
+@table("path", [TEXT, IMAGE])
+@table("named", [{}, {"model_name": None}, {"model": "kling-v3"}])
 def test_without_a_model_name_the_oldest_model_is_asked_for(named: dict[str, Any], path: str) -> None:
     order = _order(path, {"prompt": "a", "image": URL, **named})
 
@@ -564,7 +564,7 @@ def test_an_omni_video_is_pro_of_o1_unless_it_says_otherwise(
     assert (order.model, order.mode, order.seconds, order.retired) == (model, mode, seconds, False)
 
 
-@pytest.mark.parametrize("duration", some("99", "abc", "-5", 2.5, [1], {"a": 1}, math.inf))
+@table("duration", some("99", "abc", "-5", 2.5, [1], {"a": 1}, math.inf))
 def test_an_omni_video_that_edits_ignores_a_duration(duration: Any) -> None:
     assert _order(OMNI, {**BASE, "duration": duration}) == _order(OMNI, BASE)
 
@@ -869,7 +869,7 @@ def test_a_value_out_of_its_range_is_refused(path: str, more: dict[str, Any]) ->
     assert _refusal(path, {**BODIES[path][0], **more})
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "more", "retired"),
     [
         ("/v1/images/generations", {}, False),
@@ -922,7 +922,7 @@ def _hostile(base: dict[str, Any], bad: Any) -> Iterator[dict[str, Any]]:
     yield from ({**base, name: bad} for name in FIELDS)
 
 
-@pytest.mark.parametrize("path", BODIES)
+@table("path", BODIES)
 def test_no_value_of_any_field_raises_anything_but_a_refusal(path: str) -> None:
     wrong = []
     for base, bad in itertools.product([*BODIES[path], {}], HOSTILE):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mitm_ai_proxy.testing.names import LONGEST_NAME, is_changed, own_name, path_for, path_of, plain_name
+from tests.tables import table
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_digests_differ() -> None:
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "path"),
     [
         ("clip", "/tests/cassettes/test_x/clip.har"),

@@ -19,6 +19,7 @@ from mitm_ai_proxy.testing.session import (
     UpstreamRequest,
     make_test_run,
 )
+from tests.tables import table
 
 CONFIG: dict[str, Any] = {"provider": {"type": "kling"}, "cassette": {"ignore": "size"}, "simulator": {"units": 5}}
 
@@ -39,7 +40,7 @@ def test_marks_are_merged_into_the_configuration() -> None:
     assert CONFIG["simulator"] == {"units": 5}
 
 
-@pytest.mark.parametrize(
+@table(
     ("marked", "variation"),
     [
         ({}, None),
@@ -137,7 +138,7 @@ OPEN = Spending(3, 0.42, 1, 1, 0, 0, 3)
 UNKNOWN = Spending(0, 0, 2, 0, 2, 0, 0)
 
 
-@pytest.mark.parametrize(
+@table(
     ("results", "line", "files", "is_special"),
     [
         ([result("a", [])], "nothing was asked for", [], False),

@@ -31,7 +31,7 @@ def test_a_body_is_decoded(body: bytes, encoding: str) -> None:
     assert content_encoding.decode(body, encoding, len(BODY)) == BODY
 
 
-@pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip", "gzip, identity", "*", "gzip;q=1"])
+@table("encoding", ["br", "zstd", "compress", "gzip, gzip", "gzip, identity", "*", "gzip;q=1"])
 def test_an_unknown_encoding_is_refused_whatever_the_body(encoding: str) -> None:
     with pytest.raises(ValueError, match=r"^has a Content-Encoding other than gzip, deflate or none$"):
         content_encoding.decode(GZIP, encoding, 1000)
@@ -61,7 +61,7 @@ def test_a_bomb_is_not_inflated_beyond_the_limit(monkeypatch: pytest.MonkeyPatch
     assert asked_for == [101]
 
 
-@pytest.mark.parametrize(
+@table(
     "body",
     [
         pytest.param(b"", id="empty"),

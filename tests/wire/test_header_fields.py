@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mitm_ai_proxy.wire import header_fields
+from tests.tables import table
 
 FIELDS = ((b"Host", b"a"), (b"X-A", b"1"), (b"x-a", b"\xff"), (b"Accept", b"*/*"))
 
@@ -36,7 +37,7 @@ def test_a_new_value_of_a_removed_field_is_appended(without: set[bytes], prefixe
     assert header_fields.changed(FIELDS, {b"host": b"b"}, without, prefixes) == (*FIELDS[1:], (b"Host", b"b"))
 
 
-@pytest.mark.parametrize(
+@table(
     ("changes", "expected"),
     [
         ({}, FIELDS),

@@ -131,7 +131,7 @@ def test_edits_in_any_order_change_what_they_name_and_nothing_else(seed: int) ->
     assert json_edit.apply(document, edits) == expected
 
 
-@pytest.mark.parametrize(
+@table(
     ("document", "key", "expected"),
     [
         (b'{"a":1,"b":2,"c":3}', "a", b'{"b":2,"c":3}'),
@@ -206,7 +206,7 @@ def test_only_a_string_has_a_string_value(document: bytes, expected: str | None)
     assert json_edit.string_value(document, _only(document)) == expected
 
 
-@pytest.mark.parametrize("text", ["", "kling-v3", 'a"b\\c\n', "é", "\u2028", "😀", "\ud800"])
+@table("text", ["", "kling-v3", 'a"b\\c\n', "é", "\u2028", "😀", "\ud800"])
 def test_a_written_string_is_ascii_and_reads_back(text: str) -> None:
     written = json_edit.string(text)
     assert written.isascii()
@@ -285,7 +285,7 @@ def test_a_lone_surrogate_does_not_let_deep_nesting_through() -> None:
 PICTURE = b"A" * (json_edit.LONG + 1)
 
 
-@pytest.mark.parametrize(
+@table(
     "document",
     [
         b'{"image":"%s"}',

@@ -44,7 +44,7 @@ def test_every_pixel_has_the_colour_of_its_cell(width: int, height: int, tmp_pat
         assert decoded[y * width * 3 : (y + 1) * width * 3] == line
 
 
-@pytest.mark.parametrize(("width", "height"), SIZES)
+@table(("width", "height"), SIZES)
 def test_the_chunks_are_whole_and_hold_the_lines_of_the_picture(width: int, height: int) -> None:
     data = png.make(width, height, LINES, SEED)
     position, chunks = 8, {}
@@ -68,7 +68,7 @@ def test_a_size_that_cannot_be_made_is_refused() -> None:
         png.make(4097, 720, LINES, SEED)
 
 
-@pytest.mark.parametrize(
+@table(
     ("width", "height", "word", "lines"),
     [
         (160, 160, "a.b", [".#....##", "#.#...#.#", "###...##", "#.#...#.#", "#.#.#.##"]),

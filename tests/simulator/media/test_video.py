@@ -167,7 +167,7 @@ def test_a_picture_without_a_change_repeats_the_last_one(tmp_path: Path) -> None
     assert len(set(digests)) == 1
 
 
-@pytest.mark.parametrize(
+@table(
     ("width", "height", "level"),
     [
         (64, 64, 30),
@@ -229,7 +229,7 @@ def test_equal_arguments_give_equal_bytes_and_another_seed_gives_others() -> Non
     assert made[7] == video.make(1280, 720, 5, list(WORDS), "task-7")
 
 
-@pytest.mark.parametrize(("width", "height"), [(1281, 720), (1280, 719), (62, 64), (64, 4098), (0, 0), (-1280, 720)])
+@table(("width", "height"), [(1281, 720), (1280, 719), (62, 64), (64, 4098), (0, 0), (-1280, 720)])
 def test_a_size_that_cannot_be_made_is_refused(width: int, height: int) -> None:
     with pytest.raises(ValueError, match="side"):
         video.make(width, height, 5, WORDS, SEED)
