@@ -181,7 +181,7 @@ def test_an_old_recording_of_a_failure_says_where_it_came_from(
     )
 
 
-@pytest.mark.parametrize("workers", [(), ("-n3",)])
+@pytest.mark.parametrize("workers", [(), ("-n2",)])
 def test_a_shared_cassette_is_recorded_whole_and_once(
     workers: tuple[str, ...], recording: Project, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,7 +191,7 @@ def test_a_shared_cassette_is_recorded_whole_and_once(
 
     recording.run("--ai-record=once", *workers).assert_outcomes(passed=4)
     assert (_paid(provider), _prompts(cassette)) == (4, prompts)
-    recording.run("--ai-record=once", *workers).assert_outcomes(passed=4)
+    recording.run("--ai-record=once").assert_outcomes(passed=4)
     recording.run().assert_outcomes(passed=4)
     assert _paid(provider) == 0
 
@@ -199,7 +199,7 @@ def test_a_shared_cassette_is_recorded_whole_and_once(
     recording.run("--ai-record=rewrite", *workers).assert_outcomes(passed=4)
     assert (_paid(provider), _prompts(cassette)) == (4, prompts)
     assert first.isdisjoint(entry.started for entry in har.read(cassette))
-    recording.run(*workers).assert_outcomes(passed=4)
+    recording.run().assert_outcomes(passed=4)
 
     before = {entry.started for entry in har.read(cassette)}
     monkeypatch.setenv("FAIL", "2")
@@ -208,7 +208,7 @@ def test_a_shared_cassette_is_recorded_whole_and_once(
     stayed = [entry for entry in har.read(cassette) if entry.started in before and entry.request.method == "POST"]
     assert [json.loads(entry.request.body)["prompt"] for entry in stayed] == ["number 2"]
     monkeypatch.delenv("FAIL")
-    recording.run(*workers).assert_outcomes(passed=4)
+    recording.run().assert_outcomes(passed=4)
 
 
 def test_a_rewriting_run_that_ends_early_drops_nothing_of_tests_that_did_not_run(
