@@ -146,6 +146,16 @@ def test_show_tells_polls_that_failed_and_answers_that_repeat_or_never_came(
     ]  # fmt: skip
 
 
+def test_show_tells_what_the_simulator_has_answered(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    simulated = [replace(entry, simulated=True) for entry in _record(*_life(ID))]
+    for entries, said in (
+        (simulated, "simulated: nothing was paid"),
+        (simulated[:2] + _record(COSTS), "2 of them simulated"),
+    ):
+        har.write(Path("job.har"), entries)
+        assert _run(capsys, "show", "job.har")[1][1] == said
+
+
 def test_show_tells_of_an_empty_cassette_and_of_units_that_nobody_knows(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

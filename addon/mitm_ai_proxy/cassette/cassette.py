@@ -16,7 +16,7 @@ from .bodies import CassetteError, check_writable, locked, unused_name
 from .budget import Budget
 from .entry import Entry, Request
 from .har import INLINE, ForeignError, Writer, read, remove, tidy, write
-from .links import found, unsigned
+from .links import in_answer, unsigned
 from .matching import Key, MatchOptions, canonical
 from .playing import Miss, Player
 from .recorded_api import UNKNOWN, Prices
@@ -248,7 +248,7 @@ class Cassette:
         created = jobs.created([entry.request for entry in entries], [entry.response for entry in entries])
         names = {name for index in equal for name in created[index].names}
         asked = {index for index in old if not names.isdisjoint(jobs.names_in(entries[index].request))}
-        files = {link for index in asked for link in _links(entries[index])}
+        files = {unsigned(link) for index in asked for link in in_answer(entries[index])}
         return equal | asked | {index for index in old if unsigned(entries[index].request.url) in files}
 
     def _key(self, request: Request) -> Key:
@@ -330,14 +330,6 @@ def _indexes(entries: Sequence[Entry], names: Counter[str], order: Iterable[int]
             left[name(entries[index])] -= 1
             found.add(index)
     return found
-
-
-def _links(entry: Entry) -> set[str]:
-    """The links in an answer, without their signatures."""
-    if entry.response is None:
-        return set()
-    text = entry.response.body.decode("utf-8", "replace").replace("\\/", "/")
-    return set(map(unsigned, found(text)))
 
 
 def _lightened(entry: Entry) -> Entry:

@@ -94,6 +94,9 @@ def _show(chosen: Namespace) -> int:
 
 def _summary(path: Path, entries: Sequence[Entry], found: Listing) -> Iterator[str]:
     yield f"{path}: {count(entries, 'exchange')} in {count(found.jobs, 'job')}{_when(entries)}"
+    simulated = [entry for entry in entries if entry.simulated]
+    if simulated:
+        yield "simulated: nothing was paid" if len(simulated) == len(entries) else f"{len(simulated)} of them simulated"
     bodies = BodyFiles(path)
     names = {_digest(body) for body in _bodies(entries)}
     sizes = [file.stat().st_size for file in _files(bodies.folder) if file.stem in names]
