@@ -211,6 +211,16 @@ def test_a_shared_cassette_is_recorded_whole_and_once(
     recording.run().assert_outcomes(passed=4)
 
 
+def test_a_shared_cassette_is_recorded_whole_from_the_simulator(project: Project) -> None:
+    project.write(test_several=SHARED)
+    recorded = project.run("--ai-record=once", "--ai-simulate")
+    recorded.assert_outcomes(passed=4)
+    recorded.stdout.fnmatch_lines(["* recorded; recording cost nothing"])
+    again = project.run("--ai-record=once", "--ai-simulate", "--ai-strict")
+    again.assert_outcomes(passed=4)
+    again.stdout.fnmatch_lines(["* replayed; replaying saved * (simulated)"])
+
+
 def test_a_rewriting_run_that_ends_early_drops_nothing_of_tests_that_did_not_run(
     recording: Project, provider: Provider
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mitm_ai_proxy.cassette.cassette import Mode
+from mitm_ai_proxy.cassette.entry import Entry, Request, Response
 from mitm_ai_proxy.cassette.spending import Spending
 from mitm_ai_proxy.cassette.variations import Variation
 from mitm_ai_proxy.testing import pytest_plugin
@@ -17,6 +18,7 @@ from mitm_ai_proxy.testing.session import (
     Result,
     Unusable,
     UpstreamRequest,
+    entry_name,
     make_test_run,
 )
 from tests.tables import table
@@ -236,3 +238,12 @@ def test_quiet_is_quiet(verbosity: int, count: str, lines: list[str]) -> None:
 )
 def test_a_recording_is_unused_when_no_test_asked_for_it(left: list[list[str] | None], files: list[str]) -> None:
     assert report([result("a", unused) for unused in left]).files == files
+
+
+def test_exchanges_of_the_same_moment_have_names_of_their_own() -> None:
+    bodies = [(b"a cat", b"1"), (b"a dog", b"1"), (b"a cat", b"2")]
+    entries = [
+        Entry(5.0, 1.0, Request("POST", "https://a/v1", (), ask), Response(200, "", (), said)) for ask, said in bodies
+    ]
+    entries.append(Entry(5.0, 1.0, Request("POST", "https://a/v1", (), b"a cat"), None))
+    assert len({*map(entry_name, entries)}) == 4

@@ -51,11 +51,11 @@ def opened(
     if problem:
         raise Unusable(f"proxy() {problem}")
     path = None if name is None else path_of(Path.cwd(), name)
-    is_played = path is not None and (mode == "none" or (mode == "once" and path.exists()))
-    simulated = None if simulate is False or is_played else settings
-    test_run = make_test_run(DEFAULT_CONFIG if config is None else config, path, mode, arguments, simulated)
     limit = None if budget is None else Budget(budget, recorded_api())
     with shared() as session:
+        is_played = path is not None and session.is_played(path, mode)
+        simulated = None if simulate is False or is_played else settings
+        test_run = make_test_run(DEFAULT_CONFIG if config is None else config, path, mode, arguments, simulated)
         proxy = session.begin(test_run, limit, OF_CONTEXT)
         passed = False
         try:

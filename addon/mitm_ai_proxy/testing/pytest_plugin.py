@@ -269,8 +269,7 @@ def _proxy(
             path = path_of(whole, arguments["name"]) if "name" in arguments else path_for(whole, words, apart)
             if namesake and path.stem != own_name(words):
                 remark = f"is also played by {node.nodeid} (as by {namesake}); --ai-record=once records one for each"
-            is_played = mode == "none" or (mode == "once" and path.exists())
-            if config.getoption("--ai-simulate") and not is_played:
+            if config.getoption("--ai-simulate") and not process.session.is_played(path, mode):
                 simulated = simulated or {}
         test_run = make_test_run(ai_proxy_config, path, mode, arguments, simulated, remark)
         proxy = process.session.begin(test_run, process.budget, process.advice)

@@ -11,6 +11,7 @@ import json
 import logging
 import time
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -312,7 +313,7 @@ class AIProxy:
             "replayed": len(replayed),
             "missed": len(cassette.misses),
             "refused": len(self.refusals),
-            "unused": [_name(entry) for entry in cassette.unused] if says_what_is_unused else None,
+            "unused": [entry_name(entry) for entry in cassette.unused] if says_what_is_unused else None,
             "cost": list(spending.spent(is_paid, prices)),
             "saved": list(spending.spent(saving, prices)),
             "pretended": list(spending.spent(pretended, prices)),
@@ -535,6 +536,10 @@ class Session:
         change = _change(test_run.variation)
         return Opening(test_run.path, mode, limit, change, True, is_of_this_run, self._began)
 
+    def is_played(self, path: Path, mode: str) -> bool:
+        """Whether a cassette answers in this mode, and nothing is recorded into it."""
+        return mode == Mode.NONE.value or (mode == Mode.ONCE.value and not self._is_of_this_run(path))
+
     def _is_of_this_run(self, path: Path | None) -> bool:
         """Whether a cassette is not there yet, or was made in this run, here or by another worker of pytest-xdist."""
         if path is None or not path.exists() or path in self._recorded_here:
@@ -682,9 +687,11 @@ def _line(request: Request) -> str:
     return f"{request.method} {unsigned(request.url)}"
 
 
-def _name(entry: Entry) -> str:
+def entry_name(entry: Entry) -> str:
     """A name for an entry that is the same in all tests and workers that use its file."""
-    return f"{entry.started} {_line(entry.request)}"
+    # Workers of pytest-xdist send requests within the same millisecond.
+    bodies = zlib.crc32(entry.response.body if entry.response else b"", zlib.crc32(entry.request.body))
+    return f"{entry.started} {_line(entry.request)} {bodies:x}"
 
 
 def _words(variation: Variation) -> str:
