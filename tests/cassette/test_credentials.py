@@ -182,6 +182,40 @@ def test_ordinary_texts_are_no_credentials(request: Request) -> None:
     assert credentials.found(request) == ()
 
 
+# What stands in a credential's place | whether it is one: in a header field, and in a member of a body
+LENGTHS = [
+    ("grenade", False, False),
+    ("grenades", True, False),
+    ("grenade-launch", True, False),
+    ("supercalifragil", True, False),
+    ("supercalifragili", True, True),
+    ("12345678901", False, False),
+    ("123456789012", True, True),
+    ("aabbccaabbcc1", True, True),
+    ("abcabcabc11b", True, True),
+    ("1ab1ab1ab1ab", False, False),
+    ("a-1" * 2730, False, False),
+    ("a-b1" * 2048, True, True),
+    ("a-b1" * 2048 + "c", False, False),
+]
+
+
+@table(("text", "in_field", "in_body"), LENGTHS)
+def test_what_is_short_or_plain_is_no_credential(text: str, in_field: bool, in_body: bool) -> None:
+    assert (text in credentials.found(_request((("X-Api-Key", text),)))) == in_field
+    assert (text in credentials.found(_json({"api_key": text}))) == in_body
+
+
+@table(
+    "text",
+    "anything dummy-key fake-key lm-studio my-api-key no-key-required none-needed not-needed not-used notneeded"
+    " placeholder redacted sk-no-key-required test-key your-api-key undefined x-api-key your_api_key LM-Studio".split(),
+)
+def test_what_clients_send_for_any_key_is_no_credential(text: str) -> None:
+    for key in (text, f"Bearer {text}"):
+        assert credentials.found(_request((("Authorization", key),))) == ()
+
+
 def test_the_parts_of_a_signature_are_found() -> None:
     signed = (
         "AWS4-HMAC-SHA256 Credential=keyid12345/20260101/us/s3/aws4_request, SignedHeaders=host, Signature=0a1b2c3d4e"
