@@ -18,7 +18,7 @@ ROOT = Path(mitm_ai_proxy.__file__).parent
 
 _VALUES = {"apis", "auth", "chat", "config", "errors", "exchange", "wire"}
 _PROVIDERS = {*_VALUES, "kling", "providers"}
-_CORE = {*_PROVIDERS, "cassette", "pipeline", "registry", "simulator", "view"}
+_CORE = {*_PROVIDERS, "cassette", "pipeline", "registry", "routing", "simulator", "view"}
 # A room (a folder, or a file beside them), and the rooms that it may import.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
@@ -33,8 +33,9 @@ ARROWS: dict[str, set[str]] = {
     "cassette": {"auth", "config", "errors", "wire"},
     "simulator": {"auth", "config", "wire"},
     "view": {"errors", "wire"},
-    "pipeline": {*_VALUES, "providers"},
-    "registry": {*_PROVIDERS, "cassette", "simulator"},
+    "pipeline": {*_VALUES, "providers", "routing"},
+    "routing": {*_VALUES, "providers"},
+    "registry": {*_PROVIDERS, "cassette", "routing", "simulator"},
     "gateway": _CORE,
     "testing": {*_CORE, "gateway"},
     "commands": {*_CORE, "gateway"},

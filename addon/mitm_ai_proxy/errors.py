@@ -93,6 +93,27 @@ def not_ready() -> Refusal:
     )
 
 
+def no_route(asked: str, routes: Sequence[str]) -> Refusal:
+    """404 for a request that no route takes, where no provider is active; `routes` are their conditions."""
+    message = f"No route takes {asked}, and activeProviderId names no provider for the rest. The routes: "
+    return Refusal(404, f"{message}{'; '.join(routes)}.", code="no_route")
+
+
+def no_such_provider(known: Sequence[str], hint: str) -> Refusal:
+    """404 for a list of models of a provider that is not in use; `hint` names the nearest that is."""
+    message = f"No provider in use has the id in the parameter provider{hint} (known: {', '.join(known)})."
+    return Refusal(404, message, code="no_route", param="provider")
+
+
+def not_simulated(provider: str, able: str) -> Refusal:
+    """501 for a request to a provider that cannot be simulated, while nothing may be sent."""
+    return Refusal(
+        501,
+        f"ai_simulate is set, and {provider} cannot be simulated, only {able} can. Nothing was sent.",
+        code="not_simulated",
+    )
+
+
 def provider_changed() -> Refusal:
     """400 for a replayed flow that was rewritten for another provider."""
     return Refusal(

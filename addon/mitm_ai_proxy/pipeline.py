@@ -12,6 +12,8 @@ from . import errors
 from .auth.header import CLIENT_FIELDS, NO_CREDENTIAL, Credential, redacted_query
 from .exchange import Answer, Handling, Head, Memo, NeedsBody, Upstream, Whole
 from .providers.base import Provider
+from .routing.providers import Providers
+from .routing.rules import Choice, Router
 from .wire import content_encoding, header_fields, targets
 from .wire.header_fields import Fields
 from .wire.targets import Origin
@@ -56,6 +58,11 @@ class Reply(NamedTuple):
 # Request
 
 
+def chosen(router: Router, head: Head, raw: bytes) -> Choice:
+    """The provider that the router chooses by a body, which is `raw` as it was sent. Raises Refusal."""
+    return router.choose_with(head, decoded(raw, head.caller.content_encoding, _limit(raw)))
+
+
 def requestheaders(provider: Provider, head: Head) -> Upstream | NeedsBody:
     """The upstream request for a head; NeedsBody if the body has to be read. Raises Refusal."""
     return provider.requestheaders(head)
@@ -63,10 +70,14 @@ def requestheaders(provider: Provider, head: Head) -> Upstream | NeedsBody:
 
 def request(needs: NeedsBody, head: Head, raw: bytes) -> Upstream:
     """The upstream request when the body has been read. `raw` is the body as it was sent. Raises Refusal."""
-    limit = min(BODY_LIMIT, max(SMALL_BODY, MAX_RATIO * len(raw)))
-    upstream = needs.rewrite(decoded(raw, head.caller.content_encoding, limit))
+    upstream = needs.rewrite(decoded(raw, head.caller.content_encoding, _limit(raw)))
     # An unchanged body keeps its Content-Encoding.
     return upstream._replace(body=None) if upstream.body is raw else upstream
+
+
+def _limit(raw: bytes) -> int:
+    """The number of bytes that a client's body may have when it is decoded."""
+    return min(BODY_LIMIT, max(SMALL_BODY, MAX_RATIO * len(raw)))
 
 
 def outgoing(
@@ -94,8 +105,10 @@ def linked(provider: Provider, head: Head, target: str) -> Upstream:
     return Upstream(provider.origin, head.method, target, notes=(f"sent to {provider.origin}: the link as it is",))
 
 
-def keeps(provider: Provider, target: str) -> bool:
-    """Whether a client's GET of this path and query is sent to the provider with the same ones."""
+def keeps(providers: Providers, provider: Provider, target: str) -> bool:
+    """Whether a client's GET of this path and query is sent to one of the providers with the same ones."""
+    if providers.serving(target) is not provider:
+        return False
     try:
         found = provider.requestheaders(Head("GET", target))
     except errors.Refusal:

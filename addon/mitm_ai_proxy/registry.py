@@ -19,6 +19,9 @@ from .kling.provider import Kling
 from .providers import higress_keys, higress_types, litellm
 from .providers.base import Clock, CommonKeys, Provider, SimulatorAccount
 from .providers.rows import Generic, OpenAI
+from .routing.providers import Providers
+from .routing.rules import Router, hidden
+from .simulator.links import FOLDER
 from .simulator.settings import API_KEY, SECRET_KEY, SimulatorSettings
 from .wire.targets import DEFAULT_PORTS, Origin
 
@@ -45,7 +48,7 @@ class PageSettings:
 
 
 Configuration: TypeAlias = file.Configuration[CommonKeys]
-"""A configuration with a provider of one of TYPES, and with the blocks of BLOCKS."""
+"""A configuration with providers of TYPES, and with the blocks of BLOCKS."""
 
 TYPES: Final[Mapping[str, type[Provider]]] = {provider.type: provider for provider in (Kling, OpenAI, Generic)}
 BLOCKS: Final[Mapping[str, type[Any]]] = {"simulator": SimulatorSettings, "cassette": CassetteSettings}
@@ -79,17 +82,17 @@ _UNKNOWN: Final = file.Unknown(
 )
 
 
-def recorded_api(provider_type: str = "") -> RecordedAPI:
-    """What cassettes are told of a provider's API: prices, error codes, where a task is read.
+def recorded_api(*types: str) -> RecordedAPI:
+    """What cassettes are told of the APIs of these types: prices, error codes, where a task is read.
 
-    Of a type of which nothing is known, and without one, what is known of all APIs together.
+    Unless there is one type, of which something is known, it is what is known of all APIs together.
     """
     # Long tables, which only a recording needs.
     from .cassette.recorded_api import AllAPIs
     from .kling.recorded_api import RECORDED_API
 
     known: dict[str, RecordedAPI] = {Kling.type: RECORDED_API}
-    return known.get(provider_type) or AllAPIs([*known.values()])
+    return known[types[0]] if len(types) == 1 and types[0] in known else AllAPIs([*known.values()])
 
 
 def read(
@@ -117,7 +120,7 @@ def read(
         unset_secrets=offline,
         unknown=_UNKNOWN,
     )
-    if not (offline or simulated) and _is_simulators(found.provider):
+    if not (offline or simulated) and any(map(_is_simulators, found.providers.values())):
         raise ConfigurationError(found.source, [_SIMULATORS])
     return found
 
@@ -128,27 +131,67 @@ def _is_simulators(keys: CommonKeys) -> bool:
     return keys.type == Kling.type and keys.provider_domain is None and not known.isdisjoint(declared_secrets(keys))
 
 
-def provider(configuration: Configuration, clock: Clock = time.time, *, simulated: bool = False) -> Provider:
-    """The provider of a configuration; `simulated`: with the credentials of the simulator's account.
+def providers(configuration: Configuration, clock: Clock = time.time, *, simulated: bool = False) -> Providers:
+    """The providers of a configuration; `simulated`: with the credentials of the simulator's account, where they can.
 
-    `clock` gives Unix time in seconds. Raises ConfigurationError for a type that cannot be simulated.
+    `clock` gives Unix time in seconds. Raises ConfigurationError if none of them can be simulated.
     """
-    keys = configuration.provider
+    if simulated and not any(TYPES[keys.type].can_be_simulated for keys in configuration.providers.values()):
+        message = f"only {able_to_be_simulated()} can be simulated"
+        raise ConfigurationError(configuration.source, [Problem("ai_simulate", message)])
+    made = {name: _made(configuration, keys, clock, simulated) for name, keys in configuration.providers.items()}
+    if len(made) == 1 and not configuration.routes:
+        return Providers(made, active=configuration.active)
+    by_rank = sorted(made, key=lambda name: name != configuration.active)
+    home = next((name for name in by_rank if made[name].can_be_simulated), None)
+    links = {} if home is None else {f"/{FOLDER}/": home}
+    return Providers(made, Router(made, configuration.routes, configuration.active, links), configuration.active)
+
+
+def provider(configuration: Configuration, clock: Clock = time.time) -> Provider:
+    """The provider for what no route takes. Raises LookupError if there is none."""
+    return _made(configuration, configuration.provider, clock, False)
+
+
+def _made(configuration: Configuration, keys: CommonKeys, clock: Clock, simulated: bool) -> Provider:
     kind = TYPES[keys.type]
-    if not simulated:
+    if not (simulated and kind.can_be_simulated):
         return kind(keys, clock)
-    if not kind.can_be_simulated:
-        able = " and ".join(sorted(name for name, other in TYPES.items() if other.can_be_simulated))
-        raise ConfigurationError(configuration.source, [Problem("ai_simulate", f"only {able} can be simulated")])
     settings = configuration.block(SimulatorSettings)
     account = SimulatorAccount(settings.access_key, settings.secret_key, settings.api_key, settings.speed)
     return kind.simulated(keys, clock, account)
 
 
+def able_to_be_simulated() -> str:
+    """The types that can be simulated, in words."""
+    return " and ".join(sorted(name for name, kind in TYPES.items() if kind.can_be_simulated))
+
+
+def can_be_simulated(configuration: Configuration) -> bool:
+    """Whether all providers can be simulated."""
+    return all(TYPES[keys.type].can_be_simulated for keys in configuration.providers.values())
+
+
 def lacks_credential(configuration: Configuration) -> bool:
-    """Whether the configuration has no credential to send requests with."""
-    keys = configuration.provider
-    return any(True for _ in TYPES[keys.type].problems(keys, Reading({}, offline=False)))
+    """Whether a provider has no credential to send requests with."""
+    reading = Reading({}, offline=False)
+    return any(True for keys in configuration.providers.values() for _ in TYPES[keys.type].problems(keys, reading))
+
+
+def described(configuration: Configuration, providers: Providers) -> list[str]:
+    """Where requests are sent, in a line for each provider in use and for each route."""
+    if providers.only:
+        return [f"provider {providers.only.type} at {providers.only.origin}"]
+    lines = []
+    for name, provider in providers.by_id.items():
+        rest = ", where no route matches" if name == configuration.active and configuration.routes else ""
+        lines.append(f"provider {name} ({provider.type}) at {provider.origin}{rest}")
+    return [*lines, *(providers.router.described if providers.router else ())]
+
+
+def warnings(configuration: Configuration) -> list[str]:
+    """What is likely to be a mistake of whoever wrote the configuration, in a line each."""
+    return hidden(configuration.routes)
 
 
 def public_origins(configuration: Configuration) -> tuple[Origin, ...]:
@@ -157,12 +200,14 @@ def public_origins(configuration: Configuration) -> tuple[Origin, ...]:
     return tuple(origin for origin in found if origin)
 
 
-def hosts(configuration: Configuration, provider: Provider) -> tuple[HostPattern, ...]:
+def hosts(configuration: Configuration, *providers: Provider) -> tuple[HostPattern, ...]:
     """The hosts whose requests are rewritten in modes where the client chooses the host (regular, transparent)."""
     configured = configuration.block(HostSettings).hosts
     if configured is not None:
         return configured
-    origin = provider.origin
+    return tuple(dict.fromkeys((*DEFAULT_HOSTS, *(_own_host(provider.origin) for provider in providers))))
+
+
+def _own_host(origin: Origin) -> HostPattern:
     # Other ports of the same host may belong to other services, unless the port is the scheme's default.
-    own = HostPattern(origin.host, None if origin.port == DEFAULT_PORTS[origin.scheme] else origin.port)
-    return (*DEFAULT_HOSTS, own)
+    return HostPattern(origin.host, None if origin.port == DEFAULT_PORTS[origin.scheme] else origin.port)

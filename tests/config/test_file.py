@@ -812,7 +812,7 @@ def test_every_key_is_explained_in_a_sentence(owner: type[Any]) -> None:
 def test_a_type_that_cannot_be_simulated_is_refused(type_name: str) -> None:
     configuration = registry.read(f"provider: {{{BLOCKS[type_name]}}}", {}, simulated=True)
     with pytest.raises(ConfigurationError, match=r"^config\.yaml: ai_simulate: only kling can be simulated$"):
-        registry.provider(configuration, simulated=True)
+        registry.providers(configuration, simulated=True)
 
 
 @table(
@@ -832,7 +832,7 @@ def test_a_simulated_provider_has_the_simulators_account_in_the_place_of_its_own
     simulator = "simulator: {accessKey: access, secretKey: secret, apiKey: key}"
     configuration = registry.read(f"provider: {{type: kling, {credential}}}\n{simulator}", {}, simulated=True)
 
-    assert registry.provider(configuration, simulated=True).secrets() == account
+    assert registry.providers(configuration, simulated=True).secrets == account
 
 
 def test_what_is_simulated_needs_no_credential_but_its_variables() -> None:

@@ -100,8 +100,10 @@ class Proxy:
     @property
     def fake(self) -> Fake:
         """The provider, which has to be the fake one."""
-        assert isinstance(self.gateway.provider, Fake)
-        return self.gateway.provider
+        assert self.gateway.providers
+        fake = self.gateway.providers.main
+        assert isinstance(fake, Fake)
+        return fake
 
     def use(self, **document: Any) -> None:
         """Use a configuration with these blocks; `provider` is the fake one if it is not given."""

@@ -160,7 +160,7 @@ def test_trailers_of_a_request_are_dropped(version: str, target: bytes, length: 
 
 def test_trailers_are_dropped_while_nothing_is_configured() -> None:
     async def work(proxy: Proxy) -> None:
-        proxy.gateway.provider = None
+        proxy.gateway.providers = None
         flow = make("GET /a")
         flow.request.trailers = http.Headers(Authorization=f"Bearer {KEY}")
         assert (await proxy.ask(flow)).status == 503

@@ -21,7 +21,7 @@ PROVIDERS = {
 def test_an_exchange_is_recorded_with_what_it_cost(provider: str, tmp_path: Path) -> None:
     recorded, configuration = Recorded(), registry.read(PROVIDERS[provider], {})
     recorded.insert(Opening(tmp_path / "a.har", Mode.ALL))
-    recorded.prepare(configuration, registry.provider(configuration))()
+    recorded.prepare(configuration, registry.providers(configuration))()
     assert recorded.cassette
     recorded.cassette.record(poll_entry(DONE))
     assert [(entry.units, entry.price) for entry in recorded.cassette.recorded] == [(3.0, 0.42)]

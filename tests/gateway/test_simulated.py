@@ -201,8 +201,8 @@ def test_while_it_is_turned_off_requests_go_out() -> None:
     stage = _stage()
 
     async def work(proxy: Proxy) -> None:
-        assert proxy.gateway.provider
-        own = proxy.gateway.provider.secrets()
+        assert proxy.gateway.providers
+        own = proxy.gateway.providers.secrets
         stage.turn(False)
         proxy.use(provider={**KLING, "apiTokens": ["provider-key"]})
         sent = await proxy.send(make("GET /v1/videos/kling-t2v-1"))

@@ -16,8 +16,8 @@ from mitm_ai_proxy.exchange import PASS, Answer, Handling, Whole
 from mitm_ai_proxy.gateway.flows import FlowState
 from mitm_ai_proxy.gateway.guard import Guard
 from mitm_ai_proxy.gateway.stages import Result, Stage
-from mitm_ai_proxy.providers.base import Provider
 from mitm_ai_proxy.registry import Configuration
+from mitm_ai_proxy.routing.providers import Providers
 from mitm_ai_proxy.wire.targets import Origin
 from tests.gateway.literal import FAKE, JSON, Proxy, Said, make, run
 from tests.tables import table
@@ -53,7 +53,7 @@ class Letting:
     def set_options(self, updated: set[str], stages: Sequence[Stage], is_running: bool) -> None:
         pass
 
-    def prepare(self, configuration: Configuration, provider: Provider) -> Callable[[], None]:
+    def prepare(self, configuration: Configuration, providers: Providers) -> Callable[[], None]:
         self._note("prepare")
         return lambda: self._note("use")
 

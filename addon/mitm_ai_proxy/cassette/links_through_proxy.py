@@ -57,6 +57,8 @@ class Address:
 
     keeps: whether a client's request for a path and query on the proxy is sent to the provider with the same ones, and
         with the credential; None: always.
+    home: the origin of the provider that a client's request for a path and query on the proxy is sent to; None: always
+        `provider`.
     sent: links that clients themselves sent, without their signatures. An API that echoes them leads to none that is
         nearer than all the world.
     """
@@ -65,6 +67,7 @@ class Address:
     provider: str
     keeps: Callable[[str], bool] | None = None
     sent: Container[str] = ()
+    home: Callable[[str], str] | None = None
 
     def here(self, link: str) -> str:
         """A link that leads through the proxy.
@@ -122,12 +125,19 @@ class Address:
         # JSON may escape slashes.
         slash = rb"(?P=slash)"
         folder = slash + FOLDER.encode() + slash + rb"(?P<scheme>https?)" + slash
-        linked = re.compile(rb"https?:(?P<slash>\\?/)" + slash + re.escape(host) + rb"(?:" + folder + rb"|(?=\\?/))")
-        scheme, _, authority = self.provider.encode().partition(b"://")
+        kept = rb"(?=(?P<target>\\?/[^\"\s]*))"
+        linked = re.compile(
+            rb"https?:(?P<slash>\\?/)" + slash + re.escape(host) + rb"(?:" + folder + rb"|" + kept + rb")"
+        )
 
         def there(match: re.Match[bytes]) -> bytes:
             slashes = match["slash"] * 2
-            return match["scheme"] + b":" + slashes if match["scheme"] else scheme + b":" + slashes + authority
+            if match["scheme"]:
+                return match["scheme"] + b":" + slashes
+            target = match["target"].replace(b"\\/", b"/").decode("utf-8", "surrogateescape")
+            home = self.home(target) if self.home else self.provider
+            scheme, _, authority = home.encode().partition(b"://")
+            return scheme + b":" + slashes + authority
 
         return linked.sub(there, body)
 

@@ -18,6 +18,7 @@ from .. import apis, registry
 from ..auth.secret import Secret
 from ..config.file import ConfigurationError
 from ..config.keys import Key, declared
+from ..config.routes import Route
 from ..config.values import UnknownWord
 from ..kling import error_codes, models
 from ..kling.provider import Kling
@@ -165,6 +166,11 @@ def _block_keys(block: str) -> str:
     return table(_KEY_HEADER, map(_key, declared(declaration).values()))
 
 
+def _route_keys() -> str:
+    """The keys of a route."""
+    return table(_KEY_HEADER, map(_key, declared(Route).values()))
+
+
 _KEY_HEADER: Final = ("Key", "Default", "Values", "Meaning")
 
 
@@ -290,6 +296,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "types": _types,
     "provider keys": _provider_keys,
     **{f"{block} keys": functools.partial(_block_keys, block) for block in registry.BLOCKS},
+    "route keys": _route_keys,
     "capabilities": _capabilities,
     "paths": _paths,
     "kling models": _models,

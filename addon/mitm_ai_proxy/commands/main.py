@@ -16,7 +16,8 @@ from typing import Final, NoReturn
 from .. import registry
 from ..config import file
 from ..config.file import ConfigurationError
-from ..providers.base import Provider
+from ..registry import Configuration
+from ..routing.providers import Providers
 from ..simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, SimulatorSettings
 from .command_line import COMMANDS, TOOLS, WrongOrder, program, split
 
@@ -90,16 +91,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command == "simulate":
             return _simulate(parser, path, bool(chosen.config), rest)
         may_simulate = command in TOOLS and _value(rest, SIMULATE) != "false"
-        provider, is_simulated = _provider(path, may_simulate, bool(_value(rest, REPLAY)))
+        configuration, providers, is_simulated = _providers(path, may_simulate, bool(_value(rest, REPLAY)))
     except ConfigurationError as error:
         print(f"ai-proxy: {error}", file=sys.stderr)
         return 1
     if command == "check":
-        print(f"{path}: provider {provider.type} at {provider.origin}")
+        for line in registry.described(configuration, providers):
+            print(f"{path}: {line}")
+        for warning in registry.warnings(configuration):
+            print(f"{path}: warning: {warning}", file=sys.stderr)
         return 0
     if is_simulated and _value(rest, SIMULATE) is None:
         rest = ["--set", f"{SIMULATE}=true", *rest]
-    return _start(TOOLS[command], tool_arguments(path, str(provider.origin), rest))
+    return _start(TOOLS[command], tool_arguments(path, str(providers.main.origin), rest))
 
 
 def script() -> Path:
@@ -137,17 +141,20 @@ def tool_arguments(config: Path, origin: str, rest: Sequence[str]) -> list[str]:
     return [*arguments, *rest]
 
 
-def _provider(path: Path, may_simulate: bool, offline: bool) -> tuple[Provider, bool]:
-    """The provider of a configuration file, and whether it has to be simulated because it has no credential.
+def _providers(path: Path, may_simulate: bool, offline: bool) -> tuple[Configuration, Providers, bool]:
+    """A configuration file, its providers, and whether they have to be simulated because they have no credential.
 
     `offline`: a cassette answers, so that no credential is needed. Raises ConfigurationError.
     """
     try:
-        return registry.provider(registry.read(path, offline=offline)), False
+        configuration = registry.read(path, offline=offline)
+        return configuration, registry.providers(configuration), False
     except ConfigurationError:
         if may_simulate:
             with contextlib.suppress(ConfigurationError):
-                return registry.provider(registry.read(path, simulated=True), simulated=True), True
+                configuration = registry.read(path, simulated=True)
+                if registry.can_be_simulated(configuration):
+                    return configuration, registry.providers(configuration, simulated=True), True
         raise
 
 

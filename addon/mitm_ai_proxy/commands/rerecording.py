@@ -117,27 +117,27 @@ class _Refresh:
         if not steps:
             _say(f"{self._path}: holds no exchange, so there is nothing to do")
             return True
-        provider = _Provider(self._config)
-        provider.check(self._path, [step.request for step in steps if not step.link])
-        self._check_price(steps, budget, provider.prices)
-        if self._costs(steps, provider.prices) and not yes:
+        providers = _Providers(self._config)
+        providers.check(self._path, [step.request for step in steps if not step.link])
+        self._check_price(steps, budget, providers.prices)
+        if self._costs(steps, providers.prices) and not yes:
             _ask()
-        provider.reach()
+        providers.reach()
         new = unused_name(self._target)
         try:
-            opening = Opening(new, Mode.REWRITE, None if budget is None else Budget(budget, provider.prices))
-            with _Proxy(provider, opening, self._interval, self._timeout) as proxy:
-                self._send(steps, proxy, provider.prices)
+            opening = Opening(new, Mode.REWRITE, None if budget is None else Budget(budget, providers.prices))
+            with _Proxy(providers, opening, self._interval, self._timeout) as proxy:
+                self._send(steps, proxy, providers.prices)
             entries = har.read(new)
             with locked(self._target):
                 har.write(self._target, entries)
                 har.tidy(self._target)
         except _EXPECTED as error:
             _complain(error)
-            self._keep(new, provider.prices)
+            self._keep(new, providers.prices)
             return False
         har.remove(new)
-        total = spending.spent(entries, provider.prices)
+        total = spending.spent(entries, providers.prices)
         cost = spending.money_text(total.units, total.dollars)
         _say(f"{self._target}: recorded anew, {_count(len(entries), 'exchange')}, {cost}")
         return True
@@ -233,13 +233,13 @@ class _Resume:
         if not missing.pending:
             _say(f"{self._path}: no job lacks anything, so there is nothing to do")
             return True
-        provider = _Provider(self._config)
-        provider.check(self._path, [job.read for job in missing.pending])
-        provider.reach()
+        providers = _Providers(self._config)
+        providers.check(self._path, [job.read for job in missing.pending])
+        providers.reach()
         is_good = True
         # The budget of 0 ensures that no request that costs units is sent.
-        opening = Opening(self._path, Mode.APPEND, Budget(0, provider.prices))
-        with _Proxy(provider, opening, self._interval, self._timeout) as proxy:
+        opening = Opening(self._path, Mode.APPEND, Budget(0, providers.prices))
+        with _Proxy(providers, opening, self._interval, self._timeout) as proxy:
             for job in missing.pending:
                 try:
                     is_good &= self._complete(job, missing, proxy)
@@ -286,70 +286,85 @@ class _Resume:
             _say(f"{self._path}: job {job.name}: {state}, {_count(len(job.files), 'file')}")
 
 
-class _Provider:
-    """The provider of a configuration file. Raises ConfigurationError."""
+class _Providers:
+    """The providers of a configuration file, by their origins. Raises ConfigurationError."""
 
     def __init__(self, config: Path) -> None:
         self.config = config
         self._configuration = registry.read(config)
-        provider = registry.provider(self._configuration)
-        self.origin: Origin = provider.origin
-        self.prices: Prices = registry.recorded_api(provider.type)
-        self._has_credential = provider.has_credential
+        self._providers = registry.providers(self._configuration)
+        self.origin: Origin = self._providers.main.origin
+        self.origins = sorted({provider.origin for provider in self._providers}, key=str)
+        self.prices: Prices = registry.recorded_api(*{provider.type for provider in self._providers})
+        self._asked: list[Origin] = []
 
     def check(self, path: Path, requests: Sequence[Request]) -> None:
         """Raise _Stop if a request was recorded at another host, or needs a credential that is not configured."""
-        elsewhere = sorted({links.origin(request.url) for request in requests} - {str(self.origin)})
+        asked = {links.origin(request.url) for request in requests}
+        self._asked = [origin for origin in self.origins if str(origin) in asked]
+        elsewhere = sorted(asked - {str(origin) for origin in self.origins})
         if elsewhere:
             raise _Stop(
-                f"{path} was recorded with {', '.join(elsewhere)}, and {self.config} leads to {self.origin}."
-                " Nothing was sent."
+                f"{path} was recorded with {', '.join(elsewhere)}, and {self.config} leads to"
+                f" {', '.join(map(str, self.origins))}. Nothing was sent."
             )
-        if not self._has_credential and any(map(rerecord_plan.has_credential, requests)):
+        if any(rerecord_plan.has_credential(request) and not self._has_credential(request) for request in requests):
             raise _Stop(
                 f"{path} was recorded with a client's credential, which no cassette holds: give apiTokens in"
                 f" {self.config}. Nothing was sent."
             )
 
+    def _has_credential(self, request: Request) -> bool:
+        """Whether a credential is configured for a recorded request."""
+        provider = self._providers.at(Origin.parse(links.origin(request.url)))
+        return provider is not None and provider.has_credential
+
     def reach(self) -> None:
-        """Raise _Stop if no connection to the provider can be made."""
-        try:
-            socket.create_connection((self.origin.host, self.origin.port), CONNECT_TIMEOUT).close()
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise _Stop(f"{self.origin} cannot be reached ({reason}). Nothing was sent.") from None
+        """Raise _Stop if no connection to a provider that is asked can be made."""
+        for origin in self._asked or [self.origin]:
+            try:
+                socket.create_connection((origin.host, origin.port), CONNECT_TIMEOUT).close()
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                raise _Stop(f"{origin} cannot be reached ({reason}). Nothing was sent.") from None
 
     def as_recorded(self) -> Configuration:
-        """The configuration, without what would change more of a request than its host and credential."""
+        """The configuration, without what would change more of a request than its host and credential.
+
+        Of several providers, the one is asked whose host the client names.
+        """
         # Base paths are for clients' requests: the paths in a recording are those of the upstream.
         none = CommonKeys()
-        keys = replace(
-            self._configuration.provider,
-            protocol="original",
-            base_path=none.base_path,
-            base_path_handling=none.base_path_handling,
-            provider_base_path=none.provider_base_path,
-        )
+        providers = {
+            name: replace(
+                keys,
+                protocol="original",
+                base_path=none.base_path,
+                base_path_handling=none.base_path_handling,
+                provider_base_path=none.provider_base_path,
+            )
+            for name, keys in self._configuration.providers.items()
+        }
         # The links are followed here, so that they need no public URL.
         cassette = replace(self._configuration.block(CassetteSettings), public_url=None)
-        return replace(self._configuration, provider=keys).with_block(cassette)
+        return replace(self._configuration, providers=providers, routes=()).with_block(cassette)
 
 
 class _Proxy:
     """mitmproxy with a cassette that records, and a client that sends requests through it."""
 
-    def __init__(self, provider: _Provider, opening: Opening, interval: float, timeout: float) -> None:
-        self._provider, self._opening = provider, opening
+    def __init__(self, providers: _Providers, opening: Opening, interval: float, timeout: float) -> None:
+        self._providers, self._opening = providers, opening
         self._interval, self._timeout = interval, timeout
         self._recorded = Recorded()
         self._connection: http.client.HTTPConnection | None = None
         self._stack = contextlib.ExitStack()
         self._failures = ErrorLog()
-        self.address = Address("", str(provider.origin))
+        self.address = Address("", str(providers.origin))
 
     def __enter__(self) -> _Proxy:
         with contextlib.ExitStack() as stack:
-            configuration = self._provider.as_recorded()
+            configuration = self._providers.as_recorded()
             LOGGER.addHandler(self._failures)
             stack.callback(LOGGER.removeHandler, self._failures)
             gateway = Gateway([self._recorded])
@@ -358,7 +373,7 @@ class _Proxy:
             stack.callback(embedded.stop)
             self._recorded.insert(self._opening)
             embedded.call(lambda: gateway.use(configuration))
-            self.address = Address(embedded.origin, str(self._provider.origin))
+            self.address = Address(embedded.origin, str(self._providers.origin))
             self._stack = stack.pop_all()
         return self
 
@@ -426,11 +441,13 @@ class _Proxy:
 
     def _sent(self, request: Request) -> Response | None:
         """Send a request; returns the answer, None if the proxy gives none."""
-        target = self._target(request.url)
+        target, authority = self._place(request.url)
         host, port = self.address.proxy.removeprefix("http://").split(":")
         connection = self._connection = http.client.HTTPConnection(host, int(port), timeout=ANSWER_TIMEOUT)
         try:
-            connection.putrequest(request.method, target, skip_accept_encoding=True)
+            connection.putrequest(request.method, target, skip_host=bool(authority), skip_accept_encoding=True)
+            if authority:
+                connection.putheader("Host", authority)
             for name, value in rerecord_plan.headers_to_send(request.headers):
                 connection.putheader(name, value.encode("utf-8", "surrogateescape"))
             if request.body or request.method in ("POST", "PUT", "PATCH"):
@@ -475,11 +492,14 @@ class _Proxy:
         """Wait until the exchange is written, which may be after the client has all of it."""
         self._recorded.idle.wait(WRITE_TIMEOUT)
 
-    def _target(self, url: str) -> str:
-        """The path on the proxy for a URL."""
-        for origin in (self.address.proxy, self.address.provider):
+    def _place(self, url: str) -> tuple[str, str]:
+        """The path on the proxy for a URL, and, of several providers, the host of the one that is asked."""
+        origins = self._providers.origins
+        for origin in (self.address.proxy, *map(str, origins)):
             if url.startswith(f"{origin}/"):
-                return quote(url[len(origin) :], safe=string.punctuation, errors="surrogateescape")
+                is_asked = len(origins) > 1 and origin != self.address.proxy
+                authority = Origin.parse(origin).authority if is_asked else ""
+                return quote(url[len(origin) :], safe=string.punctuation, errors="surrogateescape"), authority
         raise _Stop(f"{described(Request('GET', url))}: is a link that does not lead through the proxy")
 
 

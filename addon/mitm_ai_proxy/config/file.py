@@ -6,37 +6,20 @@ The keys of provider types and of blocks are declared by dataclasses (see keys.p
 from __future__ import annotations
 
 import difflib
-import os
-import re
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-import yaml
-
-from . import values, yaml_problems
-from .keys import Key, Problem, Reading, declared, nearest
-from .values import UnknownWord, WrongParts
+from . import document, values
+from .blocks import LONGEST_SHOWN, Block, shortened
+from .keys import Problem, Reading, declared, nearest
+from .routes import CONDITIONS, Route
 
 SOURCE: Final = "config.yaml"
 """The name in error messages of a configuration that is in no file and has no other name."""
-MAX_SIZE: Final = 1024 * 1024
-"""Bytes of a configuration file."""
 
-MAX_VALUES: Final = 100_000
-"""Values in a file, each counted as often as aliases repeat it: a few lines of them can stand for billions."""
-MAX_BITS: Final = 4096
-"""Of an integer. Python refuses to write longer ones than some 14,000 bits."""
-MAX_BRACKETS: Final = 100
-"""Brackets in each other; PyYAML's time grows with their square."""
-
-LONGEST_SHOWN: Final = 60
-"""Characters of an unknown word that a message shows."""
-
-_PROVIDER_KEYS: Final = ("provider", "providers", "activeProviderId")
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_PROVIDER_KEYS: Final = ("provider", "providers", "activeProviderId", "routes")
 _T = TypeVar("_T")
 _Keys = TypeVar("_Keys")
 
@@ -90,13 +73,23 @@ NOTHING_UNKNOWN: Final = Unknown({}, "", ())
 class Configuration(Generic[_Keys]):
     """A whole, checked configuration.
 
-    `source`: its name in messages, usually a path. `provider`: the keys of the active provider. `blocks`: the values of
-    all other blocks, and of the keys beside them.
+    `source`: its name in messages, usually a path. `providers`: by id, in the order of the file, the keys of those that
+    are in use: a route or `activeProviderId` names them. `active`: the id of the one for what no route takes, None if
+    there is none. `blocks`: the values of all other blocks, and of the keys beside them.
     """
 
     source: str
-    provider: _Keys
+    providers: Mapping[str, _Keys]
+    active: str | None
+    routes: tuple[Route, ...]
     blocks: tuple[object, ...]
+
+    @property
+    def provider(self) -> _Keys:
+        """The keys of the provider for what no route takes. Raises LookupError if there is none."""
+        if self.active is None:
+            raise LookupError("no provider is active")
+        return self.providers[self.active]
 
     def block(self, declaration: type[_T]) -> _T:
         """The block that a dataclass declares. Raises LookupError if read() was not given the dataclass."""
@@ -131,24 +124,25 @@ def read(
     a secret of the provider may be unset, and is then empty. `unknown` has hints about what is not known here.
     Raises ConfigurationError with all mistakes.
     """
-    name, document = _named_document(source, name)
+    name, found = _named_document(source, name)
     for complain in unknown.foreign:
-        if foreign := complain(document):
+        if foreign := complain(found):
             raise ConfigurationError(name, [foreign])
     problems: list[Problem] = []
-    top = _Block("", document, environment, problems)
+    top = Block("", found, environment, problems)
     try:
         beside = {declaration: declared(declaration) for declaration in top_level}
         top.refuse_unknown((*_PROVIDER_KEYS, *blocks, *(key for keys in beside.values() for key in keys)))
         made = [top.take_declared(declaration) for declaration in beside]
-        block = _active_provider(top)
-        provider = _provider(block, types, unknown, offline, unset_secrets) if block else None
+        used = _used(top)
+        keys = {name: _provider(block, types, unknown, offline, unset_secrets) for name, block in used.blocks.items()}
         made += [_block(top, block_name, declaration) for block_name, declaration in blocks.items()]
     except RecursionError:
         raise ConfigurationError(name, [Problem("", "holds a value that contains itself")]) from None
-    if problems or provider is None:
+    providers = {identity: found for identity, found in keys.items() if found is not None}
+    if problems or not providers:
         raise ConfigurationError(name, problems)
-    return Configuration(name, provider, tuple(made))
+    return Configuration(name, providers, used.active, used.routes, tuple(made))
 
 
 def read_block(
@@ -160,10 +154,10 @@ def read_block(
     name: str = "",
 ) -> _T:
     """One block of a configuration; the rest is not checked. Raises ConfigurationError."""
-    name, document = _named_document(source, name)
+    name, found = _named_document(source, name)
     problems: list[Problem] = []
     try:
-        made = _block(_Block("", document, environment, problems), block, declaration)
+        made = _block(Block("", found, environment, problems), block, declaration)
     except RecursionError:
         raise ConfigurationError(name, [Problem("", "holds a value that contains itself")]) from None
     if problems:
@@ -175,259 +169,131 @@ def _named_document(source: Path | str | Mapping[Any, Any], name: str) -> tuple[
     name = name or (str(source) if isinstance(source, Path) else SOURCE)
     if isinstance(source, Mapping):
         return name, source
-    return name, _document(_text_of(source) if isinstance(source, Path) else source, name)
-
-
-def _text_of(path: Path) -> str:
     try:
-        data = _content(path)
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(str(path), [Problem("", f"is not UTF-8 (byte {error.start})")]) from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ConfigurationError(str(path), [Problem("", f"cannot be read: {reason}")]) from None
+        return name, document.read(source) if isinstance(source, Path) else document.parsed(source)
+    except document.DocumentError as error:
+        raise ConfigurationError(name, [error.problem]) from None
 
 
-def _content(path: Path) -> bytes:
-    """The bytes of a regular file up to MAX_SIZE. Raises OSError; a pipe or a device would block, or never end."""
-    # Opening a pipe must not wait for its writer either.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "it is not a regular file")
-        data = file.read(MAX_SIZE + 1)
-    if len(data) > MAX_SIZE:
-        raise OSError(0, f"it is longer than {MAX_SIZE} bytes")
-    return data
+class _Used(NamedTuple):
+    """What a file says of its providers: by id, the blocks of those in use; the active one's id; the routes."""
+
+    blocks: Mapping[str, Block]
+    active: str | None = None
+    routes: tuple[Route, ...] = ()
 
 
-def _document(text: str, source: str) -> dict[Any, Any]:
-    try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
-    except _TooManyValues:
-        raise ConfigurationError(source, [Problem("", f"stands for more than {MAX_VALUES} values")]) from None
-    except yaml.MarkedYAMLError as error:
-        # The text of the error quotes the file, which may hold a secret.
-        raise ConfigurationError(source, [yaml_problems.described(error)]) from None
-    except yaml.reader.ReaderError as error:
-        raise ConfigurationError(source, [yaml_problems.bad_character(text, error.position)]) from None
-    except RecursionError:
-        raise ConfigurationError(source, [Problem("", "is nested too deeply")]) from None
-    if not isinstance(document, dict):
-        raise ConfigurationError(source, [Problem("", "needs a provider: block")])
-    return document
+_NONE_USED: Final = _Used({})
 
 
-class _TooManyValues(Exception):
-    """Aliases repeat so much that the file stands for more than MAX_VALUES values."""
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader, but a repeated key in a mapping is an error, and so are too many values or brackets."""
-
-    def fetch_flow_collection_start(self, TokenClass: Any) -> None:
-        if self.flow_level >= MAX_BRACKETS:
-            raise yaml.scanner.ScannerError(None, None, "is nested too deeply", self.get_mark())
-        super().fetch_flow_collection_start(TokenClass)
-
-    def get_single_node(self) -> yaml.Node | None:
-        found: yaml.Node | None = super().get_single_node()
-        if found is not None:
-            _count(found, {})
-        return found
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        try:
-            return super().construct_object(node, deep)
-        except (yaml.YAMLError, RecursionError):
-            raise
-        except Exception:
-            # PyYAML's constructors raise exceptions of many types, with the value in their text.
-            raise yaml.constructor.ConstructorError(None, None, yaml_problems.NOT_BUILT, node.start_mark) from None
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, "a key stands here twice", key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _whole_number(loader: _Loader, node: yaml.ScalarNode) -> int:
-    """An integer, which Python has to be able to write as text."""
-    found = loader.construct_yaml_int(node)
-    if found.bit_length() > MAX_BITS:
-        raise yaml.constructor.ConstructorError(None, None, "a number is far too long", node.start_mark)
-    return found
-
-
-_Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
-
-
-def _count(node: yaml.Node, counts: dict[yaml.Node, int]) -> int:
-    """The number of values that a node stands for; `counts` has those of other nodes. Raises _TooManyValues."""
-    if isinstance(node, yaml.ScalarNode):
-        return 1
-    if node not in counts:
-        # Of a node that contains itself, which is refused where it is used.
-        counts[node] = 0
-        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
-        counts[node] = 1 + sum(_count(part, counts) for part in parts)
-        if counts[node] > MAX_VALUES:
-            raise _TooManyValues
-    return counts[node]
-
-
-def shortened(text: str) -> str:
-    """A text for a message: its first LONGEST_SHOWN characters."""
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
-
-
-class _Block:
-    """A mapping in the file, with its path; collects the problems of its values."""
-
-    def __init__(
-        self, path: str, values: Mapping[Any, Any], environment: Mapping[str, str], problems: list[Problem]
-    ) -> None:
-        self.path = path
-        self.values = values
-        self.environment = environment
-        self.problems = problems
-        self.variables: dict[str, tuple[str, ...]] = {}
-        self.unset_secrets = False
-        """Whether a variable in the value of a secret key may be unset (and is then empty)."""
-        self._refused: set[str] = set()
-
-    def refuse(self, name: str, message: str) -> None:
-        name = shortened(name)
-        self.problems.append(Problem(f"{self.path}.{name}" if self.path else name, message))
-
-    def has_problem(self, *names: str) -> bool:
-        """Whether the value of one of these keys was refused."""
-        return not self._refused.isdisjoint(names)
-
-    def refuse_unknown(self, known: Iterable[str]) -> None:
-        names = sorted(known)
-        for name in self.values:
-            if name not in names:
-                # Without a space after the colon, YAML reads key and value as one key.
-                key, colon, _ = str(name).partition(":")
-                problem = "no blank behind the colon" if colon else f"unknown key{nearest(key, names)}"
-                self.refuse(key, problem)
-
-    def refuse_word(self, name: str, kind: str, word: str, known: Iterable[str], hint: str = "") -> None:
-        """Report an unknown word, and a hint what to write instead; one from the environment is not shown."""
-        shown = "" if name in self.variables else f" {shortened(word)!r}"
-        hint = f"; {hint}" if hint else nearest(word, known)
-        self.refuse(name, f"unknown {kind}{shown}{hint} (known: {', '.join(known)})")
-
-    def take_declared(self, owner: type[_T]) -> _T:
-        """The values of the keys that a dataclass declares, as an instance of it."""
-        found = {one.field: self.take_key(one) for one in declared(owner).values()}
-        return owner(**found)
-
-    def take(self, name: str, convert: Callable[[Any], _T], default: _T) -> _T:
-        """The converted value of one key; the default if it is missing, null or refused."""
-        found: _T = self.take_key(Key(name, "", convert, default))
-        return found
-
-    def take_key(self, key: Key) -> Any:
-        """The converted value of a declared key, as take() gives it."""
-        name, default = key.name, key.default
-        value = self.values.get(name)
-        if value is None:
-            return default
-        try:
-            found = key.convert(self._substituted(key, value))
-            return default if found is None else found
-        except WrongParts as wrong:
-            self._refused.add(name)
-            for where, message in wrong.reasons:
-                self.refuse(f"{name}{where}", message)
-        except UnknownWord as unknown:
-            self._refused.add(name)
-            self.refuse_word(name, "value", unknown.word, unknown.known)
-        except ValueError as error:
-            self._refused.add(name)
-            self.refuse(name, str(error))
-        return default
-
-    def _substituted(self, key: Key, value: Any, where: str = "") -> Any:
-        """The value with `${NAME}` and `${NAME:-default}` replaced in all of its strings."""
-        if isinstance(value, dict) and key.is_mapping:
-            # In the value of a pattern (modelMapping), ${name} is a group of the regular expression.
-            return {
-                name: item
-                if isinstance(name, str) and name.startswith("~")
-                else self._substituted(key, item, f"{where}.{name}")
-                for name, item in value.items()
-            }
-        if isinstance(value, list):
-            return [self._substituted(key, item, f"{where}[{index}]") for index, item in enumerate(value)]
-        if not isinstance(value, str):
-            return value
-
-        def replace(match: re.Match[str]) -> str:
-            variable, default = match.groups()
-            self.variables[key.name] = (*self.variables.get(key.name, ()), variable)
-            # As in a shell, the default replaces an empty variable too.
-            found = self.environment.get(variable)
-            if found or (found is not None and default is None):
-                return found
-            if default is None and key.is_secret and self.unset_secrets:
-                return ""
-            if default is None:
-                raise WrongParts((where, f"the environment variable {variable} is not set"))
-            return str(default)
-
-        return _VARIABLE.sub(replace, value)
-
-
-def _active_provider(top: _Block) -> _Block | None:
-    """The block of the active provider; None, with a problem reported, if there is none."""
-    one, several = top.values.get("provider"), top.values.get("providers")
+def _used(top: Block) -> _Used:
+    """The providers in use; none, with a problem reported, if they are not known."""
+    one, several, routes = (top.values.get(name) for name in ("provider", "providers", "routes"))
+    if one is not None and routes is not None:
+        top.refuse("routes", "stands beside provider; routes choose from providers, a list of blocks with an id each")
     if one is not None and several is not None:
         top.refuse("provider", "stands beside providers; keep one of the two")
     elif one is not None:
         if isinstance(one, dict):
-            return _Block("provider", one, top.environment, top.problems)
+            return _only(Block("provider", one, top.environment, top.problems))
         top.refuse("provider", "expected a mapping of keys to values")
     elif several is not None:
-        return _chosen_provider(top, several)
+        return _chosen(top, several)
     elif "provider" in top.values or "providers" in top.values:
         top.refuse("provider" if "provider" in top.values else "providers", "is empty")
     else:
         top.refuse("provider", "is missing")
-    return None
+    return _NONE_USED
 
 
-def _chosen_provider(top: _Block, several: Any) -> _Block | None:
+def _only(block: Block) -> _Used:
+    return _Used({"": block}, "")
+
+
+def _chosen(top: Block, several: Any) -> _Used:
+    """Those of a list of providers that a route or `activeProviderId` names."""
     if not isinstance(several, list) or not all(isinstance(item, dict) for item in several):
         top.refuse("providers", "expected a list of provider blocks")
-        return None
-    blocks = [_Block(f"providers[{i}]", item, top.environment, top.problems) for i, item in enumerate(several)]
-    identities = [block.take("id", values.text, "") for block in blocks]
+        return _NONE_USED
+    blocks = [Block(f"providers[{i}]", item, top.environment, top.problems) for i, item in enumerate(several)]
+    listed = _Listed(blocks, [block.take("id", values.text, "") for block in blocks])
+    items = top.values.get("routes")
+    if items is not None and not isinstance(items, list):
+        top.refuse("routes", "expected a list of routes")
+    routes = _routes(top, items, listed) if isinstance(items, list) else []
+    if routes:
+        listed.refuse_equal()
+    active = _active(top, listed, is_needed=items is None or items == [])
+    named = {active, *(route.provider for route in routes)}
+    used = {name: block for name, block in zip(listed.ids, blocks, strict=True) if name and name in named}
+    return _Used(used, active, tuple(routes))
+
+
+class _Listed(NamedTuple):
+    """The blocks of a list of providers, and their ids; "" for one without."""
+
+    blocks: list[Block]
+    ids: list[str]
+
+    @property
+    def known(self) -> str:
+        """The ids for a message. One from the environment is not shown, as in Block.refuse_word()."""
+        return ", ".join(map(shortened, self.shown)) or "none"
+
+    @property
+    def shown(self) -> list[str]:
+        """The ids that a message may show."""
+        pairs = zip(self.blocks, self.ids, strict=True)
+        return [name for block, name in pairs if name and "id" not in block.variables]
+
+    def refuse_unknown(self, owner: Block, key: str, name: str) -> None:
+        """Report that a key names a provider that is not in the list."""
+        owner.refuse(key, f"no provider has this id{nearest(name, self.shown)} (known: {self.known})")
+
+    def refuse_equal(self) -> None:
+        """Report each id that an earlier block has too."""
+        for index, name in enumerate(self.ids):
+            if name and (first := self.ids.index(name)) < index:
+                self.blocks[index].refuse("id", f"{self.blocks[first].path} has this id too")
+
+
+def _active(top: Block, listed: _Listed, is_needed: bool) -> str | None:
+    """The id of the active provider; None, with a problem reported, if it is needed or names none or several."""
     chosen = top.take("activeProviderId", values.text, "")
-    found = [block for block, identity in zip(blocks, identities, strict=True) if chosen and identity == chosen]
-    if len(found) == 1:
-        return found[0]
-    # One from the environment is not shown, as in refuse_word().
-    shown = [identity for block, identity in zip(blocks, identities, strict=True) if "id" not in block.variables]
-    known = ", ".join(shortened(identity) for identity in shown if identity) or "none"
-    if found:
-        top.refuse("activeProviderId", f"{len(found)} providers have this id")
+    count = listed.ids.count(chosen)
+    if chosen and count == 1:
+        return chosen
+    if chosen and count:
+        top.refuse("activeProviderId", f"{count} providers have this id")
     elif chosen:
-        top.refuse("activeProviderId", f"no provider has this id{nearest(chosen, shown)} (known: {known})")
-    elif not top.has_problem("activeProviderId"):
-        top.refuse("activeProviderId", f"is missing: name the provider to use (known: {known})")
+        listed.refuse_unknown(top, "activeProviderId", chosen)
+    elif is_needed and not top.has_problem("activeProviderId"):
+        top.refuse("activeProviderId", f"is missing: name the provider to use (known: {listed.known})")
     return None
+
+
+def _routes(top: Block, items: list[Any], listed: _Listed) -> list[Route]:
+    """All routes; what is wrong with them is reported."""
+    found = []
+    for index, item in enumerate(items):
+        if not isinstance(item, dict):
+            top.refuse(f"routes[{index}]", "expected a mapping of conditions, with a provider")
+            continue
+        block = Block(f"routes[{index}]", item, top.environment, top.problems)
+        block.refuse_unknown(declared(Route), "condition")
+        route = block.take_declared(Route)
+        if not any(item.get(name) is not None for name in item if name != "provider"):
+            top.refuse(block.path, f"has no condition: give {', '.join(CONDITIONS[:-1])} or {CONDITIONS[-1]}")
+        if not route.provider and not block.has_problem("provider"):
+            block.refuse("provider", f"is missing: name the provider of this route (known: {listed.known})")
+        elif route.provider and route.provider not in listed.ids:
+            listed.refuse_unknown(block, "provider", route.provider)
+        found.append(route)
+    return found
 
 
 def _provider(
-    block: _Block, types: Mapping[str, ProviderType[_Keys]], unknown: Unknown, offline: bool, unset_secrets: bool
+    block: Block, types: Mapping[str, ProviderType[_Keys]], unknown: Unknown, offline: bool, unset_secrets: bool
 ) -> _Keys | None:
     block.unset_secrets = unset_secrets
     name = block.take("type", values.text, "")
@@ -454,7 +320,7 @@ def _provider(
     return None
 
 
-def _take_keys(block: _Block, name: str, kind: ProviderType[_Keys]) -> _Keys:
+def _take_keys(block: Block, name: str, kind: ProviderType[_Keys]) -> _Keys:
     """The keys of a block of a type; its unknown and wrong keys are reported."""
     block.refuse_unknown(declared(kind.keys).keys() | kind.ignored | kind.not_implemented)
     for key in sorted(kind.not_implemented & block.values.keys()):
@@ -463,7 +329,7 @@ def _take_keys(block: _Block, name: str, kind: ProviderType[_Keys]) -> _Keys:
     return block.take_declared(kind.keys)
 
 
-def _report(block: _Block, kind: ProviderType[_Keys], keys: _Keys, offline: bool, *, only_given: bool = False) -> None:
+def _report(block: Block, kind: ProviderType[_Keys], keys: _Keys, offline: bool, *, only_given: bool = False) -> None:
     """Report the mistakes of keys against each other; `only_given`: of keys that are in the block."""
     for problem in kind.problems(keys, Reading(block.variables, offline)):
         is_given = problem.key.partition(".")[0] in block.values
@@ -471,7 +337,7 @@ def _report(block: _Block, kind: ProviderType[_Keys], keys: _Keys, offline: bool
             block.refuse(problem.key, problem.message)
 
 
-def _take_common(block: _Block, types: Mapping[str, ProviderType[_Keys]]) -> None:
+def _take_common(block: Block, types: Mapping[str, ProviderType[_Keys]]) -> None:
     """Report what is wrong with a block whose type is not known: what no type has, and wrong values of common keys."""
     keys = [declared(kind.keys) for kind in types.values()]
     others = [kind.ignored | kind.not_implemented for kind in types.values()]
@@ -481,13 +347,13 @@ def _take_common(block: _Block, types: Mapping[str, ProviderType[_Keys]]) -> Non
             block.take_key(key)
 
 
-def _block(top: _Block, name: str, declaration: type[_T]) -> _T:
+def _block(top: Block, name: str, declaration: type[_T]) -> _T:
     """A block other than a provider's. The block and all of its keys are optional."""
     found = top.values.get(name)
     if found is not None and not isinstance(found, dict):
         top.refuse(name, "expected a mapping of keys to values")
         found = None
-    block = _Block(name, found or {}, top.environment, top.problems)
+    block = Block(name, found or {}, top.environment, top.problems)
     block.refuse_unknown(declared(declaration))
     return block.take_declared(declaration)
 

@@ -48,6 +48,11 @@ class ModelMapping:
     def __bool__(self) -> bool:
         return bool(self._exact or self._rules)
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that stand in it by their exact names, in the order of the file."""
+        return tuple(self._exact)
+
     def map(self, model: str) -> tuple[str, str | None]:
         """The mapped model, and the pattern that matched; the same model and None if no pattern matched.
 

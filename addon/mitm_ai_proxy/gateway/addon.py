@@ -19,6 +19,8 @@ from ..errors import Refusal
 from ..exchange import UNKNOWN_CALLER, NeedsBody, Upstream, Whole
 from ..providers.base import Provider
 from ..registry import Configuration
+from ..routing.providers import Providers
+from ..routing.rules import Listing
 from ..wire import header_fields
 from ..wire.json_edit import JSONError
 from ..wire.targets import Origin
@@ -47,7 +49,8 @@ class Gateway:
     def __init__(self, stages: Sequence[Stage] = ()) -> None:
         self.stages = tuple(stages)
         self.configuration: Configuration | None = None
-        self.provider: Provider | None = None
+        self.providers: Providers | None = None
+        self._only: Provider | None = None
         self._pages = pages.NO_RULES
         self._active: tuple[Stage, ...] = ()
         self._registered: list[Stage] = []
@@ -80,7 +83,7 @@ class Gateway:
         """Read the configuration when its path is set; in reverse mode, set connection_strategy to lazy."""
         # The last one first: an earlier one may be refused because a later one is active.
         for stage in reversed(self.stages):
-            stage.set_options(updated, self.stages, self.provider is not None)
+            stage.set_options(updated, self.stages, self.providers is not None)
         self._activate()
         if HELD_OPTION in updated:
             self._limit_held(getattr(ctx.options, HELD_OPTION))
@@ -94,7 +97,7 @@ class Gateway:
 
     def _configure(self) -> None:
         path = Path(getattr(ctx.options, OPTION)).expanduser()
-        if self.provider is None:
+        if self.providers is None:
             self._path = path
         try:
             self._use_file(path)
@@ -113,7 +116,7 @@ class Gateway:
 
     def _complain(self, mistake: str) -> None:
         """Refuse the value of an option."""
-        if self.provider is not None:
+        if self.providers is not None:
             raise exceptions.OptionsError(mistake)
         # A logged error ends the process during start-up, without the traceback that a raised one gets.
         logger.error("ai-proxy: %s", mistake)
@@ -149,16 +152,19 @@ class Gateway:
         self._watch.forget()
 
     def _use(self, configuration: Configuration) -> None:
-        provider = registry.provider(configuration, simulated=self._simulates)
-        prepared = [stage.prepare(configuration, provider) for stage in self._active]
+        providers = registry.providers(configuration, simulated=self._simulates)
+        prepared = [stage.prepare(configuration, providers) for stage in self._active]
         for put_to_use in prepared:
             put_to_use()
-        self.configuration, self.provider = configuration, provider
-        self._guard.hosts = registry.hosts(configuration, provider)
+        self.configuration, self.providers, self._only = configuration, providers, providers.only
+        self._guard.hosts = registry.hosts(configuration, *providers)
         names = [pattern.host for pattern in self._guard.hosts]
         allowed = configuration.block(registry.PageSettings).allowed_origins
         self._pages = Rules.made(allowed, registry.public_origins(configuration), names)
-        logger.info("ai-proxy: %s: provider %s at %s", configuration.source, provider.type, provider.origin)
+        for line in registry.described(configuration, providers):
+            logger.info("ai-proxy: %s: %s", configuration.source, line)
+        for warning in registry.warnings(configuration):
+            logger.warning("ai-proxy: %s: %s", configuration.source, warning)
 
     def _use_file(self, path: Path) -> None:
         self._watch.read(path)
@@ -193,7 +199,7 @@ class Gateway:
                 raise loaded
             self._use(loaded)
         except (ConfigurationError, StageError) as error:
-            kept = "the old configuration stays" if self.provider else "nothing is forwarded"
+            kept = "the old configuration stays" if self.providers else "nothing is forwarded"
             logger.error("ai-proxy: %s\n  (%s)", error, kept)
         except Exception as error:
             logger.error("ai-proxy: %s while reading %s", type(error).__name__, self._path)
@@ -221,7 +227,7 @@ class Gateway:
         if not (is_again or self._guard.takes(flow)):
             return
         strangers.keep_server_name(flow)
-        state = FlowState(flows.head_of(flow), self.provider)
+        state = FlowState(flows.head_of(flow), self.providers, self._only)
         if self._active:
             state.client_origin = client_origin(flow)
             state.stages = tuple(stage.name for stage in self._active)
@@ -243,15 +249,13 @@ class Gateway:
         state = self._guard.states.get(flow)
         if state is None or state.is_ready or not guard.concerns(flow):
             return
-        assert state.needs
-        assert state.provider
         raw = flow.request.raw_content or b""
         try:
-            upstream = pipeline.request(state.needs, state.head, raw)
+            upstream = _rewritten(state, raw)
         except Refusal as refusal:
             self._refuse(flow, state, refusal)
         else:
-            self._send(flow, state, state.provider, upstream, raw)
+            self._send(flow, state, upstream, raw)
 
     @fail_closed
     def responseheaders(self, flow: http.HTTPFlow) -> None:
@@ -332,7 +336,7 @@ class Gateway:
             state.is_refused = True
 
     def _route(self, flow: http.HTTPFlow, state: FlowState) -> None:
-        head, provider = state.head, state.provider
+        head, providers = state.head, state.providers
         if head.caller.origin and pages.is_allowed(head.caller.origin, self._pages):
             state.page = head.caller.origin.strip()
         is_preflight = pages.is_preflight(head.method, head.fields)
@@ -342,28 +346,37 @@ class Gateway:
         if is_preflight:
             strangers.answer_preflight(flow, state)
             return
-        if provider is None:
+        if providers is None:
             raise errors.not_ready()
         for result in results:
-            if result.needs_credential:
-                streams.hold_request(flow, self._streams)
-                self._send(flow, state, provider, pipeline.linked(provider, head, result.target))
-                return
             if result.origin:
+                state.provider = providers.of_link(result.origin)
                 streams.hold_request(flow, self._streams)
+                if result.needs_credential:
+                    self._send(flow, state, pipeline.linked(state.provider, head, result.target))
+                    return
                 note = f"sent to {result.origin}, where the result is, without a credential"
                 fields = flow.request.headers.fields
                 send = pipeline.without_credential(head, result.origin, result.target, note, fields)
                 flows.send(flow, state, send)
                 return
+        if state.provider is None:
+            assert providers.router
+            choice = providers.router.choose(head)
+            if choice is None:
+                self._hold(flow, providers.have_credentials)
+                return
+            state.note(choice.note)
+            if isinstance(choice, Listing):
+                _answer_here(flow, choice)
+                return
+            state.provider, head = choice.provider, choice.head
+        provider = state.provider
         found = pipeline.requestheaders(provider, head)
         if isinstance(found, NeedsBody):
             state.needs = found
             state.note(*found.notes)
-            if provider.has_credential:
-                _drop_credentials(flow, provider.withheld_headers)
-            streams.hold_request(flow, self._streams)
-            flows.place(flow, flows.NOWHERE)
+            self._hold(flow, provider.has_credential, provider.withheld_headers)
             return
         if state.held_by:
             streams.hold_request(flow, self._streams)
@@ -371,21 +384,30 @@ class Gateway:
             streams.stream_long_request(flow)
         else:
             streams.stream_request(flow)
-        self._send(flow, state, provider, found)
+        self._send(flow, state, found)
 
-    def _send(
-        self, flow: http.HTTPFlow, state: FlowState, provider: Provider, upstream: Upstream, raw: bytes = b""
-    ) -> None:
+    def _hold(self, flow: http.HTTPFlow, has_credential: bool, withheld: tuple[bytes, ...] = ()) -> None:
+        """Hold a request until its body is there, without the client's credentials if none of them is sent on."""
+        if has_credential:
+            _drop_credentials(flow, withheld)
+        streams.hold_request(flow, self._streams)
+        flows.place(flow, flows.NOWHERE)
+
+    def _send(self, flow: http.HTTPFlow, state: FlowState, upstream: Upstream, raw: bytes = b"") -> None:
+        assert state.provider
         # Other addons may have changed header fields since requestheaders.
         fields = flow.request.headers.fields
-        flows.send(flow, state, pipeline.outgoing(provider, state.head, upstream, fields, raw))
+        flows.send(flow, state, pipeline.outgoing(state.provider, state.head, upstream, fields, raw))
 
     def _send_again(self, flow: http.HTTPFlow, state: FlowState) -> None:
         """Send a replayed flow, which is rewritten already, with a new credential."""
-        if state.provider is None:
-            raise errors.provider_changed()
         request = flow.request
         origin = Origin(request.scheme, request.host, request.port)
+        state.provider = state.providers.at(origin, flows.provider_of(flow)) if state.providers else None
+        if state.provider is None:
+            raise errors.provider_changed()
+        if state.name:
+            state.note(f"rewritten before: {state.name}")
         memo, raw = flows.memo_of(flow), request.raw_content or b""
         flows.send(flow, state, pipeline.resend(state.provider, state.head, origin, memo, raw))
 
@@ -406,6 +428,31 @@ class Gateway:
             # mitmproxy shows the upstream that it was for; it is not sent.
             flows.place(flow, state.origin)
         guard.refuse(flow, state, refusal)
+
+
+def _rewritten(state: FlowState, raw: bytes) -> Upstream:
+    """The upstream request of a flow, with its body as it was sent. Raises Refusal."""
+    if state.provider is None:
+        assert state.providers
+        assert state.providers.router
+        choice = pipeline.chosen(state.providers.router, state.head, raw)
+        state.provider = choice.provider
+        state.note(choice.note)
+        found = pipeline.requestheaders(choice.provider, choice.head)
+        if not isinstance(found, NeedsBody):
+            return found
+        state.needs = found
+        state.note(*found.notes)
+    assert state.needs
+    return pipeline.request(state.needs, state.head, raw)
+
+
+def _answer_here(flow: http.HTTPFlow, listing: Listing) -> None:
+    """Answer a request for a list, so that it is not sent."""
+    body = b"" if flow.request.method == "HEAD" else listing.body
+    flow.response = http.Response.make(200, body, {"Content-Type": "application/json"})
+    _drop_credentials(flow)
+    streams.hold_request(flow)
 
 
 def _way_of_answer(state: FlowState, stages: Sequence[Stage]) -> str:

@@ -17,6 +17,7 @@ from ..errors import Refusal
 from ..exchange import NO_MEMO, PASS, Handling, Head, Memo, NeedsBody, Upstream, without_surrogates
 from ..pipeline import Outgoing, Reply
 from ..providers.base import Provider
+from ..routing.providers import Providers
 from ..wire import head, header_fields
 from ..wire.printable import printable
 from ..wire.targets import Origin
@@ -38,8 +39,10 @@ NOWHERE: Final = Origin("http", "127.0.0.1", 0)
 class FlowState:
     """The state of a flow that the gateway handles. It survives a reload of the script.
 
+    providers: those of the configuration with which the flow began; None without one.
+    provider: the one that serves it, once it is known.
     upstream: the upstream request, once it is known.
-    needs: the route, while the request's body is needed for the upstream request.
+    needs: what its body is needed for, while it is needed for the upstream request.
     is_ready: the request is rewritten and has its credential.
     is_refused: the gateway answers it with a refusal.
     has_failed: our code raised in responseheaders.
@@ -54,7 +57,8 @@ class FlowState:
     """
 
     head: Head
-    provider: Provider | None
+    providers: Providers | None
+    provider: Provider | None = None
     notes: list[str] = field(default_factory=list)
     needs: NeedsBody | None = None
     upstream: Upstream | None = None
@@ -80,6 +84,13 @@ class FlowState:
         """Say of the request that it goes another way: SENT, UNSENT, SIMULATED or REPLAYED."""
         self.notes = [_with_beginning(text, self.way, way) for text in self.notes]
         self.way = way
+
+    @property
+    def name(self) -> str:
+        """The id of its provider, where there is a choice of providers; else ""."""
+        if self.providers is None or self.providers.router is None:
+            return ""
+        return next((name for name, one in self.providers.by_id.items() if one is self.provider), "")
 
     @property
     def dialect(self) -> Dialect:
@@ -145,7 +156,10 @@ def send(flow: http.HTTPFlow, state: FlowState, outgoing: Outgoing) -> None:
     state.upstream = upstream
     known = state.needs.notes if state.needs else ()
     state.note(*upstream.notes[len(known) :])
-    flow.metadata[MARK] = {"memo": dict(upstream.memo)}
+    mark: dict[str, Any] = {"memo": dict(upstream.memo)}
+    if state.name:
+        mark["provider"] = state.name
+    flow.metadata[MARK] = mark
     show_notes(flow, state)
     state.is_ready = True
 
@@ -155,6 +169,13 @@ def memo_of(flow: http.HTTPFlow) -> Memo:
     mark: Any = flow.metadata.get(MARK)
     memo = mark.get("memo") if isinstance(mark, dict) else None
     return memo if isinstance(memo, dict) else NO_MEMO
+
+
+def provider_of(flow: http.HTTPFlow) -> str:
+    """The id of the provider in the metadata of a rewritten flow; "" without one."""
+    mark: Any = flow.metadata.get(MARK)
+    name = mark.get("provider") if isinstance(mark, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def reply(response: http.Response, answer: Reply) -> None:

@@ -30,8 +30,8 @@ from ..cassette.links_through_proxy import Address
 from ..cassette.settings import CassetteSettings, ScrubSettings
 from ..errors import Refusal, internal_error
 from ..exchange import Answer, Handling, Pieces, Transducer, Whole
-from ..providers.base import Provider
 from ..registry import Configuration
+from ..routing.providers import Providers
 from ..wire import header_fields, media_types
 from ..wire.header_fields import Fields
 from ..wire.printable import printable
@@ -215,24 +215,25 @@ class Recorded:
 
             self.insert(Opening(Path(record or replay).expanduser(), Mode.APPEND if record else Mode.NONE))
 
-    def prepare(self, configuration: Configuration, provider: Provider) -> Callable[[], None]:
+    def prepare(self, configuration: Configuration, providers: Providers) -> Callable[[], None]:
         """Open the cassette that was inserted, or continue with the one that is open."""
         from ..cassette.cassette import Cassette
         from ..cassette.matching import MatchOptions
         from ..cassette.scrubbing import Scrubber
 
         own = configuration.block(CassetteSettings)
-        scrubber = Scrubber(configuration.block(ScrubSettings).scrub, provider.secrets(), self._credentials)
+        scrubber = Scrubber(configuration.block(ScrubSettings).scrub, providers.secrets, self._credentials)
         cassette, opening = self.cassette, self._opening
         if cassette is None and opening is not None:
             options = MatchOptions.made(own.ignore, own.compare, own.headers)
-            prices = registry.recorded_api(provider.type)
+            prices = registry.recorded_api(*{provider.type for provider in providers})
             try:
                 cassette = Cassette(opening, scrubber, time.monotonic, options, own.pace, prices)
             except CassetteError as error:
                 raise StageError(str(error)) from error
         if cassette is not None and cassette.is_recording:
-            provider.begin_recording(self._run)
+            for provider in providers:
+                provider.begin_recording(self._run)
 
         def use() -> None:
             self._settings, self.cassette = own, cassette
@@ -247,7 +248,7 @@ class Recorded:
         if not path.startswith(links_through_proxy.PREFIX):
             return None
         found = links_through_proxy.target(path)
-        needs_credential = found is not None and _needs_credential(state.provider, *found)
+        needs_credential = found is not None and _needs_credential(state.providers, *found)
         if found is None or not (needs_credential or flow.request.method in ("GET", "HEAD")):
             raise Refusal(404, "This is no link to a result.", code="unknown_link")
         may_go_out = self.cassette is not None and self.cassette.is_recording
@@ -318,8 +319,7 @@ class Recorded:
             message = "No cassette is in use at the moment."
             guard.refuse(flow, state, Refusal(400, message, code="no_cassette"))
             return
-        assert state.provider
-        address = self._address(str(self._settings.public_url or state.client_origin), state.provider)
+        address = self._address(str(self._settings.public_url or state.client_origin), state)
         _, body = decoded(flow.request.headers.fields, flow.request.raw_content or b"")
         if not state.head.target.startswith(links_through_proxy.PREFIX):
             self._note_sent(address, f"{state.head.target} ", body)
@@ -441,13 +441,17 @@ class Recorded:
             data.headers.fields = fields
             flows.redact(flow, exchange.state)
 
-    def _address(self, proxy: str, provider: Provider) -> Address:
-        """The addresses of the proxy and of a provider."""
+    def _address(self, proxy: str, state: FlowState) -> Address:
+        """The addresses of the proxy and of the provider of a flow."""
+        provider, providers = state.provider, state.providers
+        assert provider
+        assert providers
         return Address(
             proxy,
             str(provider.origin),
-            lambda target: provider.links_need_credential and pipeline.keeps(provider, target),
+            lambda target: provider.links_need_credential and pipeline.keeps(providers, provider, target),
             self._sent,
+            lambda target: str((providers.serving(target) or provider).origin),
         )
 
     def _note_sent(self, address: Address, target: str, body: bytes) -> None:
@@ -621,16 +625,17 @@ def _as_it_is(answer: Answer) -> Answer:
 
 def _api_address(exchange: _Exchange) -> Address:
     """The addresses for redirects: those of an API lead to the API, with any provider."""
-    provider, address = exchange.state.provider, exchange.address
-    if provider is None or exchange.state.head.target.startswith(links_through_proxy.PREFIX):
+    state, address = exchange.state, exchange.address
+    provider, providers = state.provider, state.providers
+    if provider is None or providers is None or exchange.state.head.target.startswith(links_through_proxy.PREFIX):
         return address
-    return replace(address, keeps=functools.partial(pipeline.keeps, provider))
+    return replace(address, keeps=functools.partial(pipeline.keeps, providers, provider))
 
 
-def _needs_credential(provider: Provider | None, origin: Origin, target: str) -> bool:
-    """Whether a link is one of the provider's own API."""
-    is_own = provider is not None and origin == provider.origin and provider.links_need_credential
-    return is_own and not links.is_signed(target)
+def _needs_credential(providers: Providers | None, origin: Origin, target: str) -> bool:
+    """Whether a link is one of a provider's own API."""
+    provider = providers.at(origin) if providers else None
+    return provider is not None and provider.links_need_credential and not links.is_signed(target)
 
 
 def _location(

@@ -11,10 +11,10 @@ from urllib.parse import unquote
 from mitmproxy import ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 
-from .. import registry
+from .. import errors, registry
 from ..exchange import Handling
-from ..providers.base import Provider
 from ..registry import Configuration
+from ..routing.providers import Providers
 from ..simulator.links import FOLDER
 from ..simulator.settings import SimulatorSettings
 from ..wire.targets import Origin
@@ -79,7 +79,7 @@ class Simulated:
         else:
             self.turn(value == "true")
 
-    def prepare(self, configuration: Configuration, provider: Provider) -> Callable[[], None]:
+    def prepare(self, configuration: Configuration, providers: Providers) -> Callable[[], None]:
         """Make the simulator."""
         # Flask takes a while to import.
         from ..simulator.app import Simulator
@@ -116,9 +116,14 @@ class Simulated:
     # Hooks
 
     async def request(self, flow: http.HTTPFlow) -> None:
-        """Answer a flow that is ready to be sent. The guard refuses one that is not answered here."""
+        """Answer a flow that is ready to be sent, or refuse it. The guard refuses one that is not answered here."""
         state = self._guard.states.get(flow) if self._guard else None
         if state is None or not state.is_ready or self.name not in state.held_by or not guard.concerns(flow):
+            return
+        assert state.provider
+        if not state.provider.can_be_simulated:
+            named = f"{state.name} (type {state.provider.type})"
+            guard.refuse(flow, state, errors.not_simulated(named, registry.able_to_be_simulated()))
             return
         # With a cassette, it is the cassette's stage that makes links lead through the proxy.
         links_here = state.stages == (self.name,)
@@ -127,7 +132,6 @@ class Simulated:
             from ..simulator.app import CUT, ORIGIN
 
             assert self.simulator
-            assert state.provider
             origin = state.client_origin if links_here else str(state.provider.origin)
             environ = _environ(flow, state.provider.keys.provider_base_path) | {ORIGIN: origin, CUT: cuts}
             response = await asyncio.to_thread(_answer, self.simulator, environ)

@@ -9,8 +9,8 @@ from mitmproxy import http
 from mitmproxy.addonmanager import Loader
 
 from ..exchange import Handling
-from ..providers.base import Provider
 from ..registry import Configuration
+from ..routing.providers import Providers
 from ..wire.targets import Origin
 from .flows import FlowState
 from .guard import Guard
@@ -46,11 +46,11 @@ class Stage(Protocol):
     is_active: bool
     """Whether it takes part in new flows."""
     simulates: bool
-    """Whether the provider uses the credentials of the simulator instead of its own."""
+    """Whether providers use the credentials of the simulator instead of their own."""
 
     @property
     def is_offline(self) -> bool:
-        """Whether nothing is sent to the provider while it is active, so that a credential may be missing."""
+        """Whether nothing is sent to a provider while it is active, so that a credential may be missing."""
 
     def declare(self, loader: Loader, guard: Guard) -> None:
         """Declare its options. `guard.states` has the state of every flow."""
@@ -61,7 +61,7 @@ class Stage(Protocol):
         Raises OptionsError for an option that cannot change while the proxy runs.
         """
 
-    def prepare(self, configuration: Configuration, provider: Provider) -> Callable[[], None]:
+    def prepare(self, configuration: Configuration, providers: Providers) -> Callable[[], None]:
         """Prepare for another configuration; returns a function that applies it and does not fail.
 
         If it raises StageError, nothing changes.

@@ -25,10 +25,12 @@ from ..wire.header_fields import Fields
 from ..wire.request_body import object_members, replace_text, text_member, without_mark
 from ..wire.targets import Origin
 from . import api_versions, forms, images_api, job, picture_fields, videos_api
+from .models import MODELS, SORA_MODES
 from .task_kinds import (
     HINT,
     IMAGE2VIDEO,
     OMNI_VIDEO,
+    PREFIXES,
     TASK_KINDS,
     TEXT2VIDEO,
     VIDEO_EXTEND,
@@ -147,6 +149,8 @@ class Kling(Provider):
     links_need_credential = False
     translated = frozenset({TEXT2VIDEO.create, TEXT2VIDEO.retrieve, *_VIDEOS_APIS})
     unsupported_reasons = videos_api.UNSUPPORTED_REASONS | images_api.UNSUPPORTED_REASONS
+    id_prefixes = PREFIXES
+    models = (*SORA_MODES, *MODELS)
     withheld_headers = (b"x-stainless-", b"openai-", b"idempotency-key")
     default_capabilities: ClassVar[dict[str, str]] = {
         TEXT2VIDEO.create: "/v1/videos/text2video",

@@ -586,15 +586,14 @@ def _configuration(test_run: TestRun, offline: bool) -> Configuration:
 
 
 def _lacks_only_a_credential(test_run: TestRun) -> bool:
-    """Whether a configuration that was refused would do if its provider were simulated."""
+    """Whether a configuration that was refused would do if its providers were simulated."""
     from .. import registry
 
     try:
         configuration = _configuration(test_run, offline=True)
-        registry.provider(configuration, simulated=True)
     except ConfigurationError:
         return False
-    return registry.lacks_credential(configuration)
+    return registry.can_be_simulated(configuration) and registry.lacks_credential(configuration)
 
 
 _shared: list[Session] = []

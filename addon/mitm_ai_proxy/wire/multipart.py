@@ -68,23 +68,46 @@ def fields(
 
 def url_encoded_fields(body: bytes, lists: Collection[str] = (), objects: Collection[str] = ()) -> dict[str, Value]:
     """As fields(), for a body of the type application/x-www-form-urlencoded."""
-    if len(body) > MAX_URL_ENCODED:
-        raise bad_body(
-            f"The URL-encoded form is longer than {MAX_URL_ENCODED} bytes. Send JSON, or multipart/form-data."
-        )
-    try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARTS)
-    except UnicodeDecodeError:
-        raise bad_body("The URL-encoded form is not UTF-8.") from None
-    except ValueError:
-        raise bad_body(f"The URL-encoded form has more than {MAX_PARTS} fields.") from None
-    return _nested(pairs, lists, objects)
+    return _nested(_pairs(body), lists, objects)
+
+
+def named(body: bytes, content_type: str, name: str) -> Part | None:
+    """The part of one name in a form; None if there is none. Other parts may repeat, and need no meaning.
+
+    Raises Refusal (400) for an incomplete form, and for a name that stands more than once.
+    """
+    return _only(name, _parts(body, _boundary(content_type)))
+
+
+def url_encoded_named(body: bytes, name: str) -> Part | None:
+    """As named(), for a body of the type application/x-www-form-urlencoded."""
+    return _only(name, _pairs(body))
+
+
+def _only(name: str, parts: Iterable[tuple[str, Part]]) -> Part | None:
+    found = [value for own, value in parts if own == name]
+    if len(found) > 1:
+        raise bad_body(f"{name} stands more than once in the form.", param=name)
+    return found[0] if found else None
 
 
 def _nested(parts: Iterable[tuple[str, Part]], lists: Collection[str], objects: Collection[str]) -> dict[str, Value]:
     dotted = {*lists, *objects}
     entries = [(_keys(name, dotted), value) for name, value in parts]
     return {key: _unfold(key, members, key in lists) for key, members in _members(entries).items()}
+
+
+def _pairs(body: bytes) -> list[tuple[str, str]]:
+    if len(body) > MAX_URL_ENCODED:
+        raise bad_body(
+            f"The URL-encoded form is longer than {MAX_URL_ENCODED} bytes. Send JSON, or multipart/form-data."
+        )
+    try:
+        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARTS)
+    except UnicodeDecodeError:
+        raise bad_body("The URL-encoded form is not UTF-8.") from None
+    except ValueError:
+        raise bad_body(f"The URL-encoded form has more than {MAX_PARTS} fields.") from None
 
 
 def _boundary(content_type: str) -> bytes:

@@ -1,0 +1,1 @@
+"""Which of the configured providers serves a request."""
