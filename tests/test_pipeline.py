@@ -22,7 +22,8 @@ from mitm_ai_proxy.exchange import PASS, Answer, Head, NeedsBody, Upstream, Whol
 from mitm_ai_proxy.kling.provider import Kling
 from mitm_ai_proxy.pipeline import Outgoing, Reply
 from mitm_ai_proxy.providers.base import Provider
-from mitm_ai_proxy.providers.rows import Generic, OpenAI
+from mitm_ai_proxy.providers.generic import Generic
+from mitm_ai_proxy.providers.openai import OpenAI
 from mitm_ai_proxy.wire import json_edit
 from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.json_edit import JSONError

@@ -18,7 +18,7 @@ from .config.values import HostPattern
 from .kling.provider import Kling
 from .providers import higress_keys, higress_types, litellm
 from .providers.base import Clock, CommonKeys, Provider, SimulatorAccount
-from .providers.rows import Generic, OpenAI
+from .providers.rows import COMPATIBLE
 from .routing.providers import Providers
 from .routing.rules import Router, hidden
 from .simulator.links import FOLDER
@@ -50,7 +50,7 @@ class PageSettings:
 Configuration: TypeAlias = file.Configuration[CommonKeys]
 """A configuration with providers of TYPES, and with the blocks of BLOCKS."""
 
-TYPES: Final[Mapping[str, type[Provider]]] = {provider.type: provider for provider in (Kling, OpenAI, Generic)}
+TYPES: Final[Mapping[str, type[Provider]]] = {Kling.type: Kling, **COMPATIBLE}
 BLOCKS: Final[Mapping[str, type[Any]]] = {"simulator": SimulatorSettings, "cassette": CassetteSettings}
 TOP_LEVEL: Final = (HostSettings, PageSettings, ScrubSettings)
 """Declare the keys that stand beside the blocks."""
@@ -68,7 +68,8 @@ def _declarations() -> dict[str, ProviderType[CommonKeys]]:
     for name, provider in TYPES.items():
         not_implemented = provider.not_implemented - keys[name].keys()
         ignored = known - keys[name].keys() - not_implemented
-        found[name] = ProviderType(provider.Keys, ignored, not_implemented, provider.problems)
+        variable = "" if provider.is_key_optional else provider.variable
+        found[name] = ProviderType(provider.Keys, ignored, not_implemented, provider.problems, variable)
     return found
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from mitm_ai_proxy.auth.bearer import bearer
 from mitm_ai_proxy.auth.secret import Secret
-from mitm_ai_proxy.providers.rows import Generic, GenericKeys
+from mitm_ai_proxy.providers.generic import Generic, GenericKeys
 from mitm_ai_proxy.wire.targets import Origin
 from tests.tables import table
 

@@ -48,6 +48,7 @@ BLOCKS = {
     "openai": "type: openai",
     "generic": "type: generic, genericHost: host.test",
 }
+KNOWN = f"(known: {', '.join(sorted(registry.TYPES))})"
 NO_CREDENTIAL = "provider.klingAccessKey: no credential: give klingAccessKey and klingSecretKey, or apiTokens"
 
 
@@ -290,11 +291,11 @@ def test_every_wrong_entry_of_a_list_or_mapping_is_named(line: str, problems: li
         (_kling("") + "host: a", "host: unknown key; did you mean hosts?"),
         (
             "provider: {type: Kling}",
-            "provider.type: unknown type 'Kling'; did you mean kling? (known: generic, kling, openai)",
+            f"provider.type: unknown type 'Kling'; did you mean kling? {KNOWN}",
         ),
         (
             f"provider: {{type: {'x' * 61}}}",
-            f"provider.type: unknown type '{'x' * 60}...'; {ANYTHING_ELSE} (known: generic, kling, openai)",
+            f"provider.type: unknown type '{'x' * 60}...'; {ANYTHING_ELSE} {KNOWN}",
         ),
         (
             f"provider: {{type: kling, apiTokens: t, protocol: {'x' * 1000}}}",
@@ -305,12 +306,12 @@ def test_every_wrong_entry_of_a_list_or_mapping_is_named(line: str, problems: li
             f"providers: [{{id: {'x' * 1000}}}]\nactiveProviderId: a",
             f"activeProviderId: no provider has this id (known: {'x' * 60}...)",
         ),
-        ("provider: {}", "provider.type: is missing (known: generic, kling, openai)"),
+        ("provider: {}", f"provider.type: is missing {KNOWN}"),
         ("provider: {type: openai, protocol:original}", "provider.protocol: no blank behind the colon"),
-        ("provider: {type: ' '}", "provider.type: is missing (known: generic, kling, openai)"),
+        ("provider: {type: ' '}", f"provider.type: is missing {KNOWN}"),
         (
             "provider: {type: '${TYPE:-klin}'}",
-            "provider.type: unknown type; did you mean kling? (known: generic, kling, openai)",
+            f"provider.type: unknown type; did you mean kling? {KNOWN}",
         ),
         ("provider: {type: kling, apiTokens: t, modelMapping: &m {a: *m}}", "holds a value that contains itself"),
         ("provider: {type: kling, apiTokens: &l [*l]}", "holds a value that contains itself"),
@@ -368,7 +369,7 @@ def test_every_wrong_entry_of_a_list_or_mapping_is_named(line: str, problems: li
             }.items()
         ),
         (_kling("") + "allowedOrigin: http://a.test", "allowedOrigin: unknown key; did you mean allowedOrigins?"),
-        ("provider: {type: generic}", "provider.genericHost: is missing; give genericHost or providerDomain"),
+        ("provider: {type: generic}", "provider.genericHost: is missing; give genericHost, baseUrl or providerDomain"),
         (
             "provider: {type: generic, genericHost: ftp://x}",
             "provider.genericHost: unknown scheme 'ftp': use http or https",
@@ -715,7 +716,7 @@ def test_a_file_is_read_with_the_given_environment(tmp_path: Path) -> None:
         (b"provider: {type: \xff}", "is not UTF-8 (byte 17)"),
         (
             b"provider: {type: x}",
-            f"provider.type: unknown type 'x'; {ANYTHING_ELSE} (known: generic, kling, openai)",
+            f"provider.type: unknown type 'x'; {ANYTHING_ELSE} {KNOWN}",
         ),
     ],
 )

@@ -25,7 +25,7 @@ from mitm_ai_proxy.exchange import PASS, Handling, Head, NeedsBody, Upstream
 from mitm_ai_proxy.gateway.addon import Gateway
 from mitm_ai_proxy.gateway.guard import NAME, Guard
 from mitm_ai_proxy.gateway.stages import Stage
-from mitm_ai_proxy.providers.rows import Generic
+from mitm_ai_proxy.providers.generic import Generic
 from mitm_ai_proxy.wire.header_fields import Fields
 
 REVERSE = "reverse:http://x.test"

@@ -42,8 +42,7 @@ KEY = {"api_key": "os.environ/THE_KEY"}
         (
             _entry(model="deepseek/deepseek-chat", **KEY),
             {
-                "type": "openai",
-                "providerDomain": "api.deepseek.com",
+                "type": "deepseek",
                 "apiTokens": ["${THE_KEY}"],
                 "modelMapping": {"fast": "deepseek-chat"},
             },
@@ -51,9 +50,7 @@ KEY = {"api_key": "os.environ/THE_KEY"}
         (
             _entry(model="groq/llama-3.3-70b", api_key=SECRET),
             {
-                "type": "openai",
-                "providerDomain": "api.groq.com",
-                "providerBasePath": "/openai",
+                "type": "groq",
                 "apiTokens": ["${API_KEY}"],
                 "modelMapping": {"fast": "llama-3.3-70b"},
             },
@@ -61,19 +58,18 @@ KEY = {"api_key": "os.environ/THE_KEY"}
         (
             _entry(model="together_ai/meta/llama", **KEY),
             {
-                "type": "openai",
-                "providerDomain": "api.together.xyz",
+                "type": "together-ai",
                 "apiTokens": ["${THE_KEY}"],
                 "modelMapping": {"fast": "meta/llama"},
             },
         ),
         (
             _entry("m", model="openai/m", api_base="http://10.0.0.1:8000/v1"),
-            {"type": "openai", "providerDomain": "http://10.0.0.1:8000"},
+            {"type": "openai", "baseUrl": "http://10.0.0.1:8000/v1"},
         ),
         (
             _entry("m", model="openai/m", api_base="https://llm.test/v1?key=" + SECRET),
-            {"type": "openai", "providerDomain": "llm.test"},
+            {"type": "openai", "baseUrl": "https://llm.test/v1"},
         ),
         (
             _entry("m", model="openai/m", api_base=f"https://user:{SECRET}@llm.test/v1"),
@@ -87,7 +83,25 @@ KEY = {"api_key": "os.environ/THE_KEY"}
             _entry("m", model="azure/m", api_base="https://mine.openai.azure.com/", **KEY),
             {"type": "generic", "providerDomain": "mine.openai.azure.com", "apiTokens": ["${THE_KEY}"]},
         ),
-        (_entry("m", model="nobody/m"), {"type": "openai", "providerDomain": "HOST"}),
+        (_entry("m", model="nobody/m"), {"type": "openai", "baseUrl": "https://HOST/v1"}),
+        (
+            _entry("m", model="gemini/m", **KEY),
+            {
+                "type": "openai",
+                "baseUrl": "https://generativelanguage.googleapis.com/v1beta/openai",
+                "apiTokens": ["${THE_KEY}"],
+            },
+        ),
+        (
+            _entry("m", model="xai/m", api_base="https://us-east-1.api.x.ai/v1", **KEY),
+            {"type": "grok", "baseUrl": "https://us-east-1.api.x.ai/v1", "apiTokens": ["${THE_KEY}"]},
+        ),
+        (_entry("m", model="hosted_vllm/m"), {"type": "vllm", "vllmServerHost": "HOST"}),
+        # A path that may hold a key is not shown.
+        (
+            _entry("m", model="openai/m", api_base=f"https://llm.test/{SECRET * 2}/v1"),
+            {"type": "openai", "baseUrl": "https://llm.test/v1"},
+        ),
         (
             _entry("a*", model="openai/*"),
             {"type": "openai"},

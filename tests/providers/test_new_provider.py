@@ -15,8 +15,8 @@ from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.config.model_mapping import ModelMapping
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import PASS, Handling, Head, NeedsBody, Pieces, Transducer, Upstream
-from mitm_ai_proxy.providers.base import CommonKeys, Provider
-from mitm_ai_proxy.providers.rows import OpenAI
+from mitm_ai_proxy.providers.base import Provider
+from mitm_ai_proxy.providers.compatible import Compatible, Row
 from mitm_ai_proxy.wire import header_fields, media_types
 from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.targets import Origin
@@ -26,12 +26,7 @@ CHAT = "/v1/chat/completions"
 JSON_FIELDS = ((b"Host", b"proxy"), (b"Content-Type", b"application/json"), (b"Content-Length", b"2"))
 
 
-class Row(OpenAI):
-    """A provider that is one row: its name, its host, and its paths."""
-
-    type = "row"
-    home = Origin("https", "row.test", 443)
-    default_capabilities = {"openai/v1/chatcompletions": "/api/v3/chat"}  # noqa: RUF012 - read only
+ROW = Row("row", "row.test", "/api/v3", frozenset({"openai/v1/chatcompletions"}), "A provider that is one row.")
 
 
 class LinesToEvents:
@@ -65,10 +60,12 @@ def _event(document: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(document).encode() + b"\n\n"
 
 
-class Translating(Row):
+class Translating(Provider):
     """A provider with a protocol of its own, in both directions."""
 
     type = "translating"
+    home = Origin("https", "row.test", 443)
+    default_capabilities = {"openai/v1/chatcompletions": "/ask"}  # noqa: RUF012 - read only
 
     def call(self, head: Head, call: Call, query: str, notes: tuple[str, ...]) -> Upstream | NeedsBody:
         """A chat is sent as lines."""
@@ -96,11 +93,11 @@ class Translating(Row):
 
 
 def _provider(kind: type[Provider], **keys: Any) -> Provider:
-    return kind(CommonKeys(kind.type, **{"api_tokens": (Secret("key"),), **keys}), lambda: 0.0)
+    return kind(kind.Keys(kind.type, **{"api_tokens": (Secret("key"),), **keys}), lambda: 0.0)
 
 
 def test_a_row_is_a_whole_provider() -> None:
-    provider = _provider(Row, model_mapping=ModelMapping({"*": "large"}), base_path="/proxy")
+    provider = _provider(Compatible.made(ROW), model_mapping=ModelMapping({"*": "large"}), base_path="/proxy")
     head = Head("POST", f"/proxy{CHAT}?a=1", fields=(*JSON_FIELDS, (b"X-Api-Key", b"client")))
     head = head._replace(caller=head.caller._replace(content_type="application/json"))
     needs = pipeline.requestheaders(provider, head)
@@ -109,7 +106,7 @@ def test_a_row_is_a_whole_provider() -> None:
     upstream = pipeline.request(needs, head, b'{"model": "gpt-5", "n": 1.0}')
     outgoing = pipeline.outgoing(provider, head, upstream, raw=b'{"model": "gpt-5", "n": 1.0}')
     assert (str(upstream.origin), upstream.method) == ("https://row.test", "POST")
-    assert (outgoing.target, outgoing.body) == ("/api/v3/chat?a=1", b'{"model": "large", "n": 1.0}')
+    assert (outgoing.target, outgoing.body) == ("/api/v3/chat/completions?a=1", b'{"model": "large", "n": 1.0}')
     assert outgoing.fields == (
         (b"Host", b"row.test"),
         (b"Content-Type", b"application/json"),

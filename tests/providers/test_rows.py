@@ -17,8 +17,10 @@ from mitm_ai_proxy.config.model_mapping import ModelMapping
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Caller, Head, NeedsBody, Pass, Upstream
 from mitm_ai_proxy.kling.provider import Kling
-from mitm_ai_proxy.providers.base import CommonKeys, Provider
-from mitm_ai_proxy.providers.rows import Generic, GenericKeys, OpenAI
+from mitm_ai_proxy.providers.base import Provider
+from mitm_ai_proxy.providers.compatible import CompatibleKeys
+from mitm_ai_proxy.providers.generic import Generic, GenericKeys
+from mitm_ai_proxy.providers.openai import OpenAI
 from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.targets import Origin
 from tests.tables import table
@@ -30,7 +32,7 @@ CLIENTS_KEYS = ((b"X-Api-Key", b"client"), (b"Authorization", b"Bearer client"))
 
 
 def _openai(**keys: Any) -> OpenAI:
-    return OpenAI(CommonKeys("openai", **keys), lambda: 0.0)
+    return OpenAI(CompatibleKeys("openai", **keys), lambda: 0.0)
 
 
 def _generic(**keys: Any) -> Generic:

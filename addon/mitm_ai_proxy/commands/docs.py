@@ -10,13 +10,12 @@ import inspect
 import re
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from .. import apis, registry
 from ..auth.secret import Secret
-from ..config.file import ConfigurationError
 from ..config.keys import Key, declared
 from ..config.routes import Route
 from ..config.values import UnknownWord
@@ -24,6 +23,7 @@ from ..kling import error_codes, models
 from ..kling.provider import Kling
 from ..kling.task_kinds import TASK_KINDS
 from ..providers.base import CommonKeys, Provider
+from ..providers.compatible import Compatible
 from ..simulator import faults, kling_error
 from .command_line import program
 
@@ -102,24 +102,31 @@ def _codes(texts: Iterable[str]) -> str:
 
 # The content of an empty cell.
 _NONE: Final = "-"
+_TYPES: Final = tuple(registry.TYPES.items())
 
 
 def _types() -> str:
-    """The types of provider, each with the first paragraph of its class's docstring."""
-    rows = [[_code(name), _host(name), _paragraph(provider)] for name, provider in registry.TYPES.items()]
-    return table(["`type`", "Host, where none is named", "What it is"], rows)
+    """The types of provider: where each is, the variable of its key, what it is."""
+    rows = [[_code(name), _url(provider), _variable(provider), _about(provider)] for name, provider in _TYPES]
+    return table(["`type`", "Base URL, where none is given", "Its key", "What it is"], rows)
 
 
-def _host(name: str) -> str:
-    try:
-        configuration = registry.read({"provider": {"type": name}}, {}, offline=True)
-    except ConfigurationError:
+def _url(provider: type[Provider]) -> str:
+    if not issubclass(provider, Compatible):
+        return _code(str(provider.home))
+    row = provider.row
+    return _code(f"{provider.home}{row.base}") if row.host else _NONE
+
+
+def _variable(provider: type[Provider]) -> str:
+    if not provider.variable:
         return _NONE
-    return _code(registry.provider(configuration).origin.host)
+    return f"{_code(provider.variable)}{', optional' if provider.is_key_optional and provider is not Kling else ''}"
 
 
-def _paragraph(documented: type) -> str:
-    return " ".join((inspect.getdoc(documented) or "").partition("\n\n")[0].split())
+def _about(provider: type[Provider]) -> str:
+    text = " ".join((inspect.getdoc(provider) or "").partition("\n\n")[0].split())
+    return f"{text} [Its documentation]({provider.site})" if provider.site else text
 
 
 def _capabilities() -> str:
@@ -129,35 +136,53 @@ def _capabilities() -> str:
 
     def row(api: apis.Api) -> list[str]:
         types = [provider.type for provider in providers if provider.has(api.name)]
-        return [_code(api.name), _code(str(api)), _codes(types) or _NONE]
+        return [_code(api.name), _code(str(api)), _of_types(types, registry.TYPES.keys() - {"coze", "generic"})]
 
     return table(["API name", "The client's request", "Types that have it"], map(row, apis.APIS))
 
 
+def _of_types(types: Sequence[str], among: Collection[str]) -> str:
+    """Names of types; where most of those `among` them are meant, the ones that are not."""
+    others = sorted(set(among) - set(types))
+    if not others:
+        return "all"
+    if len(others) * 2 < len(types):
+        return f"all but {_codes(others)}"
+    return _codes(types) or _NONE
+
+
 def _provider(name: str) -> Provider:
-    """A provider of a type, with only a host in its configuration."""
-    document = {"provider": {"type": name, "providerDomain": "provider.example"}}
-    return registry.provider(registry.read(document, {}, offline=True))
+    """A provider of a type, with only an address in its configuration."""
+    has_url = "baseUrl" in declared(registry.TYPES[name].Keys)
+    address = {"baseUrl": "https://provider.example"} if has_url else {"providerDomain": "provider.example"}
+    return registry.provider(registry.read({"provider": {"type": name, **address}}, {}, offline=True))
 
 
 def _paths() -> str:
-    """The capabilities whose upstream path differs from the client's."""
+    """The capabilities whose upstream path differs from the client's, and is not that below the base URL."""
     rows = [
         [_code(name), _code(api), _code(path)]
-        for name, provider in registry.TYPES.items()
-        for api, path in provider.default_capabilities.items()
+        for name, provider in _TYPES
+        for api, path in (
+            provider.row.elsewhere if issubclass(provider, Compatible) else provider.default_capabilities
+        ).items()
         if api not in apis.BY_NAME or apis.BY_NAME[api].path != path
     ]
     return table(["Type", "API name", "Path at the provider"], rows)
 
 
 def _provider_keys() -> str:
-    """The keys of a provider block: those of every type, then each type's own."""
-    common = declared(CommonKeys)
-    rows = [["all", *_key(key)] for key in common.values()]
-    for name, provider in registry.TYPES.items():
-        rows += [[_code(name), *_key(key)] for key in declared(provider.Keys).values() if key.name not in common]
-    return table(["Types", *_KEY_HEADER], rows)
+    """The keys of a provider block: those of every type, then those of some."""
+    keys: list[Key] = []
+    for _, provider in _TYPES:
+        keys += [key for key in declared(provider.Keys).values() if key not in keys]
+    common = declared(CommonKeys).keys()
+
+    def types(key: Key) -> list[str]:
+        return [name for name, provider in _TYPES if declared(provider.Keys).get(key.name) == key]
+
+    rows = [[_of_types(types(key), registry.TYPES), *_key(key)] for key in keys]
+    return table(["Types", *_KEY_HEADER], sorted(rows, key=lambda row: row[1].strip("`") not in common))
 
 
 def _block_keys(block: str) -> str:

@@ -19,6 +19,7 @@ from .routes import CONDITIONS, Route
 SOURCE: Final = "config.yaml"
 """The name in error messages of a configuration that is in no file and has no other name."""
 
+_TOKENS: Final = "apiTokens"
 _PROVIDER_KEYS: Final = ("provider", "providers", "activeProviderId", "routes")
 _T = TypeVar("_T")
 _Keys = TypeVar("_Keys")
@@ -38,13 +39,15 @@ class ProviderType(NamedTuple, Generic[_Keys]):
     """The keys in the block of one type of provider.
 
     `keys` declares them. Keys in `ignored` are accepted with any value, those in `not_implemented` only if they are
-    switched off. `problems` checks keys against each other; it names them without the block's path.
+    switched off. `problems` checks keys against each other; it names them without the block's path. `variable`: the
+    environment variable that is used where `apiTokens` is missing, if there is one.
     """
 
     keys: type[_Keys]
     ignored: frozenset[str]
     not_implemented: frozenset[str]
     problems: Callable[[_Keys, Reading], Iterator[Problem]]
+    variable: str = ""
 
 
 class Elsewhere(NamedTuple):
@@ -326,6 +329,8 @@ def _take_keys(block: Block, name: str, kind: ProviderType[_Keys]) -> _Keys:
     for key in sorted(kind.not_implemented & block.values.keys()):
         if not _is_off(block.values[key]):
             block.refuse(key, f"is not implemented for type {name}")
+    if block.environment.get(kind.variable) and not block.values.get(_TOKENS):
+        block.values = {**block.values, _TOKENS: f"${{{kind.variable}}}"}
     return block.take_declared(kind.keys)
 
 

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..auth.secret import Secret
-from ..wire.targets import DEFAULT_PORTS, Origin, split_host_port
+from ..wire.targets import DEFAULT_PORTS, Origin, Url, split_host_port
 from .model_mapping import ModelMapping
 
 _T = TypeVar("_T")
+
+_ENDPOINTS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/messages", "/models")
+"""Ends of URLs that people take for a base URL."""
 
 _MOST_DIGITS = 9
 # Such as those of Tauri's programs and of extensions.
@@ -218,6 +221,25 @@ def origin(value: Any) -> Origin | None:
     """`host`, `host:port` or an origin with its scheme; None for an empty text."""
     found = text(value)
     return Origin.parse(found) if found else None
+
+
+def url(value: Any) -> Url | None:
+    """A URL, with or without its scheme; None for an empty text."""
+    found = text(value)
+    return Url.parse(found) if found else None
+
+
+def base_url(value: Any) -> Url | None:
+    """What an SDK calls `base_url`: a URL without a query, and not that of one API; None for an empty text."""
+    found = url(value)
+    if found is None:
+        return None
+    if found.query:
+        raise ValueError("has a query: the base URL ends before it")
+    for end in _ENDPOINTS:
+        if found.path.endswith(end):
+            raise ValueError(f"names one API: the base URL ends before {end}")
+    return found
 
 
 def hosts(value: Any) -> tuple[HostPattern, ...]:

@@ -145,6 +145,7 @@ class Kling(Provider):
     Keys = KlingKeys
     keys: KlingKeys
     not_implemented = NOT_IMPLEMENTED
+    variable = "KLING_API_KEY"
     can_be_simulated = True
     links_need_credential = False
     translated = frozenset({TEXT2VIDEO.create, TEXT2VIDEO.retrieve, *_VIDEOS_APIS})

@@ -118,6 +118,14 @@ class Provider(ABC):
     links_need_credential: ClassVar[bool] = True
     """Whether a link without a signature to the provider's own host is one of its API's, such as a status to ask for.
     Otherwise it leads to a result, which is open to whoever has the link."""
+    variable: ClassVar[str] = ""
+    """The environment variable in which the service's key is expected."""
+    is_key_optional: ClassVar[bool] = True
+    """Whether the type works without `apiTokens`. Otherwise the value of `variable` is used where they are missing."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Keys of the file of which a block has to have one, such as the name of a host."""
+    site: ClassVar[str] = ""
+    """A page of the service's documentation."""
     withheld_headers: tuple[bytes, ...] = ()
     """Prefixes of names (in lower case) of header fields that are not sent to the provider."""
     id_prefixes: ClassVar[tuple[str, ...]] = ()
@@ -131,11 +139,11 @@ class Provider(ABC):
         self.keys = keys
         self.clock = clock
         self.origin = keys.provider_domain or self.default_origin()
-        self.capabilities = {**self.default_capabilities, **keys.capabilities}
+        self.capabilities = {**self.own_capabilities(), **keys.capabilities}
         if keys.protocol == "original":
             self.withheld_headers = ()
         self._sent_to = f"sent to {self.origin}"
-        self._credentials = {token: bearer(token) for token in keys.api_tokens}
+        self._credentials = {token: self.credential_of(token) for token in keys.api_tokens}
         # By API name: the upstream path, with placeholders for ids, and its own query.
         self._targets: dict[str, tuple[str, str]] = {}
         for name, target in self.capabilities.items():
@@ -150,6 +158,10 @@ class Provider(ABC):
     def default_origin(self) -> Origin:
         """The origin if `providerDomain` is not set."""
         return self.home
+
+    def own_capabilities(self) -> Mapping[str, str]:
+        """The capabilities without those in the configuration."""
+        return self.default_capabilities
 
     @classmethod
     def problems(cls, keys: CommonKeys, reading: Reading) -> Iterator[Problem]:
@@ -187,7 +199,7 @@ class Provider(ABC):
             call, meant = self._nearly(head, path, before)
         if call is None:
             notes = (f"{self._sent_to}: the path is no API that {self.type} translates",)
-            return self.pass_on(head, meant, self._passed_on(head, path, query, notes))
+            return self.pass_on(head, meant, self._passed_on(head, self.own_path(path), query, notes))
         name = call.api.name
         if not self.has(name):
             raise self.unsupported(str(call.api), name)
@@ -318,9 +330,17 @@ class Provider(ABC):
         """The credential of a request, which is added last. `token` is the result of token()."""
         if token is None:
             return NO_CREDENTIAL
-        return self._credentials.get(token) or bearer(token)
+        return self._credentials.get(token) or self.credential_of(token)
+
+    def credential_of(self, token: Secret) -> Credential:
+        """The credential that a token makes."""
+        return bearer(token)
 
     # Paths and models
+
+    def own_path(self, path: str) -> str:
+        """The provider's path, less `providerBasePath`, for a path of the client's that is no API."""
+        return path
 
     def upstream_path(self, capability: str, ids: Mapping[str, str], query: str) -> str:
         """The path and query of a capability, with ids and the client's query inserted."""

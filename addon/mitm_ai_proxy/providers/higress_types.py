@@ -5,58 +5,29 @@ Sources: Higress ai-proxy plugin, types; the services' public documentation, hos
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from ..config.file import Elsewhere
 from ..config.keys import Problem
 
-CHAT: Final = "openai/v1/chatcompletions"
-
 _OPENAI: Final = """
-baichuan    api.baichuan-ai.com          /v1
-baidu       qianfan.baidubce.com         /v2
-cohere      api.cohere.com               /compatibility/v1
-deepseek    api.deepseek.com             /v1
-doubao      ark.cn-beijing.volces.com    /api/v3
-fireworks   api.fireworks.ai             /inference/v1
-galadriel   api.galadriel.com            /v1
-gemini      generativelanguage.googleapis.com  /v1beta/openai
-github      models.github.ai             /inference
-grok        api.x.ai                     /v1
-groq        api.groq.com                 /openai/v1
-hunyuan     api.hunyuan.cloud.tencent.com  /v1
-longcat     api.longcat.chat             /openai/v1
-minimax     api.minimax.io               /v1
-mistral     api.mistral.ai               /v1
-moonshot    api.moonshot.cn              /v1
-ollama      http://127.0.0.1:11434       /v1
-openrouter  openrouter.ai                /api/v1
-qwen        dashscope.aliyuncs.com       /compatible-mode/v1
-spark       spark-api-open.xf-yun.com    /v1
-stepfun     api.stepfun.com              /v1
-together-ai api.together.xyz             /v1
-vllm        http://127.0.0.1:8000        /v1
-yi          api.lingyiwanwu.com          /v1
-zhipuai     open.bigmodel.cn             /api/paas/v4
+cohere      https://api.cohere.com/compatibility/v1
+doubao      https://ark.cn-beijing.volces.com/api/v3
+gemini      https://generativelanguage.googleapis.com/v1beta/openai
+hunyuan     https://api.hunyuan.cloud.tencent.com/v1
+minimax     https://api.minimax.io/v1
+qwen        https://dashscope.aliyuncs.com/compatible-mode/v1
+spark       https://spark-api-open.xf-yun.com/v1
+zhipuai     https://open.bigmodel.cn/api/paas/v4
 """
-"""Services with OpenAI's API: host, and the path below which it is."""
-_OTHERS: Final = "ai360 azure bedrock claude cloudflare coze deepl dify triton vertex"
+"""Services with OpenAI's API, and its base URL there."""
+_OTHERS: Final = "azure bedrock claude deepl dify triton vertex"
 """Types whose API, path or credential is not that of `openai`."""
 
-
-def _openai() -> Iterator[tuple[str, dict[str, object]]]:
-    for line in _OPENAI.split("\n")[1:-1]:
-        name, domain, base = line.split()
-        keys: dict[str, object] = {"type": "openai", "providerDomain": domain}
-        if not base.endswith("/v1"):
-            keys["capabilities"] = {CHAT: f"{base}/chat/completions"}
-        elif base != "/v1":
-            keys["providerBasePath"] = base.removesuffix("/v1")
-        yield name, keys
-
-
-KEYS: Final[Mapping[str, Mapping[str, object]]] = dict(_openai())
+KEYS: Final[Mapping[str, Mapping[str, object]]] = {
+    name: {"type": "openai", "baseUrl": url} for name, url in (line.split() for line in _OPENAI.split("\n")[1:-1])
+}
 """By type: the keys of a block here that reaches its chat API."""
 
 
@@ -87,7 +58,7 @@ _IN_A_RESOURCE: Final = (
     " provider:, or providers: with activeProviderId:"
 )
 ANYTHING_ELSE: Final = (
-    "a service with OpenAI's API is type: openai with providerDomain, any other HTTP API is type: generic with it"
+    "a service with OpenAI's API is type: openai with baseUrl, any other HTTP API is type: generic with providerDomain"
 )
 
 

@@ -11,13 +11,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..config.keys import Problem
-from ..wire import targets
+from ..wire.targets import Url
 from .higress_types import ELSEWHERE, KEYS, flow
+from .rows import ROWS
 
 _TYPES: Final = {
     "anthropic": "claude",
     "dashscope": "qwen",
     "fireworks_ai": "fireworks",
+    "hosted_vllm": "vllm",
+    "ollama_chat": "ollama",
     "together_ai": "together-ai",
     "vertex_ai": "vertex",
     "volcengine": "doubao",
@@ -27,7 +30,9 @@ _TYPES: Final = {
 """Types by LiteLLM's name of a provider, where it is another."""
 _NAME: Final = re.compile(r"[A-Za-z0-9._:/*@-]{1,60}")
 _VARIABLE: Final = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]{0,60})")
+_PATH: Final = re.compile(r"(/[A-Za-z0-9._-]{1,24}){0,4}")
 _ABSENT: Final = "HOST"
+_ROWS: Final = {row.name: row for row in ROWS}
 
 
 def problem(document: Mapping[Any, Any]) -> Problem | None:
@@ -51,11 +56,7 @@ def _block(entry: Mapping[Any, Any]) -> str:
     text = _name(parameters.get("model"))
     vendor, slash, rest = text.partition("/")
     model = rest if slash else text
-    name = _TYPES.get(vendor, vendor) if slash else "openai"
-    domain = _domain(parameters.get("api_base"))
-    keys: dict[str, object] = dict(KEYS.get(name, {"type": "openai" if name not in ELSEWHERE else "generic"}))
-    if domain or name not in (*KEYS, "openai"):
-        keys["providerDomain"] = domain or _ABSENT
+    keys = _address(_TYPES.get(vendor, vendor) if slash else "openai", _url(parameters.get("api_base")))
     variable = _VARIABLE.fullmatch(str(parameters.get("api_key", "")))
     if "api_key" in parameters:
         keys["apiTokens"] = f'["${{{variable[1] if variable else "API_KEY"}}}"]'
@@ -65,18 +66,37 @@ def _block(entry: Mapping[Any, Any]) -> str:
     return f"provider: {{{flow(keys)}}}"
 
 
+def _address(name: str, url: Url | None) -> dict[str, object]:
+    """The keys that say where a type of provider is."""
+    if name in ELSEWHERE and name not in KEYS:
+        return {"type": "generic", "providerDomain": _origin(url) if url else _ABSENT}
+    row = _ROWS.get(name)
+    if row or name in KEYS:
+        keys: dict[str, object] = {"type": name} if row else dict(KEYS[name])
+        if url:
+            return keys | {"baseUrl": str(url)}
+        return keys | dict.fromkeys(row.needs[:1] if row else (), _ABSENT)
+    return {"type": "openai", "baseUrl": str(url) if url else f"https://{_ABSENT}/v1"}
+
+
 def _name(value: Any) -> str:
     return value if isinstance(value, str) and _NAME.fullmatch(value) else ""
 
 
-def _domain(value: Any) -> str:
-    """Scheme, host and port of a base URL; "" for a text that is none, or one with a name and password."""
-    scheme, separator, rest = value.partition("://") if isinstance(value, str) else ("", "", "")
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if not separator or scheme not in ("http", "https") or "@" in authority:
-        return ""
+def _url(value: Any) -> Url | None:
+    """A base URL without its query; None for a text that is none, or one with a name and password.
+
+    Of a path that may hold a key, nothing is left but the /v1.
+    """
+    scheme, separator, _ = value.partition("://") if isinstance(value, str) else ("", "", "")
+    if not separator or scheme not in ("http", "https"):
+        return None
     try:
-        targets.split_host_port(authority)
+        url = Url.parse(re.split(r"[?#]", value, maxsplit=1)[0])
     except ValueError:
-        return ""
-    return authority if scheme == "https" else f"{scheme}://{authority}"
+        return None
+    return url if _PATH.fullmatch(url.path) else Url(url.origin, "/v1")
+
+
+def _origin(url: Url) -> str:
+    return url.origin.authority if url.origin.scheme == "https" else str(url.origin)

@@ -66,6 +66,37 @@ class Origin:
         return cls(scheme, host, DEFAULT_PORTS[scheme] if port is None else port)
 
 
+@dataclass(frozen=True, slots=True)
+class Url:
+    """A URL that a person writes: its origin, its path without a slash at the end ("" for none), its raw query."""
+
+    origin: Origin
+    path: str = ""
+    query: str = ""
+
+    def __str__(self) -> str:
+        return join_query(f"{self.origin}{self.path}", self.query)
+
+    @classmethod
+    def parse(cls, text: str) -> Url:
+        """Parse `https://host/path?query`; https without a scheme.
+
+        Raises ValueError with a message that does not quote a credential.
+        """
+        scheme, separator, rest = text.strip().rpartition("://")
+        authority, slash, tail = rest.partition("/")
+        if "?" in authority or "#" in authority:
+            raise ValueError("has no slash behind the host")
+        path, _, query = tail.partition("?")
+        target = f"{path}{query}"
+        if not target.isascii() or not target.isprintable() or " " in target or "#" in target:
+            raise ValueError("has a character that no URL has in its path or query")
+        if any(segment in (".", "..") for segment in unquote(path).split("/")):
+            raise ValueError("has a '.' or '..' segment in its path")
+        path = re.sub("/{2,}", "/", f"{slash}{path}").rstrip("/")
+        return cls(Origin.parse(f"{scheme}{separator}{authority}"), path, query)
+
+
 def split_host_port(text: str) -> tuple[str, int | None]:
     """Parse `host`, `host:port`, `[address]` or `[address]:port`. The host is in lower case. Raises ValueError."""
     host, bracket, rest = text.removeprefix("[").partition("]") if text.startswith("[") else (text, "", "")
