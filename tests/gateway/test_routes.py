@@ -136,6 +136,27 @@ def test_the_clients_key_waits_for_a_provider_only_if_one_of_them_may_need_it(to
     _run(work, providers=providers)
 
 
+@table(
+    ("request_line", "content_type", "streams"),
+    [
+        ("POST /v1/files", "multipart/form-data; boundary=b", True),
+        ("POST /v1/uploads", "video/mp4", True),
+        ("POST /v1/uploads", "multipart/form-data; boundary=b", False),
+        (CHAT, "application/json", False),
+    ],
+)
+def test_a_long_body_passes_as_it_comes_unless_its_model_decides(
+    request_line: str, content_type: str, streams: bool
+) -> None:
+    async def work(proxy: Proxy) -> None:
+        flow = make(request_line, {"Content-Type": content_type, "Content-Length": str(1 << 22)})
+        flow.request.data.content = None
+        await proxy.hook(HttpRequestHeadersHook(flow))
+        assert flow.request.stream is streams
+
+    _run(work, routes=[{"path": "/v1/files", "provider": "two"}, *ROUTES])
+
+
 def test_a_flow_keeps_the_routes_with_which_it_began() -> None:
     async def work(proxy: Proxy) -> None:
         flow = _make(CHAT, "two-a")
