@@ -72,6 +72,69 @@ def test_check_says_which_provider_a_good_configuration_has(folder: Path, capsys
     assert capsys.readouterr() == ("config.yaml: provider kling at http://provider.test:81\n", "")
 
 
+ROUTED = """
+providers:
+  - {id: kling, type: kling, apiTokens: t, providerDomain: kling.test}
+  - {id: local, type: generic, genericHost: 'http://127.0.0.1:9'}
+  - {id: other, type: klong}
+activeProviderId: local
+routes: [{model: [kling-*, a], provider: kling}, {path: /v1/b, provider: local}, {model: kling-v3, provider: local}]
+"""
+
+
+def test_check_says_where_each_provider_in_use_is_and_what_is_likely_to_be_a_mistake(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / HERE).write_text(ROUTED)
+
+    assert main.main(["check"]) == 0
+    assert capsys.readouterr() == (
+        "config.yaml: provider kling (kling) at https://kling.test\n"
+        "config.yaml: provider local (generic) at http://127.0.0.1:9, where no route matches\n"
+        "config.yaml: routes[0] (model kling-* or a): kling\n"
+        "config.yaml: routes[1] (path /v1/b): local\n"
+        "config.yaml: routes[2] (model kling-v3): local\n",
+        "config.yaml: warning: routes[2] is never reached: routes[0] takes all that it would\n",
+    )
+
+
+def test_the_tool_starts_at_the_active_provider_of_several(folder: Path, executed: list[list[str]]) -> None:
+    (folder / HERE).write_text(ROUTED)
+
+    main.main([])
+    assert "reverse:http://127.0.0.1:9" in executed[0]
+
+
+@pytest.mark.parametrize("provider", ["local", "second"])
+def test_missing_keys_lead_to_simulation_only_where_all_providers_are_kling(
+    provider: str, folder: Path, executed: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / HERE).write_text(
+        "providers: [{id: kling, type: kling}, {id: second, type: kling}, {id: local, type: openai}]\n"
+        f"routes: [{{model: a, provider: kling}}, {{model: b, provider: {provider}}}]\n"
+    )
+
+    assert main.main(["start"]) == (1 if provider == "local" else None)
+    assert len(executed) == (provider == "second")
+    if provider == "local":
+        assert "providers[0].klingAccessKey: no credential" in capsys.readouterr().err
+    else:
+        assert executed[0][-1] == "ai_simulate=true"
+
+
+def test_a_key_in_the_file_beside_the_configuration_is_used_by_what_is_started(
+    folder: Path, executed: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOT_YET_SET", "")
+    monkeypatch.delenv("NOT_YET_SET")
+    (folder / HERE).write_text("provider: {type: kling, apiTokens: '${NOT_YET_SET}'}")
+    (folder / ".env").write_text("NOT_YET_SET=token\n")
+
+    main.main(["start"])
+    assert os.environ["NOT_YET_SET"] == "token"
+    assert not any("simulate" in word for word in executed[0])
+
+
 @pytest.mark.parametrize("arguments", [["check", "--config", "other.yaml"], ["check", "--config=other.yaml"]])
 def test_check_takes_another_configuration(
     arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[str]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..cassette.polling import INTERVAL, TIMEOUT
-from . import cassette_files
+from . import cassette_files, dotenv
 from .cassette_files import Command
 
 
@@ -63,12 +63,14 @@ def _number(text: str) -> float:
 def _resume(chosen: Namespace) -> int:
     from . import rerecording
 
+    dotenv.use(chosen.config)
     return rerecording.resume(chosen.file, chosen.config, interval=chosen.interval, timeout=chosen.timeout)
 
 
 def _refresh(chosen: Namespace) -> int:
     from . import rerecording
 
+    dotenv.use(chosen.config)
     return rerecording.refresh(
         chosen.file,
         chosen.config,

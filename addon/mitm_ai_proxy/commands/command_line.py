@@ -10,18 +10,20 @@ from typing import Final
 from ..config.keys import nearest
 
 TOOLS: Final = {"start": "mitmdump", "web": "mitmweb", "console": "mitmproxy"}
-COMMANDS: Final = (*TOOLS, "simulate", "demo", "cassette", "check", "docs", "script")
+COMMANDS: Final = (*TOOLS, "init", "simulate", "demo", "cassette", "check", "docs", "script")
+DEFAULT_CONFIG: Final = "config.yaml"
 RUN_SH_COMMANDS: Final = ("test", "lint", "bench")
 """Further commands of run.sh, which takes them as its first word only."""
 NAME: Final = "AI_PROXY_NAME"
 """Environment variable: the name that run.sh was called with."""
 
 WITH_VALUE: Final = frozenset(
-    "--allow-hosts --cert-passphrase --certs --client-replay --config --console-layout --flow-detail --host"
-    " --ignore-hosts --intercept --listen-host --listen-port --map-local --map-remote --mode --modify-body"
-    " --modify-headers --port --proxyauth --rfile --save-stream-file --scripts --server-replay --server-replay-extra"
-    " --set --stickyauth --stickycookie --tcp-hosts --upstream-auth --view-filter --web-host --web-port"
-    " -B -C -H -M -S -m -p -r -s -w".split()
+    "--allow-hosts --auth-choice --base-url --cert-passphrase --certs --client-replay --config"
+    " --console-layout --flow-detail --host --ignore-hosts --intercept --listen-host --listen-port"
+    " --map-local --map-remote --mode --modify-body --modify-headers --port --proxyauth --rfile"
+    " --save-stream-file --scripts --server-replay --server-replay-extra --set --stickyauth"
+    " --stickycookie --tcp-hosts --upstream-auth --view-filter --web-host --web-port -B -C -H -M -S -m -p"
+    " -r -s -w".split()
 )
 """The options of the commands and of mitmproxy's tools that take the next word as their value."""
 # Short options in one word, of which the last takes a value.
@@ -47,7 +49,7 @@ def split(words: Sequence[str]) -> tuple[str, list[str]]:
     first = words[places[0]] if places else "start"
     if first not in COMMANDS:
         _refuse_late(words, places, known)
-        near = nearest(first, known)
+        near = "" if first in RUN_SH_COMMANDS else nearest(first, known)
         if places[0] == 0:
             raise WrongOrder(f"unknown command {first}{near}")
         if near:
@@ -72,7 +74,7 @@ def _places(words: Sequence[str]) -> Iterator[int]:
         elif word == "--":
             return
         elif word.startswith("-") and word != "-":
-            is_value = word in WITH_VALUE or bool(_SHORT_WITH_VALUE.fullmatch(word))
+            is_value = word in WITH_VALUE or word.endswith("-key") or bool(_SHORT_WITH_VALUE.fullmatch(word))
         else:
             yield index
 

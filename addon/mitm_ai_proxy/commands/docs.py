@@ -25,6 +25,7 @@ from ..kling.task_kinds import TASK_KINDS
 from ..providers.base import CommonKeys, Provider
 from ..providers.compatible import Compatible
 from ..simulator import faults, kling_error
+from . import init
 from .command_line import program
 
 _REGION = re.compile(r"(<!-- generated: ([^\n]*?) -->\n)(.*?)(?=<!-- (end|generated: [^\n]*?) -->|\Z)", re.DOTALL)
@@ -191,6 +192,20 @@ def _block_keys(block: str) -> str:
     return table(_KEY_HEADER, map(_key, declared(declaration).values()))
 
 
+def _init_choices() -> str:
+    """The choices of `ai-proxy init`, with the options and variables of their keys."""
+    rows = [
+        [
+            _code(choice.name),
+            _codes(wanted.option for wanted in choice.wanted),
+            _codes(wanted.variable for wanted in choice.wanted),
+            _codes(map(init.option_of, registry.TYPES[choice.type].needs)) or _NONE,
+        ]
+        for choice in init.choices().values()
+    ]
+    return table(["`--auth-choice`", "Key", "Variable", "Also needed, or `--base-url`"], rows)
+
+
 def _route_keys() -> str:
     """The keys of a route."""
     return table(_KEY_HEADER, map(_key, declared(Route).values()))
@@ -322,6 +337,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "provider keys": _provider_keys,
     **{f"{block} keys": functools.partial(_block_keys, block) for block in registry.BLOCKS},
     "route keys": _route_keys,
+    "init choices": _init_choices,
     "capabilities": _capabilities,
     "paths": _paths,
     "kling models": _models,

@@ -19,7 +19,8 @@ from ..config.file import ConfigurationError
 from ..registry import Configuration
 from ..routing.providers import Providers
 from ..simulator.settings import ACCESS_KEY, API_KEY, SECRET_KEY, SimulatorSettings
-from .command_line import COMMANDS, TOOLS, WrongOrder, program, split
+from . import dotenv
+from .command_line import COMMANDS, DEFAULT_CONFIG, TOOLS, WrongOrder, program, split
 
 LISTEN: Final = ("127.0.0.1", "8080")
 SIMULATOR_PORT: Final = 8090
@@ -30,6 +31,7 @@ HOME: Final = "AI_PROXY_HOME"
 
 _DESCRIPTION = """\
 start    mitmdump with the addon, as a reverse proxy on 127.0.0.1:8080 (the default)
+init     write a first configuration: which provider, which key (init --help)
 web      the same with mitmweb
 console  the same with mitmproxy
 simulate a Kling of our own as a plain HTTP server (--port N, --host ADDRESS)
@@ -66,6 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     if command == "cassette":
         return _cassette(words)
+    if command == "init":
+        # Imported when needed, here and below, since it takes a while.
+        from . import init
+
+        return init.main(words)
     if command == "docs":
         # Imported when needed: it loads almost the whole package.
         from . import docs
@@ -82,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(script())
         return 0
     path = chosen.config or default_config()
+    dotenv.use(path)
     if path == packaged("config.yaml") and not os.environ.get(HOME) and command != "simulate":
         print(
             f"ai-proxy: there is no config.yaml here, so {path} is used; a copy of it is yours to change.",
@@ -121,7 +129,7 @@ def packaged(name: str) -> Path:
 
 def default_config() -> Path:
     """config.yaml in the current folder, else in AI_PROXY_HOME, else the one that comes with the package."""
-    here = Path("config.yaml")
+    here = Path(DEFAULT_CONFIG)
     if here.exists():
         return here
     home = os.environ.get(HOME)
