@@ -10,6 +10,9 @@ import pytest
 from mitmproxy import http
 from mitmproxy.io import FlowReader
 
+from mitm_ai_proxy.cassette import har
+from mitm_ai_proxy.cassette.entry import Entry, Request, Response
+from mitm_ai_proxy.commands import rerecording
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import Proxy, Reply
 from tests.e2e.upstream import Answer, Received, Upstream
@@ -136,6 +139,41 @@ def test_one_cassette_records_all_providers_and_replays_them_without_a_key(
     assert (missed.status, json.loads(missed.body)["error"]["code"]) == (400, "not_recorded")
     for upstream in upstreams:
         upstream.assert_untouched()
+
+
+def test_a_recording_of_several_providers_is_made_anew_with_each_of_them(
+    upstreams: tuple[Upstream, Upstream, Upstream], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, chat, local = upstreams
+    cassette, config = tmp_path / "all.har", tmp_path / "config.yaml"
+    config.write_text(_providers(*upstreams) + ROUTES)
+    said = Response(200, "OK", tuple(JSON.items()), b'{"said": "before"}')
+    asked = [(chat, "/api/gateway/chat/completions", "key-of-chat"), (local, CHAT, "key-of-local")]
+    body = b'{"model": "local/x"}'
+    har.write(
+        cassette,
+        [
+            Entry(
+                1.0 + index, 2.0, Request("POST", f"http://{upstream.address}{path}", tuple(JSON.items()), body), said
+            )
+            for index, (upstream, path, _) in enumerate(asked)
+        ],
+    )
+    for upstream in (chat, local):
+        upstream.respond = lambda request: Answer(body=b'{"said": "anew"}')
+
+    assert rerecording.refresh(cassette, config, None, yes=True) == 0, capsys.readouterr()
+    for upstream, path, key in asked:
+        received = upstream.next()
+        assert (received.target, received.body) == (path, body)
+        assert (received.one("Host"), received.one("Authorization")) == (upstream.address, f"Bearer {key}")
+    answers = [entry.response.body if entry.response else None for entry in har.read(cassette)]
+    assert answers == [b'{"said": "anew"}'] * 2
+
+    config.write_text(_providers(*upstreams) + "activeProviderId: chat")
+    assert rerecording.refresh(cassette, config, None, yes=True) == 1
+    assert f"was recorded with http://{local.address}, and" in capsys.readouterr().err
+    chat.assert_untouched()
 
 
 def test_regular_mode_takes_the_hosts_of_all_providers_and_each_host_is_its_own(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -295,6 +297,19 @@ def test_a_regex_that_takes_too_long_refuses_the_request(
 
     assert (caught.value.status, caught.value.param) == (400, param)
     assert text in caught.value.message
+
+
+def test_the_example_of_the_page_is_routed_as_the_page_says() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "routes.md").read_text()
+    text = page.partition("```yaml\n")[2].partition("```")[0]
+    rows = re.findall(r"^\| `([A-Z]+ /\S+)` \| (?:`(.+)`|[^`]+) \| `(.+)` \|$", page, flags=re.MULTILINE)
+    router = registry.providers(registry.read(text, {"KLING_API_KEY": "k", "KILOCODE_API_KEY": "o"})).router
+    assert router
+
+    assert [
+        _note(router, head(request, JSON), _asking(model)).removeprefix("(body) ") for request, model, _ in rows
+    ] == [note for _, _, note in rows]
+    assert len(rows) == 6
 
 
 # The list of models

@@ -6,22 +6,16 @@ The rules are those of the Higress ai-proxy plugin; patterns apply in file order
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import bad_body
+from . import patterns
 
 if TYPE_CHECKING:
     import regex
 
 _REFERENCE = re.compile(r"\$(?:(\$)|(\w+)|\{(\w+)\})", re.ASCII)
-
-
-MAX_MODEL: Final = 1000
-"""Characters of a model that is compared with a regex."""
-_TIME: Final = 0.05
-"""Seconds that one regex may take for one model."""
 
 
 class Rule(NamedTuple):
@@ -40,8 +34,8 @@ class ModelMapping:
     """
 
     def __init__(self, mapping: Mapping[str, str]) -> None:
-        self._exact = {key: value for key, value in mapping.items() if not _is_pattern(key)}
-        self._rules = [_rule(key, value) for key, value in mapping.items() if _is_pattern(key) and key != "*"]
+        self._exact = {key: value for key, value in mapping.items() if patterns.is_exact(key)}
+        self._rules = [_rule(key, value) for key, value in mapping.items() if not patterns.is_exact(key) and key != "*"]
         if "*" in mapping:
             self._rules.append(_rule("*", mapping["*"]))
 
@@ -67,32 +61,17 @@ class ModelMapping:
         return model, None
 
 
-def _is_pattern(key: str) -> bool:
-    return key.startswith("~") or key.endswith("*")
-
-
 def _rule(key: str, value: str) -> Rule:
     if not key.startswith("~"):
         prefix = key.removesuffix("*")
         return Rule(key, lambda model: (value or model) if model.startswith(prefix) else None)
-    # Imported when needed, since it takes a while. Python's own has no limit for the time that a match takes.
-    import regex
-
-    try:
-        with warnings.catch_warnings():
-            # What may mean something else in a later Python means here what it does in this one.
-            warnings.simplefilter("ignore", FutureWarning)
-            compiled = regex.compile(key[1:])
-    except RecursionError:
-        raise ValueError(f"{key[:40]!r}... is nested too deeply") from None
-    except (regex.error, OverflowError) as error:
-        raise ValueError(f"{key!r} is not a regular expression ({error})") from None
+    compiled = patterns.compiled(key)
     return Rule(key, lambda model: _matched(key, compiled, value, model))
 
 
 def _matched(key: str, compiled: regex.Pattern[str], value: str, model: str) -> str | None:
-    if len(model) > MAX_MODEL:
-        raise bad_body(f"model has more than {MAX_MODEL} characters.", param="model")
+    if len(model) > patterns.MAX_LENGTH:
+        raise bad_body(f"model has more than {patterns.MAX_LENGTH} characters.", param="model")
     try:
         return _replace(compiled, value, model)
     except TimeoutError:
@@ -100,13 +79,13 @@ def _matched(key: str, compiled: regex.Pattern[str], value: str, model: str) -> 
 
 
 def _replace(compiled: regex.Pattern[str], value: str, model: str) -> str | None:
-    if not compiled.search(model, timeout=_TIME):
+    if not compiled.search(model, timeout=patterns.TIME):
         return None
     if not value:
         return model
     parts: list[str] = []
     position = -1
-    for match in compiled.finditer(model, timeout=_TIME):
+    for match in compiled.finditer(model, timeout=patterns.TIME):
         # Go's ReplaceAll skips an empty match right after another match.
         if match.end() > position:
             parts += (model[max(position, 0) : match.start()], _expand(value, match))
