@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from pathlib import Path
@@ -13,6 +14,9 @@ import yaml
 from mitm_ai_proxy import registry
 from mitm_ai_proxy.config.file import ConfigurationError
 from mitm_ai_proxy.config.keys import declared
+from mitm_ai_proxy.config.routes import Route
+from mitm_ai_proxy.errors import Refusal
+from mitm_ai_proxy.exchange import Head
 from mitm_ai_proxy.registry import Configuration
 from tests.hostile.inputs import Inputs, changed, mutated
 
@@ -22,13 +26,15 @@ SECRETS: Final = ("s3cr3t-access-key-1", "s3cr3t-secret-key-2", "s3cr3t-token-3"
 ENVIRONMENT: Final = {"TOKEN": SECRETS[4], "EMPTY": "", "DOMAIN": "host.test:81", "LINES": "a\nb"}
 _KEYS: Final = {name: one for kind in registry.TYPES.values() for name, one in declared(kind.Keys).items()}
 _BLOCK_KEYS: Final = {name: one for kind in registry.BLOCKS.values() for name, one in declared(kind).items()}
+_CONDITIONS: Final = declared(Route)
 _BESIDE: Final = {name: one for kind in registry.TOP_LEVEL for name, one in declared(kind).items()}
 SECRET_KEYS: Final = {name for name, one in (_KEYS | _BLOCK_KEYS).items() if one.is_secret}
-TOP_KEYS: Final = {"provider", "providers", "activeProviderId", *registry.BLOCKS, *_BESIDE}
-_OPEN_KEYS: Final = ({*_KEYS, *_BLOCK_KEYS} | TOP_KEYS) - SECRET_KEYS
+TOP_KEYS: Final = {"provider", "providers", "activeProviderId", "routes", *registry.BLOCKS, *_BESIDE}
+_OPEN_KEYS: Final = ({*_KEYS, *_BLOCK_KEYS, *_CONDITIONS} | TOP_KEYS) - SECRET_KEYS
 NAMES: Final = (
     *_KEYS,
     *_BLOCK_KEYS,
+    *_CONDITIONS,
     *TOP_KEYS,
     "failover",
     "timeout",
@@ -86,6 +92,11 @@ def _document(random: Random) -> dict[str, Any]:
     document: dict[str, Any] = {"provider": provider}
     if random.random() < 0.3:
         document = {"providers": [provider | {"id": "a"}, {"id": "b", "type": "kling"}], "activeProviderId": "a"}
+        if random.random() < 0.5:
+            document["routes"] = [
+                {"model": ["sora-*", "~gpt-(.*)"], "header": {"X-A": "b"}, "provider": "a"},
+                {"path": "/v1/*", "host": "a.test", "provider": random.choice("ab")},
+            ]
     if random.random() < 0.6:
         simulator = {
             "speed": "instant",
@@ -101,8 +112,8 @@ def _document(random: Random) -> dict[str, Any]:
 
 
 def _blocks(document: dict[str, Any]) -> list[dict[str, Any]]:
-    several = document.get("providers")
-    found = [*document.values(), *(several if isinstance(several, list) else ())]
+    lists = [document.get(name) for name in ("providers", "routes")]
+    found = [*document.values(), *(item for one in lists if isinstance(one, list) for item in one)]
     return [value for value in found if isinstance(value, dict)]
 
 
@@ -169,11 +180,18 @@ def _may_show_a_secret(document: Any) -> bool:
 
 def _use(configuration: Configuration, random: Random) -> None:
     """What is made of a configuration before the first request, and of a model with it."""
-    provider = registry.provider(configuration)
-    registry.hosts(configuration, provider)
+    providers = registry.providers(configuration)
+    registry.hosts(configuration, *providers)
+    registry.warnings(configuration)
     registry.public_origins(configuration)
     registry.lacks_credential(configuration)
-    provider.map_model(random.choice(("sora-2", "gpt-4", "kling-v3", "")))
+    model = random.choice(("sora-2", "gpt-4", "kling-v3", ""))
+    for provider in providers:
+        provider.map_model(model)
+    if providers.router:
+        with contextlib.suppress(Refusal):
+            providers.router.choose(Head("GET", f"/v1/realtime?model={model}"))
+            providers.router.choose(Head("GET", "/v1/models"))
 
 
 def test_a_configuration_is_read_or_its_mistakes_are_named(inputs: Inputs, tmp_path: Path) -> None:

@@ -28,7 +28,6 @@ from mitm_ai_proxy.exchange import Pieces
 from mitm_ai_proxy.gateway import engine
 from mitm_ai_proxy.gateway.error_log import LOGGER
 from mitm_ai_proxy.gateway.flows import FlowState
-from mitm_ai_proxy.registry import Configuration
 from tests.gateway.literal import Fake, Proxy, make, run
 from tests.hostile import traffic
 from tests.hostile.inputs import Inputs, mutated
@@ -56,6 +55,22 @@ PROVIDERS: Final[tuple[dict[str, Any], ...]] = (
     {"type": "openai", "protocol": "original"},
     {"type": "generic", "apiTokens": SECRETS[3]} | DOMAIN | {"providerBasePath": "/gateway", "basePath": "/base"},
     {"type": "generic", "genericHost": "up.test:81"},
+)
+
+_SEVERAL: Final = [
+    {"id": "kling", "providerDomain": "http://kling.test:81"} | PAIR,
+    {"id": "open", "type": "openai", "apiTokens": SECRETS[2], "providerDomain": "http://open.test:82"} | MAPPING,
+    {"id": "any", "type": "generic", "apiTokens": SECRETS[3], "providerDomain": "http://any.test:83"},
+]
+_ROUTES: Final = [
+    {"path": ["/v1/files*", "~/v1/images"], "provider": "any"},
+    {"header": {"User-Agent": "OpenAI*"}, "model": "~^(a|aa)+$", "provider": "open"},
+    {"model": ["sora-*", "kling-v1"], "provider": "kling"},
+    {"host": "~test", "model": "*", "provider": "open"},
+]
+ROUTED: Final = (
+    {"providers": _SEVERAL, "routes": _ROUTES},
+    {"providers": _SEVERAL, "routes": _ROUTES[1:], "activeProviderId": "kling"},
 )
 
 
@@ -95,6 +110,7 @@ def test_no_exchange_fails_goes_astray_or_shows_a_secret(inputs: Inputs) -> None
     """A conversation of some requests through one configuration; each is refused or sent, and perhaps answered."""
     more = {"allowedOrigins": ["https://app.example"]}
     configurations = [registry.read({"provider": provider} | more, {}) for provider in PROVIDERS]
+    configurations += [registry.read(routed | more, {}) for routed in ROUTED]
 
     async def work(proxy: Proxy) -> None:
         for random in inputs.of(800):
@@ -103,7 +119,7 @@ def test_no_exchange_fails_goes_astray_or_shows_a_secret(inputs: Inputs) -> None
             log.records.clear()
             asked = traffic.request(random)
             for _ in range(random.choice((1, 1, 2, 3))):
-                await _exchange(random, proxy, configuration, asked, log, inputs)
+                await _exchange(random, proxy, asked, log, inputs)
                 asked = _next(random, asked)
 
     with _log() as log:
@@ -130,9 +146,7 @@ def _flow(random: Random, asked: Asked) -> http.HTTPFlow:
     return flow
 
 
-async def _exchange(
-    random: Random, proxy: Proxy, configuration: Configuration, asked: Asked, log: _Log, inputs: Inputs
-) -> None:
+async def _exchange(random: Random, proxy: Proxy, asked: Asked, log: _Log, inputs: Inputs) -> None:
     inputs.tally["exchanges"] += 1
     flow = _flow(random, asked)
     data = flow.request.data
@@ -155,7 +169,7 @@ async def _exchange(
         answered = None
     else:
         inputs.tally["sent"] += 1
-        _check_sent(flow, state, configuration, asked)
+        _check_sent(flow, state, asked)
         answered = traffic.answer(random)
         if random.random() < 0.1:
             await proxy.break_off(flow)
@@ -175,11 +189,11 @@ def _tokens(fields: Any) -> Iterator[str]:
             yield value.decode("utf-8", "replace").removeprefix("Bearer ")
 
 
-def _check_sent(flow: http.HTTPFlow, state: FlowState, configuration: Configuration, asked: Asked) -> None:
+def _check_sent(flow: http.HTTPFlow, state: FlowState, asked: Asked) -> None:
     request, provider = flow.request, state.provider
     assert provider
     data, fields = request.data, request.headers.fields
-    keys = configuration.provider
+    keys = provider.keys
     origin = provider.origin
     assert (data.scheme.decode(), data.host, data.port) == (origin.scheme, origin.host, origin.port)
     assert TOKEN.fullmatch(data.method)
@@ -211,6 +225,9 @@ def _check_refusal(flow: http.HTTPFlow, state: FlowState, asked: Asked) -> None:
     assert response.raw_content is not None
     if response.status_code == 204:
         assert asked.method == b"OPTIONS"
+        return
+    if response.status_code == 200:
+        assert state.notes == ["answered here: the models of the routes"]
         return
     assert 400 <= response.status_code < 500, (response.status_code, response.raw_content)
     assert asked.method not in (b"OPTIONS",) or response.status_code != 204
