@@ -186,6 +186,8 @@ def test_what_no_route_takes_is_answered_here(headers: dict[str, str], body: byt
         assert _code(await proxy.ask(flow, None, body)) == expected
         assert "key-of-client" not in str(flow.request.headers.fields)
         assert flow.comment.startswith("refused: ")
+        # As the client asked for it, for mitmproxy to show.
+        assert flow.request.url == "http://api.openai.com/v1/chat/completions"
 
     _run(work, activeProviderId=None)
 

@@ -367,6 +367,18 @@ def test_the_models_of_the_list(routes: str, headers: Mapping[str, str], expecte
 
 
 @table(
+    ("api", "has", "lacks"),
+    [("legacy", {"kling-v1", "kling-v3", "sora-2"}, {"kling-v3-turbo"}), ("v2", {"kling-v3-turbo"}, {"kling-v1"})],
+)
+def test_the_list_has_the_models_that_make_a_video(api: str, has: set[str], lacks: set[str]) -> None:
+    kling = f"providers: [{{id: k, type: kling, apiTokens: t, klingApi: {api}}}]\nroutes: [{{model: '*', provider: k}}]"
+    names = {model for model, _ in _list(router_of(kling), head("GET /v1/models"))}
+
+    assert has <= names
+    assert names.isdisjoint(lacks | {"kling-v3-omni", "kling-video-o1"})
+
+
+@table(
     ("request_line", "target"),
     [
         ("GET /v1/models?provider=kilo", "/v1/models"),

@@ -364,6 +364,7 @@ class Gateway:
             assert providers.router
             choice = providers.router.choose(head)
             if choice is None:
+                state.asked = Origin(flow.request.scheme, flow.request.host, flow.request.port)
                 self._hold(flow, providers.have_credentials)
                 return
             state.note(choice.note)
@@ -424,9 +425,10 @@ class Gateway:
 
     def _refuse(self, flow: http.HTTPFlow, state: FlowState, refusal: Refusal) -> None:
         _drop_credentials(flow)
-        if flow.request.port == flows.NOWHERE.port and state.origin:
+        place = state.origin or state.asked
+        if flow.request.port == flows.NOWHERE.port and place:
             # mitmproxy shows the upstream that it was for; it is not sent.
-            flows.place(flow, state.origin)
+            flows.place(flow, place)
         guard.refuse(flow, state, refusal)
 
 

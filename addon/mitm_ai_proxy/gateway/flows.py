@@ -49,6 +49,7 @@ class FlowState:
     stages: names of the stages that were active when the flow began.
     held_by: those of them that have not released the request; while there are any, it is not sent.
     client_origin: the origin at which the client reached the proxy; set if there are stages.
+    asked: the origin that the client asked for; set while its body is needed to choose the provider.
     page: the origin of the web page that sent it, as the browser wrote it, if allowedOrigins has it.
     secret_fields: names, in lower case, of the header fields that hold the provider's credential.
     redacted_target: path and query without the credential; "" if they hold none.
@@ -67,6 +68,7 @@ class FlowState:
     is_refused: bool = False
     has_failed: bool = False
     client_origin: str = ""
+    asked: Origin | None = None
     page: str = ""
     stages: tuple[str, ...] = ()
     held_by: set[str] = field(default_factory=set)

@@ -117,6 +117,11 @@ OUTPUT_SIZES: Final = {
 }
 
 
+def creating_models(is_v2: bool) -> tuple[str, ...]:
+    """The models that make a video, by their names in the legacy API."""
+    return tuple(name for name in V2_MODELS if name not in OMNI_MODELS) if is_v2 else tuple(MODELS)
+
+
 def rounded_up(durations: tuple[int, ...], seconds: int) -> int | None:
     """The shortest duration of at least `seconds`; None if there is none."""
     return min((duration for duration in durations if duration >= seconds), default=None)

@@ -25,7 +25,7 @@ from ..wire.header_fields import Fields
 from ..wire.request_body import object_members, replace_text, text_member, without_mark
 from ..wire.targets import Origin
 from . import api_versions, forms, images_api, job, picture_fields, videos_api
-from .models import MODELS, SORA_MODES
+from .models import SORA_MODES, creating_models
 from .task_kinds import (
     HINT,
     IMAGE2VIDEO,
@@ -151,7 +151,6 @@ class Kling(Provider):
     translated = frozenset({TEXT2VIDEO.create, TEXT2VIDEO.retrieve, *_VIDEOS_APIS})
     unsupported_reasons = videos_api.UNSUPPORTED_REASONS | images_api.UNSUPPORTED_REASONS
     id_prefixes = PREFIXES
-    models = (*SORA_MODES, *MODELS)
     withheld_headers = (b"x-stainless-", b"openai-", b"idempotency-key")
     default_capabilities: ClassVar[dict[str, str]] = {
         TEXT2VIDEO.create: "/v1/videos/text2video",
@@ -173,6 +172,7 @@ class Kling(Provider):
             # 0 means the default in the Higress plugin.
             refresh_ahead = keys.kling_token_refresh_ahead or 60
             self._jwt = KlingToken(keys.kling_access_key, keys.kling_secret_key, refresh_ahead, clock)
+        self.models = (*SORA_MODES, *creating_models(keys.kling_api == api_versions.V2))
         self._videos = VideosApi(self, keys.model_mapping.map, keys.kling_api, clock, speed)
 
     @classmethod

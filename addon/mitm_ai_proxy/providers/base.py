@@ -130,8 +130,8 @@ class Provider(ABC):
     """Prefixes of names (in lower case) of header fields that are not sent to the provider."""
     id_prefixes: ClassVar[tuple[str, ...]] = ()
     """How the ids begin that clients get from this type, and from no other."""
-    models: ClassVar[tuple[str, ...]] = ()
-    """The models that clients can name to this type, of a type whose models are known."""
+    models: tuple[str, ...] = ()
+    """The models that clients can name to it, of a type whose models are known."""
 
     keys: CommonKeys
 
