@@ -324,7 +324,7 @@ def test_a_create_has_no_path_before_its_body_is_read(target: str) -> None:
         ("", "?version=1&text=1", "?version=1"),
         ("?version=1&trace=1", "?version=1&text=1&trace=1", "?version=1&trace=1"),
         ("?trace=1&version=2", "?version=1&text=1&trace=1&version=2", "?version=1&trace=1&version=2"),
-        ("?&a=%2f&&", "?version=1&text=1&a=%2f", "?version=1&a=%2f"),
+        ("?&a=%2f&&", "?version=1&text=1&&a=%2f&&", "?version=1&&a=%2f&&"),
         ("?kling_task_type=i2v", "?version=1&text=1", "?version=1"),
         ("?Version=1&version", "?version=1&text=1&Version=1&version", "?version=1&Version=1&version"),
     ],

@@ -6,7 +6,7 @@ import pytest
 
 from mitm_ai_proxy import registry
 from mitm_ai_proxy.config.file import ConfigurationError
-from mitm_ai_proxy.exchange import Head, Upstream
+from mitm_ai_proxy.exchange import Head, NeedsBody
 from mitm_ai_proxy.providers.base import Provider
 from tests.tables import table
 
@@ -24,8 +24,8 @@ def _problems(block: str, **environment: str) -> list[str]:
 
 
 def _url(provider: Provider, target: str, method: str = "POST") -> str:
-    upstream = provider.requestheaders(Head(method, target))
-    assert isinstance(upstream, Upstream)
+    found = provider.requestheaders(Head(method, target))
+    upstream = found.rewrite(b"") if isinstance(found, NeedsBody) else found
     return f"{upstream.origin}{upstream.target}"
 
 

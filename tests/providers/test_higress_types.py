@@ -45,16 +45,16 @@ def test_the_block_that_is_recommended_works(name: str) -> None:
     found = re.fullmatch(r"it has OpenAI's API: (type: openai, baseUrl: .*)", hint)
     assert found
     provider = registry.provider(registry.read({"provider": yaml.safe_load(f"{{{found[1]}}}")}, {}))
-    upstream = provider.requestheaders(Head("POST", "/v1/chat/completions"))
-    assert isinstance(upstream, Upstream)
+    upstream = provider.requestheaders(Head("GET", "/v1/chat/completions"))
 
+    assert isinstance(upstream, Upstream)
     assert f"{upstream.origin}{upstream.target}" == f"{KEYS[name]['baseUrl']}/chat/completions"
 
 
 @table(("name", "url"), CHATS.items())
 def test_chat_goes_where_the_service_has_it(name: str, url: str) -> None:
     provider = registry.provider(registry.read({"provider": KEYS[name]}, {}))
-    upstream = provider.requestheaders(Head("POST", "/v1/chat/completions"))
+    upstream = provider.requestheaders(Head("GET", "/v1/chat/completions"))
 
     assert isinstance(upstream, Upstream)
     assert f"{upstream.origin}{upstream.target}" == url

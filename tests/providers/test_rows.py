@@ -18,21 +18,21 @@ from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Caller, Head, NeedsBody, Pass, Upstream
 from mitm_ai_proxy.kling.provider import Kling
 from mitm_ai_proxy.providers.base import Provider
-from mitm_ai_proxy.providers.compatible import CompatibleKeys
 from mitm_ai_proxy.providers.generic import Generic, GenericKeys
-from mitm_ai_proxy.providers.openai import OpenAI
+from mitm_ai_proxy.providers.openai import OpenAI, OpenAIKeys
 from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.targets import Origin
 from tests.tables import table
 
 TOKEN = (Secret("token"),)
 MAPPING = ModelMapping({"gpt-*": "gpt-5"})
+NOTHING = ModelMapping({})
 HOST = Origin("http", "host.test", 8000)
 CLIENTS_KEYS = ((b"X-Api-Key", b"client"), (b"Authorization", b"Bearer client"))
 
 
 def _openai(**keys: Any) -> OpenAI:
-    return OpenAI(CompatibleKeys("openai", **keys), lambda: 0.0)
+    return OpenAI(OpenAIKeys("openai", **keys), lambda: 0.0)
 
 
 def _generic(**keys: Any) -> Generic:
@@ -46,9 +46,10 @@ def _begin(provider: Provider, request: str, content_type: str = "application/js
 
 
 def _route(provider: Provider, request: str) -> Upstream:
-    """The upstream request for a head."""
+    """The upstream request for a head, with a body that says nothing."""
     upstream = _begin(provider, request)
-    assert isinstance(upstream, Upstream)
+    if isinstance(upstream, NeedsBody):
+        upstream = upstream.rewrite(b"")._replace(body=None)
     assert (upstream.method, upstream.body, upstream.fields) == (request.partition(" ")[0], None, {})
     return upstream
 
@@ -200,13 +201,20 @@ def test_bad_ids_are_refused_on_every_path(target: str) -> None:
         (MAPPING, "POST /v1/chat/completions", "application/json", True),
         (MAPPING, "POST /v1/embeddings", "application/json; charset=utf-8", True),
         (MAPPING, "POST /v1/videos", "application/vnd.api+json", True),
-        (MAPPING, "POST /v1/chat/completions", "", False),
-        (MAPPING, "POST /v1/audio/transcriptions", "multipart/form-data; boundary=x", False),
+        (MAPPING, "POST /v1/chat/completions", "", True),
+        (MAPPING, "POST /v1/chat/completions", "text/plain", False),
+        (MAPPING, "POST /v1/audio/transcriptions", "multipart/form-data; boundary=x", True),
+        (MAPPING, "POST /v1/images/edits", "Multipart/Form-Data; boundary=x", True),
+        (MAPPING, "POST /v1/files", "multipart/form-data; boundary=x", False),
         (MAPPING, "GET /v1/models", "application/json", False),
-        (ModelMapping({}), "POST /v1/chat/completions", "application/json", False),
+        (NOTHING, "POST /v1/audio/transcriptions", "multipart/form-data; boundary=x", False),
+        (NOTHING, "POST /v1/embeddings", "application/json", False),
+        # For the counts of tokens.
+        (NOTHING, "POST /v1/chat/completions", "application/json", True),
+        (NOTHING, "POST /v1/completions", "", True),
     ],
 )
-def test_a_body_is_read_only_to_map_the_model_of_posted_json(
+def test_a_body_is_read_only_where_something_in_it_may_change(
     mapping: ModelMapping, request_line: str, content_type: str, is_read: bool
 ) -> None:
     begun = _begin(_openai(model_mapping=mapping), request_line, content_type)
@@ -253,7 +261,7 @@ def test_a_mapped_model_is_noted_with_its_pattern() -> None:
     )
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"model":1}', b'{"model":"a","model":"b"}'])
+@pytest.mark.parametrize("body", [b"[]", b"x", b'{"model":1}', b'{"model":"a","model":"b"}'])
 def test_a_body_whose_model_cannot_be_told_is_refused(body: bytes) -> None:
     with pytest.raises(Refusal) as caught:
         _mapped(_openai(model_mapping=MAPPING), "POST /v1/chat/completions", body)

@@ -203,13 +203,16 @@ def test_a_value_is_not_a_template() -> None:
         ("", "a=1", "a=1"),
         ("version=1", "version=1&trace=1", "version=1&trace=1"),
         ("b=2&a=1", "c=3&a=1&b=3", "b=2&a=1&c=3&b=3"),
-        ("a=1&a=1", "a=1", "a=1"),
-        ("&a&&b&", "&", "a&b"),
+        ("b=2", "a=1&a=1&&c=&b=2", "b=2&a=1&a=1&&c="),
+        ("", "a=1&a=1&&b=", "a=1&a=1&&b="),
+        ("a=1&a=1", "a=1", "a=1&a=1"),
         ("a=%2f", "a=%2F&a=/", "a=%2f&a=%2F&a=/"),
         ("limit=10", "api-version=2024-10-21", "limit=10&api-version=2024-10-21"),
     ],
 )
-def test_queries_are_merged_in_order_without_exact_duplicates(first: str, second: str, expected: str) -> None:
+def test_the_own_query_comes_first_and_what_it_has_is_left_out_of_the_clients(
+    first: str, second: str, expected: str
+) -> None:
     assert targets.merge_queries(first, second) == expected
 
 

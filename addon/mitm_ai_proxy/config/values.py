@@ -5,6 +5,7 @@ A result of None counts as a missing key.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -84,6 +85,16 @@ def text_mapping(value: Any) -> dict[str, str]:
 def model_mapping(value: Any) -> ModelMapping:
     """A mapping from models to models."""
     return ModelMapping(text_mapping(value))
+
+
+def json_object(value: Any) -> bytes | None:
+    """A mapping as a JSON object; None for an empty one."""
+    if not isinstance(value, dict):
+        raise ValueError("expected a mapping")
+    try:
+        return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode() if value else None
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("holds a value that JSON does not have") from None
 
 
 def one_of(*words: str) -> Callable[[Any], str]:

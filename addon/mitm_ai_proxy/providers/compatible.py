@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,16 +11,47 @@ from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 from .. import apis
 from ..apis import Call
+from ..auth import consumers
 from ..auth.bearer import bearer
 from ..auth.header import Credential
 from ..auth.secret import Secret
+from ..chat import edits
+from ..chat.edits import BodyEdit, Notes
+from ..config import custom_settings, values
 from ..config import keys as declarations
-from ..config import values
+from ..config.custom_settings import Setting
 from ..config.keys import Problem, Reading, key
-from ..wire import targets
+from ..errors import bad_body
+from ..exchange import NO_MEMO, Head, Memo, NeedsBody, Upstream
+from ..wire import form_edit, header_fields, json_edit, json_tree, multipart, targets
+from ..wire.json_tree import Value
+from ..wire.request_body import object_members, without_mark
 from ..wire.targets import Origin, Url
 from .base import Clock, CommonKeys, Provider
 
+CHAT: Final = "openai/v1/chatcompletions"
+_REALTIME: Final = "openai/v1/realtime"
+_STREAMS: Final = frozenset({CHAT, "openai/v1/completions"})
+"""APIs whose streams tell the counts of tokens on request."""
+_FORMS: Final = frozenset(
+    f"openai/v1/{name}" for name in ("imageedit", "imagevariation", "audiotranscription", "audiotranslation", "videos")
+)
+"""APIs whose forms hold a model."""
+_STATEFUL: Final = frozenset(
+    f"openai/v1/{name}"
+    for name in (
+        "responses files retrievefile retrievefilecontent batches retrievebatch cancelbatch fine-tuningjobs"
+        " retrievefine-tuningjob fine-tuningjobsevents fine-tuningjobcheckpoints cancelfine-tuningjob"
+        " resumefine-tuningjob"
+    ).split()
+)
+"""APIs about what a key has made, which no other key finds. Source: Higress ai-proxy."""
+_STATEFUL_COLLECTIONS: Final = frozenset(
+    "/v1/responses /v1/files /v1/batches /v1/uploads /v1/vector_stores /v1/conversations /v1/containers"
+    " /v1/assistants /v1/threads".split()
+)
+"""Those of their parts that have no name of their own."""
+_TOKEN: Final = "token"  # noqa: S105 - a name in the memo, for the place of one
 Style: TypeAlias = Callable[[Secret], Credential]
 """Makes the credential of a token."""
 
@@ -29,14 +61,38 @@ _NO_PATHS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class CompatibleKeys(CommonKeys):
-    """The keys of every type that speaks OpenAI's API."""
+class AddressKeys(CommonKeys):
+    """The keys of every type of the table."""
 
     base_url: Url | None = key(
         values.base_url,
         extension=True,
         help="What an SDK calls `base_url` (`https://api.moonshot.ai/v1`): replaces scheme, host and base path of the"
         " type.",
+    )
+    custom_settings: tuple[Setting, ...] = key(
+        custom_settings.settings,
+        (),
+        mapping=True,
+        help="Members that are set in JSON bodies: a list of `name`, `value`, `mode` (`auto`, `raw`) and `overwrite`.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CompatibleKeys(AddressKeys):
+    """The keys of every type that has OpenAI's chat API."""
+
+    disable_stream_usage_stats: bool = key(
+        values.flag, False, help="Whether streams are left without `stream_options.include_usage`, which is added else."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaKeys(CompatibleKeys):
+    """The keys of types whose answers can be given a schema."""
+
+    response_json_schema: bytes = key(
+        values.json_object, b"", help="The `response_format` of every chat, as OpenAI's API takes it."
     )
 
 
@@ -65,7 +121,7 @@ class Row(NamedTuple):
     aliases: tuple[str, ...] = ()
     native: tuple[tuple[str, str], ...] = ()
     keeps_developer: bool = False
-    keys: type[CompatibleKeys] = CompatibleKeys
+    keys: type[AddressKeys] = CompatibleKeys
     kind: type[Compatible] | None = None
 
     @property
@@ -78,11 +134,13 @@ class Compatible(Provider):
     """A provider of a Row. A subclass is for a type that is more than its row."""
 
     Keys = CompatibleKeys
-    keys: CompatibleKeys
+    keys: AddressKeys
     row: ClassVar[Row]
-    withheld_headers = (b"openai-organization", b"openai-project", b"x-mse-consumer")
+    withheld_headers = (b"openai-organization", b"openai-project", consumers.FIELD)
+    withheld_parameters: ClassVar[frozenset[str]] = frozenset({"api_key", "api-key", "key"})
+    """Names of parameters in which clients send credentials. A provider that has a credential gets none."""
 
-    def __init__(self, keys: CompatibleKeys, clock: Clock) -> None:
+    def __init__(self, keys: AddressKeys, clock: Clock) -> None:
         own = self.own_base(keys)
         self.base = keys.base_url.path if keys.base_url else own
         # What stands before the type's base in a base URL of the user's stands before its other paths, too.
@@ -91,7 +149,9 @@ class Compatible(Provider):
         self._bases = sorted(bases, key=len, reverse=True)
         self._has_bare = self.base != _VERSION or "" in self.row.aliases
         super().__init__(keys, clock)
+        # Under `protocol: original` too: they belong to the client's credential.
         self.withheld_headers = type(self).withheld_headers
+        self._edits = {name: self.body_edits(name) for name in self.capabilities}
 
     @classmethod
     def made(cls, row: Row) -> type[Compatible]:
@@ -125,14 +185,27 @@ class Compatible(Provider):
         ways = (*cls.needs, "baseUrl") if cls.row.host else (*cls.needs, "baseUrl", "providerDomain")
         if cls.needs and given.isdisjoint(ways):
             yield Problem(cls.needs[0], f"is missing; give {', '.join(ways[:-1])} or {ways[-1]}", ways)
+        assert isinstance(keys, AddressKeys)
+        yield from cls.setting_problems(keys)
         if not (keys.api_tokens or cls.is_key_optional or reading.offline):
             variables = " or ".join(dict.fromkeys((*reading.variables.get("apiTokens", ()), cls.variable)))
             yield Problem("apiTokens", f"is missing: give it here, or set {variables} in the environment")
 
-    def own_base(self, keys: CompatibleKeys) -> str:
+    @classmethod
+    def setting_problems(cls, keys: AddressKeys) -> Iterator[Problem]:
+        """Settings without an effect."""
+        if keys.custom_settings and keys.protocol == "original":
+            yield Problem("customSettings", "has no effect with protocol: original", ("protocol",))
+        else:
+            yield from custom_settings.problems(keys.custom_settings)
+
+    # Addresses
+
+    def own_base(self, keys: AddressKeys) -> str:
         """The base path of the type, without `baseUrl`."""
-        found = {one.name: str(getattr(keys, one.field)) for one in declarations.declared(self.Keys).values()}
-        return targets.fill(self.row.base, found)
+        wanted = targets.placeholders(self.row.base)
+        declared = declarations.declared(self.Keys)
+        return targets.fill(self.row.base, {name: getattr(keys, declared[name].field) for name in wanted})
 
     def default_origin(self) -> Origin:
         """The origin of `baseUrl`, else that of the type."""
@@ -169,6 +242,160 @@ class Compatible(Provider):
             if targets.is_under(path, base):
                 return self.base + path[len(base) :] or "/"
         return path
+
+    # Requests
+
+    def requestheaders(self, head: Head) -> Upstream | NeedsBody:
+        """As at every provider, less the client's credential in the query; with the key of the consumer."""
+        if "?" in head.target and self.has_credential:
+            head = head._replace(target=self._without_credential(head.target))
+        found = super().requestheaders(head)
+        if isinstance(found, Upstream) and not found.memo and len(self.keys.api_tokens) > 1:
+            # What call() has not seen: a path that is no API, or protocol original.
+            path = targets.split_query(head.target)[0]
+            return found._replace(memo=self._memo(head, self._stateful(head.method, path)))
+        return found
+
+    def _without_credential(self, target: str) -> str:
+        path, query = targets.split_query(target)
+        for name in self.withheld_parameters:
+            if name in query or "%" in query:
+                query = targets.pop_parameter(query, name)[1]
+        return targets.join_query(path, query)
+
+    def _stateful(self, method: str, path: str) -> bool:
+        call = self.detect(method, path)
+        return call.api.name in _STATEFUL if call else apis.collection(path) in _STATEFUL_COLLECTIONS
+
+    def _memo(self, head: Head, is_stateful: bool) -> Memo:
+        """For a request about what a key has made: the place of the consumer's key."""
+        count = len(self.keys.api_tokens)
+        consumer = header_fields.value(head.fields, consumers.FIELD) if is_stateful and count > 1 else ""
+        return {_TOKEN: consumers.place(consumer.encode("utf-8", "surrogateescape"), count)} if consumer else NO_MEMO
+
+    def credential(self, upstream: Upstream, token: Secret | None) -> Credential:
+        """The credential of a request: that of its consumer, else of `token`."""
+        place = upstream.memo.get(_TOKEN)
+        tokens = self.keys.api_tokens
+        return super().credential(upstream, tokens[place] if place is not None and place < len(tokens) else token)
+
+    def call(self, head: Head, call: Call, query: str, notes: Notes) -> Upstream | NeedsBody:
+        """The request of an API. Its body is read if one of the edits, or the path, may need it."""
+        for part, value in call.ids.items():
+            targets.check_id(part, value)
+        name = call.api.name
+        if name == _REALTIME and self.keys.model_mapping and query:
+            query, notes = self._mapped_parameter(query, notes)
+        target = self.upstream_path(name, call.ids, query)
+        memo = self._memo(head, name in _STATEFUL)
+        upstream = Upstream(self.origin, head.method, target, memo=memo, notes=notes)
+        needs_model = self.needs_model(name)
+        if head.method == "POST":
+            content_type = head.caller.content_type.lower()
+            edits = self._edits.get(name, ())
+            if (edits or needs_model) and (not content_type or "json" in content_type):
+                rewrite = functools.partial(self.edited, upstream, edits, bool(content_type), needs_model)
+                return NeedsBody(self.origin, rewrite, notes)
+            has_model = name in _FORMS and content_type.startswith("multipart/form-data")
+            if has_model and (self.keys.model_mapping or needs_model):
+                rewrite = functools.partial(self._edited_form, upstream, head.caller.content_type, needs_model)
+                return NeedsBody(self.origin, rewrite, notes)
+        return self.for_model(upstream, None) if needs_model else upstream
+
+    def needs_model(self, api: str) -> bool:
+        """Whether the path of an API depends on the model in the body."""
+        return False
+
+    def for_model(self, upstream: Upstream, model: str | None) -> Upstream:
+        """The request for a model, as it is after modelMapping. Raises Refusal."""
+        return upstream
+
+    # Bodies
+
+    def body_edits(self, api: str) -> tuple[BodyEdit, ...]:
+        """What may change in JSON bodies of an API, in the order in which it is done."""
+        keys = self.keys
+        found = []
+        if keys.custom_settings:
+            found.append(BodyEdit(functools.partial(with_settings, keys.custom_settings)))
+        if api in _STREAMS and isinstance(keys, CompatibleKeys) and not keys.disable_stream_usage_stats:
+            # A setting may have switched the stream on.
+            found.append(BodyEdit(edits.asking_for_usage, () if keys.custom_settings else (b'"stream"',)))
+        if api == CHAT and not self.row.keeps_developer:
+            found.append(BodyEdit(edits.developer_as_system, (b'"developer"',)))
+        if api == CHAT and isinstance(keys, SchemaKeys) and keys.response_json_schema:
+            found.append(BodyEdit(edits.with_response_format(keys.response_json_schema)))
+        if keys.model_mapping:
+            found.append(BodyEdit(self._map_in_body))
+        return (*found, *self.own_edits(api))
+
+    def own_edits(self, api: str) -> tuple[BodyEdit, ...]:
+        """What the type itself changes, last of all."""
+        return ()
+
+    def edited(
+        self, upstream: Upstream, edits: tuple[BodyEdit, ...], is_json: bool, needs_model: bool, body: bytes
+    ) -> Upstream:
+        """The request with its JSON body edited (see NeedsBody); without `is_json`, it may be something else."""
+        body = without_mark(body)
+        upstream = upstream._replace(body=body)
+        start = body.lstrip()[:1]
+        is_document = start == b"{" or (is_json and start != b"")
+        wanted = [edit for edit in edits if edit.concerns(body)] if is_document else []
+        if not (wanted or (is_document and needs_model)):
+            return self.for_model(upstream, None) if needs_model else upstream
+        root = json_tree.parsed(body, object_members(body))
+        notes = upstream.notes
+        try:
+            for edit in wanted:
+                notes = (*notes, *edit.apply(root))
+            if needs_model:
+                model = root.get("model")
+                upstream = self.for_model(upstream, model.string() if model else None)
+            return upstream._replace(body=root.written(), notes=notes)
+        except json_edit.JSONError as error:
+            raise bad_body(f"The request body {error}.") from None
+
+    def _map_in_body(self, body: Value) -> Notes:
+        member = body.get("model")
+        if member is None:
+            return ()
+        try:
+            asked = member.string()
+        except json_edit.JSONError:
+            raise bad_body("model cannot be read.", param="model") from None
+        if asked is None:
+            raise bad_body("model is not a string.", param="model")
+        mapped, notes = self.map_model(asked)
+        if mapped != asked:
+            member.replace(json_edit.string(mapped))
+        return notes
+
+    def _edited_form(self, upstream: Upstream, content_type: str, needs_model: bool, body: bytes) -> Upstream:
+        form = form_edit.find(body, multipart.boundary(content_type), "model")
+        asked = form.field.text.strip() if form.field else ""
+        mapped, notes = self.map_model(asked)
+        if needs_model:
+            upstream = self.for_model(upstream, mapped or None)
+        if mapped == asked:
+            return upstream._replace(body=body)
+        return upstream._replace(body=form.with_text("model", mapped), notes=(*upstream.notes, *notes))
+
+    def _mapped_parameter(self, query: str, notes: Notes) -> tuple[str, Notes]:
+        found: list[str] = []
+
+        def change(model: str) -> str:
+            mapped, why = self.map_model(model)
+            found.extend(why)
+            return mapped
+
+        return targets.with_parameter(query, "model", change), (*notes, *found)
+
+
+def with_settings(settings: tuple[Setting, ...], body: Value) -> Notes:
+    """Puts settings of the configuration into a body, in their order."""
+    done = [one.name for one in settings if body.put_path(one.path, one.value, overwrite=one.overwrite)]
+    return (f"set by customSettings: {', '.join(done)}",) if done else ()
 
 
 def _paths(row: Row, base: str, before: str) -> dict[str, str]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..config import values
-from ..config.keys import key
+from ..chat.edits import BodyEdit
+from ..config import custom_settings, values
+from ..config.keys import Problem, key
+from ..exchange import Head, NeedsBody, Upstream
 from ..wire.targets import Origin
-from .compatible import Compatible, CompatibleKeys
+from .compatible import AddressKeys, Compatible, with_settings
 from .higress_keys import NOT_IMPLEMENTED
 
 
 @dataclass(frozen=True, slots=True)
-class GenericKeys(CompatibleKeys):
+class GenericKeys(AddressKeys):
     """The keys of `type: generic`."""
 
     generic_host: Origin | None = key(values.origin, help="Where to, as in `providerDomain`.")
@@ -23,11 +27,39 @@ class Generic(Compatible):
 
     keys: GenericKeys
     not_implemented = NOT_IMPLEMENTED
+    withheld_parameters = frozenset({"api_key", "api-key"})
 
     def own_origin(self) -> Origin:
         """The origin in `genericHost`."""
         assert self.keys.generic_host
         return self.keys.generic_host
+
+    @classmethod
+    def setting_problems(cls, keys: AddressKeys) -> Iterator[Problem]:
+        """Under `protocol: original` they apply here too, but no mode has names for them."""
+        original = keys.protocol == "original"
+        for index, setting in enumerate(keys.custom_settings):
+            if original and setting.mode == custom_settings.AUTO:
+                where = f"customSettings[{index}].mode"
+                yield Problem(where, "auto knows no names for protocol: original; give mode: raw", ("protocol",))
+        if not original:
+            yield from super().setting_problems(keys)
+
+    def requestheaders(self, head: Head) -> Upstream | NeedsBody:
+        """As elsewhere; with customSettings, a posted body that may be JSON is read."""
+        found = super().requestheaders(head)
+        content_type = head.caller.content_type.lower()
+        if not (self.keys.custom_settings and isinstance(found, Upstream) and head.method == "POST"):
+            return found
+        if content_type and "json" not in content_type:
+            return found
+        rewrite = functools.partial(self.edited, found, self.body_edits(""), bool(content_type), False)
+        return NeedsBody(self.origin, rewrite, found.notes)
+
+    def body_edits(self, api: str) -> tuple[BodyEdit, ...]:
+        """Nothing but customSettings."""
+        settings = self.keys.custom_settings
+        return (BodyEdit(functools.partial(with_settings, settings)),) if settings else ()
 
     def detect(self, method: str, path: str) -> None:
         """None: every path is passed on."""

@@ -10,10 +10,11 @@ from typing import Final
 NOT_IMPLEMENTED: Final = frozenset({"customSettings", "failover", "logUpstreamErrorResponseBody", "retryOnFailure"})
 """Keys that apply to every type of provider."""
 CHAT_KEYS: Final = frozenset(
-    "context contextCleanupCommands disableStreamUsageStats hiclawMode mergeConsecutiveMessages"
-    " promoteThinkingOnEmpty reasoningContentMode responseJsonSchema".split()
+    "context contextCleanupCommands hiclawMode mergeConsecutiveMessages promoteThinkingOnEmpty".split()
 )
 """Keys that apply to chat APIs only."""
+SOME_CHATS: Final = frozenset({"disableStreamUsageStats", "reasoningContentMode", "responseJsonSchema"})
+"""Keys that apply to the chat API of some types only."""
 SIDE_CALL_KEYS: Final = frozenset({"firstByteTimeout", "timeout"})
 """Keys for additional calls that the plugin makes, and for header fields of Envoy."""
 TYPE_KEYS: Final = frozenset(
@@ -26,4 +27,4 @@ TYPE_KEYS: Final = frozenset(
     " vertexTokenRefreshAhead vllmCustomUrl vllmServerHost zhipuCodePlanMode zhipuDomain".split()
 )
 """Keys of one type each; other types ignore them, as in the plugin."""
-ALL: Final = NOT_IMPLEMENTED | CHAT_KEYS | SIDE_CALL_KEYS | TYPE_KEYS
+ALL: Final = NOT_IMPLEMENTED | CHAT_KEYS | SOME_CHATS | SIDE_CALL_KEYS | TYPE_KEYS

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..auth.secret import Secret
 from ..wire import header_fields
 from ..wire.header_fields import Fields
-from .compatible import Compatible
+from .compatible import Compatible, SchemaKeys
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAIKeys(SchemaKeys):
+    """The keys of `type: openai`."""
 
 
 class OpenAI(Compatible):

@@ -13,9 +13,9 @@ from ..auth.header import Credential, authorization
 from ..auth.secret import Secret
 from ..config import values
 from ..config.keys import key
-from .compatible import Compatible, CompatibleKeys, Row
+from .compatible import AddressKeys, Compatible, CompatibleKeys, Row, SchemaKeys
 from .generic import Generic, GenericKeys
-from .openai import OpenAI
+from .openai import OpenAI, OpenAIKeys
 from .self_hosted import Ollama, OllamaKeys, Vllm, VllmKeys
 
 _GROUPS: Final = {
@@ -84,6 +84,7 @@ ROWS: Final = (
         site="https://platform.openai.com/docs/api-reference",
         is_key_optional=True,
         keeps_developer=True,
+        keys=OpenAIKeys,
         kind=OpenAI,
     ),
     Row(
@@ -119,6 +120,7 @@ ROWS: Final = (
         "/v1",
         frozenset(),
         "Coze, with its own paths (`/v3/chat`), as they are: `protocol: original`.",
+        keys=AddressKeys,
         site="https://www.coze.cn/open/docs",
     ),
     Row(
@@ -207,6 +209,7 @@ ROWS: Final = (
         "/openai/v1",
         _apis("chat embeddings"),
         "LongCat.",
+        keys=SchemaKeys,
         site="https://longcat.chat/platform/docs",
         elsewhere={"openai/v1/models": "/v1/models", _MESSAGES: "/anthropic/v1/messages"},
     ),

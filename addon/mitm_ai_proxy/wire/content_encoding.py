@@ -1,4 +1,4 @@
-"""Decodes bodies with a Content-Encoding, up to a limit: gzip and deflate, and for reading only also br and zstd."""
+"""Decodes bodies with a Content-Encoding, up to a limit: gzip, deflate and zstd, and for reading only also br."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ _PIECE: Final = 1024
 def decode(body: bytes, content_encoding: str, limit: int) -> bytes:
     """The decoded body (RFC 9110, section 8.4). The limit, in bytes, applies to the decoded length.
 
-    Raises ValueError, whose message continues "The body": "has a Content-Encoding other than gzip, deflate or none".
+    Raises ValueError, whose message continues "The body": "is not what its Content-Encoding says (gzip)".
     """
     encoding = content_encoding.strip().lower()
     if encoding in ("", "identity"):
         return body
+    if encoding == "zstd":
+        return _unzstd(body, limit)
     if encoding not in _DECODERS:
-        raise ValueError("has a Content-Encoding other than gzip, deflate or none")
+        raise ValueError("has a Content-Encoding other than gzip, deflate, zstd or none")
     decoder = zlib.decompressobj(_DECODERS[encoding])
     try:
         decoded = decoder.decompress(body, limit + 1)
@@ -52,6 +54,35 @@ def unpacked(body: bytes, content_encoding: str, limit: int) -> bytes | None:
         except Exception:  # each library has errors of its own
             return None
     return body if codings else None
+
+
+def _unzstd(body: bytes, limit: int) -> bytes:
+    """The frames of a body (RFC 8878), decoded. Raises ValueError."""
+    wrong = ValueError("is not what its Content-Encoding says (zstd)")
+    decoded = b""
+    while True:
+        unpacker: Any = _zstd()
+        if unpacker is None:
+            raise ValueError("has a Content-Encoding other than gzip, deflate, zstd or none")
+        pieces = []
+        position, length = 0, len(decoded)
+        try:
+            while position < len(body) and not unpacker.eof:
+                pieces.append(unpacker.decompress(body[position : position + _PIECE]))
+                position += _PIECE
+                length += len(pieces[-1])
+                if length > limit:
+                    break
+        except Exception:  # each library has errors of its own
+            raise wrong from None
+        if length > limit:
+            raise ValueError(f"is longer than {limit} bytes when decoded")
+        if not unpacker.eof:
+            raise wrong
+        decoded += b"".join(pieces)
+        body = unpacker.unused_data + body[position:]
+        if not body:
+            return decoded
 
 
 class _Unpacker(Protocol):

@@ -88,6 +88,26 @@ def members_of(document: bytes, member: Member) -> list[Member]:
     return _scan(document, member.start) if document[member.start] == 0x7B else []
 
 
+def members_at(document: bytes, start: int) -> list[Member]:
+    """The members of the object that begins at a position of a valid document."""
+    return _scan(document, start)
+
+
+def items_at(document: bytes, start: int) -> list[Member]:
+    """The items of the list that begins at a position of a valid document, each as a member with an empty key."""
+    found: list[Member] = []
+    steps = 0
+    position = _skip_space(document, start + 1)
+    while document[position] != 0x5D:
+        end, steps = _value_end(document, position, steps)
+        found.append(Member("", position, position, position, end))
+        steps = _step(steps)
+        position = _skip_space(document, end)
+        if document[position] == 0x2C:
+            position = _skip_space(document, position + 1)
+    return found
+
+
 def string_value(document: bytes, member: Member) -> str | None:
     """The value of a member if it is a string, else None. Raises JSONError for a long one that is not valid."""
     if document[member.start] != 0x22:
@@ -154,14 +174,7 @@ def _scan(document: bytes, position: int) -> list[Member]:
         key_start = position
         key_end = _string_end(document, key_start)
         start = _skip_space(document, _skip_space(document, key_end) + 1)
-        first = document[start]
-        if first == 0x22:
-            end = _string_end(document, start)
-        elif first in b"{[":
-            end, steps = _container_end(document, start, steps)
-        else:
-            scalar = _SCALAR.match(document, start)
-            end = scalar.end() if scalar else start
+        end, steps = _value_end(document, start, steps)
         key = _decode_string(document[key_start:key_end])
         found.append(Member(key, key_start, key_end, start, end))
         steps = _step(steps)
@@ -169,6 +182,16 @@ def _scan(document: bytes, position: int) -> list[Member]:
         if document[position] == 0x2C:
             position = _skip_space(document, position + 1)
     return found
+
+
+def _value_end(document: bytes, start: int, steps: int) -> tuple[int, int]:
+    first = document[start]
+    if first == 0x22:
+        return _string_end(document, start), steps
+    if first in b"{[":
+        return _container_end(document, start, steps)
+    scalar = _SCALAR.match(document, start)
+    return scalar.end() if scalar else start, steps
 
 
 def _step(steps: int) -> int:

@@ -63,7 +63,7 @@ def fields(
     Raises Refusal (400) for an incomplete form, and for one that could be read in more than one way.
     Source: openai 3.52 (Python) and 7.57 (Node), observed; RFC 7578.
     """
-    return _nested(_parts(body, _boundary(content_type)), lists, objects)
+    return _nested(_parts(body, boundary(content_type)), lists, objects)
 
 
 def url_encoded_fields(body: bytes, lists: Collection[str] = (), objects: Collection[str] = ()) -> dict[str, Value]:
@@ -76,7 +76,7 @@ def named(body: bytes, content_type: str, name: str) -> Part | None:
 
     Raises Refusal (400) for an incomplete form, and for a name that stands more than once.
     """
-    return _only(name, _parts(body, _boundary(content_type)))
+    return _only(name, _parts(body, boundary(content_type)))
 
 
 def url_encoded_named(body: bytes, name: str) -> Part | None:
@@ -110,25 +110,26 @@ def _pairs(body: bytes) -> list[tuple[str, str]]:
         raise bad_body(f"The URL-encoded form has more than {MAX_PARTS} fields.") from None
 
 
-def _boundary(content_type: str) -> bytes:
+def boundary(content_type: str) -> bytes:
+    """The boundary in the Content-Type of a form. Raises Refusal (400) if there is none."""
     from werkzeug.http import parse_options_header
 
-    boundary = parse_options_header(content_type)[1].get("boundary", "")
-    if not boundary or not boundary.isascii():
+    found = parse_options_header(content_type)[1].get("boundary", "")
+    if not found or not found.isascii():
         raise bad_body("The Content-Type has no boundary, so the form in the request body cannot be read.")
-    return boundary.encode()
+    return found.encode()
 
 
-def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, Part]]:
+def _parts(body: bytes, limit: bytes) -> Iterator[tuple[str, Part]]:
     """The name and content of each part, in order."""
     # Not at the top: start-up should not pay for it.
     from werkzeug.sansio import multipart
 
-    if body.find(b"--" + boundary, 0, MAX_HEAD) < 0:
+    if body.find(b"--" + limit, 0, MAX_HEAD) < 0:
         raise _no_form()
     if len(body) > MAX_LINES and body.count(b"\n") + body.count(b"\r") > MAX_LINES:
         raise bad_body(f"The form in the request body has more than {MAX_LINES} line ends.")
-    decoder = multipart.MultipartDecoder(boundary)
+    decoder = multipart.MultipartDecoder(limit)
     decoder.receive_data(body)
     decoder.receive_data(None)
     part: multipart.Field | multipart.File | None = None

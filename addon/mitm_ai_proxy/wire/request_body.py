@@ -9,12 +9,12 @@ from typing import Final
 from ..errors import bad_body
 from . import json_edit
 
-_MARK: Final = codecs.BOM_UTF8
+MARK: Final = codecs.BOM_UTF8
 
 
 def without_mark(body: bytes) -> bytes:
     """A body without the byte order mark of UTF-8, which JSON must not have (RFC 8259, section 8.1)."""
-    return body.removeprefix(_MARK)
+    return body.removeprefix(MARK)
 
 
 def object_members(body: bytes) -> list[json_edit.Member]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import quote, unquote, unquote_plus
 
 from ..errors import bad_path
 
@@ -192,14 +192,30 @@ def placeholders(template: str) -> set[str]:
     return set(_PLACEHOLDER.findall(template))
 
 
-def merge_queries(first: str, second: str) -> str:
-    """The parts of both queries in order, without empty parts and exact duplicates.
+def merge_queries(own: str, query: str) -> str:
+    """The own query of a target, and behind it the client's, less the parts that the own one has.
 
-    Source: Higress ai-proxy, kling (target's own query first, then the client's).
+    Without an own one, the client's stays to the byte. Source: Higress ai-proxy, kling.
     """
-    if not first and not second:
-        return ""
-    return "&".join(dict.fromkeys(part for part in (*first.split("&"), *second.split("&")) if part))
+    if not own or not query:
+        return own or query
+    parts = own.split("&")
+    return "&".join([*parts, *(part for part in query.split("&") if part not in parts)])
+
+
+def with_parameter(query: str, name: str, change: Callable[[str], str]) -> str:
+    """The query with the value of a parameter changed where it stands, if it is another; all else stays."""
+    if name not in query and "%" not in query:
+        return query
+    parts = []
+    for part in query.split("&"):
+        key, _, raw = part.partition("=")
+        if unquote_plus(key) == name and not _BAD_PERCENT.search(raw):
+            value = unquote_plus(raw)
+            changed = change(value)
+            part = part if changed == value else f"{key}={quote(changed, safe='')}"
+        parts.append(part)
+    return "&".join(parts)
 
 
 def pop_parameter(query: str, name: str) -> tuple[str | None, str]:
