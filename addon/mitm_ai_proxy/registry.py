@@ -179,15 +179,18 @@ def lacks_credential(configuration: Configuration) -> bool:
     return any(True for keys in configuration.providers.values() for _ in TYPES[keys.type].problems(keys, reading))
 
 
-def described(configuration: Configuration, providers: Providers) -> list[str]:
-    """Where requests are sent, in a line for each provider in use and for each route."""
-    if providers.only:
-        return [f"provider {providers.only.type} at {providers.only.origin}"]
-    lines = []
+def described(configuration: Configuration, providers: Providers, *, remarks: bool = False) -> list[str]:
+    """Where requests are sent, in a line for each provider in use and for each route.
+
+    `remarks`: with what a person should know about each provider, in further lines of its text.
+    """
+    texts = []
     for name, provider in providers.by_id.items():
-        rest = ", where no route matches" if name == configuration.active and configuration.routes else ""
-        lines.append(f"provider {name} ({provider.type}) at {provider.origin}{rest}")
-    return [*lines, *(providers.router.described if providers.router else ())]
+        named = provider.type if providers.only else f"{name} ({provider.type})"
+        rest = ", where no route matches" if configuration.routes and name == configuration.active else ""
+        text = f"provider {named} at {provider.origin}{rest}"
+        texts.append("\n  ".join([text, *provider.remarks]) if remarks else text)
+    return [*texts, *(providers.router.described if providers.router else ())]
 
 
 def warnings(configuration: Configuration) -> list[str]:

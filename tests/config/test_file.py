@@ -613,7 +613,7 @@ def test_a_key_of_the_plugin_that_does_not_apply_to_a_type_is_accepted_whatever_
 
 NOT_AVAILABLE = [
     *((block, key) for block in BLOCKS for key in NOT_IMPLEMENTED if block == "kling" or key != "customSettings"),
-    *(("openai", key) for key in (*sorted({*CHAT} - SOME_CHATS), "openaiCustomUrl")),
+    *(("openai", key) for key in sorted({*CHAT} - SOME_CHATS)),
 ]
 
 

@@ -81,7 +81,7 @@ KEY = {"api_key": "os.environ/THE_KEY"}
         ),
         (
             _entry("m", model="azure/m", api_base="https://mine.openai.azure.com/", **KEY),
-            {"type": "generic", "providerDomain": "mine.openai.azure.com", "apiTokens": ["${THE_KEY}"]},
+            {"type": "azure", "baseUrl": "https://mine.openai.azure.com/openai/v1", "apiTokens": ["${THE_KEY}"]},
         ),
         (_entry("m", model="nobody/m"), {"type": "openai", "baseUrl": "https://HOST/v1"}),
         (

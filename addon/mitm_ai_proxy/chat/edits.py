@@ -85,6 +85,9 @@ def reasoning_tokens(body: Value) -> Notes:
     return ("reasoning_max_tokens sent as reasoning.max_tokens",)
 
 
+REASONING_TOKENS: Final = BodyEdit(reasoning_tokens, (b'"reasoning_max_tokens"',))
+
+
 def with_cache_control(body: Value, ttl: str) -> Notes:
     """Asks for the prompt to be cached, with a `cache_control` at the top, unless the body has one anywhere.
 

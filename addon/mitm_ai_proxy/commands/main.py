@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"ai-proxy: {error}", file=sys.stderr)
         return 1
     if command == "check":
-        for line in registry.described(configuration, providers):
+        for line in registry.described(configuration, providers, remarks=True):
             print(f"{path}: {line}")
         for warning in registry.warnings(configuration):
             print(f"{path}: warning: {warning}", file=sys.stderr)

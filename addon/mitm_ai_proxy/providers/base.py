@@ -301,6 +301,11 @@ class Provider(ABC):
         """What is done with the answer to `sent`, by its status and header fields."""
         return Pass(is_shown=self.keys.protocol != "original")
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know about this configuration, in sentences."""
+        return ()
+
     def error(self, sent: Upstream) -> None:  # noqa: B027 - few providers care
         """Called when a request ended without an answer."""
 

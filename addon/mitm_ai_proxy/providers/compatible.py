@@ -102,9 +102,10 @@ class Row(NamedTuple):
     `host` and `base` make what an SDK calls `base_url`; `{cloudflareAccountId}` in the base is the value of that key,
     and `host` is "" where a key names it. `apis` are the names of the APIs below the base, `elsewhere` the paths of
     those that are not. `variable` is the environment variable of the key, which is used where `apiTokens` is missing,
-    unless the key is optional. `needs` are the keys of which a block has to have one. `aliases` are other bases under
-    which clients address the service. `native` has texts in a path that tell the API under `protocol: original`. `kind`
-    is the class of a type that is more than its row.
+    unless the key is optional. `needs` are the keys of which a block has to have one, `addresses` those that say where
+    the service is. `aliases` are other bases under which clients address it, `beside` are paths of clients, without an
+    API, whose place is not below the base. `native` has texts in a path that tell the API under `protocol: original`.
+    `chat_edits` is what the type changes in chats. `kind` is the class of a type that is more than its row.
     """
 
     name: str
@@ -118,9 +119,12 @@ class Row(NamedTuple):
     variable: str = ""
     is_key_optional: bool = False
     needs: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    beside: Mapping[str, str] = _NO_PATHS
     native: tuple[tuple[str, str], ...] = ()
     keeps_developer: bool = False
+    chat_edits: tuple[BodyEdit, ...] = ()
     keys: type[AddressKeys] = CompatibleKeys
     kind: type[Compatible] | None = None
 
@@ -178,11 +182,10 @@ class Compatible(Provider):
         """Mistakes between keys, a missing host, and a missing key of the service."""
         yield from super().problems(keys, reading)
         given = {one.name for one in declarations.declared(cls.Keys).values() if getattr(keys, one.field)}
-        hosts = ("providerDomain",) if cls.row.host else (*cls.needs, "providerDomain")
-        for name in hosts:
+        for name in ("providerDomain", *cls.row.addresses):
             if {name, "baseUrl"} <= given:
                 yield Problem("baseUrl", f"stands beside {name}; keep one of the two", (name,))
-        ways = (*cls.needs, "baseUrl") if cls.row.host else (*cls.needs, "baseUrl", "providerDomain")
+        ways = (*cls.needs, "baseUrl", *(("providerDomain",) if set(cls.needs) <= set(cls.row.addresses) else ()))
         if cls.needs and given.isdisjoint(ways):
             yield Problem(cls.needs[0], f"is missing; give {', '.join(ways[:-1])} or {ways[-1]}", ways)
         assert isinstance(keys, AddressKeys)
@@ -235,6 +238,8 @@ class Compatible(Provider):
 
     def own_path(self, path: str) -> str:
         """A path that is no API: what is below `/v1` goes below the base, all else where the client wrote it."""
+        if path in self.row.beside and not self.keys.base_url:
+            return self.row.beside[path]
         for name, place in self.row.elsewhere.items():
             if targets.is_under(path, apis.BY_NAME[name].path):
                 return self._before + place + path[len(apis.BY_NAME[name].path) :]
@@ -284,7 +289,7 @@ class Compatible(Provider):
         for part, value in call.ids.items():
             targets.check_id(part, value)
         name = call.api.name
-        if name == _REALTIME and self.keys.model_mapping and query:
+        if name == _REALTIME and self.maps_models and query:
             query, notes = self._mapped_parameter(query, notes)
         target = self.upstream_path(name, call.ids, query)
         memo = self._memo(head, name in _STATEFUL)
@@ -297,7 +302,7 @@ class Compatible(Provider):
                 rewrite = functools.partial(self.edited, upstream, edits, bool(content_type), needs_model)
                 return NeedsBody(self.origin, rewrite, notes)
             has_model = name in _FORMS and content_type.startswith("multipart/form-data")
-            if has_model and (self.keys.model_mapping or needs_model):
+            if has_model and (self.maps_models or needs_model):
                 rewrite = functools.partial(self._edited_form, upstream, head.caller.content_type, needs_model)
                 return NeedsBody(self.origin, rewrite, notes)
         return self.for_model(upstream, None) if needs_model else upstream
@@ -319,19 +324,26 @@ class Compatible(Provider):
         if keys.custom_settings:
             found.append(BodyEdit(functools.partial(with_settings, keys.custom_settings)))
         if api in _STREAMS and isinstance(keys, CompatibleKeys) and not keys.disable_stream_usage_stats:
-            # A setting may have switched the stream on.
-            found.append(BodyEdit(edits.asking_for_usage, () if keys.custom_settings else (b'"stream"',)))
+            found.append(BodyEdit(edits.asking_for_usage, (b'"stream"',)))
         if api == CHAT and not self.row.keeps_developer:
             found.append(BodyEdit(edits.developer_as_system, (b'"developer"',)))
         if api == CHAT and isinstance(keys, SchemaKeys) and keys.response_json_schema:
             found.append(BodyEdit(edits.with_response_format(keys.response_json_schema)))
-        if keys.model_mapping:
-            found.append(BodyEdit(self._map_in_body))
-        return (*found, *self.own_edits(api))
+        if api == CHAT:
+            found += self.row.chat_edits
+        if keys.custom_settings:
+            # They may put what an edit looks for into any body.
+            found = [edit._replace(words=()) for edit in found]
+        return (*found, *self.model_edits(api))
 
-    def own_edits(self, api: str) -> tuple[BodyEdit, ...]:
-        """What the type itself changes, last of all."""
-        return ()
+    def model_edits(self, api: str) -> tuple[BodyEdit, ...]:
+        """What is done to the model of an API, and what depends on it; last of all."""
+        return (BodyEdit(self.map_in_body),) if self.maps_models else ()
+
+    @property
+    def maps_models(self) -> bool:
+        """Whether map_model() may change a model."""
+        return bool(self.keys.model_mapping)
 
     def edited(
         self, upstream: Upstream, edits: tuple[BodyEdit, ...], is_json: bool, needs_model: bool, body: bytes
@@ -356,7 +368,8 @@ class Compatible(Provider):
         except json_edit.JSONError as error:
             raise bad_body(f"The request body {error}.") from None
 
-    def _map_in_body(self, body: Value) -> Notes:
+    def map_in_body(self, body: Value) -> Notes:
+        """Maps the model of a JSON body, if it has one."""
         member = body.get("model")
         if member is None:
             return ()

@@ -74,7 +74,8 @@ def _address(name: str, url: Url | None) -> dict[str, object]:
     if row or name in KEYS:
         keys: dict[str, object] = {"type": name} if row else dict(KEYS[name])
         if url:
-            return keys | {"baseUrl": str(url)}
+            # LiteLLM is told the root of some services.
+            return keys | {"baseUrl": str(url if url.path or not row else Url(url.origin, row.base))}
         return keys | dict.fromkeys(row.needs[:1] if row else (), _ABSENT)
     return {"type": "openai", "baseUrl": str(url) if url else f"https://{_ABSENT}/v1"}
 

@@ -1,24 +1,34 @@
-"""api.openai.com: the client's own key is sent on where none is configured."""
+"""api.openai.com, or a URL with the same API: the client's own key is sent on where none is configured."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ..auth.secret import Secret
+from ..config import values
+from ..config.keys import key
 from ..wire import header_fields
 from ..wire.header_fields import Fields
-from .compatible import Compatible, SchemaKeys
+from ..wire.targets import Url
+from .compatible import SchemaKeys
+from .custom_url import CustomUrl
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAIKeys(SchemaKeys):
     """The keys of `type: openai`."""
 
+    openai_custom_url: Url | None = key(
+        values.url,
+        help="A base URL, or the URL of one API, which is then the only one that is served. A bare host has its API"
+        " below `/v1`.",
+    )
 
-class OpenAI(Compatible):
+
+class OpenAI(CustomUrl):
     """See its row."""
 
-    not_implemented = Compatible.not_implemented | {"openaiCustomUrl"}
+    url_key = "openaiCustomUrl"
 
     def token(self, fields: Fields) -> Secret | None:
         """One of `apiTokens`, else the client's key from x-api-key, x-authorization or Authorization."""

@@ -11,10 +11,13 @@ from typing import Any, Final
 from ..apis import APIS
 from ..auth.header import Credential, authorization
 from ..auth.secret import Secret
+from ..chat.edits import REASONING_TOKENS
 from ..config import values
 from ..config.keys import key
+from . import azure
 from .compatible import AddressKeys, Compatible, CompatibleKeys, Row, SchemaKeys
 from .generic import Generic, GenericKeys
+from .kilocode import Kilocode, KilocodeKeys
 from .openai import OpenAI, OpenAIKeys
 from .self_hosted import Ollama, OllamaKeys, Vllm, VllmKeys
 
@@ -85,7 +88,23 @@ ROWS: Final = (
         is_key_optional=True,
         keeps_developer=True,
         keys=OpenAIKeys,
+        addresses=("openaiCustomUrl",),
         kind=OpenAI,
+    ),
+    Row(
+        "azure",
+        "",
+        "/openai/v1",
+        _OPENAI,
+        "Azure OpenAI. The key is sent as `api-key`, an access token of Entra as Bearer. In front of the SDKs' own"
+        " `AzureOpenAI`: `protocol: original`.",
+        site="https://learn.microsoft.com/azure/ai-foundry/openai/latest",
+        style=azure.credential,
+        needs=("azureServiceUrl",),
+        addresses=("azureServiceUrl",),
+        keeps_developer=True,
+        keys=azure.AzureKeys,
+        kind=azure.Azure,
     ),
     Row(
         "ai360",
@@ -158,6 +177,7 @@ ROWS: Final = (
         "Any HTTP API: host, base path and credential are rewritten, nothing else. It has to be told its host.",
         is_key_optional=True,
         needs=("genericHost",),
+        addresses=("genericHost",),
         keeps_developer=True,
         keys=GenericKeys,
         kind=Generic,
@@ -201,7 +221,10 @@ ROWS: Final = (
         _apis("chat responses messages models embeddings transcriptions"),
         "Kilo Gateway. `apiTokens: anonymous` reaches its free models.",
         site="https://kilo.ai/docs/gateway",
-        aliases=("/api/gateway/v1", "/api/openrouter"),
+        aliases=("/api/gateway/v1", "/api/openrouter", "/api/v1"),
+        beside={"/v1/fim/completions": "/api/fim/completions"},
+        keys=KilocodeKeys,
+        kind=Kilocode,
     ),
     Row(
         "longcat",
@@ -238,6 +261,7 @@ ROWS: Final = (
         " `baseUrl: https://ollama.com/v1`, with a key.",
         site="https://docs.ollama.com/api/openai-compatibility",
         is_key_optional=True,
+        addresses=("ollamaServerHost",),
         keys=OllamaKeys,
         kind=Ollama,
     ),
@@ -249,6 +273,7 @@ ROWS: Final = (
         "OpenRouter.",
         site="https://openrouter.ai/docs/api/reference/overview",
         native=_native(chat="/api/v1/chat/completions", completions="/api/v1/completions"),
+        chat_edits=(REASONING_TOKENS,),
     ),
     Row(
         "stepfun",
@@ -278,7 +303,8 @@ ROWS: Final = (
         "A vLLM server. Its own paths (`/tokenize`, `/metrics`, ...) pass.",
         site="https://docs.vllm.ai/en/stable/serving/openai_compatible_server.html",
         is_key_optional=True,
-        needs=("vllmServerHost",),
+        needs=("vllmServerHost", "vllmCustomUrl"),
+        addresses=("vllmServerHost", "vllmCustomUrl"),
         native=_native(
             chat="/v1/chat/completions",
             completions="/v1/completions",

@@ -8,8 +8,9 @@ from typing import Any, Final, NamedTuple
 
 from ..config import values
 from ..config.keys import Problem, Reading, key
-from ..wire.targets import Origin
+from ..wire.targets import Origin, Url
 from .compatible import Compatible, CompatibleKeys
+from .custom_url import CustomUrl
 
 OLLAMA_PORT: Final = 11434
 VLLM_PORT: Final = 8000
@@ -35,6 +36,12 @@ def server(value: Any) -> Server | None:
         return None
     origin = Origin.parse(text if "://" in text else f"http://{text}")
     return Server(origin, text.rpartition(":")[2].isdigit())
+
+
+def http_url(value: Any) -> Url | None:
+    """A URL, by http where it has no scheme; None for an empty text."""
+    text = values.text(value)
+    return values.url(text if "://" in text or not text else f"http://{text}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +82,21 @@ class VllmKeys(CompatibleKeys):
     vllm_server_host: Server | None = key(
         server, help="Host, `host:port`, or origin with its scheme; http without one, port 8000 where none is given."
     )
+    vllm_custom_url: Url | None = key(
+        http_url,
+        help="A base URL, or the URL of one API, which is then the only one that is served; http without a scheme. It"
+        " wins over `vllmServerHost`.",
+    )
 
 
-class Vllm(Compatible):
+class Vllm(CustomUrl):
     """See its row."""
 
     keys: VllmKeys
-    not_implemented = Compatible.not_implemented | {"vllmCustomUrl"}
+    url_key = "vllmCustomUrl"
 
     def own_origin(self) -> Origin:
-        """The server of the keys."""
-        assert self.keys.vllm_server_host
+        """The origin of the URL, else the server of the keys."""
+        if self.url or not self.keys.vllm_server_host:
+            return super().own_origin()
         return self.keys.vllm_server_host.at(VLLM_PORT)

@@ -84,12 +84,12 @@ class Url:
         Raises ValueError with a message that does not quote a credential.
         """
         scheme, separator, rest = text.strip().rpartition("://")
-        authority, slash, tail = rest.partition("/")
-        if "?" in authority or "#" in authority:
-            raise ValueError("has no slash behind the host")
-        path, _, query = tail.partition("?")
+        if "#" in rest:
+            raise ValueError("has a fragment (#)")
+        before, _, query = rest.partition("?")
+        authority, slash, path = before.partition("/")
         target = f"{path}{query}"
-        if not target.isascii() or not target.isprintable() or " " in target or "#" in target:
+        if not target.isascii() or not target.isprintable() or " " in target:
             raise ValueError("has a character that no URL has in its path or query")
         if any(segment in (".", "..") for segment in unquote(path).split("/")):
             raise ValueError("has a '.' or '..' segment in its path")
