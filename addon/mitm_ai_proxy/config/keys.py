@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar, overload
 
 from ..auth.secret import Secret
@@ -18,6 +19,7 @@ from ..auth.secret import Secret
 _T = TypeVar("_T")
 
 _METADATA: Final = "key"
+_DECLARED: Final[dict[type[Any], Mapping[str, Key]]] = {}
 
 
 class Key(NamedTuple):
@@ -102,13 +104,15 @@ def key(
 
 def declared(owner: type[Any]) -> Mapping[str, Key]:
     """The keys that a dataclass declares, by their names in the file, in the order of its fields."""
-    found = {}
-    for field in dataclasses.fields(owner):
-        if _METADATA in field.metadata:
-            made: Key = field.metadata[_METADATA]
-            one = made._replace(name=camel_case(field.name), field=field.name)
-            found[one.name] = one
-    return found
+    if owner not in _DECLARED:
+        found = {}
+        for field in dataclasses.fields(owner):
+            if _METADATA in field.metadata:
+                made: Key = field.metadata[_METADATA]
+                one = made._replace(name=camel_case(field.name), field=field.name)
+                found[one.name] = one
+        _DECLARED[owner] = MappingProxyType(found)
+    return _DECLARED[owner]
 
 
 def secrets(values: Any) -> tuple[str, ...]:

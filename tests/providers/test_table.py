@@ -1,0 +1,192 @@
+"""Every type of the table, and every API: where a request goes, its credential, its body, and what is redacted."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Final, NamedTuple
+
+import pytest
+
+from mitm_ai_proxy import apis, pipeline, registry
+from mitm_ai_proxy.apis import Api
+from mitm_ai_proxy.auth.header import redacted
+from mitm_ai_proxy.chat import callers
+from mitm_ai_proxy.errors import Refusal
+from mitm_ai_proxy.exchange import Head, NeedsBody
+from mitm_ai_proxy.providers.base import Provider
+from mitm_ai_proxy.providers.rows import ROWS
+from tests.tables import table
+
+TOKEN = "sk-of-the-provider-0123456789"
+ALL: Final = (
+    "chat/completions completions embeddings audio/speech audio/transcriptions audio/translations realtime"
+    " images/generations images/variations images/edits batches files models fine_tuning responses videos"
+)
+BEARER: Final = "authorization: Bearer"
+KEYS: Final = {
+    "cloudflare": ", cloudflareAccountId: acc",
+    "generic": ", genericHost: any.test",
+    "vllm": ", vllmServerHost: gpu",
+    "azure": ", azureServiceUrl: 'https://r.openai.azure.com/openai/v1'",
+}
+"""What a block needs besides its type."""
+
+
+class Service(NamedTuple):
+    """A service as it documents itself: its base URL, the credential, and the APIs by their paths below /v1.
+
+    An API is all that is below its path; `elsewhere` are the paths of those that are not below the base.
+    """
+
+    base: str
+    apis: str
+    credential: str = BEARER
+    elsewhere: str = ""
+
+
+SERVICES: Final = {
+    "openai": Service("https://api.openai.com/v1", ALL),
+    "azure": Service("https://r.openai.azure.com/openai/v1", ALL, "api-key:"),
+    "ai360": Service("https://api.360.cn/v1", "chat/completions embeddings", "authorization:"),
+    "baichuan": Service("https://api.baichuan-ai.com/v1", "chat/completions embeddings"),
+    "baidu": Service("https://qianfan.baidubce.com/v2", "chat/completions embeddings models"),
+    "cloudflare": Service(
+        "https://api.cloudflare.com/client/v4/accounts/acc/ai/v1", "chat/completions embeddings responses"
+    ),
+    "coze": Service("https://api.coze.cn/v1", ""),
+    "deepseek": Service(
+        "https://api.deepseek.com/v1",
+        "chat/completions models",
+        elsewhere="messages=/anthropic/v1/messages completions=/beta/completions",
+    ),
+    "fireworks": Service(
+        "https://api.fireworks.ai/inference/v1",
+        "chat/completions completions models embeddings responses rerank audio/speech audio/transcriptions"
+        " audio/translations",
+    ),
+    "galadriel": Service("https://api.galadriel.com/v1", "chat/completions models"),
+    "github": Service(
+        "https://models.github.ai/inference", "chat/completions embeddings", elsewhere="models=/catalog/models"
+    ),
+    "grok": Service(
+        "https://api.x.ai/v1",
+        "chat/completions responses completions embeddings images/generations images/edits models messages files"
+        " batches videos audio/speech audio/transcriptions audio/translations realtime",
+    ),
+    "groq": Service(
+        "https://api.groq.com/openai/v1",
+        "chat/completions responses models audio/speech audio/transcriptions audio/translations files batches",
+    ),
+    "kilocode": Service(
+        "https://api.kilo.ai/api/gateway",
+        "chat/completions responses messages models embeddings audio/transcriptions",
+    ),
+    "longcat": Service(
+        "https://api.longcat.chat/openai/v1",
+        "chat/completions embeddings",
+        elsewhere="models=/v1/models messages=/anthropic/v1/messages",
+    ),
+    "mistral": Service(
+        "https://api.mistral.ai/v1",
+        "chat/completions embeddings models files batches audio/speech audio/transcriptions audio/translations",
+    ),
+    "moonshot": Service("https://api.moonshot.cn/v1", "chat/completions models files"),
+    "ollama": Service(
+        "http://127.0.0.1:11434/v1",
+        "chat/completions completions embeddings models responses messages images/generations audio/speech"
+        " audio/transcriptions",
+    ),
+    "openrouter": Service(
+        "https://openrouter.ai/api/v1",
+        "chat/completions completions models embeddings responses messages images/generations images/edits"
+        " images/variations videos audio/speech audio/transcriptions audio/translations",
+    ),
+    "stepfun": Service(
+        "https://api.stepfun.com/v1",
+        "chat/completions responses messages models images/generations images/edits images/variations audio/speech"
+        " audio/transcriptions audio/translations",
+    ),
+    "together-ai": Service(
+        "https://api.together.xyz/v1",
+        "chat/completions completions embeddings audio/speech audio/transcriptions audio/translations"
+        " images/generations images/edits images/variations models rerank",
+    ),
+    "vllm": Service(
+        "http://gpu:8000/v1",
+        "chat/completions completions models embeddings rerank messages messages/count_tokens responses"
+        " audio/transcriptions audio/translations realtime",
+    ),
+    "yi": Service("https://api.lingyiwanwu.com/v1", "chat/completions"),
+}
+
+
+def _place(service: Service, api: Api) -> str | None:
+    """The URL of an API at a service, with the ids as OpenAI's path has them; None if the service lacks it."""
+    path = api.path.removeprefix("/v1/")
+    if not api.path.startswith("/v1/"):
+        return None
+    origin = service.base[: service.base.index("/", 8)]
+    for pair in service.elsewhere.split():
+        name, _, place = pair.partition("=")
+        if path == name:
+            return origin + place
+    has_parts = [word for word in service.apis.split() if word in ("batches", "files", "fine_tuning", "videos")]
+    listed = path in service.apis.split() or any(path == word or path.startswith(f"{word}/") for word in has_parts)
+    return f"{service.base}/{path}" if listed else None
+
+
+BODY = b'{ "n" : 1e400, "model":"small" , "x":"\\u00e9", "big":12345678901234567890 }'
+MAPPED = BODY.replace(b'"small"', b'"large/2:free"')
+FIELDS = (
+    (b"Host", b"proxy"),
+    (b"Authorization", b"Bearer sk-of-the-client"),
+    (b"Content-Type", b"application/json"),
+)
+QUERY = "a=1&a=1&&b=%2f"
+
+
+@functools.cache
+def _provider(name: str) -> Provider:
+    block = f"type: {name}, apiTokens: {TOKEN}, modelMapping: {{small: large/2:free}}{KEYS.get(name, '')}"
+    return registry.provider(registry.read(f"provider: {{{block}}}", {}), lambda: 0.0)
+
+
+def _with_ids(path: str) -> str:
+    return re.sub(r"\{(\w+)\}", r"id-\1", path)
+
+
+@table("api", apis.APIS)
+@table(("name", "service"), SERVICES.items())
+def test_each_api_goes_to_its_place_or_is_refused(name: str, service: Service, api: Api) -> None:
+    provider = _provider(name)
+    path = _with_ids(api.path)
+    method = api.method or "POST"
+    head = Head(method, f"{path}?{QUERY}", callers.read(path, FIELDS), FIELDS)
+    place = _place(service, api)
+    if place is None and api.path.startswith("/v1/"):
+        with pytest.raises(Refusal, match=f"^{name} has no ") as caught:
+            pipeline.requestheaders(provider, head)
+        assert (caught.value.status, caught.value.code) == (404, "unsupported_api")
+        return
+    if place is None:
+        return
+    found = pipeline.requestheaders(provider, head)
+    upstream = pipeline.request(found, head, BODY) if isinstance(found, NeedsBody) else found
+    outgoing = pipeline.outgoing(provider, head, upstream, raw=BODY)
+
+    assert f"{upstream.origin}{outgoing.target}" == f"{_with_ids(place)}?{QUERY}"
+    assert outgoing.body == (MAPPED if method == "POST" else None)
+    lines = [f"{field.lower().decode()}: {value.decode()}" for field, value in outgoing.fields]
+    assert lines == [
+        f"host: {upstream.origin.authority}",
+        "content-type: application/json",
+        f"{service.credential} {TOKEN}",
+    ]
+    assert outgoing.secret_fields == {service.credential.partition(":")[0].encode()}
+    assert TOKEN not in str(redacted(outgoing.fields, outgoing.secret_fields)) + str(upstream)
+
+
+def test_the_table_is_whole() -> None:
+    assert SERVICES.keys() | {"generic"} == {row.name for row in ROWS}
+    assert registry.TYPES.keys() == {row.name for row in ROWS} | {"kling"}
