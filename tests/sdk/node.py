@@ -26,10 +26,10 @@ def missing() -> str | None:
     return f"there is no {' and no '.join(absent)} here" if absent else None
 
 
-def start(version: str) -> Worker:
+def start(version: str, script: str = "node_worker.mjs") -> Worker:
     """Start a worker with this version."""
     folder = cache.folder(f"openai-node-{version}", lambda part: _install(part, f"openai@{version}"))
-    return Worker(_node(NEEDS[version]), Path(__file__).with_name("node_worker.mjs"), folder)
+    return Worker(_node(NEEDS[version]), Path(__file__).with_name(script), folder)
 
 
 def _node(needed: int) -> Path:

@@ -1,0 +1,131 @@
+"""The newest OpenAI SDKs through five of the types that speak OpenAI's API, with a service in a script behind them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.e2e.conftest import Proxies
+from tests.e2e.proxy import Proxy
+from tests.sdk import cache, node, python_sdk
+from tests.sdk.scripted import FILE, PICTURE, VECTOR, Scripted
+from tests.sdk.worker import Worker
+
+MODEL = "vendor/model-1:free"
+HERE = Path(__file__).parent
+CHATS = {"chat", "stream", "tools", "parse", "errors", "retry", "timeout", "cancelled", "models", "model"}
+ALL = CHATS | {"responses", "embeddings", "images", "transcription", "files", "batches"}
+
+
+class Type(NamedTuple):
+    """A type: its keys, the path of its base URL, the field of its credential, the kinds of requests that it has."""
+
+    name: str
+    keys: str
+    base: str
+    credential: tuple[str, str]
+    has: set[str]
+
+
+BEARER = ("Authorization", "Bearer sk-of-the-provider")
+USUAL = CHATS | {"responses", "transcription"}
+TYPES = (
+    Type("groq", "baseUrl: 'http://{}/openai/v1'", "/openai/v1", BEARER, USUAL | {"files", "batches"}),
+    Type("kilocode", "baseUrl: 'http://{}/api/gateway'", "/api/gateway", BEARER, USUAL | {"embeddings"}),
+    Type("azure", "azureServiceUrl: 'http://{}/openai/v1'", "/openai/v1", ("api-key", "sk-of-the-provider"), ALL),
+    Type("openrouter", "providerDomain: 'http://{}'", "/api/v1", BEARER, USUAL | {"embeddings", "images"}),
+    Type("vllm", "vllmServerHost: '{}'", "/v1", BEARER, USUAL | {"embeddings"}),
+)
+MAPPING = f"modelMapping: {{gpt-*: '{MODEL}', '~^(fail-|flaky|slow|endless)': 'vendor/$1'}}"
+HELLO = f"hello from {MODEL}"
+EVENTS = ["response.created", "response.output_text.delta", "response.completed"]
+EXPECTED: dict[str, Any] = {
+    "chat": HELLO,
+    "stream": ["hello é", 5, 0],
+    "tools": ["tool_calls", None, {"city": "Zürich"}],
+    "parse": ["Ann", 7],
+    "responses": HELLO,
+    "responses-stream": EVENTS,
+    "embeddings": list(VECTOR),
+    "images": PICTURE,
+    "transcription": f"said to {MODEL}",
+    "files": ["file-1", ["file-1"], FILE.decode(), "file-1", True],
+    "batches": ["validating", "cancelling", ["batch-1"]],
+    "models": ["m-1"],
+    "model": "m-1",
+    "errors": [
+        [name, status, f"code-{status}", "model"]
+        for name, status in (
+            ("BadRequestError", 400),
+            ("AuthenticationError", 401),
+            ("NotFoundError", 404),
+            ("UnprocessableEntityError", 422),
+        )
+    ],
+    "retry": "hello from vendor/flaky",
+    "timeout": "APITimeoutError",
+    "cancelled": 2,
+}
+LACKING = {"status": 404, "code": "unsupported_api"}
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Scripted]:
+    running = Scripted()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def proxies(service: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Proxy]]:
+    """A proxy for each type."""
+    started = Proxies(tmp_path_factory.mktemp("compatible"))
+    found = {}
+    for one in TYPES:
+        block = f"type: {one.name}, apiTokens: sk-of-the-provider, {one.keys.format(service.address)}, {MAPPING}"
+        found[one.name] = started.start(f"provider: {{{block}}}", wait=False)
+    yield {name: proxy.started() for name, proxy in found.items()}
+    started.close()
+
+
+@pytest.fixture(scope="module", params=["python", "node"])
+def client(request: pytest.FixtureRequest) -> Iterator[Worker]:
+    """A process with an SDK."""
+    if request.param == "python":
+        folder = cache.folder(f"openai-{python_sdk.NEWEST}", cache.python(f"openai=={python_sdk.NEWEST}"))
+        running = Worker(sys.executable, "-I", "-S", "-W", "ignore", HERE / "compatible_client.py", folder)
+    else:
+        if reason := node.missing():
+            pytest.skip(reason)
+        running = node.start(node.NEWEST, "compatible_client.mjs")
+    yield running
+    running.close()
+
+
+@pytest.mark.parametrize("one", TYPES, ids=[one.name for one in TYPES])
+def test_an_sdk_gets_what_it_asks_for(
+    one: Type, client: Worker, service: Scripted, proxies: dict[str, Proxy], tmp_path: Path
+) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(b'\r\n--not-a-boundary\r\nname="model"\r\n\r\n' + bytes(range(256)))
+    service.asked.clear()
+    service.refused.clear()
+    service.gave_up.clear()
+    found = client.ask({"base_url": f"http://127.0.0.1:{proxies[one.name].port}/v1", "file": str(file)}, 60)
+
+    assert found == {name: what if name.partition("-")[0] in one.has else LACKING for name, what in EXPECTED.items()}
+    assert service.gave_up.wait(10), "the provider goes on with a stream that its client has left"
+    assert service.asked
+    for asked in service.asked:
+        assert asked.path.startswith(f"{one.base}/")
+        assert asked.all(one.credential[0]) == [one.credential[1]]
+        assert "of-the-client" not in str(asked)
+    chats = [asked for asked in service.asked if asked.path.endswith("/chat/completions") and b"flaky" in asked.body]
+    assert [asked.all("x-stainless-retry-count") for asked in chats] == [["0"], ["1"]]
+    for asked in service.asked:
+        if asked.path.endswith("/transcriptions"):
+            assert file.read_bytes() in asked.body
