@@ -6,7 +6,7 @@ import pytest
 
 from mitm_ai_proxy import registry
 from mitm_ai_proxy.config.file import ConfigurationError
-from mitm_ai_proxy.exchange import Head, NeedsBody
+from mitm_ai_proxy.exchange import Head, NeedsBody, Upstream
 from mitm_ai_proxy.providers.base import Provider
 from tests.tables import table
 
@@ -147,6 +147,28 @@ def test_the_variable_of_a_type_is_used_where_no_key_is_given() -> None:
     # A client's own key stays its own.
     assert token("type: openai") is token("type: ollama") is None
     assert _problems("type: kilocode", KILOCODE_API_KEY="a\nb") == ["apiTokens[0]: holds a line break"]
+
+
+@table(
+    ("block", "target", "api"),
+    [
+        ("baidu", "/proxy/v2/chat/completions", "openai/v1/chatcompletions"),
+        ("baidu", "/v1/chat/completions", ""),
+        ("github", "/inference/embeddings", "openai/v1/embeddings"),
+        ("vllm, vllmServerHost: h", "/v1/messages/count_tokens", "anthropic/v1/messages/count_tokens"),
+        ("vllm, vllmServerHost: h", "/v1/messages", "anthropic/v1/messages"),
+        ("openrouter", "/api/v1/completions", "openai/v1/completions"),
+        ("mistral", "/v1/files/f", "openai/v1/retrievefile"),
+        ("coze", "/v3/chat", ""),
+    ],
+)
+def test_under_original_the_api_is_told_as_the_service_writes_it(block: str, target: str, api: str) -> None:
+    provider = _provider(f"apiTokens: [t], protocol: original, type: {block}")
+    upstream = provider.requestheaders(Head("POST", target))
+
+    assert isinstance(upstream, Upstream)
+    told = f", {api} of {provider.type}" if api else ""
+    assert (upstream.target, upstream.notes) == (target, (f"sent to {provider.origin}: protocol original{told}",))
 
 
 def test_nothing_is_missing_where_nothing_is_sent() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -129,3 +132,39 @@ def test_an_sdk_gets_what_it_asks_for(
     for asked in service.asked:
         if asked.path.endswith("/transcriptions"):
             assert file.read_bytes() in asked.body
+
+
+def test_the_configuration_of_openclaw_that_the_page_shows_works(
+    service: Scripted, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    page = (HERE.parents[1] / "docs" / "providers.md").read_text()
+    section = page[page.index("## Kilo Gateway") :]
+    ours, theirs = (
+        re.findall(rf"^```{kind}\n(.*?)^```", section, re.DOTALL | re.MULTILINE)[0] for kind in ("yaml", "json")
+    )
+    ours = ours.replace("${KILOCODE_API_KEY:-anonymous}", "anonymous")
+    kilo = json.loads(theirs)["models"]["providers"]["kilocode"]
+    assert kilo["api"] == "openai-completions"
+    started = Proxies(tmp_path_factory.mktemp("openclaw"))
+    proxy = started.start(f"{ours}  baseUrl: http://{service.address}/api/gateway/\n")
+    service.asked.clear()
+    try:
+        for model in kilo["models"]:
+            body = {"model": f"kilocode/{model['id']}", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+            fields = {"Authorization": f"Bearer {kilo['apiKey']}", "X-KiloCode-Feature": "openclaw"}
+            fields["Content-Type"] = "application/json"
+            path = f"{urlsplit(kilo['baseUrl']).path}chat/completions"
+            reply = proxy.request(
+                "POST", path, json.dumps(body).encode(), {"Content-Type": "application/json", **fields}
+            )
+            assert reply.status == 200
+            assert reply.body.endswith(b'"total_tokens": 5}}\n\ndata: [DONE]\n\n')
+    finally:
+        started.close()
+
+    assert [(asked.path, asked.model) for asked in service.asked] == [
+        ("/api/gateway/chat/completions", model["id"]) for model in kilo["models"]
+    ]
+    assert ["cache_control" in json.loads(asked.body) for asked in service.asked] == [True, False]
+    assert all(asked.all("Authorization") == ["Bearer anonymous"] for asked in service.asked)
+    assert all(asked.all("X-KiloCode-Feature") == ["openclaw"] for asked in service.asked)

@@ -255,11 +255,23 @@ class Compatible(Provider):
         if "?" in head.target and self.has_credential:
             head = head._replace(target=self._without_credential(head.target))
         found = super().requestheaders(head)
+        if self.keys.protocol == "original" and isinstance(found, Upstream):
+            found = self._with_native_note(head, found)
         if isinstance(found, Upstream) and not found.memo and len(self.keys.api_tokens) > 1:
             # What call() has not seen: a path that is no API, or protocol original.
             path = targets.split_query(head.target)[0]
             return found._replace(memo=self._memo(head, self._stateful(head.method, path)))
         return found
+
+    def _with_native_note(self, head: Head, upstream: Upstream) -> Upstream:
+        """A request under `protocol: original`, with the API that its path tells in the service's own way."""
+        path = targets.split_query(head.target)[0]
+        names = [name for text, name in self.row.native if text in path]
+        if not self.row.native and (call := self.detect(head.method, path)):
+            names = [call.api.name]
+        if not names:
+            return upstream
+        return upstream._replace(notes=(*upstream.notes[:-1], f"{upstream.notes[-1]}, {names[0]} of {self.type}"))
 
     def _without_credential(self, target: str) -> str:
         path, query = targets.split_query(target)
