@@ -16,7 +16,8 @@ from mitm_ai_proxy.config.model_mapping import ModelMapping
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import PASS, Handling, Head, NeedsBody, Pieces, Transducer, Upstream
 from mitm_ai_proxy.providers.base import Provider
-from mitm_ai_proxy.providers.compatible import Compatible, Row
+from mitm_ai_proxy.providers.compatible import Compatible
+from mitm_ai_proxy.providers.row import Row
 from mitm_ai_proxy.wire import header_fields, media_types
 from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.targets import Origin

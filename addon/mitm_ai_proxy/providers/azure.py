@@ -21,8 +21,8 @@ from ..errors import bad_body
 from ..exchange import Head, NeedsBody, Upstream
 from ..wire import targets
 from ..wire.targets import Url
-from .compatible import AddressKeys, CompatibleKeys
 from .custom_url import CustomUrl
+from .row import AddressKeys, CompatibleKeys
 
 V1: Final = "/openai/v1"
 _DATED: Final = "/openai"

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import ClassVar, Final, NamedTuple, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Final
 
 from .. import apis
 from ..apis import Call
 from ..auth import consumers
-from ..auth.bearer import bearer
 from ..auth.header import Credential
 from ..auth.secret import Secret
 from ..chat import edits
 from ..chat.edits import BodyEdit, Notes
-from ..config import custom_settings, values
+from ..config import custom_settings
 from ..config import keys as declarations
 from ..config.custom_settings import Setting
-from ..config.keys import Problem, Reading, key
+from ..config.keys import Problem, Reading
 from ..errors import bad_body
 from ..exchange import NO_MEMO, Head, Memo, NeedsBody, Upstream
 from ..wire import form_edit, header_fields, json_edit, json_tree, multipart, targets
 from ..wire.json_tree import Value
 from ..wire.request_body import object_members, without_mark
-from ..wire.targets import Origin, Url
+from ..wire.targets import Origin
 from .base import Clock, CommonKeys, Provider
+from .row import AddressKeys, CompatibleKeys, Row, SchemaKeys
 
 CHAT: Final = "openai/v1/chatcompletions"
 _REALTIME: Final = "openai/v1/realtime"
@@ -52,86 +50,8 @@ _STATEFUL_COLLECTIONS: Final = frozenset(
 )
 """Those of their parts that have no name of their own."""
 _TOKEN: Final = "token"  # noqa: S105 - a name in the memo, for the place of one
-Style: TypeAlias = Callable[[Secret], Credential]
-"""Makes the credential of a token."""
-
 _VERSION: Final = "/v1"
 """What the path of each API begins with at OpenAI, and what the base path of a provider replaces."""
-_NO_PATHS: Final[Mapping[str, str]] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class AddressKeys(CommonKeys):
-    """The keys of every type of the table."""
-
-    base_url: Url | None = key(
-        values.base_url,
-        extension=True,
-        help="What an SDK calls `base_url` (`https://api.moonshot.ai/v1`): replaces scheme, host and base path of the"
-        " type.",
-    )
-    custom_settings: tuple[Setting, ...] = key(
-        custom_settings.settings,
-        (),
-        mapping=True,
-        help="Members that are set in JSON bodies: a list of `name`, `value`, `mode` (`auto`, `raw`) and `overwrite`.",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class CompatibleKeys(AddressKeys):
-    """The keys of every type that has OpenAI's chat API."""
-
-    disable_stream_usage_stats: bool = key(
-        values.flag, False, help="Whether streams are left without `stream_options.include_usage`, which is added else."
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class SchemaKeys(CompatibleKeys):
-    """The keys of types whose answers can be given a schema."""
-
-    response_json_schema: bytes = key(
-        values.json_object, b"", help="The `response_format` of every chat, as OpenAI's API takes it."
-    )
-
-
-class Row(NamedTuple):
-    """A type of provider that speaks OpenAI's API; `name` is its `type`.
-
-    `host` and `base` make what an SDK calls `base_url`; `{cloudflareAccountId}` in the base is the value of that key,
-    and `host` is "" where a key names it. `apis` are the names of the APIs below the base, `elsewhere` the paths of
-    those that are not. `variable` is the environment variable of the key, which is used where `apiTokens` is missing,
-    unless the key is optional. `needs` are the keys of which a block has to have one, `addresses` those that say where
-    the service is. `aliases` are other bases under which clients address it, `beside` are paths of clients, without an
-    API, whose place is not below the base. `native` has texts in a path that tell the API under `protocol: original`.
-    `chat_edits` is what the type changes in chats. `kind` is the class of a type that is more than its row.
-    """
-
-    name: str
-    host: str
-    base: str
-    apis: frozenset[str]
-    about: str
-    site: str = ""
-    elsewhere: Mapping[str, str] = _NO_PATHS
-    style: Style = bearer
-    variable: str = ""
-    is_key_optional: bool = False
-    needs: tuple[str, ...] = ()
-    addresses: tuple[str, ...] = ()
-    aliases: tuple[str, ...] = ()
-    beside: Mapping[str, str] = _NO_PATHS
-    native: tuple[tuple[str, str], ...] = ()
-    keeps_developer: bool = False
-    chat_edits: tuple[BodyEdit, ...] = ()
-    keys: type[AddressKeys] = CompatibleKeys
-    kind: type[Compatible] | None = None
-
-    @property
-    def key_variable(self) -> str:
-        """The environment variable of the key: `KILOCODE_API_KEY`."""
-        return self.variable or f"{self.name.upper().replace('-', '_')}_API_KEY"
 
 
 class Compatible(Provider):

@@ -11,7 +11,8 @@ from ..exchange import Head, NeedsBody, Upstream
 from ..wire import targets
 from ..wire.targets import Origin, Url
 from .base import Clock
-from .compatible import AddressKeys, Compatible
+from .compatible import Compatible
+from .row import AddressKeys
 
 
 class CustomUrl(Compatible):

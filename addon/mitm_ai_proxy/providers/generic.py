@@ -11,8 +11,9 @@ from ..config import custom_settings, values
 from ..config.keys import Problem, key
 from ..exchange import Head, NeedsBody, Upstream
 from ..wire.targets import Origin
-from .compatible import AddressKeys, Compatible, with_settings
+from .compatible import Compatible, with_settings
 from .higress_keys import NOT_IMPLEMENTED
+from .row import AddressKeys
 
 
 @dataclass(frozen=True, slots=True)

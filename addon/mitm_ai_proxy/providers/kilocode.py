@@ -11,7 +11,8 @@ from ..config import values
 from ..config.keys import key
 from ..wire import json_edit
 from ..wire.json_tree import Value
-from .compatible import CHAT, Compatible, CompatibleKeys
+from .compatible import CHAT, Compatible
+from .row import CompatibleKeys
 
 DEFAULT_MODEL: Final = "kilocode/anthropic/claude-opus-4.6"
 TTLS: Final = ("5m", "1h")

@@ -10,8 +10,8 @@ from ..config.keys import key
 from ..wire import header_fields
 from ..wire.header_fields import Fields
 from ..wire.targets import Url
-from .compatible import SchemaKeys
 from .custom_url import CustomUrl
+from .row import SchemaKeys
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from ..chat.edits import REASONING_TOKENS
 from ..config import values
 from ..config.keys import key
 from . import azure
-from .compatible import AddressKeys, Compatible, CompatibleKeys, Row, SchemaKeys
+from .compatible import Compatible
 from .generic import Generic, GenericKeys
 from .kilocode import Kilocode, KilocodeKeys
 from .openai import OpenAI, OpenAIKeys
+from .row import AddressKeys, CompatibleKeys, Row, SchemaKeys
 from .self_hosted import Ollama, OllamaKeys, Vllm, VllmKeys
 
 _GROUPS: Final = {

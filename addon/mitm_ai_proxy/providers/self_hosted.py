@@ -9,8 +9,9 @@ from typing import Any, Final, NamedTuple
 from ..config import values
 from ..config.keys import Problem, Reading, key
 from ..wire.targets import Origin, Url
-from .compatible import Compatible, CompatibleKeys
+from .compatible import Compatible
 from .custom_url import CustomUrl
+from .row import CompatibleKeys
 
 OLLAMA_PORT: Final = 11434
 VLLM_PORT: Final = 8000

@@ -1,0 +1,100 @@
+"""A row of the table of providers that speak OpenAI's API, and the keys of their blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from ..auth.bearer import bearer
+from ..auth.header import Credential
+from ..auth.secret import Secret
+from ..chat.edits import BodyEdit
+from ..config import custom_settings, values
+from ..config.custom_settings import Setting
+from ..config.keys import key
+from ..wire.targets import Url
+from .base import CommonKeys
+
+if TYPE_CHECKING:
+    from .compatible import Compatible
+
+Style: TypeAlias = Callable[[Secret], Credential]
+"""Makes the credential of a token."""
+
+_NO_PATHS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class AddressKeys(CommonKeys):
+    """The keys of every type of the table."""
+
+    base_url: Url | None = key(
+        values.base_url,
+        extension=True,
+        help="What an SDK calls `base_url` (`https://api.moonshot.ai/v1`): replaces scheme, host and base path of the"
+        " type.",
+    )
+    custom_settings: tuple[Setting, ...] = key(
+        custom_settings.settings,
+        (),
+        mapping=True,
+        help="Members that are set in JSON bodies: a list of `name`, `value`, `mode` (`auto`, `raw`) and `overwrite`.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CompatibleKeys(AddressKeys):
+    """The keys of every type that has OpenAI's chat API."""
+
+    disable_stream_usage_stats: bool = key(
+        values.flag, False, help="Whether streams are left without `stream_options.include_usage`, which is added else."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaKeys(CompatibleKeys):
+    """The keys of types whose answers can be given a schema."""
+
+    response_json_schema: bytes = key(
+        values.json_object, b"", help="The `response_format` of every chat, as OpenAI's API takes it."
+    )
+
+
+class Row(NamedTuple):
+    """A type of provider that speaks OpenAI's API; `name` is its `type`.
+
+    `host` and `base` make what an SDK calls `base_url`; `{cloudflareAccountId}` in the base is the value of that key,
+    and `host` is "" where a key names it. `apis` are the names of the APIs below the base, `elsewhere` the paths of
+    those that are not. `variable` is the environment variable of the key, which is used where `apiTokens` is missing,
+    unless the key is optional. `needs` are the keys of which a block has to have one, `addresses` those that say where
+    the service is. `aliases` are other bases under which clients address it, `beside` are paths of clients, without an
+    API, whose place is not below the base. `native` has texts in a path that tell the API under `protocol: original`.
+    `chat_edits` is what the type changes in chats. `kind` is the class of a type that is more than its row.
+    """
+
+    name: str
+    host: str
+    base: str
+    apis: frozenset[str]
+    about: str
+    site: str = ""
+    elsewhere: Mapping[str, str] = _NO_PATHS
+    style: Style = bearer
+    variable: str = ""
+    is_key_optional: bool = False
+    needs: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    beside: Mapping[str, str] = _NO_PATHS
+    native: tuple[tuple[str, str], ...] = ()
+    keeps_developer: bool = False
+    chat_edits: tuple[BodyEdit, ...] = ()
+    keys: type[AddressKeys] = CompatibleKeys
+    kind: type[Compatible] | None = None
+
+    @property
+    def key_variable(self) -> str:
+        """The environment variable of the key: `KILOCODE_API_KEY`."""
+        return self.variable or f"{self.name.upper().replace('-', '_')}_API_KEY"
