@@ -145,6 +145,16 @@ def test_check_takes_another_configuration(
     assert capsys.readouterr().out == "other.yaml: provider openai at https://api.openai.com\n"
 
 
+def test_check_says_that_the_url_of_one_api_serves_no_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / HERE).write_text("provider: {type: openai, openaiCustomUrl: 'https://h.test/v1/chat/completions'}")
+
+    assert main.main(["check"]) == 0
+    assert capsys.readouterr().out == (
+        "config.yaml: provider openai at https://h.test\n"
+        "  openaiCustomUrl is the URL of one API: only /v1/chat/completions is served, all else is refused.\n"
+    )
+
+
 @pytest.mark.parametrize("command", [["check"], ["start", "--set", "ai_simulate=false"]])
 def test_a_missing_credential_is_one_line_and_nothing_is_started(
     command: list[str], folder: Path, executed: list[list[str]], capsys: pytest.CaptureFixture[str]

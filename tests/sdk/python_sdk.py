@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.sdk import cache
 from tests.sdk.worker import Worker
 
-NEWEST = "3.54.0"
+NEWEST = "3.57.0"
 """Its HTTP library cannot be installed together with mitmproxy 11."""
 BEFORE_MULTIPART = "2.26.0"
 """The last version that sends JSON if there is no file."""
