@@ -53,6 +53,7 @@ def _url(provider: Provider, target: str, method: str = "POST") -> str:
         ("baidu", "/v2/chat/completions", "https://qianfan.baidubce.com/v2/chat/completions"),
         ("kilocode", "/api/gateway/chat/completions", "https://api.kilo.ai/api/gateway/chat/completions"),
         ("kilocode", "/api/gateway/v1/chat/completions", "https://api.kilo.ai/api/gateway/chat/completions"),
+        ("kilocode", "/api/gateway/v1/providers", "https://api.kilo.ai/api/gateway/providers"),
         ("kilocode", "/api/openrouter/models/a/b", "https://api.kilo.ai/api/gateway/models/a/b"),
         ("kilocode", "/chat/completions", "https://api.kilo.ai/api/gateway/chat/completions"),
         ("deepseek", "/chat/completions", "https://api.deepseek.com/v1/chat/completions"),

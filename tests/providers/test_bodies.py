@@ -216,6 +216,7 @@ def test_the_model_of_a_form_is_mapped_in_place(api: str) -> None:
     before, after = _form(("model", "a"), ("file", "--X\n")), _form(("model", "b"), ("file", "--X\n"))
     assert sent("{a: b}", before) == after
     assert sent("{z: b}", before) == before
+    assert sent("{a: b}", _form(("model", " a "))) == _form(("model", "b"))
     assert sent("{'*': b}", _form(("n", "1"))) == _form(("n", "1"), ("model", "b"))
     assert sent("{'*': ''}", _form(("n", "1"))) == _form(("n", "1"))
     with pytest.raises(Refusal, match="no whole form"):

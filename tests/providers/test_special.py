@@ -257,6 +257,7 @@ GEMINI: list[tuple[Any, ...]] = [
     (b'{"role":"assistant","content":[{"type":"tool","thoughtSignature":"YWJj"}]}', None),
     (b'{"role":"assistant","content":[{"type":"tool","thought_signature":"-_-_"}]}', None),
     (b'{"role":"assistant","content":[{"type":"thinking","thought_signature":"msg_1"}]}', None),
+    (b'{"role":"assistant","content":[{"type":"redacted_thinking","thoughtSignature":"msg_1"}]}', None),
     (b'{"role":"user","content":[{"type":"text","text":"","thought_signature":"msg_1"}]}', None),
     # Blank texts, and messages without a block.
     (b'{"role":"assistant","content":[{"type":"text","text":" "}, {"type":"image"}]}',
