@@ -14,7 +14,7 @@ from ..apis import BY_NAME, Call
 from ..auth.bearer import bearer
 from ..auth.header import Credential
 from ..auth.secret import Secret
-from ..chat.edits import Notes
+from ..chat.body_edits import Notes
 from ..config import values
 from ..config.keys import Problem, Reading, key
 from ..errors import bad_body

@@ -12,8 +12,8 @@ from ..apis import Call
 from ..auth import consumers
 from ..auth.header import Credential
 from ..auth.secret import Secret
-from ..chat import edits
-from ..chat.edits import BodyEdit, Notes
+from ..chat import body_edits
+from ..chat.body_edits import BodyEdit, Notes
 from ..config import custom_settings
 from ..config import keys as declarations
 from ..config.custom_settings import Setting
@@ -256,11 +256,11 @@ class Compatible(Provider):
         if keys.custom_settings:
             found.append(BodyEdit(functools.partial(with_settings, keys.custom_settings)))
         if api in _STREAMS and isinstance(keys, CompatibleKeys) and not keys.disable_stream_usage_stats:
-            found.append(BodyEdit(edits.asking_for_usage, (b'"stream"',)))
+            found.append(BodyEdit(body_edits.asking_for_usage, (b'"stream"',)))
         if api == CHAT and not self.row.keeps_developer:
-            found.append(BodyEdit(edits.developer_as_system, (b'"developer"',)))
+            found.append(BodyEdit(body_edits.developer_as_system, (b'"developer"',)))
         if api == CHAT and isinstance(keys, SchemaKeys) and keys.response_json_schema:
-            found.append(BodyEdit(edits.with_response_format(keys.response_json_schema)))
+            found.append(BodyEdit(body_edits.with_response_format(keys.response_json_schema)))
         if api == CHAT:
             found += self.row.chat_edits
         if keys.custom_settings:

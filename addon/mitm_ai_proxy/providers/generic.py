@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..chat.edits import BodyEdit
+from ..chat.body_edits import BodyEdit
 from ..config import custom_settings, values
 from ..config.keys import Problem, key
 from ..exchange import Head, NeedsBody, Upstream

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ..chat import edits
-from ..chat.edits import BodyEdit, Notes
+from ..chat import body_edits
+from ..chat.body_edits import BodyEdit, Notes
 from ..config import values
 from ..config.keys import key
 from ..wire import json_edit
@@ -68,7 +68,7 @@ class Kilocode(Compatible):
         model = found.string() if found else None
         notes: Notes = ()
         if model and self.keys.cache_control_ttl and model.startswith("anthropic/"):
-            notes += edits.with_cache_control(body, self.keys.cache_control_ttl)
+            notes += body_edits.with_cache_control(body, self.keys.cache_control_ttl)
         if model and "gemini" in model.lower():
-            notes += edits.without_foreign_signatures(body)
+            notes += body_edits.without_foreign_signatures(body)
         return notes

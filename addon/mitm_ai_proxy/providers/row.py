@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from ..auth.bearer import bearer
 from ..auth.header import Credential
 from ..auth.secret import Secret
-from ..chat.edits import BodyEdit
+from ..chat.body_edits import BodyEdit
 from ..config import custom_settings, values
 from ..config.custom_settings import Setting
 from ..config.keys import key

@@ -11,7 +11,7 @@ from typing import Any, Final
 from ..apis import APIS
 from ..auth.header import Credential, authorization
 from ..auth.secret import Secret
-from ..chat.edits import REASONING_TOKENS
+from ..chat.body_edits import REASONING_TOKENS
 from ..config import values
 from ..config.keys import key
 from . import azure
