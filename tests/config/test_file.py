@@ -733,7 +733,7 @@ def test_a_file_that_is_wrong_is_named(content: bytes, problem: str, tmp_path: P
 @table(
     ("name", "reason"),
     [
-        ("absent.yaml", "No such file or directory"),
+        ("absent.yaml", "there is no such file (ai-proxy init writes a first one)"),
         (".", "Is a directory"),
         ("/dev/zero", "it is not a regular file"),
         ("a pipe", "it is not a regular file"),

@@ -64,7 +64,7 @@ def test_a_missing_configuration_ends_the_start(start_proxy: StartProxy) -> None
     proxy = start_proxy(None, wait=False)
 
     assert proxy.ended() != 0
-    assert "config.yaml: cannot be read: No such file or directory" in proxy.log
+    assert "config.yaml: cannot be read: there is no such file (ai-proxy init writes a first one)" in proxy.log
     assert "Traceback" not in proxy.log
 
 

@@ -240,7 +240,8 @@ def test_the_model_in_the_query_of_realtime_is_mapped() -> None:
         ("/v1/batches/b-1/cancel", JSON, b""),
         (CHAT, JSON, b" \n"),
         (CHAT, "", b"no JSON"),
-        (CHAT, "text/plain", b'{"model":"a"}'),
+        (CHAT, "text/plain", b'["model"]'),
+        (CHAT, "application/x-ndjson", b'{"model":"a"}'),
         ("/v1/files", "multipart/form-data; boundary=X", b"anything"),
     ],
 )
@@ -248,8 +249,10 @@ def test_what_has_no_model_passes(target: str, content_type: str, body: bytes) -
     assert _body(f"openai, {MAPPING}", body, target, content_type) == body
 
 
-def test_json_without_a_content_type_is_json() -> None:
-    assert _body(f"openai, {MAPPING}", b' {"model":"a"}', content_type="") == b' {"model":"b/c"}'
+@table("content_type", ["", "text/plain", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded"])
+def test_json_under_what_clients_write_over_it_is_json(content_type: str) -> None:
+    assert _body(f"openai, {MAPPING}", b' {"model":"a"}', content_type=content_type) == b' {"model":"b/c"}'
+    assert _body(f"openai, {MAPPING}", b'model="a"', content_type=content_type) == b'model="a"'
 
 
 def test_a_zstd_body_is_read() -> None:

@@ -507,4 +507,4 @@ def test_a_configuration_that_is_not_there_is_named(ended: Ended) -> None:
     status, out, err = ended("--port", "0", "--config", "absent.yaml")
 
     assert (status, out) == (1, "")
-    assert err == "ai-proxy: absent.yaml: cannot be read: No such file or directory\n"
+    assert err == "ai-proxy: absent.yaml: cannot be read: there is no such file (ai-proxy init writes a first one)\n"

@@ -31,6 +31,9 @@ class DocumentError(Exception):
         self.problem = problem
 
 
+_ABSENT: Final = "there is no such file (ai-proxy init writes a first one)"
+
+
 def read(path: Path) -> dict[Any, Any]:
     """The mapping in a file. Raises DocumentError."""
     return parsed(_text_of(path))
@@ -42,6 +45,8 @@ def _text_of(path: Path) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise DocumentError(Problem("", f"is not UTF-8 (byte {error.start})")) from None
+    except FileNotFoundError:
+        raise DocumentError(Problem("", f"cannot be read: {_ABSENT}")) from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DocumentError(Problem("", f"cannot be read: {reason}")) from None

@@ -247,7 +247,7 @@ class _Listed(NamedTuple):
     def shown(self) -> list[str]:
         """The ids that a message may show."""
         pairs = zip(self.blocks, self.ids, strict=True)
-        return [name for block, name in pairs if name and "id" not in block.variables]
+        return list(dict.fromkeys(name for block, name in pairs if name and "id" not in block.variables))
 
     def refuse_unknown(self, owner: Block, key: str, name: str) -> None:
         """Report that a key names a provider that is not in the list."""

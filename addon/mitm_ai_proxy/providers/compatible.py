@@ -20,7 +20,7 @@ from ..config.custom_settings import Setting
 from ..config.keys import Problem, Reading
 from ..errors import bad_body
 from ..exchange import NO_MEMO, Head, Memo, NeedsBody, Upstream
-from ..wire import form_edit, header_fields, json_edit, json_tree, multipart, targets
+from ..wire import form_edit, header_fields, json_edit, json_tree, media_types, multipart, targets
 from ..wire.json_tree import Value
 from ..wire.request_body import object_members, without_mark
 from ..wire.targets import Origin
@@ -228,12 +228,13 @@ class Compatible(Provider):
         upstream = Upstream(self.origin, head.method, target, memo=memo, notes=notes)
         needs_model = self.needs_model(name)
         if head.method == "POST":
-            content_type = head.caller.content_type.lower()
+            content_type = head.caller.content_type
             edits = self._edits.get(name, ())
-            if (edits or needs_model) and (not content_type or "json" in content_type):
-                rewrite = functools.partial(self.edited, upstream, edits, bool(content_type), needs_model)
+            if (edits or needs_model) and media_types.may_be_json(content_type):
+                is_json = media_types.is_json(content_type)
+                rewrite = functools.partial(self.edited, upstream, edits, is_json, needs_model)
                 return NeedsBody(self.origin, rewrite, notes)
-            has_model = name in _FORMS and content_type.startswith("multipart/form-data")
+            has_model = name in _FORMS and media_types.kind_of(content_type) == "multipart/form-data"
             if has_model and (self.maps_models or needs_model):
                 rewrite = functools.partial(self._edited_form, upstream, head.caller.content_type, needs_model)
                 return NeedsBody(self.origin, rewrite, notes)

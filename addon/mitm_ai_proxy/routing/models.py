@@ -8,15 +8,13 @@ from urllib.parse import unquote
 
 from ..exchange import Head
 from ..wire import header_fields, multipart, targets
+from ..wire.media_types import URL_ENCODED, is_json, kind_of, may_be_json
 from ..wire.request_body import object_members, text_member, without_mark
 
 _IN_PATH: Final = re.compile(r".*/(?:v1/models/(.+)|v1beta/models/([^/:]+)(?::.*)?)", re.DOTALL)
 """A model of OpenAI's, whose name may have slashes and colons, or one of Gemini's, with a method behind it."""
 _BODILESS: Final = frozenset(("GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"))
 _FORM: Final = "multipart/form-data"
-_URL_ENCODED: Final = "application/x-www-form-urlencoded"
-# What clients write over JSON, besides a type with "json" in it; curl sends its own type of form.
-_TEXTS: Final = ("", "text/plain", _URL_ENCODED)
 _BOUNDARY: Final = re.compile(rb"--([A-Za-z0-9'()+_,./:=?-]{1,70})\r\n")
 
 
@@ -35,8 +33,8 @@ def may_be_in_body(head: Head) -> bool:
     """Whether a request may name its model in a body."""
     if head.method in _BODILESS:
         return False
-    kind = _media_type(head)
-    if not (_is_json(kind) or kind == _FORM or kind in _TEXTS):
+    content_type = head.caller.content_type
+    if not (may_be_json(content_type) or kind_of(content_type) == _FORM):
         return False
     if not head.has_host:
         # HTTP/2 needs no length.
@@ -47,16 +45,16 @@ def may_be_in_body(head: Head) -> bool:
 
 def in_body(head: Head, body: bytes) -> str | None:
     """The model in a body without its Content-Encoding; None if there is none. Raises Refusal (400) for a bad body."""
-    kind, text = _media_type(head), without_mark(body)
+    kind, text = kind_of(head.caller.content_type), without_mark(body)
     start = text[:256].lstrip()[:1]
     if not start:
         return None
     if kind == _FORM:
         return _text(multipart.named(body, _content_type(head, body), "model"))
-    if kind == _URL_ENCODED and start != b"{":
+    if kind == URL_ENCODED and start != b"{":
         return _text(multipart.url_encoded_named(body, "model"))
     # Of a list, or of text that is none of JSON, nothing is read.
-    if start == b"{" or (_is_json(kind) and start != b"["):
+    if start == b"{" or (is_json(kind) and start != b"["):
         model = text_member(text, object_members(text), "model")
         return model[1] if model else None
     return None
@@ -75,11 +73,3 @@ def _content_type(head: Head, body: bytes) -> str:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _media_type(head: Head) -> str:
-    return head.caller.content_type.partition(";")[0].strip().lower()
-
-
-def _is_json(kind: str) -> bool:
-    return "json" in kind

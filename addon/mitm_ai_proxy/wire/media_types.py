@@ -1,4 +1,4 @@
-"""Tables of content types: which bodies are streamed, which are streams of events, which are JSON."""
+"""Tables of content types: which bodies are streamed, which are streams of events, which may be JSON."""
 
 from __future__ import annotations
 
@@ -18,6 +18,21 @@ EVENTS: Final = (
 _MEDIA: Final = ("video/", "audio/", "image/", "application/octet")
 # Streams, and media that nobody reads in mitmproxy.
 _STREAMED: Final = (*_MEDIA, EVENT_STREAM, "application/x-ndjson")
+
+
+URL_ENCODED: Final = "application/x-www-form-urlencoded"
+# What clients write over JSON; curl sends its own type of form.
+_OVER_JSON: Final = ("", "text/plain", URL_ENCODED)
+
+
+def kind_of(content_type: str) -> str:
+    """The type in a Content-Type, in lower case, without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def may_be_json(content_type: str) -> bool:
+    """Whether a body of this type may be JSON: clients also send it without a type, as plain text and as a form."""
+    return is_json(content_type) or kind_of(content_type) in _OVER_JSON
 
 
 def is_streamed(content_type: str) -> bool:
