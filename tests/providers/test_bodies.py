@@ -327,6 +327,7 @@ def test_the_place_of_a_consumer_is_that_of_the_plugin(consumer: str, places: tu
         ("POST /v1/batches/b/cancel", True),
         ("POST /v1/fine_tuning/jobs/j/resume", True),
         ("POST /v1/vector_stores/v/files", True),
+        ("POST /v1/conversations", True),
         ("POST /v1/fine_tuning/jobs/j/pause", False),
         ("POST /v1/chat/completions", False),
         ("POST /v1/embeddings", False),

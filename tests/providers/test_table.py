@@ -21,7 +21,7 @@ from tests.tables import table
 TOKEN = "sk-of-the-provider-0123456789"
 ALL: Final = (
     "chat/completions completions embeddings audio/speech audio/transcriptions audio/translations realtime"
-    " images/generations images/variations images/edits batches files models fine_tuning responses videos"
+    " images/generations images/variations images/edits batches files models fine_tuning responses videos conversations"
 )
 BEARER: Final = "authorization: Bearer"
 KEYS: Final = {

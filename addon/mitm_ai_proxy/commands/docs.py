@@ -161,15 +161,15 @@ def _provider(name: str) -> Provider:
 
 def _paths() -> str:
     """The capabilities whose upstream path differs from the client's, and is not that below the base URL."""
-    rows = [
-        [_code(name), _code(api), _code(path)]
-        for name, provider in _TYPES
-        for api, path in (
-            provider.row.elsewhere if issubclass(provider, Compatible) else provider.default_capabilities
-        ).items()
-        if api not in apis.BY_NAME or apis.BY_NAME[api].path != path
-    ]
+    rows = [[_code(name), _code(api), _code(path)] for name, provider in _TYPES for api, path in _elsewhere(provider)]
     return table(["Type", "API name", "Path at the provider"], rows)
+
+
+def _elsewhere(provider: type[Provider]) -> Iterable[tuple[str, str]]:
+    if issubclass(provider, Compatible):
+        return provider.row.elsewhere.items()
+    paths = provider.default_capabilities.items()
+    return [(api, path) for api, path in paths if api not in apis.BY_NAME or apis.BY_NAME[api].path != path]
 
 
 def _provider_keys() -> str:

@@ -28,6 +28,7 @@ from .base import Clock, CommonKeys, Provider
 from .row import AddressKeys, CompatibleKeys, Row, SchemaKeys
 
 CHAT: Final = "openai/v1/chatcompletions"
+CONVERSATIONS: Final = "qwen/v1/conversations"
 _REALTIME: Final = "openai/v1/realtime"
 _STREAMS: Final = frozenset({CHAT, "openai/v1/completions"})
 """APIs whose streams tell the counts of tokens on request."""
@@ -35,7 +36,7 @@ _FORMS: Final = frozenset(
     f"openai/v1/{name}" for name in ("imageedit", "imagevariation", "audiotranscription", "audiotranslation", "videos")
 )
 """APIs whose forms hold a model."""
-_STATEFUL: Final = frozenset(
+_STATEFUL: Final = frozenset({CONVERSATIONS}) | frozenset(
     f"openai/v1/{name}"
     for name in (
         "responses files retrievefile retrievefilecontent batches retrievebatch cancelbatch fine-tuningjobs"

@@ -15,7 +15,7 @@ from ..chat.body_edits import REASONING_TOKENS
 from ..config import values
 from ..config.keys import key
 from . import azure
-from .compatible import Compatible
+from .compatible import CONVERSATIONS, Compatible
 from .generic import Generic, GenericKeys
 from .kilocode import Kilocode, KilocodeKeys
 from .openai import OpenAI, OpenAIKeys
@@ -44,7 +44,8 @@ _GROUPS: Final = {
     "videos": " ".join(api.name for api in APIS if api.path.startswith("/v1/videos")),
 }
 """Words of the table, and the names of the APIs that they stand for."""
-_OPENAI: Final = frozenset(api.name for api in APIS if api.name.startswith("openai/"))
+# The plugin's name for conversations is of the time when only Qwen had them.
+_OPENAI: Final = frozenset({*(api.name for api in APIS if api.name.startswith("openai/")), CONVERSATIONS})
 _MESSAGES: Final = "anthropic/v1/messages"
 _CHAT: Final = "openai/v1/chatcompletions"
 
