@@ -73,10 +73,9 @@ def _declarations() -> dict[str, ProviderType[CommonKeys]]:
     return found
 
 
-_SIMULATORS: Final = Problem(
-    "provider.providerDomain",
+_SIMULATORS: Final = (
     "is missing: the key is the simulator's, which Kling does not know; give the address that ai-proxy simulate prints,"
-    " such as http://127.0.0.1:8090",
+    " such as http://127.0.0.1:8090"
 )
 _UNKNOWN: Final = file.Unknown(
     higress_types.ELSEWHERE, higress_types.ANYTHING_ELSE, (higress_types.problem, litellm.problem)
@@ -121,8 +120,13 @@ def read(
         unset_secrets=offline,
         unknown=_UNKNOWN,
     )
-    if not (offline or simulated) and any(map(_is_simulators, found.providers.values())):
-        raise ConfigurationError(found.source, [_SIMULATORS])
+    if not (offline or simulated):
+        names = [name for name, keys in found.providers.items() if _is_simulators(keys)]
+        if names:
+            blocks = [f"providers ({name})" if name else "provider" for name in names]
+            raise ConfigurationError(
+                found.source, [Problem(f"{block}.providerDomain", _SIMULATORS) for block in blocks]
+            )
     return found
 
 

@@ -9,6 +9,7 @@ from mitm_ai_proxy import registry
 from mitm_ai_proxy.config.file import ConfigurationError
 from mitm_ai_proxy.config.patterns import ANYTHING, Pattern, PatternError
 from mitm_ai_proxy.registry import Configuration
+from mitm_ai_proxy.simulator.settings import API_KEY
 from tests.tables import table
 
 PROVIDERS = """
@@ -163,6 +164,14 @@ def test_an_id_and_a_pattern_may_come_from_the_environment_which_no_message_show
     with pytest.raises(ConfigurationError) as caught:
         registry.read(text, {"ID": "s3cret", "M": "gpt", "P": "s3crets"})
     assert "s3cret" not in str(caught.value)
+
+
+def test_the_simulators_key_is_not_sent_to_the_real_kling_by_any_provider() -> None:
+    text = f"providers: [{{id: a, type: openai}}, {{id: b, type: kling, apiTokens: {API_KEY}}}]\n"
+    routes = "routes: [{model: a, provider: a}, {model: b, provider: b}]"
+    with pytest.raises(ConfigurationError) as caught:
+        registry.read(text + routes, {"OPENAI_API_KEY": "k"})
+    assert [problem.key for problem in caught.value.problems] == ["providers (b).providerDomain"]
 
 
 # Patterns
