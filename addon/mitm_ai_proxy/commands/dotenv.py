@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import sys
 import tempfile
 from collections.abc import Collection, Iterator, MutableMapping
@@ -12,10 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from .. import registry
+from ..config import document
 
 NAME: Final = ".env"
-MAX_SIZE: Final = 1024 * 1024
-"""Bytes that are read."""
 
 _NAMED: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)")
 _LINE: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)", re.DOTALL)
@@ -105,14 +103,7 @@ def _value(text: str) -> str | None:
 
 
 def _text(path: Path) -> str:
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "it is not a regular file")
-        data = file.read(MAX_SIZE + 1)
-    if len(data) > MAX_SIZE:
-        raise OSError(0, f"it is longer than {MAX_SIZE} bytes")
-    return data.decode()
+    return document.content(path).decode()
 
 
 def read(path: Path) -> str:

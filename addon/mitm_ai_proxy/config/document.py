@@ -41,7 +41,7 @@ def read(path: Path) -> dict[Any, Any]:
 
 def _text_of(path: Path) -> str:
     try:
-        data = _content(path)
+        data = content(path)
         return data.decode()
     except UnicodeDecodeError as error:
         raise DocumentError(Problem("", f"is not UTF-8 (byte {error.start})")) from None
@@ -52,7 +52,7 @@ def _text_of(path: Path) -> str:
         raise DocumentError(Problem("", f"cannot be read: {reason}")) from None
 
 
-def _content(path: Path) -> bytes:
+def content(path: Path) -> bytes:
     """The bytes of a regular file up to MAX_SIZE. Raises OSError; a pipe or a device would block, or never end."""
     # Opening a pipe must not wait for its writer either.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
