@@ -183,6 +183,17 @@ def test_wrong_usage_is_one_line_without_a_key_and_writes_nothing(
     assert list(folder.iterdir()) == []
 
 
+def test_the_configuration_that_comes_with_the_package_is_replaced_unasked(capsys: pytest.CaptureFixture[str]) -> None:
+    came = (Path(__file__).parents[2] / "config.yaml").read_bytes()
+    CONFIG.write_bytes(came)
+    assert _init("--groq-api-key", KEY) == 0
+    assert "config.yaml was as it came, and is replaced" in capsys.readouterr().out
+    assert yaml.safe_load(CONFIG.read_text())["provider"]["type"] == "groq"
+
+    CONFIG.write_bytes(came + b"# mine\n")
+    assert _init("--groq-api-key", KEY) == 1
+
+
 @pytest.mark.parametrize("is_link", [False, True])
 def test_a_script_replaces_nothing_unless_it_is_told_to(
     is_link: bool, folder: Path, capsys: pytest.CaptureFixture[str]

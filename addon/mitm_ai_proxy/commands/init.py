@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import json
 import os
 import shlex
@@ -14,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from .. import registry
 from ..config import values
+from ..config.document import content
 from ..config.file import ConfigurationError
 from ..config.keys import Key, declared, nearest
 from ..kling.provider import Kling
@@ -132,6 +134,10 @@ def option_of(key: str) -> str:
     return "--" + "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in key)
 
 
+AS_IT_CAME: Final = "29e1ec84e53e0ce1d6c46c0da6cd0d766d4bb507f6c865847c3049c854d1056c"
+"""SHA-256 of the config.yaml that comes with the package."""
+
+
 class _Init:
     """The steps. `is_person`: somebody can be asked."""
 
@@ -171,10 +177,20 @@ class _Init:
             raise Stop(f"{self._config.parent} is not a folder")
         if self._chosen.force or not os.path.lexists(self._config):
             return bool(self._chosen.force)
+        if self._is_as_it_came():
+            self._notes.append(f"{self._config} was as it came, and is replaced")
+            return True
         if not self._is_person:
             raise Stop(f"{self._config} is there already; --force replaces it. Nothing was written.")
         self._ask_leave(f"{self._config} is there already. Replace it?")
         return True
+
+    def _is_as_it_came(self) -> bool:
+        """Whether the configuration is the one that comes with the package, with which nothing of anybody is lost."""
+        try:
+            return hashlib.sha256(content(self._config)).hexdigest() == AS_IT_CAME
+        except OSError:
+            return False
 
     def _ask_leave(self, question: str) -> None:
         if _answer(f"{question} [y/N] ").lower() not in _YES:
