@@ -17,10 +17,7 @@ import mitmproxy.tools.main
 import pytest
 
 _FORKS = multiprocessing.get_context("forkserver")
-# Not our own package: pytest rewrites the asserts of its plugins when they are imported.
-_FORKS.set_forkserver_preload(
-    ["mitmproxy.tools.main", "mitmproxy.tools.dump", "mitmproxy.tools.web.master", "pytest", "_pytest.pytester"]
-)
+_FORKS.set_forkserver_preload(["tests.preloaded"])
 
 
 class ForkedProgram:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import http.client
 import os
 import queue
@@ -9,9 +11,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+
+from mitmproxy.certs import CertStore
 
 from tests.e2e import ready
 from tests.forked import ForkedProgram
@@ -26,6 +31,15 @@ def tool(name: str) -> str:
     found = shutil.which(name, path=str(Path(sys.executable).parent))
     assert found, f"{name} is not installed beside {sys.executable}"
     return found
+
+
+@functools.cache
+def _authority() -> str:
+    """A folder with what mitmproxy signs its certificates with; to make it takes as long as half a start."""
+    folder = tempfile.mkdtemp(prefix="ai-proxy-authority-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    CertStore.from_store(Path(folder), "mitmproxy", 2048)
+    return folder
 
 
 def _start(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen[str] | ForkedProgram:
@@ -55,7 +69,10 @@ class Reply:
 
 
 class Proxy:
-    """A running tool. `folder` is its current folder, `port` where it listens, `log` its output so far."""
+    """A running tool. `folder` is its current folder, `port` where it listens, `log` its output so far.
+
+    Only with `tls` are its keys long enough for clients that use TLS with it; short ones are made and read much faster.
+    """
 
     def __init__(
         self,
@@ -64,8 +81,13 @@ class Proxy:
         environment: dict[str, str] | None = None,
         script: Path | None = SCRIPT,
         program: str = "mitmdump",
+        tls: bool = False,
     ) -> None:
         command = [tool(program), "--set", f"confdir={folder / 'confdir'}"]
+        if tls:
+            shutil.copytree(_authority(), folder / "confdir")
+        else:
+            command += ["--set", "key_size=1024"]
         if script:
             command += ["-s", str(script)]
         command += ["--listen-port", "0", *arguments, "-s", str(Path(ready.__file__))]

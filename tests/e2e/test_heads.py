@@ -95,7 +95,7 @@ def _answer(connection: socket.socket) -> bytes:
 def proxy(kling: str, start_proxy: StartProxy, tmp_path: Path) -> Proxy:
     """A proxy that takes HTTP/1 and HTTP/2, and saves its flows."""
     config = f"{kling}  providerBasePath: /klingai\n"
-    return start_proxy(config, "--mode", "reverse:https://127.0.0.1:9", "-w", str(tmp_path / "flows"))
+    return start_proxy(config, "--mode", "reverse:https://127.0.0.1:9", "-w", str(tmp_path / "flows"), tls=True)
 
 
 @pytest.fixture

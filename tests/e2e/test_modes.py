@@ -40,6 +40,7 @@ def test_kling_over_tls_by_default(
     proxy = start_proxy(
         f"provider: {{type: kling, klingAccessKey: {ACCESS_KEY}, klingSecretKey: {SECRET_KEY}}}",
         "-s", str(_pin(tmp_path, upstream.port)), "--set", f"ssl_verify_upstream_trusted_ca={authority}",
+        tls=True,
     )  # fmt: skip
 
     assert proxy.request("POST", "/v1/videos", b'{"image":1}').status == 200
@@ -66,6 +67,7 @@ def test_a_provider_domain_without_a_port(
     proxy = start_proxy(
         f"provider: {{type: kling, apiTokens: [t], providerDomain: '{domain}'}}",
         "-s", str(_pin(tmp_path, upstream.port)), "--set", f"ssl_verify_upstream_trusted_ca={authority}",
+        tls=True,
     )  # fmt: skip
 
     assert proxy.request("GET", "/v1/videos/1").status == 200
@@ -78,7 +80,9 @@ def test_reverse_mode_connects_to_nobody_but_the_provider(
     kling: str, upstream: Upstream, start_proxy: StartProxy
 ) -> None:
     target = Upstream()
-    proxy = start_proxy(kling, "--mode", f"reverse:http://{target.address}", "--set", "connection_strategy=eager")
+    proxy = start_proxy(
+        kling, "--mode", f"reverse:http://{target.address}", "--set", "connection_strategy=eager", tls=True
+    )
 
     assert proxy.request("POST", "/v1/videos", b"{}").status == 200
     assert proxy.request("GET", "/v1/videos/1").status == 200
@@ -99,7 +103,7 @@ def test_regular_mode_takes_its_hosts_and_leaves_all_others_alone(
     kling: str, upstream: Upstream, start_proxy: StartProxy
 ) -> None:
     foreign = Upstream()
-    proxy = start_proxy(kling, "--mode", "regular")
+    proxy = start_proxy(kling, "--mode", "regular", tls=True)
 
     reply = _absolute(proxy, "POST", "http://api.openai.com/v1/videos", b'{"model":"m"}', "api.openai.com")
     assert reply.status == 200
@@ -127,7 +131,7 @@ def test_regular_mode_takes_the_hosts_of_the_configuration_only(
     kling: str, upstream: Upstream, start_proxy: StartProxy
 ) -> None:
     foreign = Upstream()
-    proxy = start_proxy(f"{kling}\nhosts: [videos.test, '127.0.0.1:{foreign.port}']", "--mode", "regular")
+    proxy = start_proxy(f"{kling}\nhosts: [videos.test, '127.0.0.1:{foreign.port}']", "--mode", "regular", tls=True)
 
     assert _absolute(proxy, "GET", "http://VIDEOS.test/v1/videos/1", None, "VIDEOS.test").status == 200
     assert upstream.next().target == "/v1/videos/text2video/1"
@@ -163,6 +167,7 @@ def test_regular_mode_over_tls(
     proxy = start_proxy(
         "provider: {type: kling, apiTokens: [t]}", "--mode", "regular", "-s", str(_pin(tmp_path, upstream.port)),
         "--set", f"ssl_verify_upstream_trusted_ca={authority}", "--set", f"connection_strategy={strategy}",
+        tls=True,
     )  # fmt: skip
 
     assert b"kling-i2v-" in _tunnelled(proxy, "api.openai.com", "POST", "/v1/videos", b'{"image":"x"}').body
@@ -184,7 +189,7 @@ def test_regular_mode_over_tls(
 
 def test_upstream_mode_goes_through_the_next_proxy(kling: str, upstream: Upstream, start_proxy: StartProxy) -> None:
     next_proxy = Upstream()
-    proxy = start_proxy(kling, "--mode", f"upstream:http://{next_proxy.address}")
+    proxy = start_proxy(kling, "--mode", f"upstream:http://{next_proxy.address}", tls=True)
 
     reply = _absolute(proxy, "POST", "http://api.openai.com/v1/videos", b'{"model":"m"}', "api.openai.com")
 
@@ -210,6 +215,7 @@ def test_reverse_mode_over_tls_names_its_target_to_the_provider_and_not_what_the
     proxy = start_proxy(
         "provider: {type: kling, apiTokens: [t]}", "--mode", f"reverse:https://{KLING}",
         "-s", str(_pin(tmp_path, upstream.port)), "--set", f"ssl_verify_upstream_trusted_ca={authority}",
+        tls=True,
     )  # fmt: skip
     trusted = ssl.create_default_context(cafile=str(proxy.folder / "confdir" / "mitmproxy-ca-cert.pem"))
     connection = http.client.HTTPSConnection("localhost", proxy.port, timeout=DEADLINE, context=trusted)
@@ -263,7 +269,7 @@ def _rest(connection: socket.socket) -> bytes:
 def test_what_is_no_http_does_not_reach_the_provider(
     mode: str, arguments: tuple[str, ...], kling: str, upstream: Upstream, start_proxy: StartProxy
 ) -> None:
-    proxy = start_proxy(kling, "--mode", mode, "--set", "connection_strategy=lazy", *arguments)
+    proxy = start_proxy(kling, "--mode", mode, "--set", "connection_strategy=lazy", *arguments, tls=True)
     failed = []
     for name, data in RAW.items():
         for is_inside_tls in (False, True):
@@ -285,7 +291,7 @@ def test_what_is_no_http_does_not_reach_the_provider(
 
 
 def test_what_is_no_http_still_reaches_hosts_that_are_not_the_gateways(kling: str, start_proxy: StartProxy) -> None:
-    proxy = start_proxy(kling, "--mode", "regular")
+    proxy = start_proxy(kling, "--mode", "regular", tls=True)
     with (
         socket.create_server(("127.0.0.1", 0)) as other,
         _tunnel(proxy, "regular", "127.0.0.1", other.getsockname()[1]) as connection,

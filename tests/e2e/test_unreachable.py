@@ -67,7 +67,7 @@ def provider() -> Iterator[_Provider]:
 
 def _start(start_proxy: StartProxy, origin: str) -> Proxy:
     config = f"provider: {{type: kling, apiTokens: [token-of-the-tests], providerDomain: '{origin}'}}"
-    return start_proxy(config, "--mode", "reverse:https://127.0.0.1:9")
+    return start_proxy(config, "--mode", "reverse:https://127.0.0.1:9", tls=True)
 
 
 def _faults(proxy: Proxy, name: str, origin: str) -> list[tuple[object, ...]]:
