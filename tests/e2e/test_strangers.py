@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -40,7 +43,15 @@ def _ip(*words: str) -> None:
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[Elsewhere]:
+def alone() -> Iterator[None]:
+    """One such network at a time on this machine: they have the same addresses."""
+    with open(Path(tempfile.gettempdir(), "ai-proxy-strangers.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def elsewhere(alone: None) -> Iterator[Elsewhere]:
     """Runs the client in the namespace, to a port of this machine: the answer."""
     if shutil.which("ip") is None:
         pytest.skip("needs ip (iproute2)")
