@@ -9,7 +9,7 @@ from mitm_ai_proxy.wire.sse import Event, Reader
 from tests.tables import table
 
 STREAM = (
-    "\ufeff: hello\n\nevent: grüße\ndata: {\"a\": \"é😀\"}\n\ndata:one\ndata: two\ndata\n\nid: 7\nretry: 1\n"
+    '\ufeff: hello\n\nevent: grüße\ndata: {"a": "é😀"}\n\ndata:one\ndata: two\ndata\n\nid: 7\nretry: 1\n'
     ":HTTP_STATUS/200\ndata:  x\n\nevent: none\n\n\n\ndata: [DONE]"
 ).encode()
 EVENTS = [

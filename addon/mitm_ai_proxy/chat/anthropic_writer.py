@@ -1,0 +1,213 @@
+"""Writes answers of Anthropic's Messages API, whole and streamed.
+
+Source: Anthropic's API reference, messages and streaming, and the types of its SDK for Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from ..wire import sse
+from . import json_values, sealed_ids, vendor_errors
+from .dialects import ANTHROPIC
+from .model import (
+    Call,
+    Close,
+    Delta,
+    End,
+    Event,
+    Fault,
+    Open,
+    Ping,
+    Reason,
+    Seal,
+    Sealed,
+    Start,
+    Stop,
+    Text,
+    Thinking,
+    Usage,
+)
+
+_REASONS: Final[dict[Reason, str]] = {
+    "end": "end_turn",
+    "sequence": "stop_sequence",
+    "length": "max_tokens",
+    "context": "model_context_window_exceeded",
+    "calls": "tool_use",
+    "refused": "refusal",
+    "paused": "pause_turn",
+}
+_CATEGORIES: Final = frozenset("cyber bio frontier_llm reasoning_extraction general_harms".split())
+_PING: Final = sse.event(b'{"type":"ping"}', b"ping")
+_DELTAS: Final[dict[type, tuple[str, str]]] = {
+    Text: ("text_delta", "text"),
+    Thinking: ("thinking_delta", "thinking"),
+    Call: ("input_json_delta", "partial_json"),
+}
+
+Json = dict[str, Any]
+
+
+class Writer:
+    """Writes a stream: the blocks one after another, with indexes from 0 without gaps."""
+
+    def __init__(self, id: str, model: str) -> None:
+        self._id = id
+        self._model = model
+        self._index = -1
+        self._before = b""  # what stands before a delta's text
+        self._seal: Seal | None = None
+        self._stop: Stop | None = None
+        self._usage = Usage()
+
+    def write(self, event: Event) -> bytes:
+        """The bytes that an event adds to the stream."""
+        match event:
+            case Delta():
+                return self._before + json_values.encode(event.text) + b"}}\n\n"
+            case Open():
+                return self._opened(event.block)
+            case Sealed():
+                self._seal = event.seal
+            case Close():
+                return self._closed()
+            case Start():
+                message = _message(event, self._id, self._model)
+                return _event("message_start", {"message": message})
+            case Stop():
+                self._stop = event
+            case Usage():
+                self._usage = event
+            case Ping():
+                return _PING
+            case Fault():
+                return vendor_errors.event(event, ANTHROPIC)
+            case End():
+                return self._ended()
+        return b""
+
+    def _opened(self, block: Text | Thinking | Call) -> bytes:
+        self._index += 1
+        self._seal = None
+        kind, member = _DELTAS[type(block)]
+        self._before = (
+            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%b","%b":'
+            % (self._index, kind.encode(), member.encode())
+        )
+        return _event("content_block_start", {"index": self._index, "content_block": _begun(block)})
+
+    def _closed(self) -> bytes:
+        stop = _event("content_block_stop", {"index": self._index})
+        if self._seal is None or b'"thinking_delta"' not in self._before:
+            return stop
+        delta = {"type": "signature_delta", "signature": sealed_ids.signature(self._seal)}
+        return _event("content_block_delta", {"index": self._index, "delta": delta}) + stop
+
+    def _ended(self) -> bytes:
+        delta = _stop(self._stop or Stop("end"))
+        usage = written_usage(self._usage)
+        usage.pop("cache_creation", None)
+        return _event("message_delta", {"delta": delta, "usage": usage}) + _event("message_stop", {})
+
+
+def write_whole(events: Iterable[Event], id: str, model: str) -> bytes:
+    """A whole answer. The events end with End."""
+    content: list[Json] = []
+    pieces: list[str] = []
+    block: Text | Thinking | Call = Text()
+    seal: Seal | None = None
+    message: Json = {}
+    usage = Usage()
+    for event in events:
+        match event:
+            case Open():
+                block, pieces, seal = event.block, [], None
+            case Delta():
+                pieces.append(event.text)
+            case Sealed():
+                seal = event.seal
+            case Close():
+                content.append(_complete(block, "".join(pieces), seal))
+            case Start():
+                message = _message(event, id, model)
+            case Stop():
+                message |= _stop(event)
+            case Usage():
+                usage = event
+    message["content"] = content
+    message["usage"] = written_usage(usage)
+    return json_values.encode(message)
+
+
+def _message(start: Start, id: str, model: str) -> Json:
+    return {
+        "id": start.id or f"msg_{id}",
+        "type": "message",
+        "role": "assistant",
+        "model": start.model or model,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {"input_tokens": 0, "output_tokens": 0},
+    }
+
+
+def _begun(block: Text | Thinking | Call) -> Json:
+    if isinstance(block, Call):
+        id = sealed_ids.sealed(block.id, (), block.seal)
+        return {"type": "tool_use", "id": id, "name": block.name, "input": {}}
+    if isinstance(block, Text):
+        return {"type": "text", "text": ""}
+    if block.is_redacted:
+        return {"type": "redacted_thinking", "data": sealed_ids.signature(block.seal)}
+    return {"type": "thinking", "thinking": "", "signature": ""}
+
+
+def _complete(block: Text | Thinking | Call, text: str, seal: Seal | None) -> Json:
+    written = _begun(block)
+    if isinstance(block, Call):
+        if json_values.is_object(text):
+            written["input"] = json_values.raw(text)
+        elif text.strip():
+            # What Anthropic says is to be sent back for arguments that are no JSON.
+            written["input"] = {"INVALID_JSON": text}
+    elif isinstance(block, Text):
+        written["text"] = text
+    elif not block.is_redacted:
+        written |= {"thinking": text, "signature": sealed_ids.signature(seal)}
+    return written
+
+
+def _stop(stop: Stop) -> Json:
+    written: Json = {"stop_reason": _REASONS[stop.reason], "stop_sequence": stop.sequence}
+    if stop.reason == "refused":
+        category = stop.category if stop.category in _CATEGORIES else None
+        written["stop_details"] = {"type": "refusal", "category": category, "explanation": stop.explanation}
+    return written
+
+
+def written_usage(usage: Usage) -> Json:
+    """The usage as Anthropic counts it: what was read from the cache, and written to it, stands beside the input."""
+    cached, written = usage.cached or 0, usage.written or 0
+    counted: Json = {
+        "input_tokens": max((usage.input or 0) - cached - written, 0),
+        "output_tokens": usage.output or 0,
+    }
+    if usage.cached is not None:
+        counted["cache_read_input_tokens"] = cached
+    if usage.written is not None:
+        counted["cache_creation_input_tokens"] = written
+    if usage.written_1h is not None:
+        counted["cache_creation"] = {
+            "ephemeral_5m_input_tokens": max(written - usage.written_1h, 0),
+            "ephemeral_1h_input_tokens": usage.written_1h,
+        }
+    if usage.reasoning is not None:
+        counted["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+    return counted
+
+
+def _event(kind: str, members: Json) -> bytes:
+    return sse.event(json_values.encode({"type": kind, **members}), kind.encode())

@@ -1,0 +1,48 @@
+"""Pictures and files in requests: data URLs, and media types as vendors want them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+_DATA_URL: Final = re.compile(r"data:([^;,]{0,100})((?:;[^;,]{0,100}){0,5}),", re.IGNORECASE)
+_SPELLINGS: Final = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
+_ENDINGS: Final = {
+    "pdf": "application/pdf",
+    "txt": "text/plain",
+    "md": "text/plain",
+    "csv": "text/plain",
+    "json": "text/plain",
+}
+
+
+class Data(NamedTuple):
+    """The content of a data URL: its media type (in lower case), and its data, in base64 or not."""
+
+    type: str
+    data: str
+    is_base64: bool
+
+
+def data_url(url: str) -> Data | None:
+    """The content of a data URL; None for another URL. A length check only: the data itself is not looked at."""
+    found = _DATA_URL.match(url, 0, 1000)
+    if not found:
+        return None
+    return Data(media_type(found[1]), url[found.end() :], found[2].lower().endswith(";base64"))
+
+
+def media_type(name: str) -> str:
+    """A media type as vendors spell it."""
+    name = name.strip().lower()
+    return _SPELLINGS.get(name, name)
+
+
+def is_link(url: str) -> bool:
+    """Whether a text is an http or https URL."""
+    return url[:8].lower().startswith(("https://", "http://"))
+
+
+def type_of_file(name: str) -> str:
+    """The media type of a file by the ending of its name; "" for one that is not known."""
+    return _ENDINGS.get(name.rpartition(".")[2].lower(), "")

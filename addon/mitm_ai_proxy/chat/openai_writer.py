@@ -1,0 +1,263 @@
+"""Writes answers of OpenAI's chat completions API, whole and streamed.
+
+Source: OpenAI's API reference, chat completions, and the types of its SDK for Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from . import json_values, sealed_ids, vendor_errors
+from .dialects import OPENAI
+from .model import (
+    Call,
+    Close,
+    Delta,
+    End,
+    Event,
+    Fault,
+    Open,
+    Ping,
+    Reason,
+    Seal,
+    Sealed,
+    Start,
+    Stop,
+    Text,
+    Thinking,
+    Usage,
+)
+
+_REASONS: Final[dict[Reason, str]] = {
+    "end": "stop",
+    "sequence": "stop",
+    "length": "length",
+    "context": "length",
+    "calls": "tool_calls",
+    "refused": "content_filter",
+    "paused": "stop",
+}
+_DONE: Final = b"data: [DONE]\n\n"
+_PING: Final = b": ping\n\n"
+
+
+class Settings:
+    """What an answer has from its request: the id, the time and the model, for a vendor that tells none; and whether
+    the usage of a stream is asked for."""
+
+    def __init__(self, id: str, created: int, model: str, wants_usage: bool) -> None:
+        self.id = id
+        self.created = created
+        self.model = model
+        self.wants_usage = wants_usage
+
+
+class Writer:
+    """Writes a stream."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._head = b""
+        self._tail = b',"usage":null}\n\n' if settings.wants_usage else b"}\n\n"
+        self._before: dict[str, bytes] = {}  # what stands before a delta's text, by its member
+        self._carrier = Carrier()
+        self._member = ""  # of the open block
+        self._calls = 0
+        self._stop: Stop | None = None
+        self._usage: Usage | None = None
+
+    def write(self, event: Event) -> bytes:
+        """The bytes that an event adds to the stream."""
+        match event:
+            case Delta():
+                return self._grown(event.text)
+            case Open():
+                return self._opened(event.block)
+            case Sealed():
+                self._carrier.sealed(event.seal)
+            case Close():
+                self._carrier.closed()
+                self._member = ""
+            case Start():
+                return self._started(event)
+            case Stop():
+                self._stop = event
+            case Usage():
+                self._usage = event
+            case Ping():
+                return _PING
+            case Fault():
+                return vendor_errors.event(event, OPENAI)
+            case End():
+                return self._ended()
+        return b""
+
+    def _started(self, start: Start) -> bytes:
+        settings = self._settings
+        head = {
+            "id": start.id or f"chatcmpl-{settings.id}",
+            "object": "chat.completion.chunk",
+            "created": settings.created if start.created is None else start.created,
+            "model": start.model or settings.model,
+        }
+        self._head = b"data: " + json_values.encode(head)[:-1] + b',"choices":['
+        for member in ("content", "reasoning_content", "refusal"):
+            self._before[member] = self._head + b'{"index":0,"delta":{"' + member.encode() + b'":'
+        return self._chunk({"role": "assistant", "content": ""})
+
+    def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+        return self._head + json_values.encode(choice) + b"]" + self._tail
+
+    def _grown(self, text: str) -> bytes:
+        self._carrier.grew(text)
+        if self._member == "arguments":
+            return self._chunk({"tool_calls": [{"index": self._calls - 1, "function": {"arguments": text}}]})
+        end = b'},"logprobs":null,"finish_reason":null}]' + self._tail
+        return self._before[self._member] + json_values.encode(text) + end
+
+    def _opened(self, block: Text | Thinking | Call) -> bytes:
+        self._carrier.opened(block)
+        if not isinstance(block, Call):
+            self._member = _member(block)
+            return b""
+        self._member = "arguments"
+        call = {"index": self._calls, **written_call(block, self._carrier.id_of(block), "")}
+        self._calls += 1
+        return self._chunk({"tool_calls": [call]})
+
+    def _ended(self) -> bytes:
+        stop = self._stop or Stop("end")
+        explained = self._chunk({"refusal": stop.explanation}) if stop.explanation else b""
+        end = explained + self._chunk({}, _REASONS[stop.reason])
+        if self._settings.wants_usage and self._usage is not None:
+            end += self._head + b'],"usage":' + json_values.encode(written_usage(self._usage)) + b"}\n\n"
+        return end + _DONE
+
+
+def write_whole(events: Iterable[Event], settings: Settings) -> bytes:
+    """A whole answer. The events end with End."""
+    texts: dict[str, list[str]] = {"content": [], "reasoning_content": [], "refusal": []}
+    calls: list[dict[str, Any]] = []
+    carrier = Carrier()
+    pieces: list[str] = []
+    start, stop, usage, is_call = Start(), Stop("end"), None, False
+    for event in events:
+        match event:
+            case Open():
+                carrier.opened(event.block)
+                pieces = []
+                is_call = isinstance(event.block, Call)
+                if isinstance(event.block, Call):
+                    calls.append(written_call(event.block, carrier.id_of(event.block), ""))
+                else:
+                    pieces = texts[_member(event.block)]
+            case Delta():
+                carrier.grew(event.text)
+                pieces.append(event.text)
+            case Sealed():
+                carrier.sealed(event.seal)
+            case Close():
+                carrier.closed()
+                if is_call:
+                    calls[-1]["function"]["arguments"] = "".join(pieces)
+            case Start():
+                start = event
+            case Stop():
+                stop = event
+            case Usage():
+                usage = event
+    refusal = "".join(texts["refusal"]) or stop.explanation
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(texts["content"]) or None, "refusal": refusal}
+    if texts["reasoning_content"]:
+        message["reasoning_content"] = "".join(texts["reasoning_content"])
+    if calls:
+        message["tool_calls"] = calls
+    elif message["content"] is None and not refusal:
+        message["content"] = ""
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _REASONS[stop.reason]}
+    document: dict[str, Any] = {
+        "id": start.id or f"chatcmpl-{settings.id}",
+        "object": "chat.completion",
+        "created": settings.created if start.created is None else start.created,
+        "model": start.model or settings.model,
+        "choices": [choice],
+    }
+    if usage is not None:
+        document["usage"] = written_usage(usage)
+    return json_values.encode(document)
+
+
+def _member(block: Text | Thinking) -> str:
+    if isinstance(block, Thinking):
+        return "reasoning_content"
+    return "refusal" if block.is_refusal else "content"
+
+
+def written_call(call: Call, id: str, arguments: str) -> dict[str, Any]:
+    """A call as OpenAI has it. Google's signature stands where Google's own OpenAI-compatible API has it."""
+    written: dict[str, Any] = {"id": id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+    if call.seal and call.seal.vendor == "google":
+        written["extra_content"] = {"google": {"thought_signature": call.seal.value}}
+    return written
+
+
+def written_usage(usage: Usage) -> dict[str, Any]:
+    """The usage as OpenAI counts it: all that was read and all that was written."""
+    read, written = usage.input or 0, usage.output or 0
+    counted: dict[str, Any] = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+    details = {"cached_tokens": usage.cached, "cache_write_tokens": usage.written}
+    if known := {name: count for name, count in details.items() if count is not None}:
+        counted["prompt_tokens_details"] = known
+    if usage.reasoning is not None:
+        counted["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
+    return counted
+
+
+class Carrier:
+    """Collects what stands between two calls and has a seal, for the id of the second one."""
+
+    def __init__(self) -> None:
+        self._before: list[Text | Thinking | int] = []
+        self._block: Text | Thinking | Call | None = None
+        self._pieces: list[str] = []
+        self._length = 0
+        self._seal: Seal | None = None
+
+    def opened(self, block: Text | Thinking | Call) -> None:
+        """A block begins."""
+        self._block, self._pieces, self._length = block, [], 0
+        self._seal = None if isinstance(block, Call) else block.seal
+
+    def grew(self, text: str) -> None:
+        """The open block has more text."""
+        if isinstance(self._block, Thinking):
+            self._pieces.append(text)
+        else:
+            self._length += len(text)
+
+    def sealed(self, seal: Seal) -> None:
+        """The open block has a seal."""
+        self._seal = seal
+
+    def closed(self) -> None:
+        """The open block is complete."""
+        block, self._block = self._block, None
+        if isinstance(block, Thinking) and self._seal:
+            self._before.append(Thinking("".join(self._pieces), self._seal, block.is_redacted))
+        elif isinstance(block, Text) and not block.is_refusal and self._length:
+            last = self._before[-1] if self._before else None
+            if isinstance(last, int):
+                self._before[-1] = last + self._length
+            else:
+                self._before.append(self._length)
+        self._pieces = []
+
+    def id_of(self, call: Call) -> str:
+        """The id of the call that has just begun, with what stands before it if any of that has a seal."""
+        before = tuple(self._before)
+        if not any(isinstance(item, Thinking) for item in before):
+            before = ()
+        self._before = []
+        return sealed_ids.sealed(call.id, before, call.seal)

@@ -1,0 +1,43 @@
+"""What is particular about the API that a request is translated for: a value that a provider's row holds."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from .dialects import ANTHROPIC, OPENAI
+
+
+class Target(NamedTuple):
+    """An API of a provider, for the translators. The defaults are those of an OpenAI-compatible one.
+
+    `name`: for a person to read. `dialect`: a row of chat/dialects.py. `vendor`: whose seals it makes and takes;
+    "" for none.
+
+    OpenAI chat:
+      `max_tokens`: the member that limits the answer.
+      `reasoning`: how thinking is asked for: "effort" (reasoning_effort), "thinking" ({"type": "enabled"}), "enable"
+      (enable_thinking, thinking_budget), or "none" of these.
+      `reasoning_back`: which assistant messages carry reasoning_content back.
+      `cache`: how a cache mark is written: "breakpoint" (prompt_cache_breakpoint), "control" (cache_control), "none".
+      `options`: further members that it takes, such as top_k.
+      `has_document_links`: whether a file may be a link.
+      `counts_streams`: whether a stream is asked for its usage.
+
+    Anthropic Messages:
+      `version`: the anthropic-version that the request is sent with.
+    """
+
+    name: str = "the provider"
+    dialect: str = OPENAI
+    vendor: str = ""
+    max_tokens: str = "max_tokens"
+    reasoning: Literal["effort", "thinking", "enable", "none"] = "effort"
+    reasoning_back: Literal["never", "calls", "always"] = "never"
+    cache: Literal["none", "breakpoint", "control"] = "none"
+    options: frozenset[str] = frozenset()
+    has_document_links: bool = False
+    counts_streams: bool = True
+    version: str = "2023-06-01"
+
+
+CLAUDE = Target("Claude", ANTHROPIC, "anthropic")

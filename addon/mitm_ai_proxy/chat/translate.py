@@ -1,0 +1,211 @@
+"""What stands between two dialects: a request is rewritten, and its answer, whole, streamed or failed, is too.
+
+A provider that lacks the client's API calls rewrite() for the request, and handling() for the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, NamedTuple, Protocol
+
+from ..exchange import Answer, Handling, Memo, Pieces, Whole
+from ..wire import header_fields, sse
+from ..wire.header_fields import Fields
+from . import (
+    anthropic_answers,
+    anthropic_requests,
+    anthropic_upstream,
+    anthropic_writer,
+    openai_answers,
+    openai_requests,
+    openai_upstream,
+    openai_writer,
+    vendor_errors,
+)
+from .dialects import ANTHROPIC, OPENAI
+from .model import Chat, Event, Fault
+from .target import Target
+
+_EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
+_REQUEST_IDS: Final = {OPENAI: "x-request-id", ANTHROPIC: "request-id"}
+"""Where each dialect's SDKs look for the id of a request, which a person gives to the vendor's support."""
+
+
+class Rewritten(NamedTuple):
+    """A request in the provider's dialect, what its answer needs, and a line for each thing that is not said."""
+
+    body: bytes
+    memo: Memo
+    notes: tuple[str, ...]
+
+
+class Reader(Protocol):
+    """Reads a streamed answer. It never raises, and after a Fault or an End it gives nothing."""
+
+    def read(self, data: bytes, type: bytes = b"") -> Iterable[Event]:
+        """The events in the data of a server-sent event."""
+
+    def comment(self) -> Iterable[Event]:
+        """The events that a comment is."""
+
+    def end(self) -> Iterable[Event]:
+        """The last events."""
+
+
+class Writer(Protocol):
+    """Writes a streamed answer."""
+
+    def write(self, event: Event) -> bytes:
+        """The bytes that an event adds."""
+
+
+class Protocols(NamedTuple):
+    """What is known of a dialect: how requests and answers are read and written."""
+
+    read_request: Callable[[bytes], Chat]
+    write_request: Callable[[Chat, str, Target, list[str]], bytes]
+    reader: Callable[[Memo], Reader]
+    read_whole: Callable[[bytes, Memo], list[Event]]
+    writer: Callable[[Memo], Writer]
+    write_whole: Callable[[Iterable[Event], Memo], bytes]
+
+
+def _openai_settings(memo: Memo) -> openai_writer.Settings:
+    return openai_writer.Settings(memo["id"], memo["created"], memo["model"], memo["usage"])
+
+
+PROTOCOLS: Final = {
+    OPENAI: Protocols(
+        openai_requests.read,
+        openai_upstream.write,
+        lambda memo: openai_answers.Reader(memo["id"]),
+        lambda body, memo: openai_answers.read_whole(body, memo["id"]),
+        lambda memo: openai_writer.Writer(_openai_settings(memo)),
+        lambda events, memo: openai_writer.write_whole(events, _openai_settings(memo)),
+    ),
+    ANTHROPIC: Protocols(
+        anthropic_requests.read,
+        anthropic_upstream.write,
+        lambda memo: anthropic_answers.Reader(memo["vendor"]),
+        lambda body, memo: anthropic_answers.read_whole(body, memo["vendor"]),
+        lambda memo: anthropic_writer.Writer(memo["id"], memo["model"]),
+        lambda events, memo: anthropic_writer.write_whole(events, memo["id"], memo["model"]),
+    ),
+}
+
+
+def rewrite(body: bytes, client: str, target: Target, now: float, new_id: str) -> Rewritten:
+    """A chat request of the client's dialect in that of the target.
+
+    `now` is Unix time, and `new_id` a random text of letters and digits, for what the vendor does not tell. The model
+    in the body is the provider's. Raises Refusal (400), which names the member that cannot be sent on.
+    """
+    notes = [f"translated from {client} to {target.dialect}"]
+    chat = PROTOCOLS[client].read_request(body)
+    written = PROTOCOLS[target.dialect].write_request(chat, client, target, notes)
+    memo: dict[str, Any] = {
+        "client": client,
+        "provider": target.dialect,
+        "vendor": target.vendor,
+        "stream": chat.stream,
+        "usage": chat.wants_usage,
+        "model": chat.model,
+        "created": int(now),
+        "id": new_id,
+    }
+    return Rewritten(written, memo, tuple(notes))
+
+
+def handling(memo: Memo, status: int, fields: Fields) -> Handling:
+    """What is done with the answer to a rewritten request, by its status and header fields."""
+    kind = header_fields.value(fields, b"content-type").lower()
+    ids = _request_id(memo, fields)
+    if not 200 <= status < 300:
+        return Whole(lambda answer: _error(vendor_errors.read(answer.body, status), memo, ids))
+    if memo["stream"] and "json" not in kind and "html" not in kind:
+        changes: dict[bytes, bytes | None] = {b"content-type": _EVENT_STREAM.encode()}
+        changes |= {name.encode(): value.encode("utf-8", "surrogateescape") for name, value in ids.items()}
+        return Pieces(Translated(memo), changes)
+    return Whole(lambda answer: _whole(answer, memo, ids))
+
+
+def _request_id(memo: Memo, fields: Fields) -> dict[str, str]:
+    """The vendor's id of the request, under the client's name for it."""
+    name = _REQUEST_IDS[memo["client"]]
+    theirs = header_fields.value(fields, _REQUEST_IDS[memo["provider"]].encode())
+    return {name: theirs} if theirs and not header_fields.value(fields, name.encode()) else {}
+
+
+def _whole(answer: Answer, memo: Memo, ids: dict[str, str]) -> Answer:
+    """A whole answer, in the form that the client asked for, whatever form the vendor has chosen."""
+    provider, client = PROTOCOLS[memo["provider"]], PROTOCOLS[memo["client"]]
+    if answer.body.lstrip()[:5].startswith((b"data:", b"event", b":")):
+        events = _read_stream(answer.body, provider.reader(memo))
+    else:
+        events = provider.read_whole(answer.body, memo)
+    if fault := next((event for event in events if isinstance(event, Fault)), None):
+        return _error(fault, memo, ids)
+    if not memo["stream"]:
+        return Answer(answer.status, client.write_whole(events, memo), {"content-type": "application/json", **ids})
+    writer = client.writer(memo)
+    return Answer(answer.status, b"".join(map(writer.write, events)), {"content-type": _EVENT_STREAM, **ids})
+
+
+def _read_stream(body: bytes, reader: Reader) -> list[Event]:
+    events: list[Event] = []
+    framing = sse.Reader(len(body))
+    for found in (*framing.feed(body), *framing.end()):
+        events += reader.read(found.data, found.type)
+    return [*events, *reader.end()]
+
+
+def _error(fault: Fault, memo: Memo, ids: dict[str, str]) -> Answer:
+    note = f"error of the provider, status {fault.status}, written as {memo['client']} does"
+    headers = {"content-type": "application/json", **ids}
+    return Answer(fault.status, vendor_errors.body(fault, memo["client"]), headers, (note,))
+
+
+class Translated:
+    """The transducer of a streamed answer. What cannot be read becomes an error event, which is the last."""
+
+    def __init__(self, memo: Memo) -> None:
+        self._client = memo["client"]
+        self._framing = sse.Reader()
+        self._reader = PROTOCOLS[memo["provider"]].reader(memo)
+        self._writer = PROTOCOLS[self._client].writer(memo)
+        self._is_over = False
+
+    def feed(self, data: bytes) -> bytes:
+        """The bytes for the client after the next bytes from the provider; b"" if there are none yet."""
+        return self._written(lambda: self._framing.feed(data), ())
+
+    def end(self) -> bytes:
+        """The last bytes for the client."""
+        return self._written(self._framing.end, (None,))
+
+    def _written(self, frames: Callable[[], list[sse.Event]], last: Iterable[None]) -> bytes:
+        if self._is_over:
+            return b""
+        written: list[bytes] = []
+        try:
+            for event in self._events(frames(), last):
+                written.append(self._writer.write(event))
+                if isinstance(event, Fault):
+                    self._is_over = True
+                    break
+        except sse.TooLong as error:
+            written.append(self._failed(str(error)))
+        return b"".join(written)
+
+    def _events(self, frames: list[sse.Event], last: Iterable[None]) -> Iterator[Event]:
+        for frame in frames:
+            if frame.data:
+                yield from self._reader.read(frame.data, frame.type)
+            else:
+                yield from self._reader.comment()
+        for _ in last:
+            yield from self._reader.end()
+
+    def _failed(self, why: str) -> bytes:
+        self._is_over = True
+        return vendor_errors.event(vendor_errors.broken(why), self._client)

@@ -1,0 +1,135 @@
+"""Reads the error of a provider, whatever its form, and writes it in the client's dialect."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from ..errors import Refusal
+from . import json_values
+from .dialects import ANTHROPIC, DIALECTS
+from .model import Fault
+
+_MAX_MESSAGE: Final = 2000
+"""Characters of a message that are passed on."""
+
+# Statuses by the words that vendors have for them, where an error comes without a status of its own.
+# Sources: Anthropic's, OpenAI's and Google's API references, errors.
+_STATUSES: Final = {
+    "invalid_request_error": 400,
+    "invalid_argument": 400,
+    "bad_request": 400,
+    "context_length_exceeded": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "unauthenticated": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "permission_denied": 403,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "not_found": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "resource_exhausted": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "internal_server_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+_BROKEN: Final = 502
+
+# How a prompt that is too long is told: OpenAI's code, and the words that Claude Code looks for to shorten it.
+_TOO_LONG_CODE: Final = "context_length_exceeded"
+_TOO_LONG_WORDS: Final = "prompt is too long"
+
+
+def broken(why: str) -> Fault:
+    """An answer that cannot be read. `why` continues a sentence: "ended before it was complete"."""
+    return Fault(_BROKEN, f"The provider's answer {why}.", "bad_answer")
+
+
+def read(body: bytes, status: int) -> Fault:
+    """The error in an answer with this status, which is not a success."""
+    try:
+        value = json_values.decode(body)
+    except ValueError:
+        value = None
+    found = of_value(value, status)
+    return found or Fault(status, f"The provider answered with status {status}, and no message.", f"status_{status}")
+
+
+def of_value(value: Any, status: int = 200) -> Fault | None:
+    """The error that a JSON value is; None if it looks like none. Without a status of its own, the words decide."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, dict):
+        return None
+    error = value.get("error")
+    if isinstance(error, str):
+        return _fault(status, error, value)
+    if isinstance(error, dict):
+        message = error.get("message") or error.get("msg") or error.get("detail") or error.get("type")
+        return _fault(status, message, error)
+    errors = value.get("errors")
+    if isinstance(errors, list) and errors and isinstance(errors[0], dict):
+        return _fault(status, errors[0].get("message"), errors[0])
+    base = value.get("base_resp")
+    if isinstance(base, dict) and base.get("status_code"):
+        return _fault(status, base.get("status_msg"), {"code": base["status_code"]})
+    message = value.get("message") or value.get("msg") or value.get("detail") or value.get("error_msg")
+    if message and ("code" in value or status >= 400):
+        return _fault(status, message, value)
+    return None
+
+
+def _fault(status: int, message: Any, error: dict[str, Any]) -> Fault:
+    if isinstance(message, list | dict):
+        message = json.dumps(message)
+    text = message if isinstance(message, str) and message else "The provider says no more."
+    words = [word for name in ("code", "type", "status") if isinstance(word := error.get(name), str) and word]
+    code = words[0] if words else str(error["code"]) if isinstance(error.get("code"), int) else ""
+    if status < 400:
+        numbers = [error.get(name) for name in ("status_code", "http_code", "status", "code")]
+        given = (number for number in map(_status, numbers) if number)
+        named = (_STATUSES[word.lower()] for word in words if word.lower() in _STATUSES)
+        status = next(given, 0) or next(named, _BROKEN)
+    return Fault(status, text[:_MAX_MESSAGE], code[:100])
+
+
+def _status(value: Any) -> int:
+    if isinstance(value, str) and value.isdigit() and len(value) == 3:
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 400 <= value <= 599 else 0
+
+
+def count(value: Any) -> int | None:
+    """A number of tokens or seconds in an answer; None for anything else."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if is_number and 0 <= value < 2**53 else None
+
+
+def refusal(fault: Fault, client: str) -> Refusal:
+    """The error as a value of ours, in the words of the client's dialect."""
+    message, code = fault.message, fault.code
+    if client == ANTHROPIC:
+        if code == _TOO_LONG_CODE and _TOO_LONG_WORDS not in message.lower():
+            message = f"{_TOO_LONG_WORDS}: {message}"
+        elif code and code not in _STATUSES and code not in message:
+            message = f"{message} ({code})"
+    elif _TOO_LONG_WORDS in message.lower() and fault.status in (400, 413):
+        code = _TOO_LONG_CODE
+    return Refusal(fault.status, message, code=code or "provider_error")
+
+
+def body(fault: Fault, client: str) -> bytes:
+    """The JSON of the error in the client's dialect."""
+    return DIALECTS[client].refusal(refusal(fault, client))
+
+
+def event(fault: Fault, client: str) -> bytes:
+    """The event that ends a stream with the error, in the client's dialect."""
+    return DIALECTS[client].failure(refusal(fault, client))
