@@ -28,11 +28,10 @@ Json = dict[str, Any]
 def write(chat: Chat, client: str, target: Target, notes: list[str]) -> bytes:
     """The body of a request. `client` is the client's dialect. Raises Refusal (400) for what Claude cannot do."""
     row = efforts.claude_model(chat.model)
-    turns = _joined([turn for turn in chat.turns if turn.role != "system"])
     _check_first(chat.turns)
     choice = chat.choice
     wants_call = choice is not None and choice.mode == "call" and bool(chat.tools)
-    messages = [message for turn in turns if (message := _message(turn, target, notes))]
+    messages = _messages(chat.turns, target, notes)
     if not messages:
         raise bad_body("messages say nothing.", param="messages")
     plan = efforts.claude_thinking(chat, row, wants_call, _lacks_thinking(messages))
@@ -48,7 +47,7 @@ def write(chat: Chat, client: str, target: Target, notes: list[str]) -> bytes:
     if _has_late_system(chat.turns):
         notes.append("system messages in the middle are put before the conversation")
     if system:
-        document["system"] = system[0]["text"] if len(system) == 1 and len(system[0]) == 2 else system
+        document["system"] = _short(system)
     document["messages"] = messages
     if chat.tools:
         _write_tools(document, chat, plan.is_forced, notes)
@@ -82,26 +81,34 @@ def _has_late_system(turns: Iterable[Turn]) -> bool:
     return "system" in roles[next((index for index, role in enumerate(roles) if role != "system"), 0) :]
 
 
-def _joined(turns: list[Turn]) -> Iterator[Turn]:
-    """Turns of alternating roles: neighbours of one role are one turn, in which results come first."""
-    group: list[Turn] = []
-    for turn in [*turns, None]:
-        if group and (turn is None or turn.role != group[0].role):
-            blocks = [block for one in group for block in one.blocks]
-            blocks.sort(key=lambda block: not isinstance(block, Result))
-            yield Turn(group[0].role, tuple(blocks), group[0].path)
-            group = []
-        if turn is not None:
-            group.append(turn)
+def _messages(turns: Iterable[Turn], target: Target, notes: list[str]) -> list[Json]:
+    """Messages of alternating roles: neighbours of one role are one, in which results come first."""
+    messages: list[Json] = []
+    for turn in turns:
+        blocks = [written for block in turn.blocks if (written := _block(block, target, notes))]
+        if not blocks or turn.role == "system":
+            continue
+        if messages and messages[-1]["role"] == turn.role:
+            messages[-1]["content"] += blocks
+        else:
+            messages.append({"role": turn.role, "content": blocks})
+    for message in messages:
+        message["content"].sort(key=lambda block: block["type"] != "tool_result")
+    last = messages[-1]["content"][-1] if messages and messages[-1]["role"] == "assistant" else None
+    if last and last["type"] == "text" and last["text"] != last["text"].rstrip():
+        # Claude goes on behind it, and refuses one that ends so.
+        last["text"] = last["text"].rstrip()
+        notes.append("blanks at the end of the last message left out")
+    for message in messages:
+        message["content"] = _short(message["content"])
+    return messages
 
 
-def _message(turn: Turn, target: Target, notes: list[str]) -> Json | None:
-    blocks = [written for block in turn.blocks if (written := _block(block, target, notes))]
-    if not blocks:
-        return None
-    if len(blocks) == 1 and blocks[0]["type"] == "text" and len(blocks[0]) == 2:
-        return {"role": turn.role, "content": blocks[0]["text"]}
-    return {"role": turn.role, "content": blocks}
+def _short(content: list[Json]) -> str | list[Json]:
+    """Content that is one plain text, as a string."""
+    is_plain = len(content) == 1 and content[0]["type"] == "text" and len(content[0]) == 2
+    text: str = content[0]["text"] if is_plain else ""
+    return text if is_plain else content
 
 
 def _block(block: Block, target: Target, notes: list[str]) -> Json | None:
@@ -155,10 +162,8 @@ def _thinking(block: Thinking, target: Target, notes: list[str]) -> Json | None:
 def _result(result: Result, target: Target, notes: list[str]) -> Json:
     block: Json = {"type": "tool_result", "tool_use_id": sealed_ids.sealed(result.call_id)}
     content = [written for inner in result.blocks if (written := _block(inner, target, notes))]
-    if len(content) == 1 and content[0]["type"] == "text" and len(content[0]) == 2:
-        block["content"] = content[0]["text"]
-    elif content:
-        block["content"] = content
+    if content:
+        block["content"] = _short(content)
     if result.is_failed:
         block["is_error"] = True
     return _marked(block, result.cache)

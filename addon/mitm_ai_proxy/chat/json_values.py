@@ -102,6 +102,16 @@ def answer_object(body: bytes) -> dict[str, Raw]:
         raise ValueError("is not JSON") from None
 
 
+def text(value: Raw | None) -> str | None:
+    """The string that a value is; None for another value."""
+    if value is None or _first(value) != 0x22:
+        return None
+    try:
+        return _decode_text(value)
+    except DecodeError:
+        return None
+
+
 def objects(value: Raw) -> list[dict[str, Raw]]:
     """The members of each object of a list. Raises ValueError."""
     return _decode_objects(value)
