@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 from mitm_ai_proxy.chat import sealed_ids
@@ -207,6 +208,31 @@ def test_a_stream_is_translated_to_the_same_bytes_wherever_it_is_cut(memo: Any, 
     assert "😀".encode() in whole
     for cut in range(len(stream)):
         assert streamed(memo, stream[:cut], stream[cut:]) == whole
+
+
+@table(
+    ("memo", "first", "piece"),
+    [
+        (OF_ANTHROPIC_STREAM, [chunk(content="a")], chunk(content="word ")),
+        (OF_OPENAI_STREAM, [message_start(), text_events(0)[0]], text_events(0, "word ")[1]),
+    ],
+    ids=["openai", "anthropic"],
+)
+def test_a_long_stream_of_text_needs_no_more_memory_than_a_short_one(memo: Any, first: list[Json], piece: Json) -> None:
+    make = openai_stream if memo is OF_ANTHROPIC_STREAM else anthropic_stream
+    translated = Translated(memo)
+    translated.feed(make(*first).removesuffix(b"data: [DONE]\n\n"))
+    event = make(piece).removesuffix(b"data: [DONE]\n\n")
+    translated.feed(event)
+
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(5000):
+        assert translated.feed(event)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+
+    assert grown < 5000
 
 
 def test_nothing_is_held_that_can_be_told() -> None:

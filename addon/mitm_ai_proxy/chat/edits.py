@@ -5,7 +5,6 @@ Source of what they do: Higress ai-proxy plugin. Every byte that is not meant to
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 from ..errors import bad_body
@@ -160,13 +159,8 @@ def _whole_text(message: Message) -> str | None:
     return "".join(filter(None, texts)) if texts and None not in texts else None
 
 
-def _parts(message: Message) -> Iterator[Message]:
-    content = message.get("content")
-    if content is not None and bytes(memoryview(content)[:1]) == b"[":
-        try:
-            yield from json_values.objects(content)
-        except ValueError:
-            return
+def _parts(message: Message) -> list[Message]:
+    return json_values.blocks(message.get("content"))
 
 
 # Answers

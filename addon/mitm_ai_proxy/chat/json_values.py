@@ -117,6 +117,16 @@ def objects(value: Raw) -> list[dict[str, Raw]]:
     return _decode_objects(value)
 
 
+def blocks(content: Raw | None) -> list[dict[str, Raw]]:
+    """The members of each part of a content that is a list of objects; none for another content."""
+    if content is None or _first(content) != 0x5B:
+        return []
+    try:
+        return _decode_objects(content)
+    except DecodeError:
+        return []
+
+
 class Object:
     """A JSON object of a request: its members by name, read by type. A null counts as a missing member.
 

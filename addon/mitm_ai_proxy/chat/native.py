@@ -1,0 +1,77 @@
+"""Takes out of a request in the provider's own dialect what an earlier answer of another vendor has left in it.
+
+A conversation may go on with another provider than the one that began it. Its seals are not for this one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ..wire import json_edit, request_body
+from . import json_values, sealed_ids
+from .dialects import ANTHROPIC
+from .json_values import Raw
+
+_SEALED: Final = re.compile(rb'"(%b[a-zA-Z0-9_-]+)"' % sealed_ids.PREFIX.encode())
+_UNSIGNED: Final = re.compile(rb'"signature"\s*:\s*""')
+_PREFIX: Final = sealed_ids.PREFIX.encode()
+
+Message = dict[str, Raw]
+
+
+def request(body: bytes, dialect: str, vendor: str) -> tuple[bytes, tuple[str, ...]]:
+    """A request without the seals of other vendors than this one, and notes; the same object if there are none.
+
+    Ids that carry seals become the vendor's own again. For a vendor that signs in Anthropic's dialect, thinking blocks
+    that it has not signed are left out: it refuses them. Raises Refusal (400) for a body that cannot be read.
+    """
+    notes = []
+    if _PREFIX in body:
+        plain = _SEALED.sub(_plain, body)
+        if plain != body:
+            body = plain
+            notes.append("what call ids carried for another provider is left out")
+    if dialect == ANTHROPIC and vendor and (_PREFIX in body or _UNSIGNED.search(body)):
+        signed = _only_signed(body, vendor)
+        if signed is not body:
+            body = signed
+            notes.append("thinking of another provider is left out")
+    return body, tuple(notes)
+
+
+def _plain(found: re.Match[bytes]) -> bytes:
+    opened = sealed_ids.opened(found[1].decode())
+    if not opened.before and opened.seal is None:
+        return found[0]
+    return json_values.encode(sealed_ids.sealed(opened.id))
+
+
+def _only_signed(body: bytes, vendor: str) -> bytes:
+    member = next((found for found in request_body.object_members(body) if found.key == "messages"), None)
+    if member is None:
+        return body
+    messages = []
+    is_changed = False
+    for message in (found.members for found in json_values.request_object(body).objects("messages")):
+        content = message.get("content")
+        blocks = json_values.blocks(content)
+        kept = [block for block in blocks if _is_signed(block, vendor)]
+        if len(kept) < len(blocks):
+            is_changed = True
+            if not kept:
+                continue
+            message = {**message, "content": json_values.raw(json_values.encode(kept))}
+        messages.append(message)
+    if not is_changed:
+        return body
+    return json_edit.apply(body, [json_edit.Edit(member.start, member.end, json_values.encode(messages))])
+
+
+def _is_signed(block: Message, vendor: str) -> bool:
+    kind = json_values.text(block.get("type"))
+    if kind not in ("thinking", "redacted_thinking"):
+        return True
+    value = json_values.text(block.get("signature" if kind == "thinking" else "data")) or ""
+    seal = sealed_ids.seal_of(value, vendor)
+    return seal is not None and seal.vendor == vendor

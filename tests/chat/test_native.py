@@ -1,0 +1,94 @@
+"""A conversation that goes on with another provider, in its own dialect, takes no seals along."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mitm_ai_proxy.chat import native, sealed_ids
+from mitm_ai_proxy.chat.dialects import ANTHROPIC, OPENAI
+from mitm_ai_proxy.chat.model import Seal, Thinking
+from tests.chat.exchanges import HELLO, Json, anthropic_request, encoded, openai_request
+from tests.tables import table
+
+CLAUDE, GOOGLE = Seal("anthropic", "S"), Seal("google", "G")
+SEALED = sealed_ids.sealed("a", (Thinking("hm", CLAUDE),))
+ODD = sealed_ids.sealed("functions.f:0")
+ODD_SEALED = sealed_ids.sealed("functions.f:0", (), GOOGLE)
+USED = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
+
+
+def _thought(signature: str) -> Json:
+    return {"type": "thinking", "thinking": "hm", "signature": signature}
+
+
+def test_ids_that_carry_seals_become_the_vendor_s_own_in_calls_and_results() -> None:
+    call = {"id": SEALED, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages: list[Json] = [
+        *HELLO,
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": SEALED},
+    ]
+    body = encoded(openai_request(*messages))
+
+    written, notes = native.request(body, OPENAI, "")
+
+    assert written == body.replace(SEALED.encode(), b"a")
+    assert len(notes) == 1
+
+
+@table(
+    ("id", "written"),
+    [
+        (SEALED, "a"),
+        (ODD_SEALED, ODD),
+        (ODD, ODD),
+        ("aip1-x", "aip1-x"),
+    ],
+)
+def test_an_id_that_only_spells_another_is_kept(id: str, written: str) -> None:
+    block = {**USED, "id": id}
+
+    body, _ = native.request(
+        encoded(anthropic_request(*HELLO, {"role": "assistant", "content": [block]})), ANTHROPIC, "anthropic"
+    )
+
+    assert json.loads(body)["messages"][1]["content"][0]["id"] == written
+
+
+@table(
+    ("vendor", "content", "kept"),
+    [
+        ("anthropic", [_thought("S"), USED], [_thought("S"), USED]),
+        ("anthropic", [_thought(""), USED], [USED]),
+        ("anthropic", [_thought(sealed_ids.signature(GOOGLE)), USED], [USED]),
+        ("anthropic", [{"type": "redacted_thinking", "data": sealed_ids.signature(GOOGLE)}, USED], [USED]),
+        (
+            "anthropic",
+            [{"type": "redacted_thinking", "data": "D"}, USED],
+            [{"type": "redacted_thinking", "data": "D"}, USED],
+        ),
+        ("", [_thought(""), USED], [_thought(""), USED]),
+    ],
+)
+def test_a_vendor_that_signs_gets_only_thinking_that_it_has_signed(vendor: str, content: Any, kept: Any) -> None:
+    body = encoded(anthropic_request(*HELLO, {"role": "assistant", "content": content}))
+
+    written, notes = native.request(body, ANTHROPIC, vendor)
+
+    assert json.loads(written)["messages"][1]["content"] == kept
+    assert (written is body) is (not notes) is (content == kept)
+
+
+def test_a_message_of_nothing_else_is_left_out() -> None:
+    body = encoded(anthropic_request(*HELLO, {"role": "assistant", "content": [_thought("")]}, *HELLO))
+
+    written, _ = native.request(body, ANTHROPIC, "anthropic")
+
+    assert json.loads(written)["messages"] == [*HELLO, *HELLO]
+
+
+@table("body", [b"", b"{", b"[]", b'{"messages":1}', encoded(anthropic_request()), encoded(openai_request())])
+def test_a_body_without_seals_is_not_looked_into(body: bytes) -> None:
+    for dialect in (OPENAI, ANTHROPIC):
+        assert native.request(body, dialect, "anthropic") == (body, ())
