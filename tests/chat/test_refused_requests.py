@@ -215,6 +215,7 @@ def test_a_wrong_member_of_anthropic_s_is_named(members: Json, param: str) -> No
         (b'{"a": NaN}', "is not valid JSON"),
         (b"{}{}", "is not valid JSON"),
         (b'{"a": "\xff"}', "is not UTF-8"),
+        (b'{"a": [' + b"{}," * 1_000_000 + b"{}]}", "more than 1000000 objects"),
         (b'{"a": ' + b"[" * 100_000, "is nested too deeply"),
         ("{}".encode("utf-16"), "is not UTF-8"),
     ],

@@ -22,6 +22,9 @@ _decode_text = msgspec.json.Decoder(str).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
+MAX_OBJECTS: Final = 1_000_000
+"""Opening braces of a request; limits the time that a hostile one can take."""
+
 _NUMBER: Final = frozenset(b"-0123456789")
 _INTEGER: Final = re.compile(rb"-?[0-9]{1,18}\Z")
 # Both halves of a pair, a lone half, or another escape.
@@ -285,6 +288,8 @@ def request_object(body: bytes) -> Object:
     body = body.removeprefix(b"\xef\xbb\xbf")
     if not body.strip():
         raise bad_body("The request body is empty.")
+    if body.count(b"{") > MAX_OBJECTS:
+        raise bad_body(f"The request body has more than {MAX_OBJECTS} objects.")
     try:
         body.decode()
     except UnicodeDecodeError as error:

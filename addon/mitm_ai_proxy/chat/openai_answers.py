@@ -238,11 +238,15 @@ class _Call:
         self.seal: Seal | None = None
         self.is_told = False
         self.is_closed = False
+        self._is_complete: bool | None = None
 
     def is_complete(self) -> bool:
-        text = "".join(self.pieces)
-        self.pieces = [text]
-        return json_values.is_object(text)
+        """Whether the arguments so far are a whole object; looked at again only when there are more."""
+        if self._is_complete is None or len(self.pieces) != 1:
+            text = "".join(self.pieces)
+            self.pieces = [text]
+            self._is_complete = json_values.is_object(text)
+        return self._is_complete
 
 
 def read_whole(body: bytes, new_id: str) -> list[Event]:
