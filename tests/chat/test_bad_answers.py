@@ -144,6 +144,14 @@ def test_a_vendor_ends_an_answer_by_a_reason_or_by_done_and_need_not_do_both(str
     assert events[-2]["delta"]["stop_reason"] == "end_turn"
 
 
+def test_a_message_of_success_is_no_error() -> None:
+    part = {**chunk(content="a"), "code": 0, "message": "Success", "sid": "s", "error": None}
+
+    events = parsed(streamed(OF_ANTHROPIC_STREAM, openai_stream(part, {**chunk("stop"), "code": 0, "message": "ok"})))
+
+    assert events[-1]["type"] == "message_stop"
+
+
 def test_nothing_follows_an_error_and_nothing_follows_the_end() -> None:
     translated = Translated(OF_ANTHROPIC_STREAM)
     assert b"event: error" in translated.feed(b"data: x\n\n")

@@ -144,6 +144,12 @@ def test_all_results_of_a_turn_are_in_one_user_message_and_before_what_the_user_
     ]
 
 
+def test_a_picture_in_a_result_stays_in_it() -> None:
+    messages = to_claude(_user("go"), _assistant("", _call("a", "f")), _tool("a", [PICTURE]))["messages"]
+
+    assert messages[2]["content"][0]["content"][0]["type"] == "image"
+
+
 def test_numbers_and_escapes_of_arguments_and_schemas_are_kept_byte_by_byte() -> None:
     arguments = '{ "big": 12345678901234567890123, "exact": 1.10, "e": 1E400, "text": "\\u00e9\\/" }'
     schema = b'{ "type":"object", "properties": {"a": {"maximum": 9007199254740993, "default": 1.0, "$x": "\\u00e9"}} }'
@@ -281,6 +287,7 @@ def test_settings_are_said_in_claude_s_words(members: Json, written: Json) -> No
         ({"logit_bias": {"1": 2}}, "logit_bias left out"),
         ({"unheard_of": 1}, "unheard_of left out"),
         ({"temperature": 1.5}, "temperature is 1"),
+        ({"stop": ["a", "\n"]}, "stop sequences of blanks"),
         ({"response_format": {"type": "json_object"}}, "json_object left out"),
     ],
 )
@@ -288,6 +295,27 @@ def test_what_claude_cannot_say_leaves_a_note(members: Json, note: str) -> None:
     (found,) = notes_of(OPENAI, openai_request(**members), CLAUDE)
 
     assert note in found
+
+
+@table(
+    ("member", "value"),
+    [
+        ("n", 1),
+        ("logprobs", False),
+        ("top_logprobs", 0),
+        ("modalities", ["text"]),
+        ("logit_bias", {}),
+        ("metadata", {}),
+        ("presence_penalty", 0),
+        ("frequency_penalty", 0.0),
+        ("verbosity", "medium"),
+        ("store", False),
+        ("service_tier", "auto"),
+    ],
+)
+def test_what_means_nothing_special_is_left_out_without_a_word(member: str, value: object) -> None:
+    assert to_claude(**{member: value}) == to_claude()
+    assert notes_of(OPENAI, openai_request(**{member: value}), CLAUDE) == ()
 
 
 @table("member", ["seed", "temperature", "stop", "tools", "user", "unheard_of"])

@@ -14,10 +14,12 @@ from mitm_ai_proxy.chat.model import Seal, Text, Thinking
 from mitm_ai_proxy.chat.target import Target
 from tests.chat.exchanges import (
     HELLO,
+    OF_ANTHROPIC,
     OF_OPENAI,
     OTHER,
     Json,
     anthropic_request,
+    completion,
     message,
     openai_request,
     rewritten,
@@ -126,6 +128,21 @@ def test_text_that_the_client_has_changed_stands_behind_the_thinking() -> None:
 
     assert [block["type"] for block in content] == ["thinking", "text", "tool_use"]
     assert content[1]["text"] == "short"
+
+
+def test_google_s_seal_goes_back_to_google_s_own_openai_compatible_api_where_that_has_it() -> None:
+    google = Target("Google", vendor="google")
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    extra = {"google": {"thought_signature": GOOGLE.value}}
+    answer = completion(None, "tool_calls", tool_calls=[{**call, "extra_content": extra}])
+    (used,) = whole_document(OF_ANTHROPIC, answer)["content"]
+    result = {"type": "tool_result", "tool_use_id": used["id"], "content": "r"}
+    request = anthropic_request(*HELLO, {"role": "assistant", "content": [used]}, {"role": "user", "content": [result]})
+
+    messages = json.loads(rewritten(ANTHROPIC, request, google).body)["messages"]
+
+    assert messages[1]["tool_calls"] == [{**call, "extra_content": extra}]
+    assert messages[2]["tool_call_id"] == "a"
 
 
 def _sent(client: str, *messages: Json, target: Target) -> str:

@@ -58,6 +58,8 @@ def write(chat: Chat, client: str, target: Target, notes: list[str]) -> bytes:
     said = _sampling(document, chat, row, plan, target, notes)
     if stops := [text for text in chat.stop if text.strip()]:
         document["stop_sequences"] = stops
+    if len(stops) < len(chat.stop):
+        notes.append("stop sequences of blanks left out: Claude takes none")
     if chat.user:
         document["metadata"] = {"user_id": chat.user}
     if chat.stream:

@@ -83,7 +83,7 @@ class Reader:
             yield self._failed(vendor_errors.broken("has an event that is no object"))
             return
         choices = chunk.get("choices")
-        if "error" in chunk or type == b"error" or not isinstance(choices, list):
+        if not choices or chunk.get("error") or type == b"error":
             fault = vendor_errors.of_value(chunk)
             if fault or type == b"error":
                 yield self._failed(fault or vendor_errors.broken("ends with an error without a message"))

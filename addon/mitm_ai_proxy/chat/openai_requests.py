@@ -84,7 +84,7 @@ def _turns(messages: list[Object]) -> Iterator[Turn]:
         role = message.need("role")
         if role == "tool":
             path = path or message.path
-            blocks = tuple(_blocks(message, ("text",)))
+            blocks = tuple(_blocks(message, _RESULT_PARTS))
             results.append(Result(sealed_ids.opened(message.need("tool_call_id")).id, blocks))
             continue
         if results:
@@ -175,6 +175,8 @@ _PARTS: Final[dict[str, Callable[[Object], Text | Media]]] = {
     "input_audio": _audio,
     "file": _file,
 }
+# OpenAI's own has text only; some clients send pictures too, and Claude takes them.
+_RESULT_PARTS: Final = ("text", "image_url", "file")
 _ASSISTANT_PARTS: Final[dict[str, Callable[[Object], Text]]] = {"text": _text, "refusal": _refusal}
 
 

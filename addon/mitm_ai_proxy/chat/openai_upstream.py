@@ -170,11 +170,17 @@ def _assistant(blocks: list[Block], target: Target, notes: list[str]) -> Json:
     elif thoughts:
         _note(notes, f"thinking of earlier turns left out ({target.name})")
     if calls:
-        message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
-            for call in calls
-        ]
+        message["tool_calls"] = [_call(call, target) for call in calls]
     return message
+
+
+def _call(call: Call, target: Target) -> Json:
+    function = {"name": call.name, "arguments": call.arguments or "{}"}
+    written: Json = {"id": call.id, "type": "function", "function": function}
+    if call.seal and call.seal.vendor == target.vendor == "google":
+        # Where Google's own OpenAI-compatible API has the signature.
+        written["extra_content"] = {"google": {"thought_signature": call.seal.value}}
+    return written
 
 
 def _tool(tool: Tool, target: Target, notes: list[str]) -> Json:

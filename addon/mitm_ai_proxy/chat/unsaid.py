@@ -9,14 +9,15 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from ..errors import bad_body
+from . import json_values
 from .dialects import ANTHROPIC, OPENAI
 
 
 class Rule(NamedTuple):
     """What becomes of a member that a target cannot say.
 
-    `why`: in docs/ and in the message, after the member's name. `harmless`: JSON values that mean nothing special, and
-    are dropped without a word. `is_refused`: other values are, as they change what the client gets.
+    `why`: in docs/ and in the message, after the member's name. `harmless`: JSON values without blanks that mean
+    nothing special, and are dropped without a word. `is_refused`: others are, as they change what the client gets.
     """
 
     why: str
@@ -32,7 +33,7 @@ OPENAI_MEMBERS: Final[Mapping[str, Rule]] = {
     "n": Rule("asks for several answers, and there is one", frozenset({b"1"}), True),
     "logprobs": Rule("asks for probabilities, which are not told", _OFF, True),
     "top_logprobs": Rule("asks for probabilities, which are not told", frozenset({b"0"}), True),
-    "modalities": Rule("asks for more than text", frozenset({b'["text"]', b'[ "text" ]'}), True),
+    "modalities": Rule("asks for more than text", frozenset({b'["text"]'}), True),
     "audio": Rule("asks for sound", frozenset(), True),
     "web_search_options": Rule("asks for a search, which the model does not make", frozenset(), True),
     "moderation": Rule("asks for moderation scores, which are not told", frozenset(), True),
@@ -83,7 +84,7 @@ def leave_out(dialect: str, options: Mapping[str, bytes], said: Iterable[str], t
     taken = frozenset(said)
     for name, value in options.items():
         rule = known.get(name, _UNKNOWN)
-        if name in taken or value in rule.harmless:
+        if name in taken or json_values.encode(json_values.decode(value)) in rule.harmless:
             continue
         if rule.is_refused:
             raise bad_body(f"{name} {rule.why} ({target}).", param=name)

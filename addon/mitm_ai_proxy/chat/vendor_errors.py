@@ -41,6 +41,8 @@ _STATUSES: Final = {
     "overloaded_error": 529,
 }
 _BROKEN: Final = 502
+_NO_ERROR: Final = (None, 0, "0", 200, "200")
+"""Codes of answers that are none, beside a message such as "Success"."""
 
 # How a prompt that is too long is told: OpenAI's code, and the words that Claude Code looks for to shorten it.
 _TOO_LONG_CODE: Final = "context_length_exceeded"
@@ -81,7 +83,7 @@ def of_value(value: Any, status: int = 200) -> Fault | None:
     if isinstance(base, dict) and base.get("status_code"):
         return _fault(status, base.get("status_msg"), {"code": base["status_code"]})
     message = value.get("message") or value.get("msg") or value.get("detail") or value.get("error_msg")
-    if message and ("code" in value or status >= 400):
+    if message and (status >= 400 or value.get("code") not in _NO_ERROR):
         return _fault(status, message, value)
     return None
 
