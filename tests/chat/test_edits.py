@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
-from mitm_ai_proxy.chat import edits
+from mitm_ai_proxy.chat import edits, translate
 from mitm_ai_proxy.chat.dialects import ANTHROPIC, OPENAI
 from mitm_ai_proxy.chat.edits import Edits
 from mitm_ai_proxy.errors import Refusal
-from mitm_ai_proxy.exchange import Transducer
+from mitm_ai_proxy.exchange import PASS, Answer, Pieces, Transducer, Whole
 from tests.chat.exchanges import (
+    OF_ANTHROPIC,
+    OF_ANTHROPIC_STREAM,
+    OF_OPENAI_STREAM,
     Json,
     anthropic_stream,
     call_events,
@@ -349,6 +352,52 @@ def test_a_stream_that_nothing_edits_has_no_transducer() -> None:
     for dialect in (OPENAI, ANTHROPIC):
         assert edits.stream(dialect, CLEANUP) is None
     assert edits.stream(ANTHROPIC, Edits(reasoning="concat")) is None
+
+
+NATIVE = openai_stream(*THINKS, chunk("stop"))
+JSON, STREAM = ((b"Content-Type", b"application/json"),), ((b"Content-Type", b"Text/Event-Stream"),)
+
+
+def test_an_answer_that_is_passed_on_is_edited_if_it_is_json_or_a_stream() -> None:
+    held = edits.handling(PASS, OPENAI, PROMOTE, 200, JSON)
+    assert isinstance(held, Whole)
+    assert b'"content":"hm"' in held.rewrite(Answer(200, encoded(_thought(None)))).body
+    answer = Answer(200, encoded(completion("a")))
+    assert held.rewrite(answer) is answer
+
+    streams = edits.handling(PASS, OPENAI, PROMOTE, 200, STREAM)
+    assert isinstance(streams, Pieces)
+    assert _collected(_through(streams.transducer, NATIVE)) == ("hm", "")
+
+
+@table(
+    ("settings", "status", "fields"),
+    [
+        (PROMOTE, 200, ((b"Content-Type", b"text/html"),)),
+        (PROMOTE, 200, ()),
+        (PROMOTE, 400, JSON),
+        (PROMOTE, 500, STREAM),
+        (CLEANUP, 200, JSON),
+    ],
+)
+def test_other_answers_are_handled_as_before(settings: Edits, status: int, fields: Any) -> None:
+    assert edits.handling(PASS, OPENAI, settings, status, fields) is PASS
+
+
+def test_a_translated_answer_is_edited_in_the_client_s_dialect() -> None:
+    native = anthropic_stream(*flat([message_start(), thinking_events(0, "hm", "S"), message_end(output_tokens=1)]))
+    pieces = edits.handling(translate.handling(OF_OPENAI_STREAM, 200, STREAM), OPENAI, PROMOTE, 200, STREAM)
+    assert isinstance(pieces, Pieces)
+    told = [body["choices"] for body in parsed(_through(pieces.transducer, native))[:-1]]
+    assert "".join(choices[0]["delta"].get("content", "") for choices in told if choices) == "hm"
+
+    for memo, dialect in ((OF_ANTHROPIC, ANTHROPIC), (OF_ANTHROPIC_STREAM, ANTHROPIC)):
+        held = edits.handling(translate.handling(memo, 200, JSON), dialect, PROMOTE, 200, JSON)
+        assert isinstance(held, Whole)
+        body = held.rewrite(Answer(200, encoded(_thought(None)))).body
+        assert body.count(b'"text":"hm"') == 1
+        error = held.rewrite(Answer(200, b'{"error":{"message":"m"}}'))
+        assert (error.status, json.loads(error.body)["type"]) == (502, "error")
 
 
 SIGNED = {"type": "thinking", "thinking": "hm", "signature": "S"}

@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from ..errors import bad_body
-from ..exchange import Transducer
-from ..wire import json_edit, request_body
+from ..exchange import Answer, Handling, Pieces, Transducer, Whole
+from ..wire import header_fields, json_edit, request_body
+from ..wire.header_fields import Fields
+from ..wire.media_types import EVENT_STREAM
 from . import json_values
 from .answer_edits import PromotedMessages, ReasoningStream, promoted_message, with_reasoning
 from .dialects import ANTHROPIC
@@ -164,6 +166,54 @@ def _parts(message: Message) -> list[Message]:
 
 
 # Answers
+
+
+def handling(inner: Handling, dialect: str, edits: Edits, status: int, fields: Fields) -> Handling:
+    """What is done with an answer beside `inner`, by its status and header fields, so that it is edited.
+
+    Of the answers that `inner` passes on, streams and JSON are edited.
+    """
+    if not (200 <= status < 300) or stream(dialect, edits) is None:
+        return inner
+    if isinstance(inner, Pieces):
+        return inner._replace(transducer=_with_stream(inner.transducer, dialect, edits))
+    if isinstance(inner, Whole):
+        return Whole(lambda answer: _edited(inner.rewrite(answer), dialect, edits))
+    kind = header_fields.value(fields, b"content-type").lower()
+    if kind.startswith(EVENT_STREAM):
+        return Pieces(_with_stream(None, dialect, edits))
+    return Whole(lambda answer: _edited(answer, dialect, edits)) if "json" in kind else inner
+
+
+class _Chain(NamedTuple):
+    """Two transducers, one behind the other."""
+
+    first: Transducer
+    second: Transducer
+
+    def feed(self, data: bytes) -> bytes:
+        return self.second.feed(self.first.feed(data))
+
+    def end(self) -> bytes:
+        return self.second.feed(self.first.end()) + self.second.end()
+
+
+def _with_stream(first: Transducer | None, dialect: str, edits: Edits) -> Transducer:
+    second = stream(dialect, edits)
+    assert second is not None
+    return second if first is None else _Chain(first, second)
+
+
+def _edited(answer: Answer, dialect: str, edits: Edits) -> Answer:
+    """An answer that is edited; the same object if nothing changes."""
+    if not 200 <= answer.status < 300:
+        return answer
+    if (answer.headers.get("content-type") or "").startswith(EVENT_STREAM):
+        transducer = _with_stream(None, dialect, edits)
+        body = transducer.feed(answer.body) + transducer.end()
+    else:
+        body = whole(answer.body, dialect, edits)
+    return answer if body == answer.body else answer._replace(body=body)
 
 
 def whole(body: bytes, dialect: str, edits: Edits) -> bytes:
