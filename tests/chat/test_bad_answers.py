@@ -75,6 +75,7 @@ def _is_complete(stream: bytes) -> bool:
         openai_stream(chunk(tool_calls=[1])),
         openai_stream(chunk(tool_calls={"index": 0})),
         openai_stream(chunk(content=[1])),
+        openai_stream(call_part(0, "{}", "a"), chunk("tool_calls")),
         openai_stream(call_part(0, "{}", "a", "f"), call_part(1, "{}", "b", "g"), call_part(0, "{}")),
         b"event: error\ndata: {}\n\n",
         b'event: error\ndata: {"detail": "x"}\n\n',

@@ -80,6 +80,7 @@ def _budget(tokens: int) -> Json:
         (OLD, {"reasoning_effort": "high", "max_tokens": 1024}, {"max_tokens": 1024}),
         (OLD, {"reasoning_effort": "max", "max_tokens": 50_000}, {"max_tokens": 50_000, "thinking": _budget(49_999)}),
         (OLD, {"reasoning_max_tokens": 2000, "max_tokens": 3000}, {"max_tokens": 3000, "thinking": _budget(2000)}),
+        (OLD, {"reasoning_max_tokens": 0}, {"max_tokens": 4096}),
         (OLD, {"thinking": _budget(2000), "max_tokens": 3000}, {"max_tokens": 3000, "thinking": _budget(2000)}),
         (OLD, {"thinking": {"type": "adaptive"}}, {"max_tokens": 12_288, "thinking": _budget(8192)}),
         (MIDDLE, {}, {"max_tokens": 4096}),

@@ -67,6 +67,21 @@ def test_system_messages_are_the_system_prompt_wherever_they_stand(
 
 
 @table(
+    ("messages", "system"),
+    [
+        ([], [{"type": "text", "text": "You are.", "cache_control": {"type": "ephemeral"}}]),
+        ([{"role": "system", "content": "s"}], [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}]),
+    ],
+)
+def test_a_provider_may_have_a_system_prompt_of_its_own_and_mark_it(messages: list[Json], system: object) -> None:
+    target = CLAUDE._replace(default_system="You are.", caches_system=True)
+
+    document = json.loads(rewritten(OPENAI, openai_request(*messages, _user("a")), target).body)
+
+    assert document["system"] == system
+
+
+@table(
     ("content", "written"),
     [
         ("a", "a"),

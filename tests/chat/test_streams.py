@@ -344,6 +344,9 @@ def _raw_part(**call: Any) -> Json:
         ([call_part(0, "{", "a", "f"), call_part(0, "}", "a", "f")], [("a", "f", "{}")]),
         # The name later than the id
         ([call_part(0, "", "a"), call_part(0, "{}", None, "f")], [("a", "f", "{}")]),
+        # The name later than the first part, without an id and with one
+        ([_raw_part(index=0, function={}), call_part(0, "{}", None, "f")], [("call_seed_0", "f", "{}")]),
+        ([_raw_part(index=0, function={}), call_part(0, "{}", "a", "f")], [("a", "f", "{}")]),
         # Neither id nor index
         ([_raw_part(function={"name": "f", "arguments": "{}"})], [("call_seed_0", "f", "{}")]),
         # An object as the arguments, and none at all

@@ -1,1 +1,1 @@
-"""The dialects that clients speak: OpenAI's and Anthropic's."""
+"""The dialects that clients speak, OpenAI's and Anthropic's, and what stands between two of them: translate.py."""

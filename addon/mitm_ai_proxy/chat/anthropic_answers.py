@@ -197,6 +197,8 @@ _EVENTS: Final = {
     "message_delta": Reader._message_delta,
     "message_stop": Reader._message_stop,
 }
+_MESSAGE_MEMBERS: Final = ("id", "model", "usage", "stop_reason", "stop_sequence", "stop_details")
+_BLOCK_MEMBERS: Final = ("type", "text", "thinking", "signature", "data", "id", "name")
 _DELTAS: Final = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 
 
@@ -206,10 +208,10 @@ def read_whole(body: bytes, vendor: str) -> list[Event]:
         root = json_values.answer_object(body)
     except ValueError as error:
         return [vendor_errors.broken(str(error))]
-    document = {name: json_values.decode(bytes(value)) for name, value in root.items() if name != "content"}
-    if document.get("type") != "message" or "content" not in root:
-        return [vendor_errors.of_value(document) or vendor_errors.broken("is no message")]
     try:
+        if json_values.text(root.get("type")) != "message" or "content" not in root:
+            return [vendor_errors.of_value(json_values.decode(body)) or vendor_errors.broken("is no message")]
+        document = _decoded(root, _MESSAGE_MEMBERS)
         events: list[Event] = [Start(str(document.get("id") or ""), str(document.get("model") or ""))]
         for block in json_values.objects(root["content"]):
             events += _block(block, vendor)
@@ -217,13 +219,13 @@ def read_whole(body: bytes, vendor: str) -> list[Event]:
             events.append(_usage(usage))
         events.append(_stop(document))
     except (KeyError, TypeError, ValueError, AttributeError):
-        return [vendor_errors.broken("has a block of the wrong form")]
+        return [vendor_errors.broken("has a member of the wrong form")]
     return [*events, END]
 
 
 def _block(raw: dict[str, json_values.Raw], vendor: str) -> list[Event]:
     """The events of a whole block. The bytes of a call's input are kept."""
-    block = {name: json_values.decode(bytes(value)) for name, value in raw.items() if name != "input"}
+    block = _decoded(raw, _BLOCK_MEMBERS)
     kind = block["type"]
     if kind == "text":
         return [Open(Text()), Delta(_text(block["text"])), CLOSE] if block["text"] else []
@@ -237,6 +239,10 @@ def _block(raw: dict[str, json_values.Raw], vendor: str) -> list[Event]:
         arguments = bytes(raw["input"]).decode() if "input" in raw else "{}"
         return [Open(Call(_text(block["id"]), _text(block["name"]))), Delta(arguments), CLOSE]
     return []
+
+
+def _decoded(raw: dict[str, json_values.Raw], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: json_values.decode(bytes(raw[name])) for name in names if name in raw}
 
 
 def _stop(told: dict[str, Any]) -> Stop:

@@ -37,16 +37,9 @@ def write(chat: Chat, client: str, target: Target, notes: list[str]) -> bytes:
     plan = efforts.claude_thinking(chat, row, wants_call, _lacks_thinking(messages))
     notes += plan.notes
     document: Json = {"model": chat.model, "max_tokens": plan.max_tokens}
-    system = [
-        _text(block.text, block.cache)
-        for turn in chat.turns
-        if turn.role == "system"
-        for block in turn.blocks
-        if isinstance(block, Text) and block.text.strip()
-    ]
     if _has_late_system(chat.turns):
         notes.append("system messages in the middle are put before the conversation")
-    if system:
+    if system := _system(chat.turns, target):
         document["system"] = _short(system)
     document["messages"] = messages
     if chat.tools:
@@ -76,6 +69,22 @@ def _check_first(turns: Iterable[Turn]) -> None:
         raise bad_body(
             f"{path} has to be from the user: Claude takes no conversation that begins otherwise.", param=path
         )
+
+
+def _system(turns: Iterable[Turn], target: Target) -> list[Json]:
+    """The text of all system messages, in order."""
+    system = [
+        _text(block.text, block.cache)
+        for turn in turns
+        if turn.role == "system"
+        for block in turn.blocks
+        if isinstance(block, Text) and block.text.strip()
+    ]
+    if not system and target.default_system:
+        system = [_text(target.default_system, None)]
+    if system and target.caches_system:
+        _marked(system[-1], "5m")
+    return system
 
 
 def _has_late_system(turns: Iterable[Turn]) -> bool:

@@ -194,7 +194,7 @@ class Reader:
             index = same[0] if same else len(self._calls) if id or name else last
         call = self._calls.get(index)
         # Some vendors give the same index to several calls.
-        if call is None or (id and call.id and id != call.id):
+        if call is None or (id and call.has_id and id != call.id):
             call = self._calls[index] = _Call(id or f"call_{self._new_id}_{self._count}", bool(id))
             self._count += 1
         elif id and not call.has_id:
@@ -217,6 +217,9 @@ class Reader:
             yield self._close()
         for item in self._late:
             if isinstance(item, _Call):
+                if not item.name:
+                    yield vendor_errors.broken("has a call without a name")
+                    return
                 yield from self._begin(item)
                 yield self._close()
             else:

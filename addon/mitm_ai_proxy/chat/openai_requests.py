@@ -314,7 +314,7 @@ def _format(format: Object | None) -> Format | None:
 def _reasoning(root: Object) -> Reasoning | None:
     """OpenAI's reasoning_effort; and what clients send through it for others: thinking, reasoning_max_tokens."""
     effort = root.one_of("reasoning_effort", EFFORTS)
-    budget = root.whole("reasoning_max_tokens")
+    budget = root.whole("reasoning_max_tokens") or None
     thinking = root.object("thinking")
     if thinking is not None:
         return anthropic_requests.thinking_setting(thinking, effort)

@@ -25,6 +25,7 @@ class Target(NamedTuple):
 
     Anthropic Messages:
       `version`: the anthropic-version that the request is sent with.
+      `default_system`: the system prompt of a request that has none. `caches_system`: whether the prompt gets a mark.
     """
 
     name: str = "the provider"
@@ -38,6 +39,8 @@ class Target(NamedTuple):
     has_document_links: bool = False
     counts_streams: bool = True
     version: str = "2023-06-01"
+    default_system: str = ""
+    caches_system: bool = False
 
 
 CLAUDE = Target("Claude", ANTHROPIC, "anthropic")
