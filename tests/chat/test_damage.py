@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -60,6 +61,16 @@ def _damaged(document: Any, dice: random.Random) -> bytes:
     return encoded(document).replace(encoded(mark), dice.choice(TOKENS))
 
 
+def _refusal(rewrite: Callable[[], Any]) -> Refusal | None:
+    """The refusal of a rewrite; without one, its body is JSON."""
+    try:
+        made = rewrite()
+    except Refusal as refusal:
+        return refusal
+    json.loads(made[0])
+    return None
+
+
 def _rich(seed: int) -> Any:
     request = Dice(seed).openai_request()
     extra = {
@@ -83,17 +94,13 @@ def test_a_damaged_request_is_refused_or_becomes_a_request(seed: int) -> None:
         client, targets = ANTHROPIC, (OTHER, Target(cache="control", reasoning_back="always"))
     body = _damaged(made, dice)
 
-    for target in targets:
-        try:
-            json.loads(translate.rewrite(body, client, target, 1.0, "seed").body)
-        except Refusal as refusal:
-            assert refusal.status == 400
-            assert len(refusal.message) < 300
-    for edit in (partial(edits.request, body, ALL), partial(native.request, body, client, "anthropic")):
-        try:
-            edit()
-        except Refusal as refusal:
-            assert refusal.status == 400
+    rewrites: list[Callable[[], Any]] = [
+        partial(translate.rewrite, body, client, target, 1.0, "seed") for target in targets
+    ]
+    rewrites += [partial(edits.request, body, ALL), partial(native.request, body, client, "anthropic")]
+    for rewrite in rewrites:
+        refusal = _refusal(rewrite)
+        assert refusal is None or (refusal.status == 400 and len(refusal.message) < 300)
     assert token_estimate.estimate(body) >= 1
 
 

@@ -117,6 +117,8 @@ def _blocks(holder: Object, readers: dict[str, Callable[[Object], Block]]) -> It
         type = block.need("type")
         read = readers.get(type)
         if read is not None:
+            if type == "tool_use":
+                yield from _seals_before(block)
             yield read(block)
         elif type in _ALL_BLOCKS:
             raise block.wrong("type", f"is {shown(type)}, which cannot stand here")
@@ -207,6 +209,13 @@ def _call(block: Object) -> Call:
     id = sealed_ids.opened(block.need("id"))
     arguments = bytes(value).decode() if value is not None else "{}"
     return Call(id.id, block.need("name"), arguments, _cache(block), id.seal)
+
+
+def _seals_before(block: Object) -> Iterator[Text]:
+    """The seals of the text before a call, which the call's id carries."""
+    for item in sealed_ids.opened(block.text("id") or "").before:
+        if isinstance(item, Text):
+            yield item
 
 
 def _result(block: Object) -> Result:

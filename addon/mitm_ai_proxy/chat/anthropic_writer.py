@@ -18,9 +18,11 @@ from .model import (
     End,
     Event,
     Fault,
+    Media,
     Open,
     Ping,
     Reason,
+    Said,
     Seal,
     Sealed,
     Start,
@@ -47,6 +49,8 @@ _DELTAS: Final[dict[type, tuple[str, str]]] = {
     Call: ("input_json_delta", "partial_json"),
 }
 
+_INSTEAD: Final = "(A picture, which this API has no place for.)"
+
 Json = dict[str, Any]
 
 
@@ -59,6 +63,8 @@ class Writer:
         self._index = -1
         self._before = b""  # what stands before a delta's text
         self._seal: Seal | None = None
+        self._block: Said | None = None
+        self._sealed: list[Text] = []  # seals of the text since the last call
         self._stop: Stop | None = None
         self._usage = Usage()
 
@@ -88,19 +94,22 @@ class Writer:
                 return self._ended()
         return b""
 
-    def _opened(self, block: Text | Thinking | Call) -> bytes:
+    def _opened(self, block: Said) -> bytes:
         self._index += 1
-        self._seal = None
-        kind, member = _DELTAS[type(block)]
+        self._seal = block.seal
+        self._block = block
+        kind, member = _DELTAS.get(type(block), _DELTAS[Text])
         self._before = (
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%b","%b":'
             % (self._index, kind.encode(), member.encode())
         )
-        return _event("content_block_start", {"index": self._index, "content_block": _begun(block)})
+        start = _event("content_block_start", {"index": self._index, "content_block": _begun(block, self._sealed)})
+        return start + self._before + json_values.encode(_INSTEAD) + b"}}\n\n" if isinstance(block, Media) else start
 
     def _closed(self) -> bytes:
         stop = _event("content_block_stop", {"index": self._index})
-        if self._seal is None or b'"thinking_delta"' not in self._before:
+        _keep_seal(self._block, self._seal, self._sealed)
+        if self._seal is None or not isinstance(self._block, Thinking) or self._block.is_redacted:
             return stop
         delta = {"type": "signature_delta", "signature": sealed_ids.signature(self._seal)}
         return _event("content_block_delta", {"index": self._index, "delta": delta}) + stop
@@ -116,20 +125,22 @@ def write_whole(events: Iterable[Event], id: str, model: str) -> bytes:
     """A whole answer. The events end with End."""
     content: list[Json] = []
     pieces: list[str] = []
-    block: Text | Thinking | Call = Text()
+    block: Said = Text()
     seal: Seal | None = None
+    sealed: list[Text] = []
     message: Json = {}
     usage = Usage()
     for event in events:
         match event:
             case Open():
-                block, pieces, seal = event.block, [], None
+                block, pieces, seal = event.block, [], event.block.seal
             case Delta():
                 pieces.append(event.text)
             case Sealed():
                 seal = event.seal
             case Close():
-                content.append(_complete(block, "".join(pieces), seal))
+                content.append(_complete(block, "".join(pieces), seal, sealed))
+                _keep_seal(block, seal, sealed)
             case Start():
                 message = _message(event, id, model)
             case Stop():
@@ -154,27 +165,34 @@ def _message(start: Start, id: str, model: str) -> Json:
     }
 
 
-def _begun(block: Text | Thinking | Call) -> Json:
+def _keep_seal(block: Said | None, seal: Seal | None, sealed: list[Text]) -> None:
+    """Keep the seal of a text for the next call: text has no place for one."""
+    if seal and isinstance(block, Text):
+        sealed.append(Text(seal=seal))
+
+
+def _begun(block: Said, sealed: list[Text]) -> Json:
     if isinstance(block, Call):
-        id = sealed_ids.sealed(block.id, (), block.seal)
+        id = sealed_ids.sealed(block.id, tuple(sealed), block.seal)
+        sealed.clear()
         return {"type": "tool_use", "id": id, "name": block.name, "input": {}}
-    if isinstance(block, Text):
+    if isinstance(block, Text | Media):
         return {"type": "text", "text": ""}
     if block.is_redacted:
         return {"type": "redacted_thinking", "data": sealed_ids.signature(block.seal)}
     return {"type": "thinking", "thinking": "", "signature": ""}
 
 
-def _complete(block: Text | Thinking | Call, text: str, seal: Seal | None) -> Json:
-    written = _begun(block)
+def _complete(block: Said, text: str, seal: Seal | None, sealed: list[Text]) -> Json:
+    written = _begun(block, sealed)
     if isinstance(block, Call):
         if json_values.is_object(text):
             written["input"] = json_values.raw(text)
         elif text.strip():
             # What Anthropic says is to be sent back for arguments that are no JSON.
             written["input"] = {"INVALID_JSON": text}
-    elif isinstance(block, Text):
-        written["text"] = text
+    elif isinstance(block, Text | Media):
+        written["text"] = text or (_INSTEAD if isinstance(block, Media) else "")
     elif not block.is_redacted:
         written |= {"thinking": text, "signature": sealed_ids.signature(seal)}
     return written

@@ -166,10 +166,14 @@ class Start(msgspec.Struct, frozen=True):
     created: int | None = None
 
 
-class Open(msgspec.Struct, frozen=True):
-    """A block begins: a Call with its id, its name and its seal, a redacted Thinking with its seal."""
+Said: TypeAlias = Text | Thinking | Call | Media
+"""A block of an answer."""
 
-    block: Text | Thinking | Call
+
+class Open(msgspec.Struct, frozen=True):
+    """A block begins: a Call with its id, name and seal, a redacted Thinking with its seal; Media is complete."""
+
+    block: Said
 
 
 class Delta(msgspec.Struct, frozen=True):

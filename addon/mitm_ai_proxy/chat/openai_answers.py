@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from . import json_values, vendor_errors
+from . import json_values, media_data, vendor_errors
 from .model import (
     CLOSE,
     END,
@@ -17,6 +17,7 @@ from .model import (
     Delta,
     Event,
     Fault,
+    Media,
     Open,
     Reason,
     Seal,
@@ -57,7 +58,7 @@ class Reader:
         self._open: str | _Call | None = None  # "text", "thinking", "refusal" or a call
         self._calls: dict[int, _Call] = {}
         self._count = 0
-        self._late: list[_Call | tuple[str, str]] = []
+        self._late: list[_Call | Media | tuple[str, str]] = []
         self._reason: Reason | None = None
         self._sequence: str | None = None
         self._has_refusal = False
@@ -139,8 +140,19 @@ class Reader:
         if refusal and isinstance(refusal, str):
             self._has_refusal = True
             yield from self._grow("refusal", refusal)
+        for image in delta.get("images") or ():
+            yield from self._show(_picture(image["image_url"]["url"]))
         for call in delta.get("tool_calls") or ():
             yield from self._call(call)
+
+    def _show(self, media: Media) -> Iterator[Event]:
+        if isinstance(self._open, _Call) and not self._open.is_complete():
+            self._late.append(media)
+            return
+        if self._open is not None:
+            yield self._close()
+        yield Open(media)
+        yield CLOSE
 
     def _grow(self, kind: str, text: str) -> Iterator[Event]:
         if self._open != kind:
@@ -222,6 +234,8 @@ class Reader:
                     return
                 yield from self._begin(item)
                 yield self._close()
+            elif isinstance(item, Media):
+                yield from self._show(item)
             else:
                 yield from self._grow(*item)
         if self._open is not None:
@@ -320,6 +334,12 @@ def _parts(content: Any) -> Iterator[tuple[str, str]]:
             text = inner if isinstance(inner, str) else "".join(piece.get("text") or "" for piece in inner or ())
             if text:
                 yield "thinking", text
+
+
+def _picture(url: str) -> Media:
+    """A picture in an answer, as OpenRouter and other gateways have it."""
+    data = media_data.data_url(url)
+    return Media("image", data.type, data.data) if data and data.is_base64 else Media("image", url=url)
 
 
 def _google_seal(told: dict[str, Any]) -> Seal | None:

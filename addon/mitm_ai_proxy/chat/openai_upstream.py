@@ -155,7 +155,12 @@ def _data_url(media: Media) -> str:
 
 def _assistant(blocks: list[Block], target: Target, notes: list[str]) -> Json:
     message: Json = {"role": "assistant"}
-    texts: list[Block] = [block for block in blocks if isinstance(block, Text) and not block.is_refusal]
+    texts: list[Block] = [
+        # An empty one with a seal is another vendor's.
+        block
+        for block in blocks
+        if isinstance(block, Text) and not block.is_refusal and (block.text or not block.seal)
+    ]
     refusals = [block.text for block in blocks if isinstance(block, Text) and block.is_refusal]
     calls = [block for block in blocks if isinstance(block, Call)]
     content = _content(texts, target, notes, joined=True) if texts else None

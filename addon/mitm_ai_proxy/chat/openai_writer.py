@@ -17,9 +17,11 @@ from .model import (
     End,
     Event,
     Fault,
+    Media,
     Open,
     Ping,
     Reason,
+    Said,
     Seal,
     Sealed,
     Start,
@@ -117,8 +119,10 @@ class Writer:
         end = b'},"logprobs":null,"finish_reason":null}]' + self._tail
         return self._before[self._member] + json_values.encode(text) + end
 
-    def _opened(self, block: Text | Thinking | Call) -> bytes:
+    def _opened(self, block: Said) -> bytes:
         self._carrier.opened(block)
+        if isinstance(block, Media):
+            return self._chunk({"images": [written_image(block)]})
         if not isinstance(block, Call):
             self._member = _member(block)
             return b""
@@ -140,6 +144,7 @@ def write_whole(events: Iterable[Event], settings: Settings) -> bytes:
     """A whole answer. The events end with End."""
     texts: dict[str, list[str]] = {"content": [], "reasoning_content": [], "refusal": []}
     calls: list[dict[str, Any]] = []
+    images: list[dict[str, Any]] = []
     carrier = Carrier()
     pieces: list[str] = []
     start, stop, usage, is_call = Start(), Stop("end"), None, False
@@ -149,7 +154,9 @@ def write_whole(events: Iterable[Event], settings: Settings) -> bytes:
                 carrier.opened(event.block)
                 pieces = []
                 is_call = isinstance(event.block, Call)
-                if isinstance(event.block, Call):
+                if isinstance(event.block, Media):
+                    images.append(written_image(event.block))
+                elif isinstance(event.block, Call):
                     calls.append(written_call(event.block, carrier.id_of(event.block), ""))
                 else:
                     pieces = texts[_member(event.block)]
@@ -172,6 +179,8 @@ def write_whole(events: Iterable[Event], settings: Settings) -> bytes:
     message: dict[str, Any] = {"role": "assistant", "content": "".join(texts["content"]) or None, "refusal": refusal}
     if texts["reasoning_content"]:
         message["reasoning_content"] = "".join(texts["reasoning_content"])
+    if images:
+        message["images"] = images
     if calls:
         message["tool_calls"] = calls
     elif message["content"] is None and not refusal:
@@ -193,6 +202,12 @@ def _member(block: Text | Thinking) -> str:
     if isinstance(block, Thinking):
         return "reasoning_content"
     return "refusal" if block.is_refusal else "content"
+
+
+def written_image(media: Media) -> dict[str, Any]:
+    """A picture in an answer, as OpenRouter and other gateways have it; OpenAI itself has no place for one."""
+    url = media.url or f"data:{media.type};base64,{media.data}"
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def written_call(call: Call, id: str, arguments: str) -> dict[str, Any]:
@@ -220,15 +235,15 @@ class Carrier:
 
     def __init__(self) -> None:
         self._before: list[Text | Thinking | int] = []
-        self._block: Text | Thinking | Call | None = None
+        self._block: Said | None = None
         self._pieces: list[str] = []
         self._length = 0
         self._seal: Seal | None = None
 
-    def opened(self, block: Text | Thinking | Call) -> None:
+    def opened(self, block: Said) -> None:
         """A block begins."""
         self._block, self._pieces, self._length = block, [], 0
-        self._seal = None if isinstance(block, Call) else block.seal
+        self._seal = block.seal
 
     def grew(self, text: str) -> None:
         """The open block has more text."""
@@ -246,18 +261,19 @@ class Carrier:
         block, self._block = self._block, None
         if isinstance(block, Thinking) and self._seal:
             self._before.append(Thinking("".join(self._pieces), self._seal, block.is_redacted))
-        elif isinstance(block, Text) and not block.is_refusal and self._length:
-            last = self._before[-1] if self._before else None
-            if isinstance(last, int):
-                self._before[-1] = last + self._length
-            else:
+        elif isinstance(block, Text) and not block.is_refusal:
+            if self._length and self._before and isinstance(self._before[-1], int):
+                self._before[-1] += self._length
+            elif self._length:
                 self._before.append(self._length)
+            if self._seal:
+                self._before.append(Text(seal=self._seal))
         self._pieces = []
 
     def id_of(self, call: Call) -> str:
         """The id of the call that has just begun, with what stands before it if any of that has a seal."""
         before = tuple(self._before)
-        if not any(isinstance(item, Thinking) for item in before):
+        if all(isinstance(item, int) for item in before):
             before = ()
         self._before = []
         return sealed_ids.sealed(call.id, before, call.seal)
