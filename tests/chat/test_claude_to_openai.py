@@ -232,6 +232,8 @@ SILENT = {"thinking": {"type": "disabled"}}
     ("target", "members", "written"),
     [
         (Target(max_tokens="max_completion_tokens"), {}, {"max_completion_tokens": 100}),
+        (Target(most_tokens=99), {}, {"max_tokens": 99}),
+        (Target(most_tokens=100), {}, {"max_tokens": 100}),
         (Target(options=frozenset({"top_k"})), {"top_k": 3}, {"max_tokens": 100, "top_k": 3}),
         (Target(counts_streams=False), {"stream": True}, {"max_tokens": 100, "stream": True}),
         (Target(reasoning="thinking"), THINKS, {"max_tokens": 100, "thinking": {"type": "enabled"}}),
@@ -305,6 +307,12 @@ def test_what_the_provider_cannot_say_leaves_a_note(members: Json, note: str) ->
     (found,) = notes_of(ANTHROPIC, anthropic_request() | members, OTHER)
 
     assert note in found
+
+
+def test_a_limit_that_is_lowered_leaves_a_note() -> None:
+    (note,) = notes_of(ANTHROPIC, anthropic_request(), OTHER._replace(most_tokens=99))
+    assert "99" in note
+    assert notes_of(ANTHROPIC, anthropic_request(), OTHER._replace(most_tokens=100)) == ()
 
 
 @table(

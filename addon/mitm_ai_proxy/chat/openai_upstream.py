@@ -29,7 +29,10 @@ def write(chat: Chat, client: str, target: Target, notes: list[str]) -> bytes:
     document: Json = {"model": chat.model}
     document["messages"] = [message for turn in chat.turns for message in _messages(turn, target, notes)]
     if chat.max_tokens is not None:
-        document[target.max_tokens] = chat.max_tokens
+        limit = min(chat.max_tokens, target.most_tokens or chat.max_tokens)
+        if limit < chat.max_tokens:
+            notes.append(f"{target.max_tokens} is {limit}, the highest that {target.name} takes")
+        document[target.max_tokens] = limit
     said = _OPTIONS | target.options
     for name, value in chat.options.items():
         if name in said:

@@ -14,7 +14,7 @@ class Target(NamedTuple):
     "" for none.
 
     OpenAI chat:
-      `max_tokens`: the member that limits the answer.
+      `max_tokens`: the member that limits the answer. `most_tokens`: the highest limit that it takes; 0 for any.
       `reasoning`: how thinking is asked for: "effort" (reasoning_effort), "thinking" ({"type": "enabled"}), "enable"
       (enable_thinking, thinking_budget), or "none" of these.
       `reasoning_back`: which assistant messages carry reasoning_content back.
@@ -32,6 +32,7 @@ class Target(NamedTuple):
     dialect: str = OPENAI
     vendor: str = ""
     max_tokens: str = "max_tokens"
+    most_tokens: int = 0
     reasoning: Literal["effort", "thinking", "enable", "none"] = "effort"
     reasoning_back: Literal["never", "calls", "always"] = "never"
     cache: Literal["none", "breakpoint", "control"] = "none"

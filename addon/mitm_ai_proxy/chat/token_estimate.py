@@ -11,6 +11,9 @@ from typing import Any, Final
 
 from . import json_values
 
+NOTE: Final = "tokens estimated from the letters of the request, not counted by the provider"
+"""For whoever reads how an answer came about."""
+
 _LETTERS: Final = 4
 _OTHER_LETTERS: Final = 1.5
 _PICTURE: Final = 1600

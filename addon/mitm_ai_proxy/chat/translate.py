@@ -5,12 +5,12 @@ A provider that lacks the client's API calls rewrite() for the request, and hand
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
 from ..exchange import Answer, Handling, Memo, Pieces, Whole
 from ..wire import header_fields, sse
-from ..wire.header_fields import Fields
+from ..wire.header_fields import Changes, Fields
 from . import (
     anthropic_answers,
     anthropic_requests,
@@ -31,12 +31,27 @@ _REQUEST_IDS: Final = {OPENAI: "x-request-id", ANTHROPIC: "request-id"}
 """Where each dialect's SDKs look for the id of a request, which a person gives to the vendor's support."""
 
 
+CHAT_APIS: Final = {"openai/v1/chatcompletions": OPENAI, "anthropic/v1/messages": ANTHROPIC}
+"""The APIs, by name, between which requests are translated, and their dialects."""
+
+# Header fields that only one dialect has.
+_OWN_FIELDS: Final = {
+    OPENAI: (b"openai-organization", b"openai-project", b"openai-beta"),
+    ANTHROPIC: (b"anthropic-version", b"anthropic-beta", b"anthropic-dangerous-direct-browser-access"),
+}
+
+
 class Rewritten(NamedTuple):
-    """A request in the provider's dialect, what its answer needs, and a line for each thing that is not said."""
+    """A request in the provider's dialect.
+
+    `memo`: what its answer needs. `notes`: a line for each thing that is not said. `fields`: changes to the client's
+    header fields.
+    """
 
     body: bytes
     memo: Memo
     notes: tuple[str, ...]
+    fields: Changes
 
 
 class Reader(Protocol):
@@ -94,6 +109,16 @@ PROTOCOLS: Final = {
 }
 
 
+def substitute(api: str, provided: Container[str]) -> str | None:
+    """The chat API to which a request for `api` is translated, of those that are provided by name.
+
+    None if `api` itself is provided, is no chat API, or if there is no other.
+    """
+    if api in provided or api not in CHAT_APIS:
+        return None
+    return next((other for other in CHAT_APIS if other in provided), None)
+
+
 def rewrite(body: bytes, client: str, target: Target, now: float, new_id: str) -> Rewritten:
     """A chat request of the client's dialect in that of the target.
 
@@ -113,7 +138,11 @@ def rewrite(body: bytes, client: str, target: Target, now: float, new_id: str) -
         "created": int(now),
         "id": new_id,
     }
-    return Rewritten(written, memo, tuple(notes))
+    fields: dict[bytes, bytes | None] = dict.fromkeys(_OWN_FIELDS[client])
+    fields[b"content-type"] = b"application/json"
+    if target.dialect == ANTHROPIC:
+        fields[b"anthropic-version"] = target.version.encode()
+    return Rewritten(written, memo, tuple(notes), fields)
 
 
 def handling(memo: Memo, status: int, fields: Fields) -> Handling:
