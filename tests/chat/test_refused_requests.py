@@ -225,6 +225,17 @@ def test_a_body_that_is_no_object_is_refused(body: bytes, why: str) -> None:
         assert why in refused(client, body, target).message
 
 
+def test_an_old_form_is_refused_with_the_new_one() -> None:
+    old: list[tuple[Json, str]] = [
+        ({"messages": [{"role": "function", "name": "f", "content": ""}]}, '"tool"'),
+        ({"functions": []}, "tools"),
+        ({"function_call": "auto"}, "tool_choice"),
+        (_assistant(function_call={"name": "f"}), "tool_calls"),
+    ]
+    for members, new in old:
+        assert f"the old form of {new}" in refused(OPENAI, openai_request() | members, CLAUDE).message
+
+
 def test_a_refusal_quotes_little_of_the_client_s_text() -> None:
     secret = "sk-" + "x" * 1000
     for client, document in ((OPENAI, openai_request()), (ANTHROPIC, anthropic_request())):

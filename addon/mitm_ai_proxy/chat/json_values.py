@@ -291,7 +291,8 @@ def request_object(body: bytes) -> Object:
     if body.count(b"{") > MAX_OBJECTS:
         raise bad_body(f"The request body has more than {MAX_OBJECTS} objects.")
     try:
-        body.isascii() or body.decode()
+        if not body.isascii():
+            body.decode()
     except UnicodeDecodeError as error:
         raise bad_body(f"The request body is not UTF-8 (byte {error.start}).") from None
     try:
