@@ -131,7 +131,7 @@ def _text(block: Object) -> Text:
 
 
 def _cache(block: Object) -> CacheMark | None:
-    mark = block.object("cache_control")
+    mark = block.object("cache_control") if "cache_control" in block.members else None
     if mark is None:
         return None
     return "1h" if mark.one_of("ttl", ("5m", "1h")) == "1h" else "5m"

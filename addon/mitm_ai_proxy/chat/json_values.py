@@ -136,15 +136,22 @@ class Object:
     The methods raise Refusal (400), which names the member by its path: `messages[0].role`.
     """
 
-    __slots__ = ("members", "path")
+    __slots__ = ("_index", "_place", "members")
 
-    def __init__(self, members: dict[str, Raw], path: str = "") -> None:
+    def __init__(self, members: dict[str, Raw], place: str = "", index: int = -1) -> None:
         self.members = members
-        self.path = path
+        self._place = place
+        self._index = index
+
+    @property
+    def path(self) -> str:
+        """Where the object is: its place, with its index in a list."""
+        return self._place if self._index < 0 else f"{self._place}[{self._index}]"
 
     def at(self, name: str) -> str:
         """The path of a member."""
-        return f"{self.path}.{name}" if self.path else name
+        path = self.path
+        return f"{path}.{name}" if path else name
 
     def wrong(self, name: str, why: str) -> Refusal:
         """The refusal of a member; `why` continues a sentence: "is not a string"."""
@@ -175,7 +182,10 @@ class Object:
 
     def need(self, name: str) -> str:
         """A string that has to be there."""
-        text = self.text(name)
+        try:
+            return _decode_text(self.members[name])
+        except (KeyError, *DecodeError):
+            text = self.text(name)
         if text is None:
             raise self.wrong(name, "is missing")
         return text
@@ -245,19 +255,25 @@ class Object:
 
     def objects(self, name: str) -> list[Object]:
         """A list of objects; empty for none."""
-        value = self.raw(name)
+        value = self.members.get(name)
         if value is None:
+            return []
+        try:
+            found = _decode_objects(value)
+        except msgspec.ValidationError:
+            return self._no_objects(name, value)
+        path = self.at(name)
+        return [Object(members, path, index) for index, members in enumerate(found)]
+
+    def _no_objects(self, name: str, value: Raw) -> list[Object]:
+        """What a value is that is no list of objects: none, if it is null."""
+        if _first(value) == 0x6E:
             return []
         if _first(value) != 0x5B:
             raise self.wrong(name, "is not a list")
-        path = self.at(name)
-        try:
-            return [Object(members, f"{path}[{index}]") for index, members in enumerate(_decode_objects(value))]
-        except msgspec.ValidationError:
-            for index, item in enumerate(_decode_items(value)):
-                if _first(item) != 0x7B:
-                    raise self.wrong(f"{name}[{index}]", "is not an object") from None
-            raise
+        items = _decode_items(value)
+        index = next(index for index, item in enumerate(items) if _first(item) != 0x7B)
+        raise self.wrong(f"{name}[{index}]", "is not an object")
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of strings; empty for none."""

@@ -43,6 +43,8 @@ def sealed(id: str, before: Before = (), seal: Seal | None = None) -> str:
 
 def opened(id: str) -> Opened:
     """What an id from a client carries. One that is not ours is the vendor's own."""
+    if not id.startswith(PREFIX):
+        return Opened(id)
     inner = _inner(id)
     if not (isinstance(inner, list) and len(inner) == 3 and isinstance(inner[0], str) and isinstance(inner[1], list)):
         return Opened(id)
