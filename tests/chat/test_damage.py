@@ -24,8 +24,12 @@ from tests.chat.exchanges import (
     message,
     parsed,
     rewritten,
+    streamed,
     whole,
 )
+from tests.chat.test_streams import ANTHROPIC as ANTHROPIC_STREAM
+from tests.chat.test_streams import OPENAI as OPENAI_STREAM
+from tests.chat.test_streams import check_anthropic_grammar
 from tests.chat.test_to_and_fro import Dice
 from tests.tables import table
 
@@ -121,3 +125,37 @@ def test_a_damaged_whole_answer_is_an_answer_or_an_error(seed: int) -> None:
         elif made.status != 200:
             assert json.loads(made.body)["error"]["message"]
         edits.whole(made.body, memo["client"], ALL)
+
+
+def _shaken(stream: bytes, dice: random.Random) -> bytes:
+    """The stream with one of its events lost, moved, or damaged."""
+    events = stream.removesuffix(b"\n\n").split(b"\n\n")
+    index = dice.randrange(len(events))
+    head, _, data = events[index].partition(b"data: ")
+    kind = dice.choice(["lost", "moved", "damaged", "damaged"])
+    if kind == "damaged" and data != b"[DONE]":
+        events[index] = head + b"data: " + _damaged(json.loads(data), dice)
+    else:
+        event = events.pop(index)
+        if kind == "moved":
+            events.insert(dice.randrange(len(events)), event)
+    return b"".join(event + b"\n\n" for event in events)
+
+
+@table("seed", range(200))
+def test_a_stream_whose_events_are_lost_moved_or_damaged_is_whole_or_ends_with_an_error(seed: int) -> None:
+    for memo, stream in ((OF_ANTHROPIC_STREAM, OPENAI_STREAM), (OF_OPENAI_STREAM, ANTHROPIC_STREAM)):
+        shaken = _shaken(stream, random.Random(seed))
+
+        told = streamed(memo, shaken)
+
+        events = parsed(told)
+        is_whole = events[-1] == "[DONE]" or events[-1].get("type") == "message_stop"
+        assert is_whole or events[-1]["error"]["message"]
+        if is_whole and memo is OF_ANTHROPIC_STREAM:
+            check_anthropic_grammar(events)
+        for settings in (Edits(promotes=True), ALL):
+            transducer = edits.stream(memo["client"], settings)
+            assert transducer is not None
+            transducer.feed(told + shaken)
+            transducer.end()

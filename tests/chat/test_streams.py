@@ -384,6 +384,27 @@ def test_text_after_a_complete_call_is_a_block_behind_it_and_after_an_incomplete
         assert starts == ["tool_use", "text"]
 
 
+def test_what_comes_while_a_call_is_told_keeps_its_order() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://a.test"}}
+    events = _anthropic(
+        call_part(0, "{", "a", "f"),
+        chunk(content="x"),
+        call_part(1, "{}", "b", "g"),
+        chunk(reasoning_content="hm"),
+        call_part(0, "}"),
+        chunk(images=[image]),
+        chunk(content="y"),
+        chunk(content="z"),
+        chunk("tool_calls"),
+    )
+
+    check_anthropic_grammar(events)
+    starts = [event["content_block"]["type"] for event in events if event["type"] == "content_block_start"]
+    texts = [event["delta"].get("text") for event in events if event["type"] == "content_block_delta"]
+    assert starts == ["tool_use", "text", "tool_use", "thinking", "text", "text"]
+    assert [texts[2], *texts[-2:]] == ["x", "y", "z"]
+
+
 @table(
     ("member", "value"),
     [

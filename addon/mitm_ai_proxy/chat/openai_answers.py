@@ -145,8 +145,12 @@ class Reader:
         for call in delta.get("tool_calls") or ():
             yield from self._call(call)
 
+    def _is_busy(self) -> bool:
+        """Whether a call is being told, or something waits for the end of one, so that what comes has to wait too."""
+        return bool(self._late) or (isinstance(self._open, _Call) and not self._open.is_complete())
+
     def _show(self, media: Media) -> Iterator[Event]:
-        if isinstance(self._open, _Call) and not self._open.is_complete():
+        if self._is_busy():
             self._late.append(media)
             return
         if self._open is not None:
@@ -156,7 +160,7 @@ class Reader:
 
     def _grow(self, kind: str, text: str) -> Iterator[Event]:
         if self._open != kind:
-            if isinstance(self._open, _Call) and not self._open.is_complete():
+            if self._is_busy():
                 self._late.append((kind, text))
                 return
             if self._open is not None:
@@ -189,8 +193,7 @@ class Reader:
             return
         call.seal = call.seal or _google_seal(told)
         call.pieces += [arguments] if arguments else []
-        is_free = not isinstance(self._open, _Call) or self._open.is_complete()
-        if call.name and is_free and not self._late:
+        if call.name and not self._is_busy():
             if self._open is not None:
                 yield self._close()
             yield from self._begin(call)
@@ -227,11 +230,14 @@ class Reader:
             return
         if self._open is not None:
             yield self._close()
-        for item in self._late:
+        late, self._late = self._late, []
+        for item in late:
             if isinstance(item, _Call):
                 if not item.name:
                     yield vendor_errors.broken("has a call without a name")
                     return
+                if self._open is not None:
+                    yield self._close()
                 yield from self._begin(item)
                 yield self._close()
             elif isinstance(item, Media):
