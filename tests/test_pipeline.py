@@ -29,6 +29,7 @@ from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.json_edit import JSONError
 from mitm_ai_proxy.wire.targets import Origin
 from tests.tables import table
+from tests.upstream_of import requested
 
 HOST = Origin("http", "host.test", 8000)
 TOKEN = (Secret("provider-key"),)
@@ -73,7 +74,7 @@ def _sent(provider: Provider, head: Head, raw: bytes = b"") -> Outgoing:
     """The request as it is sent: all steps before the provider."""
     upstream = pipeline.requestheaders(provider, head)
     if isinstance(upstream, NeedsBody):
-        upstream = pipeline.request(upstream, head, raw)
+        upstream = requested(upstream, head, raw)
     return pipeline.outgoing(provider, head, upstream, raw=raw)
 
 
@@ -216,7 +217,7 @@ def test_a_long_text_that_does_not_end_well_is_refused_with_its_name(
     needs = pipeline.requestheaders(_provider(kind, api_tokens=TOKEN, model_mapping=MAPPING), head)
     assert isinstance(needs, NeedsBody)
     with pytest.raises(Refusal) as caught:
-        pipeline.request(needs, head, body % (LONG_NAME, end))
+        requested(needs, head, body % (LONG_NAME, end))
     assert (caught.value.status, caught.value.param) == (400, json.loads(body.replace(b"%s", b"")).popitem()[0])
 
 
@@ -246,7 +247,7 @@ def test_a_body_that_cannot_be_decoded_is_refused(encoding: str, raw: bytes) -> 
     needs = pipeline.requestheaders(_provider(Kling, api_tokens=TOKEN), head)
     assert isinstance(needs, NeedsBody)
     with pytest.raises(Refusal) as caught:
-        pipeline.request(needs, head, raw)
+        requested(needs, head, raw)
 
     assert (caught.value.status, caught.value.code, caught.value.param) == (400, "invalid_body", "Content-Encoding")
 
@@ -265,10 +266,10 @@ def test_a_body_that_becomes_far_longer_when_it_is_decoded_is_refused(
     needs = NeedsBody(HOST, lambda body: Upstream(HOST, "POST", "/", body=body))
 
     if is_taken:
-        assert pipeline.request(needs, head, raw).body == body
+        assert requested(needs, head, raw).body == body
     else:
         with pytest.raises(Refusal, match="when decoded") as caught:
-            pipeline.request(needs, head, raw)
+            requested(needs, head, raw)
         assert caught.value.status == 400
 
 
@@ -282,7 +283,7 @@ def test_text_that_compresses_well_is_taken() -> None:
     assert len(body) > 3 * pipeline.SMALL_BODY
     needs = NeedsBody(HOST, lambda body: Upstream(HOST, "POST", "/", body=body))
     head = Head("POST", "/", callers.read("/", ((b"content-encoding", b"gzip"),)))
-    assert pipeline.request(needs, head, raw).body == body
+    assert requested(needs, head, raw).body == body
 
 
 def test_a_body_longer_than_the_limit_is_refused_before_it_is_all_decoded() -> None:

@@ -81,18 +81,6 @@ class Upstream(NamedTuple):
     is_answered_here: bool = False
 
 
-class NeedsBody(NamedTuple):
-    """A request that can only be rewritten with its body.
-
-    `origin` is where it will be sent. `rewrite` takes the body without its Content-Encoding, and raises Refusal.
-    `notes` are those known without the body.
-    """
-
-    origin: Origin
-    rewrite: Callable[[bytes], Upstream]
-    notes: tuple[str, ...] = ()
-
-
 _NO_HEADERS: Final[Mapping[str, str | None]] = MappingProxyType({})
 
 
@@ -108,6 +96,18 @@ class Answer(NamedTuple):
     def json(cls, status: int, document: Any, headers: dict[str, str] | None = None) -> Answer:
         """An answer with a JSON document as its body."""
         return cls(status, json.dumps(document).encode(), {"content-type": "application/json", **(headers or {})})
+
+
+class NeedsBody(NamedTuple):
+    """A request that can only be rewritten with its body.
+
+    `origin` is where it will be sent. `rewrite` takes the body without its Content-Encoding, and raises Refusal; with
+    an Answer, nothing is sent. `notes` are those known without the body.
+    """
+
+    origin: Origin
+    rewrite: Callable[[bytes], Upstream | Answer]
+    notes: tuple[str, ...] = ()
 
 
 class Transducer(Protocol):

@@ -68,11 +68,14 @@ def requestheaders(provider: Provider, head: Head) -> Upstream | NeedsBody:
     return provider.requestheaders(head)
 
 
-def request(needs: NeedsBody, head: Head, raw: bytes) -> Upstream:
-    """The upstream request when the body has been read. `raw` is the body as it was sent. Raises Refusal."""
+def request(needs: NeedsBody, head: Head, raw: bytes) -> Upstream | Answer:
+    """The upstream request when the body has been read, or the answer if nothing is sent.
+
+    `raw` is the body as it was sent. Raises Refusal.
+    """
     upstream = needs.rewrite(decoded(raw, head.caller.content_encoding, _limit(raw)))
     # An unchanged body keeps its Content-Encoding.
-    return upstream._replace(body=None) if upstream.body is raw else upstream
+    return upstream._replace(body=None) if isinstance(upstream, Upstream) and upstream.body is raw else upstream
 
 
 def _limit(raw: bytes) -> int:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from mitm_ai_proxy import pipeline
 from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Caller, Head, NeedsBody, Upstream
 from mitm_ai_proxy.kling import images_api
 from mitm_ai_proxy.kling.provider import Kling, KlingKeys
 from tests.tables import table
+from tests.upstream_of import requested, rewritten
 
 PATH = "/v1/images/generations"
 SDK = Caller("application/json", is_openai_sdk=True)
@@ -107,7 +107,7 @@ def test_a_body_that_is_certainly_openais_is_refused(document: dict[str, Any]) -
     assert isinstance(needs, NeedsBody)
 
     with pytest.raises(Refusal) as caught:
-        needs.rewrite(body)
+        rewritten(needs, body)
     _check_refusal(caught.value)
 
 
@@ -116,7 +116,7 @@ def test_klings_own_create_passes_to_the_byte(document: dict[str, Any]) -> None:
     body = json.dumps(document, indent=1).encode()
     needs = _begin(body)
     assert isinstance(needs, NeedsBody)
-    upstream = pipeline.request(needs, Head("POST", PATH), body)
+    upstream = requested(needs, Head("POST", PATH), body)
 
     assert (upstream.method, upstream.target, upstream.body, upstream.fields) == ("POST", PATH, None, {})
     assert (upstream.memo, upstream.notes) == ({}, needs.notes)
@@ -127,7 +127,7 @@ def test_what_is_no_json_object_passes(body: bytes) -> None:
     needs = _begin(body)
     assert isinstance(needs, NeedsBody)
 
-    assert pipeline.request(needs, Head("POST", PATH), body).body is None
+    assert requested(needs, Head("POST", PATH), body).body is None
 
 
 def test_an_escaped_name_is_read_as_well() -> None:

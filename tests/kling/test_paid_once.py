@@ -17,6 +17,7 @@ from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.exchange import Answer, Caller, Head, NeedsBody, Upstream, Whole
 from mitm_ai_proxy.kling.provider import Kling, KlingKeys
 from tests.tables import table
+from tests.upstream_of import rewritten
 
 RUNS: Final = 80
 ATTEMPTS: Final = 3
@@ -111,7 +112,7 @@ class World:
         caller = Caller("application/json", is_openai_sdk=True, retries=retries)
         upstream = provider.requestheaders(Head("POST", "/v1/videos", caller))
         assert isinstance(upstream, NeedsBody)
-        made = upstream.rewrite(BODY)
+        made = rewritten(upstream, BODY)
         return made, json.loads(made.body or b"")["external_task_id"]
 
     def _rewrite(self, provider: Kling, upstream: Upstream, status: int, answer: Any) -> Answer:

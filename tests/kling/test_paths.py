@@ -12,6 +12,7 @@ from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Answer, Caller, Head, NeedsBody, Upstream, Whole
 from mitm_ai_proxy.kling.provider import Kling, KlingKeys
 from tests.tables import table
+from tests.upstream_of import rewritten
 
 HOST = "127.0.0.1:8080"
 SDK = Caller("application/json", host=HOST, is_openai_sdk=True)
@@ -27,7 +28,7 @@ def _kling(**keys: Any) -> Kling:
 def _sent(request: str, caller: Caller, provider: Kling | None = None, is_tls: bool = False) -> Upstream:
     method, _, target = request.partition(" ")
     found = (provider or _kling()).requestheaders(Head(method, target, caller, is_tls=is_tls))
-    return found.rewrite(CREATE) if isinstance(found, NeedsBody) else found
+    return rewritten(found, CREATE) if isinstance(found, NeedsBody) else found
 
 
 def _refusal(request: str, caller: Caller = SDK, provider: Kling | None = None, is_tls: bool = False) -> Refusal:

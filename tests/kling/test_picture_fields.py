@@ -19,6 +19,7 @@ from mitm_ai_proxy.kling.job import Job
 from mitm_ai_proxy.kling.picture_fields import NAMES
 from mitm_ai_proxy.kling.provider import Kling, KlingKeys
 from tests.tables import table
+from tests.upstream_of import rewritten
 
 JSON, FORM, URL_ENCODED = "application/json", "multipart/form-data; boundary=B", "application/x-www-form-urlencoded"
 
@@ -57,7 +58,7 @@ def _sent(
     needs = _kling(api).requestheaders(Head("POST", "/v1/videos", caller))
     assert isinstance(needs, NeedsBody)
     body = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
-    upstream = needs.rewrite(body)
+    upstream = rewritten(needs, body)
     assert upstream.body is not None
     sent = json.loads(upstream.body)
     sent.pop("external_task_id", None)

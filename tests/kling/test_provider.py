@@ -18,6 +18,7 @@ from mitm_ai_proxy.providers.base import Clock
 from mitm_ai_proxy.wire.json_edit import JSONError
 from mitm_ai_proxy.wire.targets import Origin
 from tests.tables import table
+from tests.upstream_of import rewritten
 
 NOW = 1710000000
 TOKEN = (Secret("token"),)
@@ -53,7 +54,7 @@ def _create(provider: Kling, body: bytes, target: str = "/v1/videos") -> Upstrea
     needs = _begin(provider, f"POST {target}")
     assert isinstance(needs, NeedsBody)
     assert needs.origin == provider.origin
-    created = needs.rewrite(body)
+    created = rewritten(needs, body)
     assert created.notes[: len(needs.notes)] == needs.notes
     # A flow that is saved and loaded again.
     return created._replace(memo=json.loads(json.dumps(created.memo)))
@@ -83,7 +84,7 @@ def _authorization(provider: Kling, *fields: tuple[bytes, bytes]) -> str:
 def _complete(provider: Kling, request: str, body: bytes) -> Upstream:
     """The upstream request for a head and, if it is needed, a body."""
     result = _begin(provider, request)
-    return result.rewrite(body) if isinstance(result, NeedsBody) else result
+    return rewritten(result, body) if isinstance(result, NeedsBody) else result
 
 
 def _refusal(provider: Kling, request: str, body: bytes = b"{}") -> Refusal:
@@ -315,7 +316,7 @@ def test_a_create_has_no_path_before_its_body_is_read(target: str) -> None:
     assert isinstance(needs, NeedsBody)
     assert needs.origin == provider.origin
     assert needs.notes == ("sent to https://api-singapore.klingai.com: openai/v1/videos of kling",)
-    assert isinstance(provider.responseheaders(needs.rewrite(b"{}"), 200, ()), Whole)
+    assert isinstance(provider.responseheaders(rewritten(needs, b"{}"), 200, ()), Whole)
 
 
 @table(
@@ -359,7 +360,7 @@ def test_an_api_that_a_gateway_has_besides_has_its_model_mapped_and_is_no_create
     path = "/chat" if "chat" in request_line else "/remix/7"
 
     assert isinstance(needs, NeedsBody)
-    sent = needs.rewrite(b'{"model":"sora-2", "image":1}')
+    sent = rewritten(needs, b'{"model":"sora-2", "image":1}')
     assert (sent.target, sent.body) == (f"{path}?v=1&a=1", b'{"model":"kling-v3", "image":1}')
     assert provider.responseheaders(sent, 200, ()) == Pass()
 

@@ -16,6 +16,7 @@ from mitm_ai_proxy.kling.job import Job
 from mitm_ai_proxy.kling.provider import Kling, KlingKeys
 from mitm_ai_proxy.wire.header_fields import Fields
 from tests.tables import table
+from tests.upstream_of import rewritten
 
 NOW = 1795212100
 DATE = b"Fri, 20 Nov 2026 22:01:40 GMT"
@@ -40,7 +41,7 @@ def _provider(response: str = "auto", api: str = "legacy", clock: int = NOW, **k
 def _send(provider: Kling, request: str, body: bytes = b"", caller: Caller = SDK) -> Upstream:
     method, _, target = request.partition(" ")
     upstream = provider.requestheaders(Head(method, target, caller))
-    upstream = upstream.rewrite(body) if isinstance(upstream, NeedsBody) else upstream
+    upstream = rewritten(upstream, body) if isinstance(upstream, NeedsBody) else upstream
     # A flow that is saved and loaded again.
     return upstream._replace(memo=json.loads(json.dumps(dict(upstream.memo))))
 

@@ -21,6 +21,7 @@ from mitm_ai_proxy.kling.job import Job
 from mitm_ai_proxy.kling.provider import Kling, KlingKeys
 from mitm_ai_proxy.wire.json_edit import JSONError
 from tests.tables import table
+from tests.upstream_of import rewritten
 
 NOW = 1795212100
 URL = "https://v1-kling.klingai.com/v.mp4?sign=a%2Fb"
@@ -55,7 +56,7 @@ def _send(provider: Kling, request: str, body: bytes = b"", caller: Caller | Non
     upstream = provider.requestheaders(Head(method, target, _sdk() if caller is None else caller))
     if isinstance(upstream, NeedsBody):
         assert upstream.origin == provider.origin
-        upstream = upstream.rewrite(body)
+        upstream = rewritten(upstream, body)
     assert upstream.origin == provider.origin
     upstream.target.encode("ascii")
     # A flow that is saved and loaded again.

@@ -9,6 +9,7 @@ from mitm_ai_proxy.config.file import ConfigurationError
 from mitm_ai_proxy.exchange import Head, NeedsBody, Upstream
 from mitm_ai_proxy.providers.base import Provider
 from tests.tables import table
+from tests.upstream_of import rewritten
 
 CHAT = "/v1/chat/completions"
 
@@ -25,7 +26,7 @@ def _problems(block: str, **environment: str) -> list[str]:
 
 def _url(provider: Provider, target: str, method: str = "POST") -> str:
     found = provider.requestheaders(Head(method, target))
-    upstream = found.rewrite(b"") if isinstance(found, NeedsBody) else found
+    upstream = rewritten(found, b"") if isinstance(found, NeedsBody) else found
     return f"{upstream.origin}{upstream.target}"
 
 

@@ -77,6 +77,10 @@ KEY = {"api_key": "os.environ/THE_KEY"}
         ),
         (
             _entry("m", model="anthropic/m", **KEY),
+            {"type": "claude", "apiTokens": ["${THE_KEY}"]},
+        ),
+        (
+            _entry("m", model="deepl/m", **KEY),
             {"type": "generic", "providerDomain": "HOST", "apiTokens": ["${THE_KEY}"]},
         ),
         (

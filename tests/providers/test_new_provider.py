@@ -22,6 +22,7 @@ from mitm_ai_proxy.wire import header_fields, media_types
 from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.targets import Origin
 from tests.tables import table
+from tests.upstream_of import requested, rewritten
 
 CHAT = "/v1/chat/completions"
 JSON_FIELDS = ((b"Host", b"proxy"), (b"Content-Type", b"application/json"), (b"Content-Length", b"2"))
@@ -104,7 +105,7 @@ def test_a_row_is_a_whole_provider() -> None:
     needs = pipeline.requestheaders(provider, head)
     assert isinstance(needs, NeedsBody)
 
-    upstream = pipeline.request(needs, head, b'{"model": "gpt-5", "n": 1.0}')
+    upstream = requested(needs, head, b'{"model": "gpt-5", "n": 1.0}')
     outgoing = pipeline.outgoing(provider, head, upstream, raw=b'{"model": "gpt-5", "n": 1.0}')
     assert (str(upstream.origin), upstream.method) == ("https://row.test", "POST")
     assert (outgoing.target, outgoing.body) == ("/api/v3/chat/completions?a=1", b'{"model": "large", "n": 1.0}')
@@ -157,7 +158,7 @@ def _outcome(provider: Provider, head: Head) -> str:
         found = provider.requestheaders(head)
     except Refusal as refusal:
         return refusal.code
-    return (found.rewrite(b'{"model": "m", "messages": []}') if isinstance(found, NeedsBody) else found).target
+    return (rewritten(found, b'{"model": "m", "messages": []}') if isinstance(found, NeedsBody) else found).target
 
 
 ANSWERS = [
@@ -188,7 +189,7 @@ def _translating() -> tuple[Provider, Upstream]:
     needs = pipeline.requestheaders(provider, head)
     assert isinstance(needs, NeedsBody)
     body = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": true}'
-    upstream = pipeline.request(needs, head, body)
+    upstream = requested(needs, head, body)
     outgoing = pipeline.outgoing(provider, head, upstream, raw=body)
     assert (outgoing.target, outgoing.body) == ("/ask/m", b"user hi\n")
     assert outgoing.fields == (

@@ -23,6 +23,7 @@ from mitm_ai_proxy.providers.openai import OpenAI, OpenAIKeys
 from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.targets import Origin
 from tests.tables import table
+from tests.upstream_of import rewritten
 
 TOKEN = (Secret("token"),)
 MAPPING = ModelMapping({"gpt-*": "gpt-5"})
@@ -49,7 +50,7 @@ def _route(provider: Provider, request: str) -> Upstream:
     """The upstream request for a head, with a body that says nothing."""
     upstream = _begin(provider, request)
     if isinstance(upstream, NeedsBody):
-        upstream = upstream.rewrite(b"")._replace(body=None)
+        upstream = rewritten(upstream, b"")._replace(body=None)
     assert (upstream.method, upstream.body, upstream.fields) == (request.partition(" ")[0], None, {})
     return upstream
 
@@ -58,7 +59,7 @@ def _mapped(provider: Provider, request: str, body: bytes) -> Upstream:
     """The upstream request for a head and a body."""
     needs = _begin(provider, request)
     assert isinstance(needs, NeedsBody)
-    return needs.rewrite(body)
+    return rewritten(needs, body)
 
 
 def _authorization(provider: Provider, fields: Fields = ()) -> str | None:
@@ -171,8 +172,8 @@ def test_azures_query_is_sent_on_to_a_host_that_speaks_openais_api() -> None:
 
 
 def test_an_api_that_openai_does_not_have_is_refused() -> None:
-    with pytest.raises(Refusal, match=r"^openai has no /v1/messages\. It has: /v1/chat/completions, ") as caught:
-        _route(_openai(), "POST /v1/messages")
+    with pytest.raises(Refusal, match=r"^openai has no /v1/complete\. It has: /v1/chat/completions, ") as caught:
+        _route(_openai(), "POST /v1/complete")
 
     assert caught.value.status == 404
 

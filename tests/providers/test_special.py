@@ -14,6 +14,7 @@ from mitm_ai_proxy.exchange import Head, NeedsBody
 from mitm_ai_proxy.pipeline import Outgoing
 from mitm_ai_proxy.providers.base import Provider
 from tests.tables import table
+from tests.upstream_of import requested
 
 CHAT = "/v1/chat/completions"
 FORM = "multipart/form-data; boundary=X"
@@ -28,7 +29,7 @@ def _sent(provider: Provider, line: str, body: bytes = b"", content_type: str = 
     fields = ((b"Content-Type", content_type.encode()),) if method == "POST" else ()
     head = Head(method, target, callers.read(target, fields), fields)
     found = pipeline.requestheaders(provider, head)
-    upstream = pipeline.request(found, head, body) if isinstance(found, NeedsBody) else found
+    upstream = requested(found, head, body) if isinstance(found, NeedsBody) else found
     return pipeline.outgoing(provider, head, upstream, raw=body)
 
 

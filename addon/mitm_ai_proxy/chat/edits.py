@@ -5,7 +5,7 @@ Source of what they do: Higress ai-proxy plugin. Every byte that is not meant to
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from ..errors import bad_body
 from ..exchange import Answer, Handling, Pieces, Transducer, Whole
@@ -25,6 +25,10 @@ _TIED_BLOCKS: Final = frozenset({"tool_use", "tool_result"})
 Message = dict[str, Raw]
 
 
+ReasoningMode: TypeAlias = Literal["passthrough", "ignore", "concat"]
+REASONING_MODES: Final[tuple[ReasoningMode, ...]] = get_args(ReasoningMode)
+
+
 class Edits(NamedTuple):
     """What is edited.
 
@@ -36,7 +40,7 @@ class Edits(NamedTuple):
     cleanup_commands: tuple[str, ...] = ()
     merges: bool = False
     promotes: bool = False
-    reasoning: Literal["passthrough", "ignore", "concat"] = "passthrough"
+    reasoning: ReasoningMode = "passthrough"
 
     def with_hiclaw(self) -> Edits:
         """These edits with `hiclawMode`, which is two of them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from .dialects import ANTHROPIC, OPENAI
 
@@ -44,4 +44,7 @@ class Target(NamedTuple):
     caches_system: bool = False
 
 
-CLAUDE = Target("Claude", ANTHROPIC, "anthropic")
+OPENAI_CHAT: Final = Target("")
+MESSAGES: Final = Target("", ANTHROPIC)
+"""Those of a type that is named after itself."""
+CLAUDE: Final = Target("Claude", ANTHROPIC, "anthropic")

@@ -17,6 +17,7 @@ from ..wire.targets import DEFAULT_PORTS, Origin, Url, split_host_port
 from .model_mapping import ModelMapping
 
 _T = TypeVar("_T")
+_Word = TypeVar("_Word", bound=str)
 
 _ENDPOINTS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/messages", "/models")
 """Ends of URLs that people take for a base URL."""
@@ -97,14 +98,15 @@ def json_object(value: Any) -> bytes | None:
         raise ValueError("holds a value that JSON does not have") from None
 
 
-def one_of(*words: str) -> Callable[[Any], str]:
+def one_of(*words: _Word) -> Callable[[Any], _Word]:
     """One of these words."""
+    known = {str(word): word for word in words}
 
-    def convert(value: Any) -> str:
+    def convert(value: Any) -> _Word:
         word = text(value)
-        if word not in words:
+        if word not in known:
             raise UnknownWord(word, words)
-        return word
+        return known[word]
 
     return convert
 

@@ -16,7 +16,7 @@ from .. import errors, pipeline, registry
 from ..auth.header import CLIENT_FIELDS
 from ..config.file import ConfigurationError
 from ..errors import Refusal
-from ..exchange import UNKNOWN_CALLER, NeedsBody, Upstream, Whole
+from ..exchange import UNKNOWN_CALLER, Answer, NeedsBody, Upstream, Whole
 from ..providers.base import Provider
 from ..registry import Configuration
 from ..routing.providers import Providers
@@ -251,11 +251,15 @@ class Gateway:
             return
         raw = flow.request.raw_content or b""
         try:
-            upstream = _rewritten(state, raw)
+            found = _rewritten(state, raw)
         except Refusal as refusal:
             self._refuse(flow, state, refusal)
         else:
-            self._send(flow, state, upstream, raw)
+            if isinstance(found, Answer):
+                _place_back(flow, state)
+                _answer_here(flow, state, found)
+            else:
+                self._send(flow, state, found, raw)
 
     @fail_closed
     def responseheaders(self, flow: http.HTTPFlow) -> None:
@@ -369,7 +373,7 @@ class Gateway:
                 return
             state.note(choice.note)
             if isinstance(choice, Listing):
-                _answer_here(flow, choice)
+                _answer_here(flow, state, Answer(200, choice.body, {"content-type": "application/json"}))
                 return
             state.provider, head = choice.provider, choice.head
         provider = state.provider
@@ -425,15 +429,19 @@ class Gateway:
 
     def _refuse(self, flow: http.HTTPFlow, state: FlowState, refusal: Refusal) -> None:
         _drop_credentials(flow)
-        place = state.origin or state.asked
-        if flow.request.port == flows.NOWHERE.port and place:
-            # mitmproxy shows the upstream that it was for; it is not sent.
-            flows.place(flow, place)
+        _place_back(flow, state)
         guard.refuse(flow, state, refusal)
 
 
-def _rewritten(state: FlowState, raw: bytes) -> Upstream:
-    """The upstream request of a flow, with its body as it was sent. Raises Refusal."""
+def _place_back(flow: http.HTTPFlow, state: FlowState) -> None:
+    """Have mitmproxy show the upstream that a held request was for; it is not sent."""
+    place = state.origin or state.asked
+    if flow.request.port == flows.NOWHERE.port and place:
+        flows.place(flow, place)
+
+
+def _rewritten(state: FlowState, raw: bytes) -> Upstream | Answer:
+    """The upstream request of a flow, with its body as it was sent, or the answer. Raises Refusal."""
     if state.provider is None:
         assert state.providers
         assert state.providers.router
@@ -449,11 +457,13 @@ def _rewritten(state: FlowState, raw: bytes) -> Upstream:
     return pipeline.request(state.needs, state.head, raw)
 
 
-def _answer_here(flow: http.HTTPFlow, listing: Listing) -> None:
-    """Answer a request for a list, so that it is not sent."""
-    body = b"" if flow.request.method == "HEAD" else listing.body
-    flow.response = http.Response.make(200, body, {"Content-Type": "application/json"})
+def _answer_here(flow: http.HTTPFlow, state: FlowState, answer: Answer) -> None:
+    """Answer a request, so that it is not sent."""
+    body = b"" if flow.request.method == "HEAD" else answer.body
+    headers = {name: text for name, text in answer.headers.items() if text is not None}
+    flow.response = http.Response.make(answer.status, body, headers)
     _drop_credentials(flow)
+    state.note(*answer.notes)
     streams.hold_request(flow)
 
 

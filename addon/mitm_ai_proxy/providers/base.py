@@ -202,7 +202,7 @@ class Provider(ABC):
             return self.pass_on(head, meant, self._passed_on(head, self.own_path(path), query, notes))
         name = call.api.name
         if not self.has(name):
-            raise self.unsupported(str(call.api), name)
+            return self.lacking(head, call, query)
         notes = (f"{self._sent_to}: {name} of {self.type}",)
         if meant != path:
             notes = (*notes, f"the path is taken for {call.api.path}")
@@ -248,6 +248,10 @@ class Provider(ABC):
     def unsupported(self, api: str, name: str) -> Refusal:
         """The refusal of an API that the provider lacks. `api` is how clients call it."""
         return unsupported_api(self.type, api, self.supported_apis(), self.unsupported_reasons.get(name, ""))
+
+    def lacking(self, head: Head, call: Call, query: str) -> Upstream | NeedsBody:
+        """As call(), for an API that the provider lacks. It is refused; a subclass may have something in its place."""
+        raise self.unsupported(str(call.api), call.api.name)
 
     def is_own(self, method: str, path: str) -> bool:
         """Whether a path that is no API may be the provider's own, so that it is not refused for what it is near to."""

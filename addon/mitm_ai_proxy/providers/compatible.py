@@ -14,20 +14,26 @@ from ..auth.header import Credential
 from ..auth.secret import Secret
 from ..chat import body_edits
 from ..chat.body_edits import BodyEdit, Notes
+from ..chat.dialects import ANTHROPIC
+from ..chat.edits import NO_EDITS
+from ..chat.target import Target
+from ..chat.translate import CHAT_APIS, substitute
 from ..config import custom_settings
 from ..config import keys as declarations
 from ..config.custom_settings import Setting
 from ..config.keys import Problem, Reading
 from ..errors import bad_body
-from ..exchange import NO_MEMO, Head, Memo, NeedsBody, Upstream
+from ..exchange import NO_MEMO, Handling, Head, Memo, NeedsBody, Upstream
 from ..wire import form_edit, header_fields, json_edit, json_tree, media_types, multipart, targets
+from ..wire.header_fields import Fields
 from ..wire.json_tree import Value
 from ..wire.request_body import object_members, without_mark
 from ..wire.targets import Origin
+from . import chats
 from .base import Clock, CommonKeys, Provider
-from .row import AddressKeys, CompatibleKeys, Row, SchemaKeys
+from .chats import CHAT, COUNT_TOKENS, MESSAGES, Chats
+from .row import AddressKeys, ChatKeys, CompatibleKeys, Row, SchemaKeys
 
-CHAT: Final = "openai/v1/chatcompletions"
 CONVERSATIONS: Final = "qwen/v1/conversations"
 _REALTIME: Final = "openai/v1/realtime"
 _STREAMS: Final = frozenset({CHAT, "openai/v1/completions"})
@@ -51,6 +57,8 @@ _STATEFUL_COLLECTIONS: Final = frozenset(
 )
 """Those of their parts that have no name of their own."""
 _TOKEN: Final = "token"  # noqa: S105 - a name in the memo, for the place of one
+_BETA: Final = "beta"
+"""Parameter of the query that Anthropic's SDKs send."""
 _VERSION: Final = "/v1"
 """What the path of each API begins with at OpenAI, and what the base path of a provider replaces."""
 
@@ -76,7 +84,14 @@ class Compatible(Provider):
         super().__init__(keys, clock)
         # Under `protocol: original` too: they belong to the client's credential.
         self.withheld_headers = type(self).withheld_headers
-        self._edits = {name: self.body_edits(name) for name in self.capabilities}
+        # By API name, without what is done to the model before a chat is translated, and with it.
+        self._late_edits = {name: (*self.body_edits(name), *self.model_edits(name)) for name in self.capabilities}
+        self._edits = {
+            name: (*self.body_edits(name), *self.mapping_edits(name), *self.model_edits(name))
+            for name in self.capabilities
+        }
+        wanted = keys.chat_edits() if isinstance(keys, ChatKeys) else NO_EDITS
+        self._chats = Chats({name: self.target(name) for name in CHAT_APIS}, wanted, clock)
 
     @classmethod
     def made(cls, row: Row) -> type[Compatible]:
@@ -230,11 +245,16 @@ class Compatible(Provider):
         needs_model = self.needs_model(name)
         if head.method == "POST":
             content_type = head.caller.content_type
-            edits = self._edits.get(name, ())
-            if (edits or needs_model) and media_types.may_be_json(content_type):
+            wanted = self._edits.get(name, ())
+            if media_types.may_be_json(content_type):
                 is_json = media_types.is_json(content_type)
-                rewrite = functools.partial(self.edited, upstream, edits, is_json, needs_model)
-                return NeedsBody(self.origin, rewrite, notes)
+                if name in CHAT_APIS:
+                    upstream = upstream._replace(memo={**memo, **self._chats.memo(name)})
+                    chat = functools.partial(self._native, upstream, name, is_json)
+                    return NeedsBody(self.origin, chat, notes)
+                if wanted or needs_model:
+                    rewrite = functools.partial(self.edited, upstream, wanted, is_json, needs_model)
+                    return NeedsBody(self.origin, rewrite, notes)
             has_model = name in _FORMS and media_types.kind_of(content_type) == "multipart/form-data"
             if has_model and (self.maps_models or needs_model):
                 rewrite = functools.partial(self._edited_form, upstream, head.caller.content_type, needs_model)
@@ -249,10 +269,50 @@ class Compatible(Provider):
         """The request for a model, as it is after modelMapping. Raises Refusal."""
         return upstream
 
+    # Chats
+
+    def target(self, api: str) -> Target:
+        """What is particular about the chat API of this name, for requests that are translated for it."""
+        found = self.row.messages if api == MESSAGES else self.row.chat
+        is_counted = not (isinstance(self.keys, CompatibleKeys) and self.keys.disable_stream_usage_stats)
+        return found._replace(name=found.name or self.type, counts_streams=found.counts_streams and is_counted)
+
+    def lacking(self, head: Head, call: Call, query: str) -> Upstream | NeedsBody:
+        """A chat in the other dialect is translated for the API that there is; tokens are estimated."""
+        name = call.api.name
+        if head.method == "POST":
+            if name == COUNT_TOKENS and not CHAT_APIS.keys().isdisjoint(self.capabilities):
+                return NeedsBody(self.origin, chats.estimated, (f"answered here: {self.type} counts no tokens",))
+            if (other := substitute(name, self.capabilities)) is not None:
+                if CHAT_APIS[name] == ANTHROPIC:
+                    query = targets.pop_parameter(query, _BETA)[1]
+                notes = (f"{self._sent_to}: {name} as {other} of {self.type}",)
+                upstream = Upstream(self.origin, "POST", self.upstream_path(other, {}, query), notes=notes)
+                return NeedsBody(self.origin, functools.partial(self._translated, upstream, name, other), notes)
+        return super().lacking(head, call, query)
+
+    def _translated(self, upstream: Upstream, asked: str, other: str, body: bytes) -> Upstream:
+        body, done = self._chats.edited(without_mark(body))
+        upstream = upstream._replace(notes=(*upstream.notes, *done))
+        mapped = self.edited(upstream, self.mapping_edits(asked), True, False, body)
+        found = self._chats.translated(asked, other, mapped.body or b"")
+        sent = mapped._replace(fields=found.fields, memo=found.memo, notes=(*mapped.notes, *found.notes))
+        return self.edited(sent, self._late_edits[other], True, self.needs_model(other), found.body)
+
+    def _native(self, upstream: Upstream, api: str, is_json: bool, body: bytes) -> Upstream:
+        body, notes = self._chats.prepared(api, without_mark(body))
+        upstream = upstream._replace(notes=(*upstream.notes, *notes))
+        return self.edited(upstream, self._edits[api], is_json, self.needs_model(api), body)
+
+    def responseheaders(self, sent: Upstream, status: int, fields: Fields) -> Handling:
+        """The answer to a chat that was translated is translated back."""
+        found = super().responseheaders(sent, status, fields)
+        return self._chats.handling(sent.memo, found, status, fields) if sent.memo else found
+
     # Bodies
 
     def body_edits(self, api: str) -> tuple[BodyEdit, ...]:
-        """What may change in JSON bodies of an API, in the order in which it is done."""
+        """What may change in JSON bodies of an API, but for the model, in the order in which it is done."""
         keys = self.keys
         found = []
         if keys.custom_settings:
@@ -268,11 +328,15 @@ class Compatible(Provider):
         if keys.custom_settings:
             # They may put what an edit looks for into any body.
             found = [edit._replace(words=()) for edit in found]
-        return (*found, *self.model_edits(api))
+        return tuple(found)
+
+    def mapping_edits(self, api: str) -> tuple[BodyEdit, ...]:
+        """What is done to the model in requests for an API, behind body_edits(); first where it is translated."""
+        return (BodyEdit(self.map_in_body),) if self.maps_models else ()
 
     def model_edits(self, api: str) -> tuple[BodyEdit, ...]:
-        """What is done to the model of an API, and what depends on it; last of all."""
-        return (BodyEdit(self.map_in_body),) if self.maps_models else ()
+        """What depends on the model that is sent; last of all."""
+        return ()
 
     @property
     def maps_models(self) -> bool:
@@ -280,20 +344,20 @@ class Compatible(Provider):
         return bool(self.keys.model_mapping)
 
     def edited(
-        self, upstream: Upstream, edits: tuple[BodyEdit, ...], is_json: bool, needs_model: bool, body: bytes
+        self, upstream: Upstream, wanted: tuple[BodyEdit, ...], is_json: bool, needs_model: bool, body: bytes
     ) -> Upstream:
         """The request with its JSON body edited (see NeedsBody); without `is_json`, it may be something else."""
         body = without_mark(body)
         upstream = upstream._replace(body=body)
         start = body.lstrip()[:1]
         is_document = start == b"{" or (is_json and start != b"")
-        wanted = [edit for edit in edits if edit.concerns(body)] if is_document else []
-        if not (wanted or (is_document and needs_model)):
+        concerned = [edit for edit in wanted if edit.concerns(body)] if is_document else []
+        if not (concerned or (is_document and needs_model)):
             return self.for_model(upstream, None) if needs_model else upstream
         root = json_tree.parsed(body, object_members(body))
         notes = upstream.notes
         try:
-            for edit in wanted:
+            for edit in concerned:
                 notes = (*notes, *edit.apply(root))
             if needs_model:
                 model = root.get("model")

@@ -9,11 +9,9 @@ from typing import Final
 
 NOT_IMPLEMENTED: Final = frozenset({"customSettings", "failover", "logUpstreamErrorResponseBody", "retryOnFailure"})
 """Keys that apply to every type of provider."""
-CHAT_KEYS: Final = frozenset(
-    "context contextCleanupCommands hiclawMode mergeConsecutiveMessages promoteThinkingOnEmpty".split()
-)
+CHAT_KEYS: Final = frozenset({"context"})
 """Keys that apply to chat APIs only."""
-SOME_CHATS: Final = frozenset({"disableStreamUsageStats", "reasoningContentMode", "responseJsonSchema"})
+SOME_CHATS: Final = frozenset({"disableStreamUsageStats", "responseJsonSchema"})
 """Keys that apply to the chat API of some types only."""
 SIDE_CALL_KEYS: Final = frozenset({"firstByteTimeout", "timeout"})
 """Keys for additional calls that the plugin makes, and for header fields of Envoy."""

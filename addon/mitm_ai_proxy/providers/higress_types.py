@@ -22,7 +22,7 @@ spark       https://spark-api-open.xf-yun.com/v1
 zhipuai     https://open.bigmodel.cn/api/paas/v4
 """
 """Services with OpenAI's API, and its base URL there."""
-_OTHERS: Final = "bedrock claude deepl dify triton vertex"
+_OTHERS: Final = "bedrock deepl dify triton vertex"
 """Types whose API, path or credential is not that of `openai`."""
 
 KEYS: Final[Mapping[str, Mapping[str, object]]] = {

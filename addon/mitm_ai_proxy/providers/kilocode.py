@@ -11,7 +11,8 @@ from ..config import values
 from ..config.keys import key
 from ..wire import json_edit
 from ..wire.json_tree import Value
-from .compatible import CHAT, Compatible
+from .chats import CHAT
+from .compatible import Compatible
 from .row import CompatibleKeys
 
 DEFAULT_MODEL: Final = "kilocode/anthropic/claude-opus-4.6"
@@ -50,11 +51,14 @@ class Kilocode(Compatible):
             return mapped, notes
         return mapped[len(_PREFIX) :], (*notes, f"{_PREFIX} cut off the model")
 
-    def model_edits(self, api: str) -> tuple[BodyEdit, ...]:
-        """The default model, the mapping, and what depends on the model."""
+    def mapping_edits(self, api: str) -> tuple[BodyEdit, ...]:
+        """The default model, and the mapping."""
         default = (BodyEdit(self._default),) if api in _WITH_DEFAULT and self.keys.default_model else ()
-        chat = (BodyEdit(self._for_model),) if api == CHAT else ()
-        return (*default, *super().model_edits(api), *chat)
+        return (*default, *super().mapping_edits(api))
+
+    def model_edits(self, api: str) -> tuple[BodyEdit, ...]:
+        """What depends on the model."""
+        return (BodyEdit(self._for_model),) if api == CHAT else ()
 
     def _default(self, body: Value) -> Notes:
         model = body.get("model")

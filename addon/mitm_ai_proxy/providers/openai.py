@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..auth.secret import Secret
+from ..chat.target import Target
 from ..config import values
 from ..config.keys import key
 from ..wire import header_fields
 from ..wire.header_fields import Fields
 from ..wire.targets import Url
+from .chats import CHAT
 from .custom_url import CustomUrl
 from .row import SchemaKeys
 
@@ -29,6 +31,13 @@ class OpenAI(CustomUrl):
     """See its row."""
 
     url_key = "openaiCustomUrl"
+
+    def target(self, api: str) -> Target:
+        """OpenAI's own models take another limit than those of others, and cache marks."""
+        found = super().target(api)
+        if api != CHAT or self.origin != self.home:
+            return found
+        return found._replace(name="OpenAI", max_tokens="max_completion_tokens", cache="breakpoint")
 
     def token(self, fields: Fields) -> Secret | None:
         """One of `apiTokens`, else the client's key from x-api-key, x-authorization or Authorization."""

@@ -11,6 +11,8 @@ from ..auth.bearer import bearer
 from ..auth.header import Credential
 from ..auth.secret import Secret
 from ..chat.body_edits import BodyEdit
+from ..chat.edits import REASONING_MODES, Edits, ReasoningMode
+from ..chat.target import MESSAGES, OPENAI_CHAT, Target
 from ..config import custom_settings, values
 from ..config.custom_settings import Setting
 from ..config.keys import key
@@ -45,7 +47,42 @@ class AddressKeys(CommonKeys):
 
 
 @dataclass(frozen=True, slots=True)
-class CompatibleKeys(AddressKeys):
+class ChatKeys(AddressKeys):
+    """The keys of every type that has a chat API. They apply in both dialects, and to whole answers and streams."""
+
+    context_cleanup_commands: tuple[str, ...] = key(
+        values.texts,
+        (),
+        help="Texts of a user's message that begin the conversation anew: what stands before the last one is left out,"
+        " but for instructions.",
+    )
+    merge_consecutive_messages: bool = key(
+        values.flag, False, help="Whether neighbouring messages of the user's, or of the assistant's, become one."
+    )
+    promote_thinking_on_empty: bool = key(
+        values.flag, False, help="Whether what was thought becomes the answer where there is no other text."
+    )
+    hiclaw_mode: bool = key(values.flag, False, help="Both `mergeConsecutiveMessages` and `promoteThinkingOnEmpty`.")
+    reasoning_content_mode: ReasoningMode = key(
+        values.one_of(*REASONING_MODES),
+        "passthrough",
+        help="What becomes of `reasoning_content` in answers to OpenAI's clients: `passthrough`, `ignore`, or `concat`"
+        " (put in front of the content, in `<think>`).",
+    )
+
+    def chat_edits(self) -> Edits:
+        """What these keys ask for."""
+        edits = Edits(
+            self.context_cleanup_commands,
+            self.merge_consecutive_messages,
+            self.promote_thinking_on_empty,
+            self.reasoning_content_mode,
+        )
+        return edits.with_hiclaw() if self.hiclaw_mode else edits
+
+
+@dataclass(frozen=True, slots=True)
+class CompatibleKeys(ChatKeys):
     """The keys of every type that has OpenAI's chat API."""
 
     disable_stream_usage_stats: bool = key(
@@ -71,7 +108,8 @@ class Row(NamedTuple):
     unless the key is optional. `needs` are the keys of which a block has to have one, `addresses` those that say where
     the service is. `aliases` are other bases under which clients address it, `beside` are paths of clients, without an
     API, whose place is not below the base. `native` has texts in a path that tell the API under `protocol: original`.
-    `chat_edits` is what the type changes in chats. `kind` is the class of a type that is more than its row.
+    `chat_edits` is what the type changes in chats. `chat` and `messages` are what is particular about its chat APIs,
+    OpenAI's and Anthropic's, for requests that are translated. `kind` is the class of a type that is more than its row.
     """
 
     name: str
@@ -91,6 +129,8 @@ class Row(NamedTuple):
     native: tuple[tuple[str, str], ...] = ()
     keeps_developer: bool = False
     chat_edits: tuple[BodyEdit, ...] = ()
+    chat: Target = OPENAI_CHAT
+    messages: Target = MESSAGES
     keys: type[AddressKeys] = CompatibleKeys
     kind: type[Compatible] | None = None
 

@@ -12,9 +12,11 @@ from ..apis import APIS
 from ..auth.header import Credential, authorization
 from ..auth.secret import Secret
 from ..chat.body_edits import REASONING_TOKENS
+from ..chat.target import CLAUDE, OPENAI_CHAT
 from ..config import values
 from ..config.keys import key
 from . import azure
+from .claude import Claude, ClaudeKeys
 from .compatible import CONVERSATIONS, Compatible
 from .generic import Generic, GenericKeys
 from .kilocode import Kilocode, KilocodeKeys
@@ -30,6 +32,7 @@ _GROUPS: Final = {
     "responses": "openai/v1/responses",
     "messages": "anthropic/v1/messages",
     "count_tokens": "anthropic/v1/messages/count_tokens",
+    "complete": "anthropic/v1/complete",
     "rerank": "cohere/v1/rerank",
     "realtime": "openai/v1/realtime",
     "generations": "openai/v1/imagegeneration",
@@ -105,6 +108,7 @@ ROWS: Final = (
         needs=("azureServiceUrl",),
         addresses=("azureServiceUrl",),
         keeps_developer=True,
+        chat=OPENAI_CHAT._replace(name="Azure OpenAI", max_tokens="max_completion_tokens"),
         keys=azure.AzureKeys,
         kind=azure.Azure,
     ),
@@ -124,6 +128,20 @@ ROWS: Final = (
         _apis("chat embeddings models"),
         "Baidu Qianfan (ERNIE).",
         native=_native(chat="/v2/chat/completions"),
+    ),
+    Row(
+        "claude",
+        "api.anthropic.com",
+        "/v1",
+        _apis("messages count_tokens complete models files"),
+        "Anthropic's Claude. A key is sent as `x-api-key`, a token of OAuth as Bearer with its beta; without"
+        " `apiTokens` the client's own is sent on. Batches and all else pass.",
+        site="https://platform.claude.com/docs/en/api/overview",
+        variable="ANTHROPIC_API_KEY",
+        is_key_optional=True,
+        messages=CLAUDE,
+        keys=ClaudeKeys,
+        kind=Claude,
     ),
     Row(
         "cloudflare",
@@ -162,6 +180,7 @@ ROWS: Final = (
         "Fireworks AI.",
         site="https://docs.fireworks.ai",
         native=_native(chat="/v1/chat/completions", completions="/v1/completions", models="/v1/models"),
+        chat=OPENAI_CHAT._replace(options=frozenset({"top_k"})),
     ),
     Row(
         "galadriel",
@@ -245,6 +264,7 @@ ROWS: Final = (
         _apis("chat embeddings models files batches audio"),
         "Mistral AI.",
         site="https://docs.mistral.ai/api",
+        chat=OPENAI_CHAT._replace(reasoning="none"),
     ),
     Row(
         "moonshot",
@@ -253,6 +273,7 @@ ROWS: Final = (
         _apis("chat models files"),
         "Moonshot AI (Kimi). A key of outside China needs `baseUrl: https://api.moonshot.ai/v1`.",
         site="https://platform.moonshot.ai/docs",
+        chat=OPENAI_CHAT._replace(reasoning="thinking", reasoning_back="calls"),
     ),
     Row(
         "ollama",
@@ -293,6 +314,7 @@ ROWS: Final = (
         "Together AI.",
         site="https://docs.together.ai",
         native=_native(chat="/v1/chat/completions"),
+        chat=OPENAI_CHAT._replace(options=frozenset({"top_k"})),
     ),
     Row(
         "vllm",

@@ -1,0 +1,65 @@
+"""The chats of one provider: what is done to a request and its answer, in its own dialect or translated."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Final
+
+from ..chat import edits, native, token_estimate, translate
+from ..chat.body_edits import Notes
+from ..chat.edits import Edits
+from ..chat.target import Target
+from ..chat.translate import CHAT_APIS, Rewritten
+from ..exchange import NO_MEMO, Answer, Handling, Memo
+from ..wire.header_fields import Fields
+from .base import Clock
+
+CHAT: Final = "openai/v1/chatcompletions"
+MESSAGES: Final = "anthropic/v1/messages"
+COUNT_TOKENS: Final = "anthropic/v1/messages/count_tokens"
+_TRANSLATION: Final = "translation"
+"""In the memo of a chat that was translated: what its answer needs."""
+_DIALECT: Final = "dialect"
+"""In that of a chat whose answer is edited: the client's."""
+
+
+class Chats:
+    """What the chats of a provider have in common.
+
+    `targets`: by name of an API, what is particular about it. `wanted`: what the configuration asks for.
+    """
+
+    def __init__(self, targets: Mapping[str, Target], wanted: Edits, clock: Clock) -> None:
+        self._targets, self._wanted, self._clock = targets, wanted, clock
+
+    def prepared(self, api: str, body: bytes) -> tuple[bytes, Notes]:
+        """A request in the provider's own dialect, of which nothing is read that need not be. Raises Refusal."""
+        body, taken = native.request(body, CHAT_APIS[api], self._targets[api].vendor)
+        body, done = edits.request(body, self._wanted)
+        return body, (*taken, *done)
+
+    def memo(self, api: str) -> Memo:
+        """What the answer to a request in the provider's own dialect needs."""
+        dialect = CHAT_APIS[api]
+        return NO_MEMO if edits.stream(dialect, self._wanted) is None else {_DIALECT: dialect}
+
+    def edited(self, body: bytes) -> tuple[bytes, Notes]:
+        """A request that is to be translated, with what the configuration asks for. Raises Refusal."""
+        return edits.request(body, self._wanted)
+
+    def translated(self, asked: str, other: str, body: bytes) -> Rewritten:
+        """A request for the API `asked`, translated for the `other` one. Raises Refusal."""
+        found = translate.rewrite(body, CHAT_APIS[asked], self._targets[other], self._clock(), uuid.uuid4().hex)
+        return found._replace(memo={_TRANSLATION: dict(found.memo), _DIALECT: CHAT_APIS[asked]})
+
+    def handling(self, memo: Memo, inner: Handling, status: int, fields: Fields) -> Handling:
+        """What is done with an answer beside `inner`: one to a translated request is translated back."""
+        translation, dialect = memo.get(_TRANSLATION), memo.get(_DIALECT)
+        found = inner if translation is None else translate.handling(translation, status, fields)
+        return found if dialect is None else edits.handling(found, dialect, self._wanted, status, fields)
+
+
+def estimated(body: bytes) -> Answer:
+    """The answer to a client that counts the tokens of a request."""
+    return Answer(200, token_estimate.answer(body), {"content-type": "application/json"}, (token_estimate.NOTE,))

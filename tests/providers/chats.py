@@ -1,0 +1,44 @@
+"""Chats as clients send them, and as a provider of a block of the configuration sends them on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mitm_ai_proxy import pipeline, registry
+from mitm_ai_proxy.chat import callers
+from mitm_ai_proxy.exchange import Head, Upstream
+from mitm_ai_proxy.pipeline import Outgoing
+from mitm_ai_proxy.providers.base import Provider
+from tests.upstream_of import requested
+
+Json = dict[str, Any]
+
+CHAT, MESSAGES, COUNT = "/v1/chat/completions", "/v1/messages", "/v1/messages/count_tokens"
+HELLO: Json = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]}
+
+
+def provider_of(block: str) -> Provider:
+    return registry.provider(registry.read(f"provider: {{type: {block}}}", {}, offline=True), lambda: 1700000000.0)
+
+
+def head_of(target: str, *lines: str) -> Head:
+    pairs = [line.partition(": ") for line in ("Host: proxy", "Content-Type: application/json", *lines)]
+    fields = tuple((name.encode(), value.encode()) for name, _, value in pairs)
+    return Head("POST", target, callers.read(target, fields), fields)
+
+
+def upstream_of(provider: Provider, target: str, document: Json | bytes, *lines: str) -> Upstream:
+    found = provider.requestheaders(head_of(target, *lines))
+    if isinstance(found, Upstream):
+        return found
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return requested(found, head_of(target, *lines), body)
+
+
+def outgoing_of(provider: Provider, target: str, document: Json | bytes, *lines: str) -> Outgoing:
+    return pipeline.outgoing(provider, head_of(target, *lines), upstream_of(provider, target, document, *lines))
+
+
+def fields_of(outgoing: Outgoing) -> dict[str, str]:
+    return {name.decode().lower(): value.decode() for name, value in outgoing.fields}
