@@ -110,32 +110,55 @@ def replace_error(flow: http.HTTPFlow, answer: Callable[[int, str], http.Respons
     answer has begun, and for a flow that was killed.
     """
     with contextlib.suppress(AttributeError):  # a version of mitmproxy that was not tested
-        stream = _stream_of(flow)
-        if stream is None:
-            return
-        connection = _connection_of(stream)
-        if not isinstance(connection._handle_event, _ErrorAnswers):
-            connection._handle_event = _ErrorAnswers(connection)  # type: ignore[method-assign]
-        connection._handle_event.answers[stream.stream_id] = answer
+        if stream := _stream_of(flow):
+            _error_answers(stream).answers[stream.stream_id] = answer
+
+
+def end_stream(flow: http.HTTPFlow, last: bytes) -> None:
+    """Have the client get the last bytes of an answer, and its end, where the provider breaks off; in the error hook.
+
+    Nothing changes where it is the client that is gone.
+    """
+    with contextlib.suppress(AttributeError):  # a version of mitmproxy that was not tested
+        if stream := _stream_of(flow):
+            _error_answers(stream).ends[stream.stream_id] = last
+
+
+def _error_answers(stream: HttpStream) -> _ErrorAnswers:
+    connection = _connection_of(stream)
+    if not isinstance(connection._handle_event, _ErrorAnswers):
+        connection._handle_event = _ErrorAnswers(connection)  # type: ignore[method-assign]
+    found: _ErrorAnswers = connection._handle_event
+    return found
 
 
 class _ErrorAnswers:
-    """The event handler of a client's connection that writes answers of ours in place of mitmproxy's errors."""
+    """The event handler of a client's connection that writes answers of ours in place of mitmproxy's errors.
+
+    By the number of a stream: `answers` make whole ones, `ends` are the last bytes of those that have begun.
+    """
 
     def __init__(self, connection: HttpConnection) -> None:
         self.answers: dict[int, Callable[[int, str], http.Response]] = {}
+        self.ends: dict[int, bytes] = {}
         self._connection = connection
         self._handle_event = connection._handle_event
 
     def __call__(self, event: events.Event) -> CommandGenerator[None]:
-        answer = self.answers.pop(event.stream_id, None) if isinstance(event, ResponseProtocolError) else None
-        if not (isinstance(event, ResponseProtocolError) and answer and (status := _status(event)) and self._is_open):
+        if not isinstance(event, ResponseProtocolError):
             yield from self._handle_event(event)
             return
-        response = answer(status, event.message)
-        yield from self._handle_event(ResponseHeaders(event.stream_id, response, end_stream=not response.raw_content))
-        if response.raw_content:
-            yield from self._handle_event(ResponseData(event.stream_id, response.raw_content))
+        answer, last = self.answers.pop(event.stream_id, None), self.ends.pop(event.stream_id, None)
+        status = _status(event)
+        if not self._is_open or (last is None and not (answer and status)):
+            yield from self._handle_event(event)
+            return
+        if answer and status:
+            response = answer(status, event.message)
+            last = response.raw_content
+            yield from self._handle_event(ResponseHeaders(event.stream_id, response, end_stream=not last))
+        if last:
+            yield from self._handle_event(ResponseData(event.stream_id, last))
         yield from self._handle_event(ResponseEndOfMessage(event.stream_id))
         if isinstance(self._connection, Http1Server) and self._connection.state != self._connection.done:
             # The rest of the request may still be coming.

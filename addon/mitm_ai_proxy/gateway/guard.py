@@ -144,7 +144,11 @@ def answer(flow: http.HTTPFlow, state: FlowState | None, refusal: Refusal) -> No
 def answer_error(flow: http.HTTPFlow, state: FlowState | None) -> None:
     """Have a flow whose connection broke answered in the client's dialect; call it in the error hook."""
     if flow.response is not None and flow.response.stream:
-        return  # its head is at the client already
+        # Its head is at the client already.
+        last = streams.end_of_broken(flow.response)
+        if last is not None:
+            engine.end_stream(flow, last)
+        return
     origin = state.origin if state else None
     upstream = str(origin) if origin else "the provider"
 

@@ -133,6 +133,13 @@ def show_stream(response: http.Response) -> str:
     return f"of the streamed answer, the first {SHOWN_BODY} bytes are kept" if is_cut else ""
 
 
+def end_of_broken(response: http.Response) -> bytes | None:
+    """The last bytes for a client whose stream has broken off; None if they could not tell it that."""
+    if not isinstance(response.stream, _Translation) or not response.stream.tells_end:
+        return None
+    return b"".join(response.stream(b""))
+
+
 def _is_media(response: http.Response) -> bool:
     return is_media(header_fields.value(response.headers.fields, b"content-type"))
 
@@ -188,7 +195,7 @@ def _translate(flow: http.HTTPFlow, response: http.Response, pieces: Pieces, dia
 
     decoder = content_encoding.Decoder(encoding) if pieces.is_translated and encoding else None
     copy = None if _is_media(response) else bytearray()
-    response.stream = _Translation(pieces.transducer, decoder, failure, failed, copy)
+    response.stream = _Translation(pieces.transducer, decoder, failure, failed, copy, pieces.tells_end)
 
 
 class _Translation:
@@ -205,6 +212,7 @@ class _Translation:
         failure: bytes,
         failed: Callable[[Exception], None],
         copy: bytearray | None,
+        tells_end: bool,
     ) -> None:
         self._transducer = transducer
         self._decoder = decoder
@@ -212,6 +220,7 @@ class _Translation:
         self._failed = failed
         self._is_over = False
         self.copy = copy
+        self.tells_end = tells_end
 
     def __call__(self, data: bytes) -> list[bytes]:
         if self._is_over:
