@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mitm_ai_proxy import pipeline
+from mitm_ai_proxy import pipeline, registry
 from mitm_ai_proxy.auth.header import Credential
 from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.chat import callers
@@ -23,7 +23,6 @@ from mitm_ai_proxy.kling.provider import Kling
 from mitm_ai_proxy.pipeline import Outgoing, Reply
 from mitm_ai_proxy.providers.base import Provider
 from mitm_ai_proxy.providers.generic import Generic
-from mitm_ai_proxy.providers.openai import OpenAI
 from mitm_ai_proxy.wire import json_edit
 from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.json_edit import JSONError
@@ -31,6 +30,7 @@ from mitm_ai_proxy.wire.targets import Origin
 from tests.tables import table
 from tests.upstream_of import requested
 
+OpenAI = registry.TYPES["openai"]
 HOST = Origin("http", "host.test", 8000)
 TOKEN = (Secret("provider-key"),)
 MAPPING = ModelMapping({"gpt-*": "gpt-5"})

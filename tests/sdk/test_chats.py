@@ -1,0 +1,96 @@
+"""The newest SDKs of both vendors, each with three types of provider: one with either dialect, and one with both."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Proxies
+from tests.e2e.proxy import Proxy
+from tests.sdk import cache
+from tests.sdk.scripted_chats import THOUGHT, ScriptedChats
+from tests.sdk.test_chat_types import ANTHROPIC_SDK, OPENAI_SDK
+from tests.sdk.worker import Worker
+
+MODEL = "claude-sonnet-4-5"
+NATIVE = {"groq": {"openai"}, "claude": {"anthropic"}, "deepseek": {"openai", "anthropic"}}
+"""By type: the SDKs whose requests it takes as they are."""
+CREDENTIALS = {"groq": "authorization", "claude": "x-api-key", "deepseek": "authorization"}
+TOOLS = ["I look", ["Zürich", "Oslo"], "both: sunny in Zürich, sunny in Oslo"]
+CLASSES = (
+    "BadRequestError",
+    "AuthenticationError",
+    "PermissionDeniedError",
+    "NotFoundError",
+    "RateLimitError",
+    "InternalServerError",
+)
+EXPECTED: dict[str, Any] = {
+    "create": ["hello é", 10, 5, MODEL],
+    "stream": ["hello é", 10, 5, MODEL],
+    "tools": TOOLS,
+    "stream_tools": TOOLS,
+    "thinking_tools": TOOLS,
+    "thinking": [THOUGHT, "hello é"],
+    "parse": ["Ann", 7],
+    "picture": "data:image/png;",
+    "cancelled": 3,
+    "errors": [[name, status, True] for name, status in zip(CLASSES, (400, 401, 403, 404, 429, 500), strict=True)],
+}
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[ScriptedChats]:
+    running = ScriptedChats()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def proxy(service: ScriptedChats, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """One proxy with a provider of each type, by the first part of the path."""
+    keys = "apiTokens: sk-of-the-provider, providerDomain: 'http://{}'"
+    providers = [
+        f"  - {{id: {name}, type: {name}, basePath: /{name}, {keys.format(service.address)}}}" for name in NATIVE
+    ]
+    routes = [f"  - {{path: /{name}/*, provider: {name}}}" for name in NATIVE]
+    started = Proxies(tmp_path_factory.mktemp("chats"))
+    yield started.start("\n".join(["providers:", *providers, "routes:", *routes]))
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Worker]:
+    """A process with both SDKs."""
+    folder = cache.folder(f"chat-{OPENAI_SDK}-{ANTHROPIC_SDK}", cache.python(OPENAI_SDK, ANTHROPIC_SDK))
+    running = Worker(sys.executable, "-I", "-S", "-W", "ignore", Path(__file__).with_name("chat_client.py"), folder)
+    yield running
+    running.close()
+
+
+@pytest.mark.parametrize("sdk", ["openai", "anthropic"])
+@pytest.mark.parametrize("name", NATIVE)
+def test_an_sdk_gets_what_it_asks_for_whatever_the_provider_speaks(
+    name: str, sdk: str, proxy: Proxy, client: Worker, service: ScriptedChats
+) -> None:
+    service.asked.clear()
+    service.gave_up.clear()
+    found = client.ask({"sdk": sdk, "base_url": f"http://127.0.0.1:{proxy.port}/{name}"}, 120)
+
+    if sdk == "anthropic" and name != "claude":
+        # Claude counts itself, and the scripted one cannot.
+        assert found.pop("count") is True
+    found.pop("count", None)
+    assert found == EXPECTED
+    assert service.gave_up.wait(10), "the provider goes on with a stream that its client has left"
+    for path, fields, _ in service.asked:
+        is_messages = path.partition("?")[0].endswith("/messages")
+        if not path.endswith("/count_tokens"):
+            assert is_messages is (sdk == "anthropic" if sdk in NATIVE[name] else name == "claude")
+        assert "sk-of-the-provider" in fields[CREDENTIALS[name]]
+        assert "of-the-client" not in str(fields)
+        assert ("anthropic-version" in fields) is is_messages or path.endswith("/count_tokens")
