@@ -16,6 +16,9 @@ from typing import Final
 
 from .. import apis, registry
 from ..auth.secret import Secret
+from ..chat.dialects import ANTHROPIC, OPENAI
+from ..chat.translate import CHAT_APIS
+from ..chat.unsaid import MEMBERS
 from ..config.keys import Key, declared
 from ..config.routes import Route
 from ..config.values import UnknownWord
@@ -23,6 +26,7 @@ from ..kling import error_codes, models
 from ..kling.provider import Kling
 from ..kling.task_kinds import TASK_KINDS
 from ..providers.base import CommonKeys, Provider
+from ..providers.chats import COUNT_TOKENS
 from ..providers.compatible import Compatible
 from ..simulator import faults, kling_error
 from . import init
@@ -140,6 +144,37 @@ def _capabilities() -> str:
         return [_code(api.name), _code(str(api)), _of_types(types, registry.TYPES.keys() - {"coze", "generic"})]
 
     return table(["API name", "The client's request", "Types that have it"], map(row, apis.APIS))
+
+
+def _chat_dialects() -> str:
+    """By dialect: the types that have it, those for which it is translated, and those that count tokens themselves."""
+    providers = [_provider(name) for name in registry.TYPES]
+    chats = [provider for provider in providers if any(map(provider.has, CHAT_APIS))]
+    among = [provider.type for provider in chats]
+
+    def row(api: str) -> list[str]:
+        native = [provider.type for provider in chats if provider.has(api)]
+        others = [name for name in among if name not in native]
+        return [f"{_code(apis.BY_NAME[api].path)}", _of_types(native, among), _of_types(others, among)]
+
+    rows = [row(api) for api in (*CHAT_APIS, COUNT_TOKENS)]
+    return table(["The client's request", "Passes as it is", "Is translated; tokens are estimated"], rows)
+
+
+def _chat_members() -> str:
+    """The members of requests that only their own dialect can say."""
+    rows = [
+        [
+            _code(name),
+            {OPENAI: "OpenAI", ANTHROPIC: "Anthropic"}[dialect],
+            rule.why,
+            "refused" if rule.is_refused else "left out",
+            _codes(sorted(value.decode() for value in rule.harmless)) or _NONE,
+        ]
+        for dialect, members in MEMBERS.items()
+        for name, rule in members.items()
+    ]
+    return table(["Member", "Dialect", "Why", "It is", "No word about"], rows)
 
 
 def _of_types(types: Sequence[str], among: Collection[str]) -> str:
@@ -340,6 +375,8 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "init choices": _init_choices,
     "capabilities": _capabilities,
     "paths": _paths,
+    "chat dialects": _chat_dialects,
+    "chat members": _chat_members,
     "kling models": _models,
     "kling models besides": _other_models,
     "kling sizes": _sizes,
