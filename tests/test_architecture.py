@@ -32,7 +32,7 @@ ARROWS: dict[str, set[str]] = {
     "kling": {*_VALUES, "providers"},
     "cassette": {"auth", "config", "errors", "wire"},
     "simulator": {"auth", "config", "wire"},
-    "view": {"errors", "wire"},
+    "view": {"chat", "errors", "wire"},
     "pipeline": {*_VALUES, "providers", "routing"},
     "routing": {*_VALUES, "providers"},
     "registry": {*_PROVIDERS, "cassette", "routing", "simulator"},

@@ -25,6 +25,7 @@ ORIGIN = "https://api-singapore.klingai.com"
 TEXT = f"{ORIGIN}/v1/videos/text2video"
 NEW = f"{ORIGIN}/text-to-video/kling-3.0"
 JSON: Headers = (("Content-Type", "application/json"),)
+EVENTS: Headers = (("Content-Type", "text/event-stream"),)
 MP4: Headers = (("Content-Type", "video/mp4"),)
 ID, OTHER_ID = "830000000000000001", "830000000000000002"
 FILM = bytes(range(256)) * 10
@@ -154,6 +155,43 @@ def test_show_tells_what_the_simulator_has_answered(folder: Path, capsys: pytest
     ):
         har.write(Path("job.har"), entries)
         assert _run(capsys, "show", "job.har")[1][1] == said
+
+
+def test_show_tells_what_was_said_in_chats(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Oslo"}'}}
+    said = [{"role": "user", "content": f"hi{BELL} é\nthere"}]
+    tools = {"choices": [{"message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}]}
+    more = [
+        *said,
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "sunny"},
+    ]
+    deltas = ({"reasoning_content": "hm"}, {"content": "It "}, {"content": "is."})
+    chunks: list[Any] = [{"choices": [{"delta": delta}]} for delta in deltas]
+    chunks.append({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+    stream = b"".join(b"data: %b\n\n" % json.dumps(chunk).encode() for chunk in chunks) + b"data: [DONE]\n\n"
+    answer = {
+        "type": "message", "role": "assistant", "id": "m", "model": "m", "stop_reason": "end_turn",
+        "content": [{"type": "text", "text": "w" * 600}], "usage": {"input_tokens": 1, "output_tokens": 1},
+    }  # fmt: skip
+    chat, messages = "https://a.test/v2/chat/completions", "https://b.test/v1/messages?beta=true"
+    _write(
+        "chat.har",
+        (_ask("POST", chat, {"model": "m", "messages": said}), _says(tools)),
+        (_ask("POST", chat, {"model": "m", "messages": more}), Response(200, "", EVENTS, stream)),
+        (_ask("POST", messages, {"model": "m", "max_tokens": 9, "messages": said}), _says(answer)),
+        (_ask("POST", chat, {"model": "m", "messages": said}), _says({"error": {"message": "no"}})),
+        (_ask("POST", chat, {"model": "m", "messages": 5}), None),
+    )
+    _, lines, _ = _run(capsys, "show", "chat.har")
+
+    shown = [line.strip() for line in lines if line.startswith(" " * 8)]
+    assert shown[1:5] == ['call: weather {"city":"Oslo"}', "result: sunny", "thinking: hm", "assistant: It is."]
+    assert shown[0].startswith("user: hi")
+    assert shown[0].endswith(" é there")
+    assert "\x1b" not in shown[0]
+    assert f": {'w' * 500}…" in "".join(shown).replace("assistant:www", "assistant: www")
+    assert shown[-1] == "error: 502 no"
 
 
 def test_show_tells_of_an_empty_cassette_and_of_units_that_nobody_knows(

@@ -167,17 +167,22 @@ def _request_id(memo: Memo, fields: Fields) -> dict[str, str]:
 
 def _whole(answer: Answer, memo: Memo, ids: dict[str, str]) -> Answer:
     """A whole answer, in the form that the client asked for, whatever form the vendor has chosen."""
-    provider, client = PROTOCOLS[memo["provider"]], PROTOCOLS[memo["client"]]
-    if answer.body.lstrip()[:5].startswith((b"data:", b"event", b":")):
-        events = _read_stream(answer.body, provider.reader(memo))
-    else:
-        events = provider.read_whole(answer.body, memo)
+    client = PROTOCOLS[memo["client"]]
+    events = answer_events(answer.body, memo["provider"], memo)
     if fault := next((event for event in events if isinstance(event, Fault)), None):
         return _error(fault, memo, ids)
     if not memo["stream"]:
         return Answer(answer.status, client.write_whole(events, memo), {"content-type": "application/json", **ids})
     writer = client.writer(memo)
     return Answer(answer.status, b"".join(map(writer.write, events)), {"content-type": _EVENT_STREAM, **ids})
+
+
+def answer_events(body: bytes, dialect: str, memo: Memo) -> list[Event]:
+    """What an answer in a dialect says, whole or a stream. `memo` has its `id` and `vendor` (see rewrite())."""
+    provider = PROTOCOLS[dialect]
+    if body.lstrip()[:5].startswith((b"data:", b"event", b":")):
+        return _read_stream(body, provider.reader(memo))
+    return provider.read_whole(body, memo)
 
 
 def _read_stream(body: bytes, reader: Reader) -> list[Event]:

@@ -19,9 +19,22 @@ from ..cassette import har, listing, scrubbing, spending
 from ..cassette.bodies import DIGITS, BodyFiles, CassetteError
 from ..cassette.diff import differences
 from ..cassette.entry import Entry, header
-from ..cassette.formatting import URL_WIDTH, WIDTH, address, clean, clock, count, duration, short, size, status
+from ..cassette.formatting import (
+    SCRUBBER,
+    URL_WIDTH,
+    WIDTH,
+    address,
+    clean,
+    clock,
+    count,
+    duration,
+    short,
+    size,
+    status,
+)
 from ..cassette.listing import Job, Listing
 from ..cassette.variations import POLLS, Variation, VariationError, check_code, vary
+from ..view import conversation
 from .command_line import program
 
 PROGRAM: Final = "ai-proxy"
@@ -78,6 +91,7 @@ def _add_two_files(parser: ArgumentParser) -> None:
 # show
 
 _NOTE: Final = " " * 8 + "why: "
+_SAID: Final = " " * 8
 
 
 def _show(chosen: Namespace) -> int:
@@ -130,11 +144,21 @@ def _rows(entries: Sequence[Entry], indexes: Sequence[int], job: Job | None = No
             f"{address(last.request):<{URL_WIDTH}}  {_details(entries, group, polls, job)}"
         )
         yield short(row.rstrip(), WIDTH)
+        if not job:
+            yield from _conversation(last)
         for note in dict.fromkeys(note for index in group for note in clean(entries[index]).notes):
             if note in noted:
                 continue
             noted.add(note)
             yield from textwrap.wrap(note, WIDTH, initial_indent=_NOTE, subsequent_indent=" " * len(_NOTE))
+
+
+def _conversation(entry: Entry) -> Iterator[str]:
+    """What was said in a chat."""
+    scrubbed = SCRUBBER.entry(entry)
+    answer = scrubbed.response.body if scrubbed.response else None
+    for line in conversation.lines(entry.request.method, entry.request.url, scrubbed.request.body, answer):
+        yield from textwrap.wrap(line, WIDTH, initial_indent=_SAID, subsequent_indent=_SAID + "  ")
 
 
 def _details(entries: Sequence[Entry], group: Sequence[int], polls: Sequence[int], job: Job | None) -> str:
