@@ -9,10 +9,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mitm_ai_proxy.cassette import har
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import DEADLINE, Proxy, Reply
 from tests.e2e.upstream import Answer, Upstream
@@ -272,4 +274,30 @@ def test_tokens_are_counted_for_every_client(proxy: Proxy, upstream: Upstream) -
     reply = _ask(proxy, f"{MESSAGES}/count_tokens?beta=true")
 
     assert (reply.status, list(json.loads(reply.body))) == (200, ["input_tokens"])
+    assert upstream.received.empty()
+
+
+@EACH
+def test_a_recorded_stream_is_translated_again_when_it_is_replayed(
+    path: str, upstream: Upstream, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    tape = tmp_path / "tape.har"
+    stream = STREAMS[path]
+    _say(upstream, Answer(headers=EVENTS, pieces=(stream[:300], stream[300:])))
+    recording = start_proxy(_config(upstream.address), "--set", f"ai_record={tape}")
+    first = _ask(recording, path, stream=True)
+    recording.close()
+    (entry,) = har.read(tape)
+    assert entry.response
+    assert entry.response.body == stream
+
+    upstream.reset()
+    replaying = start_proxy(_config(upstream.address), "--set", f"ai_replay={tape}")
+    second = _ask(replaying, path, stream=True)
+    other = _ask(replaying, path, stream=True, messages=[{"role": "user", "content": "another"}])
+
+    assert (second.status, _said(path, second.body)) == (200, _said(path, first.body))
+    assert second.body.endswith(ENDS[path])
+    assert other.status == 400
+    assert (json.loads(other.body).get("type") == "error") is (path == MESSAGES)
     assert upstream.received.empty()
