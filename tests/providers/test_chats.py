@@ -13,7 +13,18 @@ from mitm_ai_proxy.chat.model import Seal, Thinking
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Answer, NeedsBody, Pass, Pieces, Upstream, Whole
 from mitm_ai_proxy.providers.base import Provider
-from tests.providers.chats import CHAT, COUNT, HELLO, MESSAGES, Json, head_of, provider_of, upstream_of
+from tests.providers.chats import (
+    CHAT,
+    COUNT,
+    HELLO,
+    MESSAGES,
+    Json,
+    fields_of,
+    head_of,
+    outgoing_of,
+    provider_of,
+    upstream_of,
+)
 from tests.tables import table
 
 WHOLE = ((b"Content-Type", b"application/json"),)
@@ -166,6 +177,18 @@ def test_protocol_original_translates_nothing() -> None:
 
 
 # Answers
+
+
+def test_an_answer_that_is_read_here_is_asked_for_without_an_encoding() -> None:
+    line = "Accept-Encoding: br"
+    for block, target, encoding in (
+        ("groq", MESSAGES, "identity"),
+        ("groq", CHAT, "br"),
+        ("groq, promoteThinkingOnEmpty: true", CHAT, "identity"),
+        ("claude", CHAT, "identity"),
+        ("claude", MESSAGES, "br"),
+    ):
+        assert fields_of(outgoing_of(provider_of(block), target, HELLO, line))["accept-encoding"] == encoding
 
 
 def test_the_answer_is_in_the_clients_dialect_whatever_happened_to_its_flow() -> None:

@@ -12,12 +12,14 @@ from ..chat.edits import Edits
 from ..chat.target import Target
 from ..chat.translate import CHAT_APIS, Rewritten
 from ..exchange import NO_MEMO, Answer, Handling, Memo
-from ..wire.header_fields import Fields
+from ..wire.header_fields import Changes, Fields
 from .base import Clock
 
 CHAT: Final = "openai/v1/chatcompletions"
 MESSAGES: Final = "anthropic/v1/messages"
 COUNT_TOKENS: Final = "anthropic/v1/messages/count_tokens"
+READABLE: Final[Changes] = {b"accept-encoding": b"identity"}
+"""Header fields of a request whose answer is read here: clients ask for encodings that are not known here."""
 _TRANSLATION: Final = "translation"
 """In the memo of a chat that was translated: what its answer needs."""
 _DIALECT: Final = "dialect"
@@ -51,7 +53,8 @@ class Chats:
     def translated(self, asked: str, other: str, body: bytes) -> Rewritten:
         """A request for the API `asked`, translated for the `other` one. Raises Refusal."""
         found = translate.rewrite(body, CHAT_APIS[asked], self._targets[other], self._clock(), uuid.uuid4().hex)
-        return found._replace(memo={_TRANSLATION: dict(found.memo), _DIALECT: CHAT_APIS[asked]})
+        memo = {_TRANSLATION: dict(found.memo), _DIALECT: CHAT_APIS[asked]}
+        return found._replace(memo=memo, fields={**found.fields, **READABLE})
 
     def handling(self, memo: Memo, inner: Handling, status: int, fields: Fields) -> Handling:
         """What is done with an answer beside `inner`: one to a translated request is translated back."""

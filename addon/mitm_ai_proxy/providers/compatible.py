@@ -249,7 +249,8 @@ class Compatible(Provider):
             if media_types.may_be_json(content_type):
                 is_json = media_types.is_json(content_type)
                 if name in CHAT_APIS:
-                    upstream = upstream._replace(memo={**memo, **self._chats.memo(name)})
+                    if chat_memo := self._chats.memo(name):
+                        upstream = upstream._replace(memo={**memo, **chat_memo}, fields=chats.READABLE)
                     chat = functools.partial(self._native, upstream, name, is_json)
                     return NeedsBody(self.origin, chat, notes)
                 if wanted or needs_model:
