@@ -11,7 +11,8 @@ import jwt
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from mitm_ai_proxy.simulator.app import CUT, Simulator
+from mitm_ai_proxy.simulator.app import Simulator
+from mitm_ai_proxy.simulator.chat.views import CUT
 from mitm_ai_proxy.simulator.endpoints import ENDPOINTS
 from mitm_ai_proxy.simulator.kling_error import CODES
 from mitm_ai_proxy.simulator.media import png

@@ -43,7 +43,10 @@ def test_without_a_block_everything_has_its_default(block: str) -> None:
         ("linkLifetime", "0", "link_lifetime", 0.0),
         ("serveRetired", "true", "serve_retired", True),
         ("serveRetired", "'False'", "serve_retired", False),
+        ("chatModels", "[small, 'large']", "chat_models", ("small", "large")),
+        ("chatModels", "small", "chat_models", ("small",)),
         ("fault", "1303*2", "fault", "1303*2"),
+        ("fault", "529", "fault", "529"),
         ("fault", "5000", "fault", "5000"),
         ("accessKey", "'${A}'", "access_key", "from-environment"),
         (
@@ -80,6 +83,7 @@ BAD = {
     "clockSkew": ["x", "1e9"],
     "linkLifetime": ["-1"],
     "serveRetired": ["maybe", "1", "[]"],
+    "chatModels": ["true", "[[a]]"],
     "fault": ["odd", "9999", "failed*0", "slow=x", "accepted=1", "[]"],
     "accessKey": ["'a b'", "1", '"a\\nb"'],
     "secretKey": ["'a b'"],

@@ -364,7 +364,8 @@ def _repeats(meaning: error_codes.Meaning) -> str:
 
 def _faults() -> str:
     """The faults that the simulator makes on demand."""
-    return table(["Word", "What happens"], ([_code(word), what] for word, what in faults.FAULTS.items()))
+    rows = ([_code(word), what, faults.CHAT_FAULTS[word]] for word, what in faults.FAULTS.items())
+    return table(["Word", "With videos and pictures", "With chats"], rows)
 
 
 TABLES: Final[Mapping[str, Callable[[], str]]] = {

@@ -129,7 +129,8 @@ class Simulated:
         links_here = state.stages == (self.name,)
         cuts: list[str] = []
         try:
-            from ..simulator.app import CUT, ORIGIN
+            from ..simulator.app import ORIGIN
+            from ..simulator.chat.views import CUT
 
             assert self.simulator
             origin = state.client_origin if links_here else str(state.provider.origin)

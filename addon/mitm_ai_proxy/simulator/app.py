@@ -27,8 +27,10 @@ from werkzeug.routing import Map
 
 from . import authentication, faults, new_design, prices, task_objects
 from .callbacks import Callbacks
+from .chat import paths, refusals
+from .chat.views import CUT, LOST, TRUNCATED, ChatViews
 from .endpoints import ENDPOINTS, Endpoint
-from .faults import NONE, Fault
+from .faults import NONE, Fault, Repetitions
 from .fields import Check, check, link, number, one_of, picture, text, voice
 from .kling_error import KlingError, bad_parameter
 from .links import FOLDER, Links
@@ -44,13 +46,9 @@ logger = logging.getLogger(__name__)
 
 ORIGIN: Final = "simulator.origin"
 """WSGI environment key: the origin for links to results, if it is not that of the Host header."""
-CUT: Final = "simulator.cut"
-"""WSGI environment key: a list, to which LOST or TRUNCATED is added if the WSGI server is to cut the connection."""
-LOST, TRUNCATED = "lost", "truncated"
 MAX_BODY: Final = 100 * 1024 * 1024
 COSTS_INTERVAL: Final = 1.0
 """Least seconds between two calls of /account/costs."""
-_MAX_COUNTED: Final = 10_000
 _DELETES: Final = {
     "/v1/general/delete-advanced-elements": "element_id",
     "/v1/general/delete-elements": "element_id",
@@ -61,7 +59,9 @@ _SELECTIONS: Final = ("add-selection", "delete-selection", "clear-selection", "p
 
 
 class Simulator:
-    """A simulated Kling with one account. An instance is a WSGI application, safe to call from several threads.
+    """A simulated Kling, and a chat model beside it, with one account.
+
+    An instance is a WSGI application, safe to call from several threads.
 
     `clock` gives Unix time in seconds.
     """
@@ -74,7 +74,8 @@ class Simulator:
         self.store = Store(settings, clock)
         self._links = Links()
         self._callbacks = Callbacks(settings, clock)
-        self._counts: dict[bytes, int] = {}
+        self._repetitions = Repetitions()
+        self._chat = ChatViews(lambda: self.settings, self.store.now, self._repetitions)
         self._costs_asked = -COSTS_INTERVAL
         self._lock = threading.Lock()
         self._app = self._routes()
@@ -120,6 +121,8 @@ class Simulator:
         for path, key in _DELETES.items():
             self._add(app, path, path, functools.partial(self._delete, key), "POST")
         _route(app, f"/{FOLDER}/<task_id>/<name>", "file", self._file, "GET")
+        for rule in self._chat.rules:
+            _route(app, *rule)
         Simulator._url_map = app.url_map
         return app
 
@@ -434,6 +437,9 @@ class Simulator:
     def _unknown(self, error: HTTPException) -> Any:
         if isinstance(error, RequestedRangeNotSatisfiable):
             return error
+        if paths.is_chat(request.path):
+            is_known = error.code in refusals.KINDS
+            return self._chat.refused(refusals.of_status(error.code if is_known and error.code else 404))
         if isinstance(error, MethodNotAllowed):
             return self._refused(KlingError(1202))
         if isinstance(error, RequestEntityTooLarge):
@@ -444,6 +450,8 @@ class Simulator:
         # Without the traceback and the message: they may quote a request.
         frame = traceback.extract_tb(error.__traceback__)[-1]
         logger.warning("simulator: %s in %s:%s", type(error).__name__, Path(frame.filename).name, frame.lineno)
+        if paths.is_chat(request.path):
+            return self._chat.refused(refusals.of_status(500))
         return self._refused(KlingError(5000))
 
     def _fault(self, creates: bool) -> Fault:
@@ -454,15 +462,10 @@ class Simulator:
             fault = faults.asked_for(header, prompt, configured)
         except ValueError as error:
             raise bad_parameter(f"{faults.HEADER if header else 'prompt'}: {error}") from None
-        if not fault.times:
-            return fault
+        if fault.is_of_chats:
+            raise bad_parameter(f"{faults.HEADER if header else 'prompt'}: {fault.value} is a fault of chats")
         content = f"{request.method} {request.path} {header}\n".encode() + request.get_data()
-        key = hashlib.sha256(content).digest()
-        with self._lock:
-            count = self._counts[key] = self._counts.get(key, 0) + 1
-            while len(self._counts) > _MAX_COUNTED:
-                del self._counts[next(iter(self._counts))]
-        return fault if count <= fault.times else NONE
+        return fault if self._repetitions.applies(fault, content) else NONE
 
     def _origin(self) -> str:
         given = self.settings.public_url or request.environ.get(ORIGIN)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import threading
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from .chat.refusals import KINDS
 from .kling_error import CODES
 
 HEADER: Final = "x-simulate"
 _IN_PROMPT = re.compile(r"\[simulate: *([^\[\]]{1,200})\]")
-_CODES: Final = frozenset(map(str, CODES))
+_CODES: Final = frozenset(map(str, (*CODES, *KINDS)))
+_OF_MONEY: Final = frozenset({1101, 1102})
+"""Codes of an account without money, for which chats have a status of their own."""
+_MAX_COUNTED: Final = 10_000
 _TIMES = re.compile(r"(.*?)(?:\*([1-9][0-9]{0,2}))?", re.DOTALL)
 
 FAULTS: Final[Mapping[str, str]] = {
@@ -27,6 +33,20 @@ FAULTS: Final[Mapping[str, str]] = {
 }
 """The faults by name. With `*N` appended, a fault applies to the first N requests with the same content."""
 
+CHAT_FAULTS: Final[Mapping[str, str]] = {
+    "CODE": "the chat is refused with this HTTP status, such as 401, 429, 503 or 529, or that of one of Kling's codes",
+    "accepted=CODE": "a stream ends with this error after half of it; a whole answer is this error",
+    "failed": "the model refuses to answer (failed=MESSAGE: for this reason)",
+    "picture": "the chat is refused with 400, as one whose picture cannot be read",
+    "slow": "the answer takes ten times as long (slow=N: N times)",
+    "stuck": "nothing more comes, after half of a stream; the connection is closed after ten minutes",
+    "lost": "the connection is closed without an answer",
+    "truncated": "the connection is closed after half of the answer",
+    "garbage": "the answer is a page that is no JSON, with status 200",
+    "gone": "nothing: chats have no links",
+}
+"""What the faults do to chats."""
+
 _PLAIN: Final = frozenset(FAULTS) - {"CODE", "accepted=CODE"}
 RISK: Final = "Failure to pass the risk control system"
 PIXELS: Final = "Image pixel is invalid"
@@ -41,8 +61,22 @@ class Fault(NamedTuple):
 
     @property
     def code(self) -> int:
-        """The error code of `CODE` and `accepted=CODE`."""
+        """The error code of `CODE` and `accepted=CODE`, which may be an HTTP status."""
         return int(self.value)
+
+    @property
+    def is_of_chats(self) -> bool:
+        """Whether it is an error that only chats have: an HTTP status."""
+        return self.name in ("CODE", "accepted") and self.code not in CODES
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of `CODE` and `accepted=CODE` in a chat; 0 for other faults."""
+        if self.name not in ("CODE", "accepted"):
+            return 0
+        if self.code in _OF_MONEY:
+            return 402
+        return CODES[self.code].status if self.code in CODES else self.code
 
 
 NONE: Final = Fault("")
@@ -77,3 +111,22 @@ def asked_for(header: str | None, prompt: Any, configured: str) -> Fault:
     if found:
         return parse(found[1])
     return parse(configured) if configured else NONE
+
+
+class Repetitions:
+    """Counts equal requests, for faults with `*N`. It may be used from several threads."""
+
+    def __init__(self) -> None:
+        self._counts: dict[bytes, int] = {}
+        self._lock = threading.Lock()
+
+    def applies(self, fault: Fault, content: bytes) -> bool:
+        """Whether a fault applies to a request once more; `content` tells the request from others."""
+        if not fault.times:
+            return True
+        key = hashlib.sha256(content).digest()
+        with self._lock:
+            count = self._counts[key] = self._counts.get(key, 0) + 1
+            while len(self._counts) > _MAX_COUNTED:
+                del self._counts[next(iter(self._counts))]
+        return count <= fault.times

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from .app import CUT, TRUNCATED, Simulator
+from .app import Simulator
+from .chat.views import ABORTED, CUT, TRUNCATED
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -33,8 +34,15 @@ class _ConnectionCutter:
         answer = self._simulator(environ, start_response)
         if not cuts:
             return answer
+        if ABORTED in cuts:
+            return self._aborted(environ, answer)
         whole = b"".join(answer)
         return self._cut(environ, whole[: len(whole) // 2] if TRUNCATED in cuts else b"")
+
+    @staticmethod
+    def _aborted(environ: WSGIEnvironment, answer: Iterable[bytes]) -> Iterable[bytes]:
+        yield from answer
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
 
     @staticmethod
     def _cut(environ: WSGIEnvironment, begin: bytes) -> Iterable[bytes]:

@@ -56,7 +56,8 @@ class SimulatorSettings:
     speed: float = key(
         _speed,
         20.0,
-        help="How many times faster than Kling a task is; `real`; `instant`: done when it is first asked for.",
+        help="How many times faster than Kling a task is, and a chat than 50 tokens a second; `real`; `instant`: done"
+        " when it is first asked for.",
     )
     concurrency: int = key(
         values.whole(1, 10_000), 5, help="Tasks of one model that may run at once (pictures count each)."
@@ -79,7 +80,10 @@ class SimulatorSettings:
         False,
         help="Serve models that Kling switched off (`kling-v1` to `kling-v2-1-master`), which answer 404/1203.",
     )
-    fault: str = key(_fault, "", help="A fault for all creates.")
+    chat_models: tuple[str, ...] = key(
+        values.texts, (), help="The models that chats may name; others answer 404. Without it, every name is taken."
+    )
+    fault: str = key(_fault, "", help="A fault for all creates and all chats.")
     access_key: str = key(_access_key, ACCESS_KEY, secret=True, help="The access key of the pair that it takes.")
     secret_key: Secret = key(
         values.secret, Secret(SECRET_KEY), secret=True, help="The secret key of the pair that it takes."
