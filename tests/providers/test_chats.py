@@ -160,6 +160,7 @@ def test_only_a_posted_chat_is_translated() -> None:
         with pytest.raises(Refusal) as caught:
             provider_of(block).requestheaders(head_of(target)._replace(method="GET"))
         assert caught.value.status == 404
+        assert f"has no {'' if target == COUNT else 'GET '}{target}. It has:" in caught.value.message
 
 
 def test_a_provider_without_a_chat_api_refuses_both() -> None:

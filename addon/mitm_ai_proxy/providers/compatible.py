@@ -290,6 +290,8 @@ class Compatible(Provider):
                 notes = (f"{self._sent_to}: {name} as {other} of {self.type}",)
                 upstream = Upstream(self.origin, "POST", self.upstream_path(other, {}, query), notes=notes)
                 return NeedsBody(self.origin, functools.partial(self._translated, upstream, name, other), notes)
+        elif substitute(name, self.capabilities) is not None:
+            raise self.unsupported(f"{head.method} {call.api.path}", name)
         return super().lacking(head, call, query)
 
     def _translated(self, upstream: Upstream, asked: str, other: str, body: bytes) -> Upstream:
