@@ -106,7 +106,7 @@ def _headers(random: Random) -> Headers:
 
 def test_a_cassette_is_read_as_it_was_written(inputs: Inputs, tmp_path: Path) -> None:
     path = tmp_path / "a.har"
-    for random in inputs.of(30):
+    for random in inputs.of(15):
         entries = _entries(random)
         har.write(path, entries)
         first = path.read_bytes()
@@ -119,7 +119,7 @@ def test_a_cassette_is_read_as_it_was_written(inputs: Inputs, tmp_path: Path) ->
 def test_a_damaged_cassette_is_refused_with_its_place_or_plays(inputs: Inputs, tmp_path: Path) -> None:
     path = tmp_path / "a.har"
     scrubber = Scrubber((), (SECRET,))
-    for random in inputs.of(170):
+    for random in inputs.of(85):
         har.write(path, _entries(random))
         content = path.read_bytes()
         is_document = random.random() < 0.7

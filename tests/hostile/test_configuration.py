@@ -196,7 +196,7 @@ def _use(configuration: Configuration, random: Random) -> None:
 
 def test_a_configuration_is_read_or_its_mistakes_are_named(inputs: Inputs, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    for random in inputs.of(300, limit=LIMIT):
+    for random in inputs.of(150, limit=LIMIT):
         document = _document(random)
         is_bomb = random.random() < 0.05
         if is_bomb:

@@ -81,7 +81,7 @@ def _remove(random: Random, value: Any, tree: Value) -> None:
 
 
 def test_a_document_is_edited_as_python_edits_its_objects(inputs: Inputs) -> None:
-    for random in inputs.of(1500):
+    for random in inputs.of(750):
         document = _document(random)
         before = random.choice(("", " \n")) + _text(random, document)
         tree = json_tree.parsed(before.encode(), json_edit.members(before.encode()))
@@ -103,7 +103,7 @@ def test_a_document_is_edited_as_python_edits_its_objects(inputs: Inputs) -> Non
 
 
 def test_a_field_of_a_form_is_the_one_that_is_read_and_all_others_stay(inputs: Inputs) -> None:
-    for random in inputs.of(1500):
+    for random in inputs.of(750):
         boundary = random.choice(BOUNDARIES)
         junk = (b"--", boundary, b"\r\n", b"\n", b"x", b'name="model"', b"\r\n\r\n", b"\r\n--" + boundary + b"x", b"\0")
         parts = []

@@ -109,7 +109,7 @@ def test_members_are_those_that_json_reads_and_edits_change_nothing_else(
     nested hundreds of levels deep may be refused; of a string of more than LONG bytes only the beginning is checked.
     """
     long = json_edit.LONG
-    for random in inputs.of(4000):
+    for random in inputs.of(2000):
         document = _written(random).encode("utf-8", "surrogatepass")
         is_whole = random.random() < 0.4
         document = document if is_whole else mutated(random, document, WORDS)
@@ -164,7 +164,7 @@ def _check_edits(random: Random, document: bytes, found: list[json_edit.Member],
 
 
 def test_the_parts_of_a_text_are_those_that_json_reads(inputs: Inputs) -> None:
-    for random in inputs.of(1500):
+    for random in inputs.of(750):
         document = _written(random).encode("utf-8", "surrogatepass")
         if random.random() < 0.6:
             document = mutated(random, document, WORDS)
@@ -224,7 +224,7 @@ def _values(value: Any) -> Any:
 
 
 def test_equal_numbers_have_one_normal_form(inputs: Inputs) -> None:
-    for random in inputs.of(10_000):
+    for random in inputs.of(5000):
         number = random.choice(("0", "1", "10", "120", "7", "100000")) + random.choice(("", ".0", ".50", ".05", ".001"))
         number = random.choice(("", "-")) + number + random.choice(("", "e0", "E+3", "e-4", "e30", "e-30"))
         normal = json_text.number(number)
