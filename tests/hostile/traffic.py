@@ -30,7 +30,8 @@ PATHS: Final = (
     "/v1/videos /v1/videos?limit=2&after=page-t2v-2 /v1/videos/7 /v1/videos/kling-t2v-8-o5"
     " /v1/videos/kling-i2v-9/content /v1/videos/kling-omni-1?kling_task_type=image /v1/videos/7?variant=thumbnail"
     " /v1/videos?after=page-tasks-aaaa /v1/videos/characters/5 /v1/videos/text2video/8 /v1/images/generations"
-    " /v1/chat/completions /v1/responses /v1/messages /v1beta/models/gemini:streamGenerateContent /v1/models"
+    " /v1/chat/completions /v1/responses /v1/messages"
+    " /v1/messages?beta=true /v1/messages/count_tokens /v1beta/models/gemini:streamGenerateContent /v1/models"
     " /v1/files/f/content /v1/tasks /openai/v1/videos /v1/fine_tuning/jobs/a/events / /base/v1/videos"
     " /gateway/v1/videos/7 /v1/embeddings?a=b"
 ).split()
@@ -117,6 +118,7 @@ CREATES: Final[tuple[dict[str, Any], ...]] = (
     {"video": {"id": "kling-t2v-7-o5"}, "prompt": "darker", "seconds": "4"},
     {"name": "a cat", "video": {"id": "7"}, "description": "small"},
     {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}], "stream": True},
+    {"model": "a", "max_tokens": 9, "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]},
     {
         "prompt": "p",
         "camera_control": {"type": "simple", "config": {"zoom": 5}},
@@ -169,6 +171,8 @@ ANSWERS: Final[tuple[dict[str, Any], ...]] = (
     {"task_id": "t", "status": "queued", "url": "https://a.test/v.mp4"},
     {"error": {"message": "no", "type": "invalid_request_error", "code": None}},
     {"id": "chatcmpl", "choices": [{"message": {"role": "assistant", "content": "hi"}}], "usage": {"total_tokens": 3}},
+    {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}},
 )
 
 
