@@ -94,13 +94,13 @@ def _cleaned(messages: list[Message], commands: tuple[str, ...]) -> list[Message
 
 
 def _merged(messages: list[Message]) -> list[Message]:
-    merged: list[Message] = []
+    runs: list[list[Message]] = []
     for message in messages:
-        if merged and _can_merge(merged[-1], message):
-            merged[-1] = _both(merged[-1], message)
+        if runs and _can_merge(runs[-1][-1], message):
+            runs[-1].append(message)
         else:
-            merged.append(message)
-    return merged
+            runs.append([message])
+    return [run[0] if len(run) == 1 else _as_one(run) for run in runs]
 
 
 def _can_merge(first: Message, second: Message) -> bool:
@@ -119,13 +119,15 @@ def _is_tied(message: Message) -> bool:
     return any(json_values.text(part.get("type")) in _TIED_BLOCKS for part in _parts(message))
 
 
-def _both(first: Message, second: Message) -> Message:
-    """Two messages as one: texts with an empty line between them, other contents as one list."""
-    merged = first | {name: value for name, value in second.items() if name not in first}
-    contents = [found for message in (first, second) if (found := _given(message, "content")) is not None]
+def _as_one(messages: list[Message]) -> Message:
+    """Messages as one: texts with an empty line between them, other contents as one list."""
+    merged: Message = {}
+    for message in messages:
+        merged |= {name: value for name, value in message.items() if name not in merged}
+    contents = [found for message in messages if (found := _given(message, "content")) is not None]
     if contents:
         merged["content"] = _content(contents)
-    thoughts = [found for message in (first, second) if (found := _given(message, "reasoning_content")) is not None]
+    thoughts = [found for message in messages if (found := _given(message, "reasoning_content")) is not None]
     if thoughts:
         merged["reasoning_content"] = _joined(thoughts)
     return merged

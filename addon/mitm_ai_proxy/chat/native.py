@@ -14,6 +14,7 @@ from .dialects import ANTHROPIC
 from .json_values import Raw
 
 _SEALED: Final = re.compile(rb'"(%b[a-zA-Z0-9_-]+)"' % sealed_ids.PREFIX.encode())
+_SIGNATURE: Final = b'"signature"'
 _UNSIGNED: Final = re.compile(rb'"signature"\s*:\s*""')
 _PREFIX: Final = sealed_ids.PREFIX.encode()
 
@@ -32,7 +33,7 @@ def request(body: bytes, dialect: str, vendor: str) -> tuple[bytes, tuple[str, .
         if plain != body:
             body = plain
             notes.append("what call ids carried for another provider is left out")
-    if dialect == ANTHROPIC and vendor and (_PREFIX in body or _UNSIGNED.search(body)):
+    if dialect == ANTHROPIC and vendor and (_PREFIX in body or (_SIGNATURE in body and _UNSIGNED.search(body))):
         signed = _only_signed(body, vendor)
         if signed is not body:
             body = signed
