@@ -337,6 +337,28 @@ def test_a_stream_in_the_providers_own_dialect_is_edited_where_the_configuration
     assert b"hmm" not in handling.transducer.feed(chunk) + handling.transducer.end()
 
 
+@table(
+    ("block", "target", "said"),
+    [
+        ("groq, promoteThinkingOnEmpty: true", MESSAGES, '"text":"hmm"'),
+        ("groq, promoteThinkingOnEmpty: true", CHAT, '"content":"hmm"'),
+        ("groq, hiclawMode: true", MESSAGES, '"text":"hmm"'),
+        ("groq, reasoningContentMode: concat", CHAT, "<think>hmm"),
+        ("groq", MESSAGES, '"thinking":"hmm"'),
+    ],
+)
+def test_streams_are_edited_in_the_clients_dialect(block: str, target: str, said: str) -> None:
+    thought = OPENAI_STREAM.replace(b'"content":"hi"', b'"reasoning_content":"hmm"')
+    provider = provider_of(block)
+    sent = upstream_of(provider, target, {**HELLO, "stream": True})
+    handling = provider.responseheaders(sent, 200, EVENTS)
+    assert isinstance(handling, Pieces)
+    got = handling.transducer.feed(thought) + handling.transducer.end()
+
+    assert said in got.decode().replace('": "', '":"')
+    assert got.endswith(b'data: {"type":"message_stop"}\n\n' if target == MESSAGES else b"data: [DONE]\n\n")
+
+
 def test_a_body_that_no_edit_changes_is_sent_as_it_came() -> None:
     for target in (CHAT, MESSAGES):
         block = "deepseek, disableStreamUsageStats: true, mergeConsecutiveMessages: true, contextCleanupCommands: [/x]"
