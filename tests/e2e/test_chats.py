@@ -16,6 +16,7 @@ import pytest
 
 from mitm_ai_proxy.cassette import har
 from tests.e2e.conftest import StartProxy
+from tests.e2e.http2 import Http2Client
 from tests.e2e.proxy import DEADLINE, Proxy, Reply
 from tests.e2e.upstream import Answer, Upstream
 
@@ -268,6 +269,13 @@ def test_a_vendor_that_hangs_up_leaves_no_stream_that_seems_complete(
 
     assert body.startswith(b"data: ")
     _check_failed(CHAT, body)
+
+    client = Http2Client(proxy.port)
+    asked = json.dumps({**HELLO, "stream": True}).encode()
+    status = client.ask(b"POST", CHAT.encode(), ((b"content-type", b"application/json"),), asked)
+    client.close()
+    assert status == 200
+    _check_failed(CHAT, client.body)
 
 
 def test_tokens_are_counted_for_every_client(proxy: Proxy, upstream: Upstream) -> None:
