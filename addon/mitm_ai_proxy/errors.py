@@ -106,10 +106,10 @@ def no_such_provider(known: Sequence[str], hint: str) -> Refusal:
 
 
 def not_simulated(provider: str, able: str) -> Refusal:
-    """501 for a request to a provider that cannot be simulated, while nothing may be sent."""
+    """501 for a request that the simulator cannot answer, while nothing may be sent. `able`: what it has of these."""
     return Refusal(
         501,
-        f"ai_simulate is set, and {provider} cannot be simulated, only {able} can. Nothing was sent.",
+        f"ai_simulate is set, and of {provider} the simulator has {able or 'nothing'}, not this. Nothing was sent.",
         code="not_simulated",
     )
 

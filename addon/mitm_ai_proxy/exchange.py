@@ -66,8 +66,7 @@ class Upstream(NamedTuple):
     """An upstream request without its credential.
 
     `fields` are changes to the client's header fields. `body` None: the client's body is streamed, or, if `is_shown`
-    and it is small, held, so that mitmproxy can show it. `notes` has one line for each rewrite. `is_answered_here`: the
-    origin is a server of ours, in the provider's place.
+    and it is small, held, so that mitmproxy can show it. `notes` has one line for each rewrite.
     """
 
     origin: Origin
@@ -78,7 +77,6 @@ class Upstream(NamedTuple):
     memo: Memo = NO_MEMO
     notes: tuple[str, ...] = ()
     is_shown: bool = True
-    is_answered_here: bool = False
 
 
 _NO_HEADERS: Final[Mapping[str, str | None]] = MappingProxyType({})

@@ -121,7 +121,7 @@ def keeps(providers: Providers, provider: Provider, target: str) -> bool:
 
 def answered_by(upstream: Upstream, origin: Origin) -> Upstream:
     """The same request where a server of ours answers it in the provider's place."""
-    return upstream._replace(origin=origin, is_answered_here=True)
+    return upstream._replace(origin=origin)
 
 
 def resend(provider: Provider, head: Head, origin: Origin, memo: Memo, raw: bytes) -> Outgoing:

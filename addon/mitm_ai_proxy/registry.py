@@ -22,6 +22,7 @@ from .providers.rows import COMPATIBLE
 from .routing.providers import Providers
 from .routing.rules import Router, hidden
 from .simulator.links import FOLDER
+from .simulator.parts import PARTS
 from .simulator.settings import API_KEY, SECRET_KEY, SimulatorSettings
 from .wire.targets import DEFAULT_PORTS, Origin
 
@@ -141,14 +142,15 @@ def providers(configuration: Configuration, clock: Clock = time.time, *, simulat
 
     `clock` gives Unix time in seconds. Raises ConfigurationError if none of them can be simulated.
     """
-    if simulated and not any(TYPES[keys.type].can_be_simulated for keys in configuration.providers.values()):
-        message = f"only {able_to_be_simulated()} can be simulated"
+    if simulated and not simulated_parts(configuration):
+        types = ", ".join(sorted({keys.type for keys in configuration.providers.values()}))
+        message = f"the simulator does not know the types in use ({types})"
         raise ConfigurationError(configuration.source, [Problem("ai_simulate", message)])
     made = {name: _made(configuration, keys, clock, simulated) for name, keys in configuration.providers.items()}
     if len(made) == 1 and not configuration.routes:
         return Providers(made, active=configuration.active)
     by_rank = sorted(made, key=lambda name: name != configuration.active)
-    home = next((name for name in by_rank if made[name].can_be_simulated), None)
+    home = next((name for name in by_rank if (part := made[name].simulated_by) and PARTS[part].makes_files), None)
     links = {} if home is None else {f"/{FOLDER}/": home}
     return Providers(made, Router(made, configuration.routes, configuration.active, links), configuration.active)
 
@@ -160,21 +162,26 @@ def provider(configuration: Configuration, clock: Clock = time.time) -> Provider
 
 def _made(configuration: Configuration, keys: CommonKeys, clock: Clock, simulated: bool) -> Provider:
     kind = TYPES[keys.type]
-    if not (simulated and kind.can_be_simulated):
+    if not (simulated and kind.simulated_by):
         return kind(keys, clock)
     settings = configuration.block(SimulatorSettings)
     account = SimulatorAccount(settings.access_key, settings.secret_key, settings.api_key, settings.speed)
     return kind.simulated(keys, clock, account)
 
 
-def able_to_be_simulated() -> str:
-    """The types that can be simulated, in words."""
-    return " and ".join(sorted(name for name, kind in TYPES.items() if kind.can_be_simulated))
+def simulated_parts(configuration: Configuration) -> set[str]:
+    """The parts of the simulator that stand for providers in use."""
+    return {part for keys in configuration.providers.values() if (part := TYPES[keys.type].simulated_by)}
 
 
 def can_be_simulated(configuration: Configuration) -> bool:
     """Whether all providers can be simulated."""
-    return all(TYPES[keys.type].can_be_simulated for keys in configuration.providers.values())
+    return all(TYPES[keys.type].simulated_by for keys in configuration.providers.values())
+
+
+def is_simulated_without_key(configuration: Configuration) -> bool:
+    """Whether all providers are simulated by themselves where a key is missing."""
+    return all(TYPES[keys.type].is_simulated_without_key for keys in configuration.providers.values())
 
 
 def lacks_credential(configuration: Configuration) -> bool:

@@ -232,7 +232,7 @@ def test_a_flow_is_replayed_to_the_provider_that_it_was_for(
     local.assert_untouched()
 
 
-def test_a_simulation_answers_for_kling_and_sends_nothing_to_the_others(
+def test_a_simulation_answers_for_all_and_sends_nothing(
     upstreams: tuple[Upstream, Upstream, Upstream], start_proxy: StartProxy
 ) -> None:
     config = (_providers(*upstreams) + ROUTES).replace("apiTokens: key-of-chat, ", "")
@@ -244,7 +244,10 @@ def test_a_simulation_answers_for_kling_and_sends_nothing_to_the_others(
     film = proxy.request("GET", link.removeprefix(f"http://127.0.0.1:{proxy.port}"))
     assert (film.status, film.headers["Content-Type"]) == (200, "video/mp4")
 
-    refused = _ask(proxy, "other")
+    hello = {"model": "other", "messages": [{"role": "user", "content": "hello"}]}
+    said = proxy.request("POST", CHAT, json.dumps(hello).encode(), JSON)
+    assert json.loads(said.body)["choices"][0]["message"]["content"] == "hello"
+    refused = _ask(proxy, "other", "/v1/embeddings")
     assert (refused.status, json.loads(refused.body)["error"]["code"]) == (501, "not_simulated")
     for upstream in upstreams:
         upstream.assert_untouched()

@@ -132,6 +132,7 @@ async def _logged(text: str, act: Callable[[], object]) -> None:
 def test_a_refused_configuration_changes_nothing(
     refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(registry.TYPES["openai"], "simulated_by", "")
     monkeypatch.setattr(watch, "INTERVAL", 0.01)
     caplog.set_level(logging.INFO, addon.logger.name)
 

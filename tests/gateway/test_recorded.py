@@ -1244,14 +1244,17 @@ def test_a_cassette_cannot_be_changed_by_an_option_while_the_proxy_runs(
     _configured(work, tmp_path, {"ai_record": str(path)})
 
 
-def test_a_configuration_that_is_refused_leaves_the_cassette_and_its_settings(stage: Recorded, path: Path) -> None:
+def test_a_configuration_that_is_refused_leaves_the_cassette_and_its_settings(
+    stage: Recorded, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry.TYPES["openai"], "simulated_by", "")
     simulated = Simulated()
 
     async def work(proxy: Proxy) -> None:
         before = dict(vars(stage))
         bad = registry.read({"provider": {"type": "openai"}}, offline=True)
         simulated.turn(True)
-        with pytest.raises(ConfigurationError, match="can be simulated"):
+        with pytest.raises(ConfigurationError, match="the simulator does not know"):
             proxy.gateway.use(bad)
         assert vars(stage) == before
 

@@ -370,15 +370,23 @@ def test_of_several_providers_those_that_can_be_are_simulated_and_nothing_is_sen
         assert (await proxy.ask(make(f"GET {link.removeprefix(HERE)}"))).headers["content-type"] == "video/mp4"
 
         flow = _make(CHAT, "two-a")
+        body = json.dumps({"model": "two-a", "messages": [{"role": "user", "content": "hello"}]}).encode()
+        assert b'"content":"hello"' in (await proxy.ask(flow, None, body)).body
+        assert flow.comment.startswith(
+            "routes[2] (model two-*): two; simulated, would have been sent to http://two.test"
+        )
+
+        flow = _make("POST /v1/embeddings", "two-a")
         assert _code(await proxy.ask(flow, None, _asking("two-a"))) == (501, "not_simulated")
         assert flow.comment.startswith("routes[2] (model two-*): two; would have been sent to http://two.test:82")
-        assert "only kling can" in flow.comment
+        assert "of two (type openai) the simulator has chats" in flow.comment
 
     path = tmp_path / "a.har"
     stages = [*([_cassette(path, Mode.APPEND)] if records else ()), _simulating()]
     _run(work, *stages, simulator={"speed": "instant"})
     if records:
-        assert all(entry.request.url.startswith(KLING) for entry in har.read(path))
+        places = [entry.request.url[: len(KLING)] for entry in har.read(path)]
+        assert places == [*[KLING] * 3, f"{TWO}/v"]
 
 
 def test_routes_that_are_never_reached_are_a_warning_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

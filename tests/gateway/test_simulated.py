@@ -254,12 +254,15 @@ def test_another_configuration_keeps_the_tasks() -> None:
     _run(work, stage)
 
 
-def test_a_refused_configuration_leaves_the_simulator() -> None:
+def test_a_refused_configuration_leaves_the_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry.TYPES["fake"], "simulated_by", "")
     stage = _stage()
 
     async def work(proxy: Proxy) -> None:
         before, settings = dict(vars(stage)), stage.simulator and stage.simulator.settings
-        with pytest.raises(ConfigurationError, match="only kling can be simulated"):
+        with pytest.raises(
+            ConfigurationError, match=r"ai_simulate: the simulator does not know the types in use \(fake\)"
+        ):
             proxy.use(simulator={"speed": 3})
         assert (vars(stage), stage.simulator and stage.simulator.settings) == (before, settings)
 

@@ -460,7 +460,7 @@ def test_what_cannot_be_used_fails_the_test_with_one_sentence(
         "*/cassettes/test_wrong/test_foreign.har: entry 1: *",
         "*/cassettes/test_wrong/test_newer.har: *",
         "ai_proxy_config: provider.klingAccessKey: no credential: *KLING_ACCESS_KEY and *, or KLING_API*",
-        "Without one, --ai-record=once --ai-simulate records from a simulated Kling, which costs nothing.",
+        "Without one, --ai-record=once --ai-simulate records from the simulator, which costs nothing.",
         "ai_proxy_config: cassette.pace: expected instant, real, or *",
         "ai_cassette: Kling has no error code 17; *",
         "ai_proxy_config: simulator.fault: *",

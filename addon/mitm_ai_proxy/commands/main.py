@@ -161,7 +161,7 @@ def _providers(path: Path, may_simulate: bool, offline: bool) -> tuple[Configura
         if may_simulate:
             with contextlib.suppress(ConfigurationError):
                 configuration = registry.read(path, simulated=True)
-                if registry.can_be_simulated(configuration):
+                if registry.is_simulated_without_key(configuration):
                     return configuration, registry.providers(configuration, simulated=True), True
         raise
 

@@ -267,6 +267,7 @@ class Gateway:
         state, response = self._guard.states.get(flow), flow.response
         if state is None or state.is_refused or response is None:
             return
+        flows.put_back(flow, state)
         flows.redact(flow, state)
         if state.upstream is None or state.provider is None:
             return  # another addon answered it
@@ -313,6 +314,8 @@ class Gateway:
         # mitmproxy refuses an invalid head before requestheaders.
         if state is None and not self._guard.takes(flow):
             return
+        if state:
+            flows.put_back(flow, state)
         flows.redact(flow, state)
         if state and state.mask and flow.error:
             flow.error.msg = state.mask.text(flow.error.msg)
@@ -472,7 +475,7 @@ def _way_of_answer(state: FlowState, stages: Sequence[Stage]) -> str:
     for stage in stages:
         if stage.name in state.held_by:
             return flows.SIMULATED if stage.simulates else flows.REPLAYED
-    return flows.REPLAYED if state.upstream and state.upstream.is_answered_here else flows.SENT
+    return state.answered_way or flows.SENT
 
 
 def _drop_credentials(flow: http.HTTPFlow, prefixes: tuple[bytes, ...] = ()) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
@@ -19,6 +19,7 @@ from ..pipeline import Outgoing, Reply
 from ..providers.base import Provider
 from ..routing.providers import Providers
 from ..wire import head, header_fields
+from ..wire.header_fields import Fields
 from ..wire.printable import printable
 from ..wire.targets import Origin
 
@@ -33,6 +34,10 @@ SIMULATED: Final = f"simulated, {UNSENT}"
 REPLAYED: Final = f"replayed, {UNSENT}"
 NOWHERE: Final = Origin("http", "127.0.0.1", 0)
 """A request's origin while its body is held: port 0, so that it cannot be sent if the request hook is skipped."""
+
+
+Place: TypeAlias = tuple[bytes, str, int, bytes, Fields]
+"""Scheme, host, port, path and header fields of a request."""
 
 
 @dataclass(slots=True)
@@ -55,6 +60,8 @@ class FlowState:
     redacted_target: path and query without the credential; "" if they hold none.
     mask: masks the provider's credential in an answer that repeats it.
     way: SENT, UNSENT, SIMULATED or REPLAYED, as the notes have it.
+    answered_way: SIMULATED or REPLAYED if a server of ours answers in the provider's place; else "".
+    place: where the request was for, while it has the address of that server.
     """
 
     head: Head
@@ -76,6 +83,8 @@ class FlowState:
     redacted_target: str = ""
     mask: Mask | None = None
     way: str = SENT
+    answered_way: str = ""
+    place: Place | None = None
 
     def note(self, *texts: str) -> None:
         """Add notes on what was changed and why."""
@@ -129,6 +138,14 @@ def check_head(flow: http.HTTPFlow) -> None:
     except Refusal:
         data.headers.fields = head.without_bad_fields(data.headers.fields)
         raise
+
+
+def put_back(flow: http.HTTPFlow, state: FlowState) -> None:
+    """Put its own address and header fields back into a request that a server of ours answers, for all to see."""
+    if state.place:
+        data = flow.request.data
+        data.scheme, data.host, data.port, data.path, data.headers.fields = state.place
+        state.place = None
 
 
 def place(flow: http.HTTPFlow, origin: Origin) -> None:

@@ -36,7 +36,7 @@ from ..wire import header_fields, media_types
 from ..wire.header_fields import Fields
 from ..wire.printable import printable
 from ..wire.targets import Origin
-from . import flows, guard
+from . import detours, flows, guard
 from .flows import FlowState
 from .guard import Guard
 from .recorded_messages import (
@@ -94,7 +94,6 @@ class _Exchange:
     cassette: the one that was in use when the exchange began.
     started: Unix time in seconds; `began` and `since` (the answer's head) are times of the monotonic clock.
     recorded: the entry that answers it; None if the provider does.
-    place: scheme, host, port, path and header fields of the request, while the flow has those of the replay server.
     released: the flow's request when it was released to be sent, to see whether a person edits it after that.
     head: status, reason and header fields of the provider's answer; `raw` is its body if it was held, and `body` with
         `chunks` what has come of it if it is streamed.
@@ -108,7 +107,6 @@ class _Exchange:
     started: float
     began: float
     recorded: Entry | None = None
-    place: tuple[bytes, str, int, bytes, Fields] | None = None
     released: _Sent | None = None
     head: tuple[int, str, Fields] | None = None
     raw: bytes = b""
@@ -262,7 +260,6 @@ class Recorded:
         exchange, response = self._exchanges.get(flow), flow.response
         if exchange is None or response is None:
             return handling
-        self._put_back(flow, exchange)
         _follow_edits(flow, exchange)
         exchange.since = time.monotonic()
         exchange.head = response.status_code, response.reason, response.headers.fields
@@ -381,7 +378,6 @@ class Recorded:
         if exchange is None:
             return
         try:
-            self._put_back(flow, exchange)
             _follow_edits(flow, exchange)
             # A read changes nothing at the provider, and nor does what never reached it.
             if exchange.goes_out and exchange.request.method not in ("GET", "HEAD") and _is_reached(flow.server_conn):
@@ -421,25 +417,7 @@ class Recorded:
                 http.Headers(fields), response.body, None, time.time(), time.time(),
             )  # fmt: skip
             return
-        # mitmproxy can stream an answer only from a server, here the one in this process.
-        origin, token = await self._loopback.offer(response, self._settings.pace)
-        data = flow.request.data
-        exchange.place = data.scheme, data.host, data.port, data.path, data.headers.fields
-        flows.redact(flow, exchange.state)
-        data.scheme, data.host, data.port = b"http", origin.host, origin.port
-        data.path = b"/" + token.encode()
-        flow.server_conn = Server(address=(origin.host, origin.port))
-        assert exchange.state.upstream
-        exchange.state.upstream = pipeline.answered_by(exchange.state.upstream, origin)
-        exchange.state.held_by.clear()
-
-    def _put_back(self, flow: http.HTTPFlow, exchange: _Exchange) -> None:
-        """Put the request's own origin and path back into a flow that the loopback server answered."""
-        if exchange.place:
-            data = flow.request.data
-            data.scheme, data.host, data.port, data.path, fields = exchange.place
-            data.headers.fields = fields
-            flows.redact(flow, exchange.state)
+        await detours.lead(flow, exchange.state, self._loopback, response, self._settings.pace, flows.REPLAYED)
 
     def _address(self, proxy: str, state: FlowState) -> Address:
         """The addresses of the proxy and of the provider of a flow."""

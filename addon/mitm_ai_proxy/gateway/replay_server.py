@@ -1,4 +1,4 @@
-"""An HTTP server on 127.0.0.1 that replays streamed answers in their recorded pieces.
+"""An HTTP server on 127.0.0.1 that sends streamed answers in their pieces, recorded or simulated.
 
 mitmproxy can stream an answer only from a server: a replayed stream takes its way through this one.
 """
@@ -22,18 +22,19 @@ class ReplayServer:
 
     def __init__(self) -> None:
         self._server: asyncio.Server | None = None
-        self._offers: dict[str, tuple[Response, float | None]] = {}
+        self._offers: dict[str, tuple[Response, float | None, bool]] = {}
         self._connections: set[asyncio.StreamWriter] = set()
 
-    async def offer(self, response: Response, pace: float | None) -> tuple[Origin, str]:
+    async def offer(self, response: Response, pace: float | None, *, is_cut: bool = False) -> tuple[Origin, str]:
         """Have an answer ready; returns the server's origin, and the token that the path must end with.
 
-        `pace` multiplies the recorded times of the pieces; None sends them at once.
+        `pace` multiplies the times of the pieces; None sends them at once. `is_cut`: the answer has no end, and the
+        connection is closed behind the last piece.
         """
         if self._server is None:
             self._server = await asyncio.start_server(self._serve, HOST, 0)
         token = secrets.token_urlsafe(16)
-        self._offers[token] = response, pace
+        self._offers[token] = response, pace, is_cut
         return Origin("http", HOST, self._server.sockets[0].getsockname()[1]), token
 
     async def close(self) -> None:
@@ -65,7 +66,7 @@ class ReplayServer:
         if offer is None:
             writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             return False
-        response, pace = offer
+        response, pace, is_cut = offer
         lines = [f"HTTP/1.1 {response.status} {response.reason}"]
         lines += [f"{name}: {value}" for name, value in response.headers if name.lower() not in _LEFT_OUT]
         writer.write("\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode("utf-8", "surrogateescape"))
@@ -79,6 +80,8 @@ class ReplayServer:
             if piece:
                 writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
                 await writer.drain()
+        if is_cut:
+            return False
         writer.write(b"0\r\n\r\n")
         await writer.drain()
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -12,25 +12,39 @@ from mitmproxy import ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 
 from .. import errors, registry
+from ..cassette.entry import Chunk, Response
 from ..exchange import Handling
 from ..registry import Configuration
 from ..routing.providers import Providers
 from ..simulator.links import FOLDER
+from ..simulator.parts import PARTS
 from ..simulator.settings import SimulatorSettings
+from ..wire.media_types import is_events
 from ..wire.targets import Origin
-from . import flows, guard
+from . import detours, flows, guard
 from .flows import FlowState
 from .guard import Guard
+from .replay_server import ReplayServer
 from .stages import Result, Stage
 
 if TYPE_CHECKING:
     from ..simulator.app import Simulator
+    from ..simulator.chat.views import Pieces
 
 logger = logging.getLogger(__name__)
 
 SIMULATE: Final = "ai_simulate"
 RESULTS: Final = f"/{FOLDER}/"
 """Prefix of the paths of simulated results."""
+
+
+_TRIES: Final[Mapping[str, str]] = {
+    "kling": "  curl {here}/v1/videos -H 'Content-Type: application/json' -d "
+    '\'{{"model": "sora-2", "prompt": "a cat on a skateboard", "seconds": "4"}}\'',
+    "chat": "  curl {here}/v1/chat/completions -H 'Content-Type: application/json' -d "
+    '\'{{"model": "any", "messages": [{{"role": "user", "content": "Hello"}}]}}\'',
+}
+"""A line to paste into a shell, by the part of the simulator."""
 
 
 class Simulated:
@@ -44,6 +58,7 @@ class Simulated:
         self.is_active = False
         self.simulator: Simulator | None = None
         self._guard: Guard | None = None
+        self._loopback = ReplayServer()
 
     @property
     def is_offline(self) -> bool:
@@ -62,7 +77,7 @@ class Simulated:
         """Declare the option."""
         self._guard = guard
         # A str: mitmproxy would silently drop the script for a value that is no bool.
-        loader.add_option(SIMULATE, str, "false", "true: answer from a Kling of our own; nothing is sent.")
+        loader.add_option(SIMULATE, str, "false", "true: answer from a simulator of our own; nothing is sent.")
 
     def set_options(self, updated: set[str], stages: Sequence[Stage], is_running: bool) -> None:
         """Switch it on if the option says so."""
@@ -105,13 +120,11 @@ class Simulated:
         """Nothing to do."""
 
     def banner(self, configuration: Configuration, here: Origin) -> str:
-        """A text that says that the provider is simulated, with a line to paste into a shell."""
+        """A text that says what is simulated, with lines to paste into a shell."""
         reason = "no credential found" if registry.lacks_credential(configuration) else f"{SIMULATE} is set"
-        return (
-            f"SIMULATED: {reason}, nothing is sent, nothing is paid\n"
-            f"  curl {here}/v1/videos -H 'Content-Type: application/json' -d "
-            '\'{"model": "sora-2", "prompt": "a cat on a skateboard", "seconds": "4"}\''
-        )
+        parts = registry.simulated_parts(configuration)
+        lines = [text.format(here=here) for part, text in _TRIES.items() if part in parts]
+        return "\n".join([f"SIMULATED: {reason}, nothing is sent, nothing is paid", *lines])
 
     # Hooks
 
@@ -121,21 +134,29 @@ class Simulated:
         if state is None or not state.is_ready or self.name not in state.held_by or not guard.concerns(flow):
             return
         assert state.provider
-        if not state.provider.can_be_simulated:
-            named = f"{state.name} (type {state.provider.type})"
-            guard.refuse(flow, state, errors.not_simulated(named, registry.able_to_be_simulated()))
+        part = PARTS.get(state.provider.simulated_by)
+        if part is None or not part.serves(flow.request.method, flow.request.path.partition("?")[0]):
+            named = f"{state.name} (type {state.provider.type})" if state.name else f"type {state.provider.type}"
+            guard.refuse(flow, state, errors.not_simulated(named, part.about if part else ""))
             return
         # With a cassette, it is the cassette's stage that makes links lead through the proxy.
         links_here = state.stages == (self.name,)
         cuts: list[str] = []
+        pieces: Pieces = []
         try:
             from ..simulator.app import ORIGIN
-            from ..simulator.chat.views import CUT
+            from ..simulator.chat.views import ABORTED, CUT, PIECES
 
             assert self.simulator
             origin = state.client_origin if links_here else str(state.provider.origin)
-            environ = _environ(flow, state.provider.keys.provider_base_path) | {ORIGIN: origin, CUT: cuts}
+            environ = _environ(flow, state.provider.keys.provider_base_path)
+            environ |= {ORIGIN: origin, CUT: cuts, PIECES: pieces}
             response = await asyncio.to_thread(_answer, self.simulator, environ)
+            if is_events(response.headers.get("content-type", "")) and (not cuts or ABORTED in cuts):
+                streamed = _streamed(response, pieces)
+                await detours.lead(flow, state, self._loopback, streamed, 1.0, flows.SIMULATED, is_cut=bool(cuts))
+                return
+            await asyncio.sleep(sum(seconds for seconds, _ in pieces))
         except Exception as error:
             name = type(error).__name__
             logger.warning("ai-proxy: %s in the simulator; %s was stopped.", name, flows.describe(flow))
@@ -144,6 +165,20 @@ class Simulated:
             flow.kill()
         else:
             flow.response = response
+
+    async def done(self) -> None:
+        """Stop the server that streams answers."""
+        await self._loopback.close()
+
+
+def _streamed(response: http.Response, pieces: Pieces) -> Response:
+    """A simulated stream as one that was recorded, with the times of its pieces."""
+    passed, chunks = 0.0, []
+    for seconds, piece in pieces:
+        passed += seconds * 1000
+        chunks.append(Chunk(passed, len(piece)))
+    headers = tuple(response.headers.items())
+    return Response(response.status_code, response.reason, headers, response.content or b"", tuple(chunks))
 
 
 def _answer(simulator: Simulator, environ: dict[str, Any]) -> http.Response:

@@ -146,7 +146,8 @@ class Kling(Provider):
     keys: KlingKeys
     not_implemented = NOT_IMPLEMENTED
     variable = "KLING_API_KEY"
-    can_be_simulated = True
+    simulated_by = "kling"
+    is_simulated_without_key = True
     links_need_credential = False
     translated = frozenset({TEXT2VIDEO.create, TEXT2VIDEO.retrieve, *_VIDEOS_APIS})
     unsupported_reasons = videos_api.UNSUPPORTED_REASONS | images_api.UNSUPPORTED_REASONS

@@ -106,7 +106,10 @@ class Provider(ABC):
     """Declares the keys of the provider's block."""
     not_implemented: ClassVar[frozenset[str]] = NOT_IMPLEMENTED | CHAT_KEYS
     """Keys of the Higress ai-proxy plugin that apply to this type and are refused, unless they are switched off."""
-    can_be_simulated: ClassVar[bool] = False
+    simulated_by: ClassVar[str] = ""
+    """The part of the simulator that stands for the type (see simulator/parts.py); "" for none."""
+    is_simulated_without_key: ClassVar[bool] = False
+    """Whether the simulator is used by itself where the key is missing."""
     home: ClassVar[Origin]
     """Origin of the provider's public API; a type that takes it from its keys overrides default_origin()."""
     default_capabilities: ClassVar[Mapping[str, str]] = {}
@@ -152,7 +155,7 @@ class Provider(ABC):
 
     @classmethod
     def simulated(cls, keys: CommonKeys, clock: Clock, account: SimulatorAccount) -> Provider:
-        """A provider with the credentials of the simulator's account. For types with `can_be_simulated`."""
+        """A provider with the credentials of the simulator's account. For types with `simulated_by`."""
         raise TypeError(f"type {cls.type} cannot be simulated")
 
     def default_origin(self) -> Origin:

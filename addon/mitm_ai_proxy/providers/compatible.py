@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from .. import apis
@@ -30,7 +31,7 @@ from ..wire.json_tree import Value
 from ..wire.request_body import object_members, without_mark
 from ..wire.targets import Origin
 from . import chats
-from .base import Clock, CommonKeys, Provider
+from .base import Clock, CommonKeys, Provider, SimulatorAccount
 from .chats import CHAT, COUNT_TOKENS, MESSAGES, Chats
 from .row import AddressKeys, ChatKeys, CompatibleKeys, Row, SchemaKeys
 
@@ -69,6 +70,7 @@ class Compatible(Provider):
     Keys = CompatibleKeys
     keys: AddressKeys
     row: ClassVar[Row]
+    simulated_by = "chat"
     withheld_headers = (b"openai-organization", b"openai-project", consumers.FIELD)
     withheld_parameters: ClassVar[frozenset[str]] = frozenset({"api_key", "api-key", "key"})
     """Names of parameters in which clients send credentials. A provider that has a credential gets none."""
@@ -112,6 +114,12 @@ class Compatible(Provider):
         for name, value in members.items():
             setattr(kind, name, value)
         return kind
+
+    @classmethod
+    def simulated(cls, keys: CommonKeys, clock: Clock, account: SimulatorAccount) -> Compatible:
+        """With the account's API key."""
+        assert isinstance(keys, AddressKeys)
+        return cls(replace(keys, api_tokens=(account.api_key,)), clock)
 
     @classmethod
     def problems(cls, keys: CommonKeys, reading: Reading) -> Iterator[Problem]:

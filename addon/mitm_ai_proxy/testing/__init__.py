@@ -37,7 +37,7 @@ def proxy(
     cassette: its file, with or without the suffix; None keeps nothing, and only a simulated provider answers.
     mode: what is recorded, which costs money.
     config: what config.yaml would hold; by default Kling with the credential in the environment.
-    simulate: a simulated Kling answers what is not replayed, unpaid; a mapping holds settings of the simulator.
+    simulate: the simulator answers what is not replayed, unpaid; a mapping holds settings of the simulator.
     pace, failed, error, content_gone, slow, allow_unused: as in the mark ai_cassette of the pytest plugin.
     strict: recordings must not be left unused.
     budget: the most that recording may cost, in Kling's units.

@@ -66,7 +66,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--ai-simulate",
         action="store_true",
-        help="record from a simulated Kling: no credential is needed, nothing is sent, and nothing is paid",
+        help="record from the simulator: no credential is needed, nothing is sent, and nothing is paid",
     )
     group.addoption(
         "--ai-strict", action="store_true", help="fail tests that pass and leave recordings of their cassette unused"

@@ -433,7 +433,7 @@ class Session:
         except ConfigurationError as error:
             problem = str(error)
             if _lacks_only_a_credential(test_run):
-                problem += f"\nWithout one, {advice.simulate} records from a simulated Kling, which costs nothing."
+                problem += f"\nWithout one, {advice.simulate} records from the simulator, which costs nothing."
         except VariationError as error:
             varied = _words(test_run.variation) if test_run.variation else ""
             problem = f"{shown(test_run.path)} cannot be played with {varied}: {error}"
