@@ -329,7 +329,9 @@ class Process:
         self._ended: tuple[int, str, str] | None = None
         assert self._process.stdout
         self.line = self._process.stdout.readline()
-        found = re.fullmatch(r"SIMULATED: a Kling at http://(127\.0\.0\.1:[0-9]+), nothing is paid\n", self.line)
+        found = re.fullmatch(
+            r"SIMULATED: a Kling and a chat model at http://(127\.0\.0\.1:[0-9]+), nothing is paid\n", self.line
+        )
         if not found:
             raise AssertionError(f"{self.line}{self.end()}")
         self.account = Account(found[1])

@@ -34,8 +34,9 @@ start    mitmdump with the addon, as a reverse proxy on 127.0.0.1:8080 (the defa
 init     write a first configuration: which provider, which key (init --help)
 web      the same with mitmweb
 console  the same with mitmproxy
-simulate a Kling of our own as a plain HTTP server (--port N, --host ADDRESS)
-demo     make two simulated videos and show what is rewritten, into a folder (default: demo)
+simulate a Kling and a chat model of our own as a plain HTTP server (--port N, --host ADDRESS)
+demo     make two simulated videos and show what is rewritten, into a folder (default: demo);
+         demo chat: show a chat that is translated (--client anthropic or openai)
 cassette what is in a recording, and what can be done with it: {program} cassette --help
 check    read the configuration and say what is wrong with it
 docs     write the tables of docs/ that are made from the code (--check: only say which are stale)
@@ -186,12 +187,15 @@ def _simulate(parser: argparse.ArgumentParser, path: Path, is_chosen: bool, rest
         return 1
     host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    print(f"SIMULATED: a Kling at http://{host}:{server.port}, nothing is paid", flush=True)
+    print(f"SIMULATED: a Kling and a chat model at http://{host}:{server.port}, nothing is paid", flush=True)
     # Only the default account is public; others are not printed.
     if (settings.access_key, settings.secret_key.reveal()) == (ACCESS_KEY, SECRET_KEY):
         print(f"  KLING_ACCESS_KEY={ACCESS_KEY} KLING_SECRET_KEY={SECRET_KEY}", flush=True)
     if settings.api_key.reveal() == API_KEY:
         print(f"  or KLING_API_KEY={API_KEY}", flush=True)
+        base = f"http://{host}:{server.port}"
+        print(f"  chats: OPENAI_BASE_URL={base}/v1 OPENAI_API_KEY={API_KEY}", flush=True)
+        print(f"     or: ANTHROPIC_BASE_URL={base} ANTHROPIC_API_KEY={API_KEY}", flush=True)
     print(f"  the proxy uses it with providerDomain: http://{host}:{server.port} in its provider: block", flush=True)
     with contextlib.suppress(KeyboardInterrupt), server:
         server.serve_forever()
@@ -199,7 +203,9 @@ def _simulate(parser: argparse.ArgumentParser, path: Path, is_chosen: bool, rest
 
 
 def _demo(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
-    """Run the demo."""
+    """Run one of the demos."""
+    if rest[:1] == ["chat"]:
+        return _demo_chat(parser, rest[1:])
     own = argparse.ArgumentParser(prog=f"{parser.prog} demo", allow_abbrev=False)
     own.add_argument("folder", type=Path, nargs="?", default=Path("demo"), help="for the videos (default: %(default)s)")
     chosen = own.parse_args(rest)
@@ -207,6 +213,17 @@ def _demo(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
     from . import demo
 
     return demo.run(chosen.folder, sys.stdout)
+
+
+def _demo_chat(parser: argparse.ArgumentParser, rest: Sequence[str]) -> int:
+    """Run the demo of chats."""
+    # Imported when needed, since mitmproxy takes a while.
+    from . import demo_chat
+
+    own = argparse.ArgumentParser(prog=f"{parser.prog} demo chat", allow_abbrev=False)
+    clients = tuple(demo_chat.DIALECTS)
+    own.add_argument("--client", choices=clients, default=clients[0], help="the dialect (default: %(default)s)")
+    return demo_chat.run(sys.stdout, own.parse_args(rest).client)
 
 
 def _cassette(words: Sequence[str]) -> int:

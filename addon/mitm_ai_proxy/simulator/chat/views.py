@@ -152,7 +152,7 @@ class ChatViews:
         if fault.name == "garbage":
             return Response("<html><body><h1>Bad gateway</h1></body></html>", mimetype="text/html")
         answer = model.refusal(fault.value) if fault.name == "failed" else model.answer(asked.prompt)
-        reply = Reply(hashlib.sha256(request.get_data()).hexdigest()[:20], int(self._now()))
+        reply = Reply(hashlib.sha256(request.get_data()).hexdigest()[:12], int(self._now()))
         # A token at a time, or all of them at the end.
         found = list(format_.stream(asked, answer, reply)) if asked.is_stream else []
         whole = b"" if asked.is_stream else _text(format_.whole(asked, answer, reply))
