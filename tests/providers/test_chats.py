@@ -318,7 +318,7 @@ def test_thinking_is_promoted_in_both_dialects_and_between_them(block: str, targ
 
 @table(("block", "answer"), [("groq", THOUGHT), ("claude", CLAUDE_THOUGHT)])
 def test_reasoning_content_is_as_the_configuration_wants_it(block: str, answer: Json) -> None:
-    for mode, content in (("ignore", ""), ("concat", "<think>hmm</think>\n")):
+    for mode, content in (("Ignore", ""), ("concat", "<think>hmm</think>\n")):
         provider = provider_of(f"{block}, reasoningContentMode: {mode}")
         got = json.loads(_answer(provider, upstream_of(provider, CHAT, HELLO), answer).body)
         message = got["choices"][0]["message"]

@@ -45,6 +45,6 @@ class Target(NamedTuple):
 
 
 OPENAI_CHAT: Final = Target("")
-MESSAGES: Final = Target("", ANTHROPIC)
+ANTHROPIC_MESSAGES: Final = Target("", ANTHROPIC)
 """Those of a type that is named after itself."""
 CLAUDE: Final = Target("Claude", ANTHROPIC, "anthropic")

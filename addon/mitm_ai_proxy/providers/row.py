@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from ..auth.bearer import bearer
 from ..auth.header import Credential
 from ..auth.secret import Secret
 from ..chat.body_edits import BodyEdit
 from ..chat.edits import REASONING_MODES, Edits, ReasoningMode
-from ..chat.target import MESSAGES, OPENAI_CHAT, Target
+from ..chat.target import ANTHROPIC_MESSAGES, OPENAI_CHAT, Target
 from ..config import custom_settings, values
 from ..config.custom_settings import Setting
 from ..config.keys import key
@@ -46,6 +46,14 @@ class AddressKeys(CommonKeys):
     )
 
 
+_REASONING_MODE: Final = values.one_of(*REASONING_MODES)
+
+
+def _reasoning_mode(value: Any) -> ReasoningMode:
+    """A word, in capitals too, as in the Higress ai-proxy plugin."""
+    return _REASONING_MODE(value.lower() if isinstance(value, str) else value)
+
+
 @dataclass(frozen=True, slots=True)
 class ChatKeys(AddressKeys):
     """The keys of every type that has a chat API. They apply in both dialects, and to whole answers and streams."""
@@ -64,7 +72,7 @@ class ChatKeys(AddressKeys):
     )
     hiclaw_mode: bool = key(values.flag, False, help="Both `mergeConsecutiveMessages` and `promoteThinkingOnEmpty`.")
     reasoning_content_mode: ReasoningMode = key(
-        values.one_of(*REASONING_MODES),
+        _reasoning_mode,
         "passthrough",
         help="What becomes of `reasoning_content` in answers to OpenAI's clients: `passthrough`, `ignore`, or `concat`"
         " (put in front of the content, in `<think>`).",
@@ -130,7 +138,7 @@ class Row(NamedTuple):
     keeps_developer: bool = False
     chat_edits: tuple[BodyEdit, ...] = ()
     chat: Target = OPENAI_CHAT
-    messages: Target = MESSAGES
+    messages: Target = ANTHROPIC_MESSAGES
     keys: type[AddressKeys] = CompatibleKeys
     kind: type[Compatible] | None = None
 
