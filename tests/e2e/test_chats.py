@@ -257,7 +257,9 @@ def dropping(request: pytest.FixtureRequest) -> Iterator[Dropping]:
 def test_a_vendor_that_hangs_up_leaves_no_stream_that_seems_complete(
     dropping: Dropping, start_proxy: StartProxy
 ) -> None:
-    proxy = start_proxy(f"provider: {{type: claude, apiTokens: t, providerDomain: 'http://{dropping.address}'}}")
+    proxy = start_proxy(
+        f"provider: {{type: claude, apiTokens: t, providerDomain: 'http://{dropping.address}'}}", tls=True
+    )
     connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=DEADLINE)
     connection.request("POST", CHAT, json.dumps({**HELLO, "stream": True}).encode(), JSON)
     answer = connection.getresponse()
