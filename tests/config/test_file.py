@@ -810,13 +810,6 @@ def test_every_key_is_explained_in_a_sentence(owner: type[Any]) -> None:
     assert [key.name for key in keys if not (key.help.endswith(".") and "\n" not in key.help)] == []
 
 
-@pytest.mark.parametrize("type_name", ["openai", "generic"])
-def test_a_type_that_cannot_be_simulated_is_refused(type_name: str) -> None:
-    configuration = registry.read(f"provider: {{{BLOCKS[type_name]}}}", {}, simulated=True)
-    with pytest.raises(ConfigurationError, match=r"^config\.yaml: ai_simulate: only kling can be simulated$"):
-        registry.providers(configuration, simulated=True)
-
-
 @table(
     ("credential", "account"),
     [
