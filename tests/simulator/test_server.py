@@ -440,6 +440,9 @@ def test_the_command_prints_the_published_keys_and_nothing_of_what_it_is_asked(s
             pass
 
     keys = f"  KLING_ACCESS_KEY={ACCESS_KEY} KLING_SECRET_KEY={SECRET_KEY}\n  or KLING_API_KEY={API_KEY}\n"
+    base = f"http://{account.address}"
+    keys += f"  chats: OPENAI_BASE_URL={base}/v1 OPENAI_API_KEY={API_KEY}\n"
+    keys += f"     or: ANTHROPIC_BASE_URL={base} ANTHROPIC_API_KEY={API_KEY}\n"
     assert process.end() == (0, keys + _use(account), "")
 
 
