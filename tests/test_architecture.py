@@ -125,6 +125,7 @@ def test_the_arrows_have_no_circle() -> None:
         ("kling.provider", "from ..simulator import prices"),
         ("kling.media.video", "from ...gateway import flows"),
         ("simulator.app", "from ..kling.models import MODELS"),
+        ("simulator.chat.openai", "from ...chat import openai_requests"),
         ("pipeline", "from .gateway import flows"),
         ("pipeline", "from mitmproxy import http"),
         ("exchange", "import mitmproxy.http"),
