@@ -810,6 +810,26 @@ def test_every_key_is_explained_in_a_sentence(owner: type[Any]) -> None:
     assert [key.name for key in keys if not (key.help.endswith(".") and "\n" not in key.help)] == []
 
 
+@pytest.mark.parametrize("type_name", ["openai", "generic"])
+def test_a_type_that_cannot_be_simulated_is_refused(type_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    configuration = registry.read(f"provider: {{{BLOCKS[type_name]}}}", {}, simulated=True)
+    monkeypatch.setattr(registry.TYPES[type_name], "simulated_by", "")
+    message = rf"^config\.yaml: ai_simulate: the simulator does not know the types in use \({type_name}\)$"
+    with pytest.raises(ConfigurationError, match=message):
+        registry.providers(configuration, simulated=True)
+
+
+def test_every_compatible_type_has_the_simulators_key_when_it_is_simulated() -> None:
+    for name in registry.TYPES.keys() - {"kling"}:
+        where = ", baseUrl: 'https://host.test/v1'" if registry.TYPES[name].needs else ""
+        text = f"provider: {{type: {name}, apiTokens: [own]{where}}}\nsimulator: {{apiKey: key}}"
+        configuration = registry.read(text, {}, simulated=True)
+        (provider,) = registry.providers(configuration, simulated=True)
+        assert provider.secrets() == ("key",), name
+        assert registry.can_be_simulated(configuration)
+        assert not registry.is_simulated_without_key(configuration)
+
+
 @table(
     ("credential", "account"),
     [
