@@ -303,7 +303,13 @@ def test_a_disk_that_is_full_leaves_what_was_there(
 
 # At a terminal
 
-_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+# Ctrl-C is ignored in what a shell has started in the background, such as these tests.
+_TERMINAL = """
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 _START = "import sys; from mitm_ai_proxy.commands.main import main; sys.exit(main(sys.argv[1:]))"
 
 

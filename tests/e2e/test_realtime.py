@@ -87,7 +87,8 @@ def test_a_websocket_passes(start_proxy: StartProxy, keys: str) -> None:
     api.close()
 
     assert head.startswith(b"HTTP/1.1 101 ")
-    assert answer == bytes([0x81, len(text)]) + text.upper()
+    # The end of the connection may come with it.
+    assert answer[: 2 + len(text)] == bytes([0x81, len(text)]) + text.upper()
     model = b"gpt-rt" if keys else b"gpt-new"
     assert api.head.startswith(b"GET /v1/realtime?model=" + model + b"&&x HTTP/1.1\r\n")
     assert b"Authorization: Bearer sk-ours\r\n" in api.head

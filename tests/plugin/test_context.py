@@ -67,7 +67,7 @@ class Clips(unittest.TestCase):
             ({"cassette": "x", "budget": -1}, "proxy() takes a number of units, from 0 on, as budget"),
             ({"simulate": {"sped": 1}}, "proxy() has no argument sped; did you mean speed?"),
             ({}, "proxy() takes a cassette, or simulate=True"),
-            ({"cassette": "x", "mode": "once"}, 'Without one, mode="once", simulate=True records from a simulated'),
+            ({"cassette": "x", "mode": "once"}, 'Without one, mode="once", simulate=True records from the simulator'),
             ({"cassette": "x", "config": {"provider": {"type": "klnig"}}}, "did you mean kling?"),
         ):
             with self.subTest(text), self.assertRaises(Unusable) as caught:

@@ -70,7 +70,7 @@ REPLAY: Final = "ai_replay"
 
 SMALL: Final = 64 * 1024
 """Bytes of a request body up to which it is matched in the event loop; a longer one is matched in a thread."""
-PATIENCE: Final = 2.0
+PATIENCE: Final = 5.0
 """Seconds that the proxy waits at its end for exchanges that are being written."""
 MOST_LINKS: Final = 10_000
 """The number of links to results that are remembered, so that they can be fetched through the proxy."""
