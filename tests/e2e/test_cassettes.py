@@ -543,7 +543,10 @@ def test_any_provider_and_any_path_is_recorded_to_the_byte(
     upstream.respond = lambda request: Answer(201, request.body[::-1], (("Content-Type", "application/octet-stream"),))
     sent = os.urandom(300_000)
     kind = {"Content-Type": "application/octet-stream"}
-    recorded = start_proxy(config, *_record(cassette)).request("PUT", "/upload/%41?b=2&a=1", sent, kind)
+    recorder = start_proxy(config, *_record(cassette))
+    recorded = recorder.request("PUT", "/upload/%41?b=2&a=1", sent, kind)
+    # A file is written right after its end.
+    recorder.close()
     upstream.respond = lambda request: Answer(500)
     proxy = start_proxy(config, *_replay(cassette))
     replayed = proxy.request("PUT", "/upload/A?a=1&b=2", sent, kind)
