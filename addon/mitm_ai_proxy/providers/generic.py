@@ -10,6 +10,7 @@ from ..chat.body_edits import BodyEdit
 from ..config import custom_settings, values
 from ..config.keys import Problem, key
 from ..exchange import Head, NeedsBody, Upstream
+from ..wire import media_types
 from ..wire.targets import Origin
 from .compatible import Compatible, with_settings
 from .higress_keys import NOT_IMPLEMENTED
@@ -49,12 +50,13 @@ class Generic(Compatible):
     def requestheaders(self, head: Head) -> Upstream | NeedsBody:
         """As elsewhere; with customSettings, a posted body that may be JSON is read."""
         found = super().requestheaders(head)
-        content_type = head.caller.content_type.lower()
+        content_type = head.caller.content_type
         if not (self.keys.custom_settings and isinstance(found, Upstream) and head.method == "POST"):
             return found
-        if content_type and "json" not in content_type:
+        if not media_types.may_be_json(content_type):
             return found
-        rewrite = functools.partial(self.edited, found, self.body_edits(""), bool(content_type), False)
+        is_json = media_types.is_json(content_type)
+        rewrite = functools.partial(self.edited, found, self.body_edits(""), is_json, False)
         return NeedsBody(self.origin, rewrite, found.notes)
 
     def body_edits(self, api: str) -> tuple[BodyEdit, ...]:
