@@ -107,6 +107,26 @@ def test_a_request_that_never_left_is_sent_again_after_ever_longer_waits(has_nam
     assert waits == [1, 2, 30, 60, 60]
 
 
+def test_a_first_create_that_never_left_gives_its_slot_back() -> None:
+    found = _created(Reply(Verdict.UNSENT, "refused"), is_first=True)
+
+    assert (found.state, found.lesson, found.money) == ("queued", "unsent", None)
+
+
+def test_a_create_that_ends_in_doubt_again_and_again_asks_ever_more_seldom() -> None:
+    assert [_created(Reply(Verdict.DOUBT), tries=tries).after for tries in (0, 2, 9)] == [1, 5, 60]
+
+
+def test_a_purchase_without_a_name_that_was_left_is_a_persons() -> None:
+    found = decisions.without_name(_job(has_name=False))
+
+    assert (found.state, found.error, found.money, found.units) == ("failed", "unknown", "settled", 3000)
+
+
+def test_after_a_day_a_name_that_kling_does_not_know_is_no_proof() -> None:
+    assert _asked(Reply(Verdict.MISSING), now=START + DAY).error == "unknown"
+
+
 def test_a_job_in_doubt_is_adopted_where_kling_has_it() -> None:
     assert _asked(_task())[:4] == (State.PROCESSING, "Kling has it: adopted", 40.0, "t1")
     assert _asked(_task("succeed")).after == 0.0

@@ -21,8 +21,9 @@ _NO_SLOT: Final = "parallel task over resource pack limit"
 class Standing(NamedTuple):
     """What is known of a job when its next step is decided.
 
-    `tries`: steps that ended in the state it is in. `attempt`: which name it has at Kling, from 1. `has_name`: whether
-    Kling can be asked for it by our name. `submitted_at`: when it left the queue. `estimate`: milli-units reserved.
+    `tries`: steps without progress. `is_first`: no create of this attempt was sent before this step. `attempt`: which
+    name it has at Kling, from 1. `has_name`: whether Kling can be asked for it by our name. `submitted_at`: when it
+    left the queue. `estimate`: milli-units reserved.
     """
 
     state: State
@@ -34,6 +35,7 @@ class Standing(NamedTuple):
     has_name: bool = True
     has_callbacks: bool = False
     is_discarded: bool = False
+    is_first: bool = False
 
 
 class Decision(NamedTuple):
@@ -88,6 +90,9 @@ def after_create(job: Standing, reply: Reply, timing: Timing) -> Decision:
         return Decision(State.QUEUED, _said(_WAITS[verdict], reply), lesson=verdict)
     if verdict in _ERRORS:
         return _failed(_ERRORS[verdict], f"Kling refused it: {reply.message}", Money.RELEASED, lesson=verdict)
+    if verdict is Verdict.UNSENT and job.is_first:
+        # Nothing can be in doubt yet: the job waits without a slot, however long the gateway is away.
+        return Decision(State.QUEUED, _said("the gateway was not reached", reply), lesson=verdict)
     if verdict is Verdict.UNSENT:
         after = delay(timing.again, job.tries, _LONGEST_UNSENT)
         return Decision(State.SUBMITTING, _said("the gateway was not reached", reply), after)
@@ -98,7 +103,7 @@ def after_create(job: Standing, reply: Reply, timing: Timing) -> Decision:
     if verdict is Verdict.DUPLICATE:
         return Decision(State.IN_DOUBT, "Kling has a task of this name already")
     reason = _said("nobody knows whether Kling has taken it", reply)
-    return Decision(State.IN_DOUBT, reason, delay(timing.doubt, 0), lesson=Verdict.DOUBT)
+    return Decision(State.IN_DOUBT, reason, delay(timing.doubt, job.tries), lesson=Verdict.DOUBT)
 
 
 def after_question(job: Standing, reply: Reply, timing: Timing, now: float) -> Decision:
@@ -107,14 +112,21 @@ def after_question(job: Standing, reply: Reply, timing: Timing, now: float) -> D
         is_final = reply.task.status in DONE or reply.task.status == FAILED
         after = 0.0 if is_final else first_look(job.typical, has_callbacks=job.has_callbacks)
         return Decision(State.PROCESSING, "Kling has it: adopted", after, reply.task.task_id)
-    if reply.verdict is Verdict.MISSING:
-        return Decision(State.SUBMITTING, "Kling does not have it")
     if now - job.submitted_at >= timing.give_up:
+        # How long Kling remembers a name is not known: a "not found" is no proof any more.
         reason = _said("nobody learned whether Kling has taken it", reply)
         return _failed("unknown", reason, Money.SETTLED, job.estimate)
+    if reply.verdict is Verdict.MISSING:
+        return Decision(State.SUBMITTING, "Kling does not have it")
     lesson = reply.verdict if reply.verdict in _WAITS else None
     reason = _said("Kling could not be asked", reply)
     return Decision(State.IN_DOUBT, reason, delay(timing.doubt, job.tries), lesson=lesson)
+
+
+def without_name(job: Standing) -> Decision:
+    """For a job that was left while its create was under way, and that Kling cannot be asked for by name."""
+    reason = "a worker ended while it bought this, and Kling cannot be asked for it"
+    return _failed("unknown", reason, Money.SETTLED, job.estimate)
 
 
 def after_look(job: Standing, reply: Reply, timing: Timing, now: float) -> Decision:

@@ -1,0 +1,125 @@
+"""Budgets: what a job will cost at most, whether that is left, and how reservations become expenses.
+
+All amounts are whole milli-units of Kling's packs, so that sums are exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from ..kling import create_prices, prices
+
+MILLI: Final = 1000
+
+
+class Period(StrEnum):
+    """The time that a budget is for, by UTC."""
+
+    DAY = "day"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What may be spent in a day and in a month; None without a limit."""
+
+    daily: int | None = None
+    monthly: int | None = None
+
+
+NO_LIMIT: Final = Allowance()
+
+
+class Budget(NamedTuple):
+    """One budget that a job counts against. `limit` is None where it is only counted; `ends_at` is Unix time."""
+
+    name: str
+    limit: int | None
+    ends_at: float
+
+
+class Balance(NamedTuple):
+    """What of a budget is spent and what is reserved."""
+
+    spent: int = 0
+    reserved: int = 0
+
+
+EMPTY: Final = Balance()
+
+
+class Exceeded(Exception):
+    """A job costs more than what is left of a budget."""
+
+    def __init__(self, budget: Budget, needed: int, left: int) -> None:
+        self.budget, self.needed, self.left = budget, needed, left
+        super().__init__(f"the budget {budget.name} has {shown(left)} units left, and the job may cost {shown(needed)}")
+
+
+def estimate(path: str, body: Mapping[str, Any]) -> int | None:
+    """What a create of Kling's API costs at most; None where the price list does not say."""
+    units = create_prices.expected(path, body)
+    # Rounded up: less than that must not be reserved. First without what binary fractions add.
+    return None if units is None else math.ceil(round(units * MILLI, 3))
+
+
+def dollars(amount: int, path: str) -> float:
+    """What an amount is worth in US dollars at list price, for a create at this path."""
+    return prices.dollars(amount / MILLI, path)
+
+
+def shown(amount: int) -> str:
+    """An amount in units, for people: `3`, `0.05`, `-1.5`."""
+    whole, part = divmod(abs(amount), MILLI)
+    digits = f"{part:03}".rstrip("0")
+    return f"{'-' if amount < 0 else ''}{whole}{'.' if digits else ''}{digits}"
+
+
+def budgets(tenant: str, allowance: Allowance, key: str, key_allowance: Allowance, now: float) -> list[Budget]:
+    """The budgets that a job which is accepted now counts against: its tenant's, and its key's where that has limits.
+
+    In the order of their names, in which a store locks them.
+    """
+    found = [
+        *_of("tenant", tenant, allowance, now),
+        *(budget for budget in _of("key", key, key_allowance, now) if budget.limit is not None),
+    ]
+    return sorted(found)
+
+
+def reserve(budget: Budget, balance: Balance, amount: int) -> Balance:
+    """The balance after a reservation. Raises Exceeded."""
+    left = math.inf if budget.limit is None else budget.limit - balance.spent - balance.reserved
+    if amount > left:
+        raise Exceeded(budget, amount, int(max(0, left)))
+    return balance._replace(reserved=balance.reserved + amount)
+
+
+def settle(balance: Balance, reserved: int, spent: int) -> Balance:
+    """The balance after a reservation has ended: spent, in part or beyond it, or released (0)."""
+    return Balance(balance.spent + spent, balance.reserved - reserved)
+
+
+def differs(estimated: int, actual: int) -> bool:
+    """Whether a price was so far from its estimate that the price list may be wrong: a tenth or more."""
+    return abs(estimated - actual) * 10 >= max(estimated, 1)
+
+
+def _of(scope: str, name: str, allowance: Allowance, now: float) -> Sequence[Budget]:
+    at = datetime.fromtimestamp(now, UTC)
+    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    first = midnight.replace(day=1)
+    next_month = (first + timedelta(days=32)).replace(day=1)
+    return (
+        Budget(
+            f"{scope}:{name}:{Period.DAY}:{at:%Y-%m-%d}",
+            allowance.daily,
+            (midnight + timedelta(days=1)).timestamp(),
+        ),
+        Budget(f"{scope}:{name}:{Period.MONTH}:{at:%Y-%m}", allowance.monthly, next_month.timestamp()),
+    )
