@@ -36,7 +36,7 @@ _PROBED: Final = frozenset({Verdict.UNPAID, Verdict.DENIED, Verdict.FORBIDDEN, V
 """What only a person can change, so that one job finds out now and then whether it has."""
 _BACKOFFS: Final = frozenset({Verdict.FAST, Verdict.UNSENT, Verdict.DOUBT})
 """What passes by itself: each time in a row, the wait is twice as long."""
-_GOOD: Final = frozenset({Verdict.TAKEN, Verdict.INVALID, Verdict.BLOCKED})
+GOOD: Final = frozenset({Verdict.TAKEN, Verdict.INVALID, Verdict.BLOCKED})
 """Answers that only an account gets which is let in."""
 _LONGEST_BACKOFF: Final = 60.0
 _DOUBTS_IN_A_ROW: Final = 5
@@ -62,7 +62,7 @@ def model_of(lesson: Verdict, model: str) -> str:
 
 def learned(lane: Lane, lesson: Verdict, running: int, now: float, timing: Timing, jitter: float = 0.0) -> Lane:
     """The lane after an answer. `running`: other tasks that hold a slot of it; `jitter`: a random part of 1."""
-    if lesson in _GOOD:
+    if lesson in GOOD:
         return lane._replace(paused_until=0.0, reason="", failures=0)
     if lesson in _BACKOFFS and (lane.reason in _PROBED or (lane.reason == lesson and not is_open(lane, now))):
         # A longer pause goes on; answers that come together count once.

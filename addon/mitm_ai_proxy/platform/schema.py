@@ -1,0 +1,106 @@
+"""The tables of the store, step by step: a step that was published is never changed, a new one is added behind it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_JOBS: Final = """
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    key TEXT NOT NULL,
+    path TEXT NOT NULL,
+    model TEXT NOT NULL,
+    body TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    priority INTEGER NOT NULL,
+    metadata TEXT NOT NULL,
+    callback_url TEXT NOT NULL,
+    has_name INTEGER NOT NULL,
+    retry_of TEXT NOT NULL,
+    state TEXT NOT NULL,
+    money TEXT NOT NULL,
+    estimate INTEGER NOT NULL,
+    actual INTEGER,
+    account TEXT NOT NULL DEFAULT '',
+    attempt INTEGER NOT NULL DEFAULT 1,
+    task_id TEXT NOT NULL DEFAULT '',
+    tries INTEGER NOT NULL DEFAULT 0,
+    created_at REAL NOT NULL,
+    submitted_at REAL NOT NULL DEFAULT 0,
+    ended_at REAL NOT NULL DEFAULT 0,
+    next_at REAL NOT NULL DEFAULT 0,
+    lease_until REAL NOT NULL DEFAULT 0,
+    claim TEXT NOT NULL DEFAULT '',
+    error TEXT NOT NULL DEFAULT '',
+    message TEXT NOT NULL DEFAULT '',
+    is_discarded INTEGER NOT NULL DEFAULT 0,
+    deleted_at REAL NOT NULL DEFAULT 0,
+    object_name TEXT NOT NULL DEFAULT '',
+    sha256 TEXT NOT NULL DEFAULT '',
+    size INTEGER NOT NULL DEFAULT 0,
+    -- What the queue of a tenant is sorted by.
+    position REAL NOT NULL
+);
+-- SQLite uses an index of some states for a question that names them in the same order.
+CREATE INDEX jobs_waiting ON jobs (tenant, model, position, id) WHERE state = 'queued';
+CREATE INDEX jobs_held ON jobs (tenant, account, model) WHERE state IN ('in_doubt', 'processing', 'submitting');
+CREATE INDEX jobs_due ON jobs (next_at)
+    WHERE state IN ('fetching', 'in_doubt', 'processing', 'submitting');
+CREATE INDEX jobs_of_tenant ON jobs (tenant, created_at, id);
+CREATE INDEX jobs_by_age ON jobs (created_at, id);
+
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    job TEXT NOT NULL REFERENCES jobs (id),
+    at REAL NOT NULL,
+    before TEXT NOT NULL,
+    after TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    worker TEXT NOT NULL
+);
+CREATE INDEX events_of_job ON events (job, number);
+
+CREATE TABLE budgets (
+    name TEXT PRIMARY KEY,
+    spent INTEGER NOT NULL DEFAULT 0,
+    reserved INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE reservations (
+    job TEXT NOT NULL REFERENCES jobs (id),
+    budget TEXT NOT NULL REFERENCES budgets (name),
+    amount INTEGER NOT NULL,
+    PRIMARY KEY (job, budget)
+);
+-- One line for each change of money: reserved, settled, released.
+CREATE TABLE ledger (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    job TEXT NOT NULL REFERENCES jobs (id),
+    at REAL NOT NULL,
+    entry TEXT NOT NULL,
+    amount INTEGER NOT NULL
+);
+CREATE INDEX ledger_of_job ON ledger (job, number);
+
+CREATE TABLE lanes (
+    account TEXT NOT NULL,
+    model TEXT NOT NULL,
+    task_limit INTEGER,
+    learned_at REAL NOT NULL,
+    paused_until REAL NOT NULL,
+    reason TEXT NOT NULL,
+    failures INTEGER NOT NULL,
+    PRIMARY KEY (account, model)
+);
+
+CREATE TABLE repeats (
+    tenant TEXT NOT NULL,
+    key TEXT NOT NULL,
+    body_hash TEXT NOT NULL,
+    job TEXT NOT NULL REFERENCES jobs (id),
+    PRIMARY KEY (tenant, key)
+);
+"""
+
+MIGRATIONS: Final = (_JOBS,)

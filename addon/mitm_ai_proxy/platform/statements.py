@@ -1,0 +1,209 @@
+"""The statements of the store, each within a transaction of the caller's."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import sqlite3
+from typing import Any, Final
+
+from . import lanes, scheduling
+from .decisions import Decision
+from .lanes import NEW, Lane
+from .money import Balance
+from .money import settle as settled
+from .records import Job, Order, Repeat, StoredFile
+from .replies import Verdict
+from .scheduling import Held
+from .sqlite import Transaction
+from .states import FINAL, SLOT_STATES, Money, State, require
+from .timing import Timing
+
+_NAMES: Final = tuple(field.name for field in dataclasses.fields(Job))
+COLUMNS: Final = ", ".join(_NAMES)
+_ORDER_NAMES: Final = tuple(field.name for field in dataclasses.fields(Order))
+SLOTS: Final = ", ".join(f"'{state}'" for state in sorted(SLOT_STATES))
+AT_WORK: Final = ", ".join(f"'{state}'" for state in sorted(set(State) - FINAL - {State.QUEUED}))
+"""The states in which a job has a next step of its own."""
+_BUYING: Final = frozenset({State.SUBMITTING, State.IN_DOUBT})
+"""Between these a job makes no progress."""
+
+
+class RepeatedOtherwise(Exception):
+    """A create came again under the same key with another body."""
+
+
+def write(
+    transaction: Transaction,
+    job: Job,
+    decision: Decision,
+    now: float,
+    worker: str,
+    file: StoredFile | None = None,
+    *,
+    keeps_claim: bool = False,
+) -> Job | None:
+    """Write a decision for a job: state, money and a line of its history; the job as it is then."""
+    require(job.state, decision.state)
+    is_stuck = job.state == decision.state or {job.state, decision.state} <= _BUYING
+    is_final = decision.state in FINAL
+    changed: dict[str, object] = {
+        "state": decision.state,
+        "tries": job.tries + (0 if keeps_claim else 1) if is_stuck else 0,
+        "next_at": now + decision.after,
+        "message": decision.reason if is_final else job.message,
+        "error": decision.error,
+        "ended_at": now if is_final else 0.0,
+        "attempt": job.attempt + decision.is_new_attempt,
+        "task_id": decision.task_id or job.task_id,
+    }
+    if not keeps_claim:
+        changed |= {"claim": "", "lease_until": 0.0}
+    if decision.state is State.QUEUED:
+        changed |= {"account": "", "task_id": ""}
+    if file:
+        changed |= file._asdict()
+    if decision.money and job.money is Money.RESERVED:
+        changed["money"] = decision.money
+        spent = decision.units if decision.money is Money.SETTLED else 0
+        changed["actual"] = spent
+        _end_reservation(transaction, job, spent, decision.money, now)
+    assignments = ", ".join(f"{name} = :{name}" for name in changed)
+    transaction.change(f"UPDATE jobs SET {assignments} WHERE id = :id", {**changed, "id": job.id})
+    note(transaction, job.id, now, job.state, decision.state, decision.reason, worker)
+    return find(transaction, job.id)
+
+
+def insert(transaction: Transaction, order: Order, now: float) -> None:
+    """Write a new job."""
+    values: dict[str, object] = {
+        **{name: getattr(order, name) for name in _ORDER_NAMES},
+        "state": State.QUEUED,
+        "money": Money.RESERVED,
+        "created_at": now,
+        "position": scheduling.order(now, order.priority),
+    }
+    names = ", ".join(values)
+    marks = ", ".join(f":{name}" for name in values)
+    transaction.change(f"INSERT INTO jobs ({names}) VALUES ({marks})", values)
+
+
+def repeated(transaction: Transaction, tenant: str, repeat: Repeat) -> Job | None:
+    """The job of a create that came before under this key. Raises RepeatedOtherwise for another body."""
+    row = transaction.row(
+        "SELECT body_hash, job FROM repeats WHERE tenant = :tenant AND key = :key",
+        {"tenant": tenant, "key": repeat.key},
+    )
+    if row is None:
+        return None
+    if row[0] != repeat.body_hash:
+        raise RepeatedOtherwise("the key was used for another body")
+    return find(transaction, row[1])
+
+
+def waiting_count(transaction: Transaction, tenant: str) -> int:
+    """How many jobs of a tenant wait."""
+    row = transaction.row("SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND tenant = :tenant", {"tenant": tenant})
+    return int(row[0]) if row else 0
+
+
+def _end_reservation(transaction: Transaction, job: Job, spent: int, money: Money, now: float) -> None:
+    for name, amount in transaction.rows("SELECT budget, amount FROM reservations WHERE job = :job", {"job": job.id}):
+        write_balance(transaction, name, settled(balance(transaction, name), amount, spent))
+    transaction.change("DELETE FROM reservations WHERE job = :job", {"job": job.id})
+    book(transaction, job.id, now, money, spent if money is Money.SETTLED else job.estimate)
+
+
+def balance(transaction: Transaction, name: str) -> Balance:
+    """What of a budget is spent and reserved."""
+    row = transaction.row("SELECT spent, reserved FROM budgets WHERE name = :name", {"name": name})
+    return Balance(*row) if row else Balance()
+
+
+def write_balance(transaction: Transaction, name: str, balance: Balance) -> None:
+    """Write what of a budget is spent and reserved."""
+    transaction.change(
+        "INSERT INTO budgets (name, spent, reserved) VALUES (:name, :spent, :reserved)"
+        " ON CONFLICT (name) DO UPDATE SET spent = :spent, reserved = :reserved",
+        {"name": name, "spent": balance.spent, "reserved": balance.reserved},
+    )
+
+
+def book(transaction: Transaction, job_id: str, now: float, entry: Money, amount: int) -> None:
+    """Write a line of the ledger."""
+    transaction.change(
+        "INSERT INTO ledger (job, at, entry, amount) VALUES (:job, :at, :entry, :amount)",
+        {"job": job_id, "at": now, "entry": entry, "amount": amount},
+    )
+
+
+def note(
+    transaction: Transaction, job_id: str, now: float, before: str, after: State, reason: str, worker: str
+) -> None:
+    """Write a line of a job's history."""
+    transaction.change(
+        "INSERT INTO events (job, at, before, after, reason, worker)"
+        " VALUES (:job, :at, :before, :after, :reason, :worker)",
+        {"job": job_id, "at": now, "before": before, "after": after, "reason": reason, "worker": worker},
+    )
+
+
+def learn(transaction: Transaction, job: Job, lesson: Verdict, now: float, timing: Timing) -> None:
+    """Write what a job's account learns from an answer."""
+    known = all_lanes(transaction)
+    running = sum(
+        other.slots for other in held(transaction) if (other.account, other.model) == (job.account, job.model)
+    )
+    is_good = lesson in lanes.GOOD
+    # A good answer opens both the account and the model.
+    for model in (lanes.ALL_MODELS, job.model) if is_good else (lanes.model_of(lesson, job.model),):
+        before = known.get((job.account, model), NEW)
+        jitter = random.random()  # noqa: S311 - spreads waits, hides nothing
+        after = lanes.learned(before, lesson, max(0, running - 1), now, timing, jitter)
+        if after != before:
+            write_lane(transaction, job.account, model, after)
+
+
+def all_lanes(transaction: Transaction) -> dict[tuple[str, str], Lane]:
+    """What is known of the accounts, by account and model."""
+    rows = transaction.rows(
+        "SELECT account, model, task_limit, learned_at, paused_until, reason, failures FROM lanes", {}
+    )
+    return {(account, model): Lane(*known) for account, model, *known in rows}
+
+
+def write_lane(transaction: Transaction, account: str, model: str, lane: Lane) -> None:
+    """Write what is known of an account, or of one of its models."""
+    transaction.change(
+        "INSERT INTO lanes (account, model, task_limit, learned_at, paused_until, reason, failures)"
+        " VALUES (:account, :model, :limit, :learned_at, :paused_until, :reason, :failures)"
+        " ON CONFLICT (account, model) DO UPDATE SET task_limit = :limit, learned_at = :learned_at,"
+        " paused_until = :paused_until, reason = :reason, failures = :failures",
+        {"account": account, "model": model, **lane._asdict()},
+    )
+
+
+def held(transaction: Transaction) -> list[Held]:
+    """The slots in use."""
+    rows = transaction.rows(
+        f"SELECT tenant, account, model, COUNT(*) FROM jobs WHERE state IN ({SLOTS}) GROUP BY tenant, account, model",
+        {},
+    )
+    return [Held(*row) for row in rows]
+
+
+def find(transaction: Transaction, job_id: str, tenant: str | None = None) -> Job | None:
+    """A job, or that of a tenant; None if there is none."""
+    whose = "" if tenant is None else " AND tenant = :tenant"
+    row = transaction.row(
+        f"SELECT {COLUMNS} FROM jobs WHERE id = :id{whose}",
+        {"id": job_id, "tenant": tenant},
+    )
+    return read(row) if row else None
+
+
+def read(row: sqlite3.Row) -> Job:
+    """A job from its row, whose columns are COLUMNS."""
+    known: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
+    known |= {name: bool(known[name]) for name in ("has_name", "is_discarded")}
+    return Job(**{**known, "state": State(known["state"]), "money": Money(known["money"])})
