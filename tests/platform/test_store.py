@@ -255,6 +255,16 @@ def test_a_step_may_go_on_under_the_same_claim(store: Store) -> None:
     assert moved(store, job_again, TAKEN).state is State.PROCESSING
 
 
+def test_what_was_decided_before_the_same_claim_went_on_is_not_written(store: Store) -> None:
+    store.accept(order(), [], NOW)
+    job = claimed(store)
+    assert job
+    job = again(store, moved(store, job, Decision(State.IN_DOUBT, "cut")))
+    assert store.commit(job, Decision(State.SUBMITTING, "missing"), NOW, TIMING, keeps_claim=True)
+
+    assert store.commit(job, Decision(State.IN_DOUBT, "old"), NOW, TIMING) is None
+
+
 def test_tries_count_steps_without_progress(store: Store) -> None:
     store.accept(order(), [], NOW)
     job = claimed(store)

@@ -1,0 +1,327 @@
+"""Jobs against a real gateway and a simulated Kling, over sockets: bought once, stored, settled by what was paid."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import logging
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mitm_ai_proxy import registry
+from mitm_ai_proxy.gateway.addon import Gateway
+from mitm_ai_proxy.gateway.embedded import Embedded
+from mitm_ai_proxy.gateway.simulated import Simulated
+from mitm_ai_proxy.platform.client import Client, Downloader
+from mitm_ai_proxy.platform.decisions import Decision
+from mitm_ai_proxy.platform.money import Budget
+from mitm_ai_proxy.platform.records import Job, Order
+from mitm_ai_proxy.platform.replies import Reply
+from mitm_ai_proxy.platform.scheduling import Limits
+from mitm_ai_proxy.platform.states import FINAL, State
+from mitm_ai_proxy.platform.steps import Steps
+from mitm_ai_proxy.platform.storage import Storage
+from mitm_ai_proxy.platform.store import Store
+from tests.platform.orders import NOW, TIMING, claimed, order
+
+PATH = "/v1/videos/text2video"
+BUDGET = [Budget("day", 10**9, NOW)]
+LOG = "mitm_ai_proxy.platform.steps"
+
+
+class Proxy:
+    """A gateway whose Kling is simulated: two tasks at once, done when they are first looked at."""
+
+    def __init__(self) -> None:
+        document = {"provider": {"type": "kling"}, "simulator": {"speed": "instant", "concurrency": 2}}
+        self._simulated = Simulated()
+        self._simulated.turn(True)
+        self._configuration = registry.read(document, name="platform", simulated=True)
+        self._gateway = Gateway([self._simulated])
+        self.embedded = Embedded(self._gateway, self._configuration)
+
+    def renew(self) -> None:
+        """Begin with a Kling without tasks."""
+
+        def use() -> None:
+            self._simulated.turn(True)
+            self._gateway.use(self._configuration)
+
+        self.embedded.call(use)
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[Proxy]:
+    """The gateway of all tests here: mitmproxy runs once in a process."""
+    made = Proxy()
+    made.embedded.start()
+    yield made
+    made.embedded.stop()
+
+
+class Worker:
+    """A worker with a clock that jumps to when the next step is due."""
+
+    def __init__(self, origin: str, store: Store, folder: Path, accounts: dict[str, int] | None = None) -> None:
+        self.now, self.store, self.storage = NOW, store, Storage(folder / "results")
+        self.client, self.downloader = Client(origin, seconds=20), Downloader(seconds=20)
+        self.steps = self._steps(accounts or {"main": 5})
+
+    def _steps(self, accounts: dict[str, int]) -> Steps:
+        return Steps(
+            self.store,
+            {"main": self.client},
+            self.downloader,
+            self.storage,
+            Limits(accounts, {}),
+            TIMING,
+            clock=lambda: self.now,
+            worker="w",
+        )
+
+    def accept(self, prompt: str = "a cat", **changed: Any) -> str:
+        """Put a job into the queue; its id."""
+        body = json.dumps({"model_name": "kling-v3", "prompt": prompt, "duration": "5"})
+        job_id = f"job_{hashlib.sha256(prompt.encode()).hexdigest()[:20]}"
+        given: Order = order(**{"id": job_id, "body": body, **changed})
+        return self.store.accept(given, BUDGET, self.now).job.id
+
+    def job(self, job_id: str) -> Job:
+        """A job as it stands."""
+        found = self.store.job(job_id)
+        assert found
+        return found
+
+    def run(self, job_id: str, most: int = 60) -> Job:
+        """Do steps until a job has ended."""
+        for _ in range(most):
+            job = self.job(job_id)
+            if job.state in FINAL:
+                return job
+            if job.state is State.QUEUED:
+                if not self.steps.next():
+                    self.now += 1
+            else:
+                self.now = max(self.now, job.next_at, job.lease_until)
+                self.steps.step(job_id)
+        raise AssertionError(self.way(job_id))
+
+    def way(self, job_id: str) -> list[str]:
+        """The states that a job has been in."""
+        return [event.after for event in self.store.events(job_id)]
+
+    def bought(self, job_id: str) -> int:
+        """How many tasks Kling has of a job, under whatever attempt's name."""
+        connection = http.client.HTTPConnection(self.client._url.removeprefix("http://"), timeout=20)
+        connection.request("GET", f"{PATH}?pageNum=1&pageSize=500")
+        tasks = json.loads(connection.getresponse().read())["data"]
+        connection.close()
+        return sum(task["task_info"].get("external_task_id", "").startswith(job_id) for task in tasks)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self.client.close()
+        self.downloader.close()
+
+
+@pytest.fixture
+def worker(proxy: Proxy, store: Store, tmp_path: Path) -> Iterator[Worker]:
+    """A worker of the gateway."""
+    proxy.renew()
+    made = Worker(proxy.embedded.origin, store, tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_job_is_bought_once_stored_and_settled(worker: Worker, tmp_path: Path) -> None:
+    job = worker.run(worker.accept())
+
+    assert worker.way(job.id) == ["queued", "submitting", "processing", "fetching", "stored"]
+    assert (job.actual, job.money, worker.store.balance("day")) == (3000, "settled", (3000, 0))
+    file = tmp_path / "results" / job.object_name
+    content = file.read_bytes()
+    assert (job.size, job.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert content[4:8] == b"ftyp"
+    assert worker.bought(job.id) == 1
+    assert not [path for path in file.parent.iterdir() if path != file]
+
+
+@pytest.mark.parametrize("fault", ["lost", "truncated", "garbage", "accepted=5002", "accepted=5000"])
+def test_a_create_whose_answer_did_not_come_is_adopted(fault: str, worker: Worker) -> None:
+    job = worker.run(worker.accept(f"a cat [simulate: {fault}*1]"))
+
+    assert worker.way(job.id) == ["queued", "submitting", "in_doubt", "processing", "fetching", "stored"]
+    assert worker.bought(job.id) == 1
+    assert worker.store.balance("day") == (3000, 0)
+
+
+def test_a_create_that_broke_down_is_sent_again_under_its_name(worker: Worker) -> None:
+    job = worker.run(worker.accept("a cat [simulate: 5000*2]"))
+
+    assert worker.way(job.id)[1:7] == ["submitting", "in_doubt", "submitting", "in_doubt", "submitting", "processing"]
+    assert (job.state, worker.bought(job.id), worker.store.balance("day")) == ("stored", 1, (3000, 0))
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "words"),
+    [
+        ("1201", "invalid", "Kling refused it"),
+        ("1301", "moderation", "Kling refused it"),
+        ("1203", "model_gone", "Kling refused it"),
+        ("failed", "task_failed", "Failure to pass the risk control system"),
+        ("gone", "result_gone", "status 403"),
+    ],
+)
+def test_what_cannot_succeed_fails_with_its_reason(fault: str, error: str, words: str, worker: Worker) -> None:
+    job = worker.run(worker.accept(f"a cat [simulate: {fault}]"))
+
+    assert (job.state, job.error) == ("failed", error)
+    assert words in job.message
+    assert worker.store.balance("day") == ((3000, 0) if fault == "gone" else (0, 0))
+
+
+@pytest.mark.parametrize("code", ["1302*3", "1303*3", "1102*2", "1000*2", "1103*1", "1004*1"])
+def test_what_only_has_to_wait_fails_no_job(code: str, worker: Worker) -> None:
+    job_id = worker.accept(f"a cat [simulate: {code}]")
+    job = None
+    for _ in range(5):
+        job = worker.steps.next()
+        if job and job.state is State.PROCESSING:
+            break
+        worker.now += TIMING.probe
+    assert job
+
+    assert worker.run(job_id).state is State.STORED
+    assert set(worker.way(job_id)) == {"queued", "submitting", "processing", "fetching", "stored"}
+    assert worker.bought(job_id) == 1
+
+
+def test_jobs_beyond_klings_limit_wait_and_the_limit_is_learned(worker: Worker) -> None:
+    ids = [worker.accept(f"a cat [simulate: stuck] {number}") for number in range(4)]
+    for _ in range(4):
+        worker.steps.next()
+
+    states = sorted(str(worker.job(job_id).state) for job_id in ids)
+    assert states == ["processing", "processing", "queued", "queued"]
+    assert worker.store.lanes()["main", "kling-v3"].limit == 2
+
+
+def test_a_worker_that_died_before_its_create_left_nothing_and_the_next_one_sends_it(worker: Worker) -> None:
+    job_id = worker.accept("dies before")
+    assert claimed(worker.store)
+
+    job = worker.run(job_id)
+
+    assert (job.state, worker.bought(job_id)) == ("stored", 1)
+
+
+def test_a_worker_that_died_after_its_create_is_succeeded_by_one_that_asks(worker: Worker) -> None:
+    job_id = worker.accept("dies after")
+    job = claimed(worker.store)
+    assert job
+    worker.client.create(job.path, job.body, job.id)
+
+    assert worker.run(job_id).state is State.STORED
+    assert worker.bought(job_id) == 1
+
+
+def test_two_workers_on_one_job_buy_once(worker: Worker) -> None:
+    job_id = worker.accept("two workers")
+    slow = claimed(worker.store)
+    assert slow
+    worker.now += 60
+    assert worker.steps.step(job_id)
+
+    reply = worker.client.create(slow.path, slow.body, slow.id)
+
+    assert reply.verdict == "duplicate"
+    assert worker.steps._commit(slow, Decision(State.PROCESSING, "late")) is None
+    assert (worker.run(job_id).state, worker.bought(job_id)) == ("stored", 1)
+
+
+def test_a_purchase_without_a_name_that_ends_in_doubt_is_never_repeated(worker: Worker) -> None:
+    job = worker.run(worker.accept("a cat [simulate: 5000*1] without a name", has_name=False))
+    assert (job.error, worker.store.balance("day")) == ("unknown", (3000, 0))
+
+    left = worker.accept("left without a name", has_name=False)
+    assert claimed(worker.store)
+    assert (worker.run(left).error, worker.bought(left)) == ("unknown", 0)
+
+
+def test_a_discarded_job_is_paid_and_not_stored(worker: Worker, tmp_path: Path) -> None:
+    job_id = worker.accept("discarded")
+    worker.steps.next()
+    worker.store.discard(job_id, "default", NOW)
+
+    job = worker.run(job_id)
+
+    assert (job.error, worker.store.balance("day"), job.object_name) == ("discarded", (3000, 0), "")
+    assert not list((tmp_path / "results").rglob("*.mp4"))
+
+
+def test_a_job_of_an_account_that_is_not_configured_waits_and_says_so(worker: Worker) -> None:
+    worker.steps = worker._steps({"elsewhere": 5})
+    worker.accept("elsewhere")
+
+    job = worker.steps.next()
+
+    assert job
+    assert (job.state, job.next_at) == ("submitting", NOW + TIMING.probe)
+    assert "the account elsewhere is not configured" in worker.store.events(job.id)[-1].reason
+
+
+def test_without_a_gateway_nothing_fails_and_nothing_is_in_doubt(store: Store, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    worker = Worker(f"http://127.0.0.1:{port}", store, tmp_path)
+    job_id = worker.accept()
+    for _ in range(4):
+        worker.steps.next()
+        worker.now += 120
+    worker.close()
+
+    assert set(worker.way(job_id)) == {"queued", "submitting"}
+    assert (store.lanes()["main", ""].reason, store.held(), store.balance("day")) == ("unsent", [], (0, 3000))
+
+
+def test_a_store_of_results_that_fails_is_tried_again(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = iter([OSError("disk full"), OSError("disk full")])
+    put = Storage.put
+
+    def failing(storage: Storage, name: str, file: Path) -> None:
+        for error in failures:
+            raise error
+        put(storage, name, file)
+
+    monkeypatch.setattr(Storage, "put", failing)
+    job_id = worker.accept("disk full")
+
+    assert worker.run(job_id).state is State.STORED
+    assert worker.way(job_id)[-4:] == ["fetching", "fetching", "fetching", "stored"]
+
+
+def test_a_mistake_in_a_step_is_no_loop_and_no_loss(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    create = Client.create
+
+    def broken(client: Client, *given: str) -> Reply:
+        create(client, *given)
+        monkeypatch.undo()
+        raise ValueError("secret words")
+
+    monkeypatch.setattr(Client, "create", broken)
+    job_id = worker.accept("a mistake")
+    with caplog.at_level(logging.ERROR, LOG):
+        job = worker.steps.next()
+
+    assert job
+    assert (job.state, job.next_at) == ("submitting", NOW + 1)
+    assert "a step failed: ValueError" in worker.store.events(job_id)[-1].reason
+    assert not any("secret" in event.reason for event in worker.store.events())
+    assert (worker.run(job_id).state, worker.bought(job_id)) == ("stored", 1)
