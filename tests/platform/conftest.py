@@ -1,4 +1,4 @@
-"""A store in a folder of the test's own."""
+"""A store in a folder of the test's own, and a gateway."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mitm_ai_proxy.platform.store import Store
+from tests.platform.proxy import Proxy
 
 
 @pytest.fixture
@@ -16,3 +17,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened = Store(tmp_path / "jobs.db")
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[Proxy]:
+    """The gateway of a file's tests: mitmproxy runs once in a process."""
+    made = Proxy()
+    made.embedded.start()
+    yield made
+    made.embedded.stop()

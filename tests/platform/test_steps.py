@@ -13,10 +13,6 @@ from typing import Any
 
 import pytest
 
-from mitm_ai_proxy import registry
-from mitm_ai_proxy.gateway.addon import Gateway
-from mitm_ai_proxy.gateway.embedded import Embedded
-from mitm_ai_proxy.gateway.simulated import Simulated
 from mitm_ai_proxy.platform.client import Client, Downloader
 from mitm_ai_proxy.platform.decisions import Decision
 from mitm_ai_proxy.platform.money import Budget
@@ -28,40 +24,11 @@ from mitm_ai_proxy.platform.steps import Steps
 from mitm_ai_proxy.platform.storage import Storage
 from mitm_ai_proxy.platform.store import Store
 from tests.platform.orders import NOW, TIMING, claimed, order
+from tests.platform.proxy import Proxy
 
 PATH = "/v1/videos/text2video"
 BUDGET = [Budget("day", 10**9, NOW)]
 LOG = "mitm_ai_proxy.platform.steps"
-
-
-class Proxy:
-    """A gateway whose Kling is simulated: two tasks at once, done when they are first looked at."""
-
-    def __init__(self) -> None:
-        document = {"provider": {"type": "kling"}, "simulator": {"speed": "instant", "concurrency": 2}}
-        self._simulated = Simulated()
-        self._simulated.turn(True)
-        self._configuration = registry.read(document, name="platform", simulated=True)
-        self._gateway = Gateway([self._simulated])
-        self.embedded = Embedded(self._gateway, self._configuration)
-
-    def renew(self) -> None:
-        """Begin with a Kling without tasks."""
-
-        def use() -> None:
-            self._simulated.turn(True)
-            self._gateway.use(self._configuration)
-
-        self.embedded.call(use)
-
-
-@pytest.fixture(scope="module")
-def proxy() -> Iterator[Proxy]:
-    """The gateway of all tests here: mitmproxy runs once in a process."""
-    made = Proxy()
-    made.embedded.start()
-    yield made
-    made.embedded.stop()
 
 
 class Worker:

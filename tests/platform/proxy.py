@@ -1,0 +1,29 @@
+"""A gateway with a simulated Kling, over sockets."""
+
+from __future__ import annotations
+
+from mitm_ai_proxy import registry
+from mitm_ai_proxy.gateway.addon import Gateway
+from mitm_ai_proxy.gateway.embedded import Embedded
+from mitm_ai_proxy.gateway.simulated import Simulated
+
+
+class Proxy:
+    """A gateway whose Kling is simulated: two tasks at once, done when they are first looked at."""
+
+    def __init__(self) -> None:
+        document = {"provider": {"type": "kling"}, "simulator": {"speed": "instant", "concurrency": 2}}
+        self._simulated = Simulated()
+        self._simulated.turn(True)
+        self._configuration = registry.read(document, name="platform", simulated=True)
+        self._gateway = Gateway([self._simulated])
+        self.embedded = Embedded(self._gateway, self._configuration)
+
+    def renew(self) -> None:
+        """Begin with a Kling without tasks."""
+
+        def use() -> None:
+            self._simulated.turn(True)
+            self._gateway.use(self._configuration)
+
+        self.embedded.call(use)
