@@ -15,11 +15,7 @@ from tests.tables import table
 
 KNOWN = f"(known: {', '.join(sorted(registry.TYPES))})"
 CHATS = {
-    "cohere": "https://api.cohere.com/compatibility/v1/chat/completions",
-    "doubao": "https://ark.cn-beijing.volces.com/api/v3/chat/completions",
     "gemini": "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions",
-    "qwen": "https://dashscope.aliyuncs.com/compatible-mode/v1/chat/completions",
-    "zhipuai": "https://open.bigmodel.cn/api/paas/v4/chat/completions",
 }
 """Where chat completions go, by type, as the services document it."""
 
@@ -99,7 +95,7 @@ def test_no_type_of_ours_is_said_to_be_elsewhere() -> None:
         ("modelMapping: {'~(': b}", ["provider.modelMapping: "]),
     ],
 )
-@table("name", ["gemini", "qwen", "bedrock", "deepl", "klong"])
+@table("name", ["gemini", "vertex", "bedrock", "deepl", "klong"])
 def test_all_other_mistakes_of_the_block_are_named_with_it(line: str, others: list[str], name: str) -> None:
     found = _problems(f"provider: {{type: {name}, {line}}}\nhots: [a]")
     said = [problem for problem in found if not problem.startswith(("hots: ", "provider.type: "))]
@@ -150,8 +146,8 @@ spec:
 @table(
     "spec",
     [
-        "  defaultConfig: {provider: {type: qwen, apiTokens: [SECRET]}}",
-        "  matchRules: [{config: {provider: {type: qwen, apiTokens: [SECRET]}}}]",
+        "  defaultConfig: {provider: {type: vertex, apiTokens: [SECRET]}}",
+        "  matchRules: [{config: {provider: {type: vertex, apiTokens: [SECRET]}}}]",
         "  url: SECRET",
         "",
     ],

@@ -63,11 +63,17 @@ SERVICES: Final = {
         "x-api-key:",
         fields=("anthropic-version: 2023-06-01",),
     ),
+    "cohere": Service(
+        "https://api.cohere.com/compatibility/v1", "chat/completions embeddings", elsewhere="rerank=/v1/rerank"
+    ),
     "coze": Service("https://api.coze.cn/v1", ""),
     "deepseek": Service(
         "https://api.deepseek.com/v1",
         "chat/completions models",
         elsewhere="messages=/anthropic/v1/messages completions=/beta/completions",
+    ),
+    "doubao": Service(
+        "https://ark.cn-beijing.volces.com/api/v3", "chat/completions embeddings images/generations responses"
     ),
     "fireworks": Service(
         "https://api.fireworks.ai/inference/v1",
@@ -87,6 +93,7 @@ SERVICES: Final = {
         "https://api.groq.com/openai/v1",
         "chat/completions responses models audio/speech audio/transcriptions audio/translations files batches",
     ),
+    "hunyuan": Service("https://api.hunyuan.cloud.tencent.com/v1", "chat/completions embeddings"),
     "kilocode": Service(
         "https://api.kilo.ai/api/gateway",
         "chat/completions responses messages models embeddings audio/transcriptions",
@@ -95,6 +102,9 @@ SERVICES: Final = {
         "https://api.longcat.chat/openai/v1",
         "chat/completions embeddings",
         elsewhere="models=/v1/models messages=/anthropic/v1/messages",
+    ),
+    "minimax": Service(
+        "https://api.minimaxi.com/v1", "chat/completions responses", elsewhere="messages=/anthropic/v1/messages"
     ),
     "mistral": Service(
         "https://api.mistral.ai/v1",
@@ -111,6 +121,12 @@ SERVICES: Final = {
         "chat/completions completions models embeddings responses messages images/generations images/edits"
         " images/variations videos audio/speech audio/transcriptions audio/translations",
     ),
+    "qwen": Service(
+        "https://dashscope.aliyuncs.com/compatible-mode/v1",
+        "chat/completions completions embeddings responses files batches conversations",
+        elsewhere="reranks=/compatible-api/v1/reranks messages=/apps/anthropic/v1/messages",
+    ),
+    "spark": Service("https://spark-api-open.xf-yun.com/v1", "chat/completions"),
     "stepfun": Service(
         "https://api.stepfun.com/v1",
         "chat/completions responses messages models images/generations images/edits images/variations audio/speech"
@@ -127,6 +143,11 @@ SERVICES: Final = {
         " audio/transcriptions audio/translations realtime",
     ),
     "yi": Service("https://api.lingyiwanwu.com/v1", "chat/completions"),
+    "zhipuai": Service(
+        "https://open.bigmodel.cn/api/paas/v4",
+        "chat/completions embeddings",
+        elsewhere="messages=/api/anthropic/v1/messages",
+    ),
 }
 
 
@@ -145,7 +166,8 @@ def _place(service: Service, api: Api) -> str | None:
     return f"{service.base}/{path}" if listed else None
 
 
-BODY = b'{ "n" : 1e400, "model":"small" , "x":"\\u00e9", "big":12345678901234567890 }'
+# With what a type would add.
+BODY = b'{ "n" : 1e400, "model":"small" , "x":"\\u00e9", "big":12345678901234567890, "watermark":true }'
 MAPPED = BODY.replace(b'"small"', b'"large/2:free"')
 FIELDS = (
     (b"Host", b"proxy"),

@@ -1,4 +1,4 @@
-"""The newest OpenAI SDKs through five of the types that speak OpenAI's API, with a service in a script behind them."""
+"""The newest OpenAI SDKs through six of the types that speak OpenAI's API, with a service in a script behind them."""
 
 from __future__ import annotations
 
@@ -41,6 +41,13 @@ TYPES = (
     Type("kilocode", "baseUrl: 'http://{}/api/gateway'", "/api/gateway", BEARER, USUAL | {"embeddings"}),
     Type("azure", "azureServiceUrl: 'http://{}/openai/v1'", "/openai/v1", ("api-key", "sk-of-the-provider"), ALL),
     Type("openrouter", "providerDomain: 'http://{}'", "/api/v1", BEARER, USUAL | {"embeddings", "images"}),
+    Type(
+        "qwen",
+        "qwenDomain: 'http://{}'",
+        "/compatible-mode/v1",
+        BEARER,
+        USUAL - {"models", "transcription"} | {"embeddings", "files", "batches"},
+    ),
     Type("vllm", "vllmServerHost: '{}'", "/v1", BEARER, USUAL | {"embeddings"}),
 )
 MAPPING = f"modelMapping: {{gpt-*: '{MODEL}', '~^(fail-|flaky|slow|endless)': 'vendor/$1'}}"

@@ -87,11 +87,12 @@ class Compatible(Provider):
         # Under `protocol: original` too: they belong to the client's credential.
         self.withheld_headers = type(self).withheld_headers
         # By API name, without what is done to the model before a chat is translated, and with it.
-        self._late_edits = {name: (*self.body_edits(name), *self.model_edits(name)) for name in self.capabilities}
-        self._edits = {
-            name: (*self.body_edits(name), *self.mapping_edits(name), *self.model_edits(name))
-            for name in self.capabilities
-        }
+        edits = {name: (self.body_edits(name), self.model_edits(name)) for name in self.capabilities}
+        if keys.custom_settings:
+            # They may put what an edit looks for into any body.
+            edits = {name: (_for_all(before), _for_all(behind)) for name, (before, behind) in edits.items()}
+        self._late_edits = {name: (*before, *behind) for name, (before, behind) in edits.items()}
+        self._edits = {name: (*before, *self.mapping_edits(name), *behind) for name, (before, behind) in edits.items()}
         wanted = keys.chat_edits() if isinstance(keys, ChatKeys) else NO_EDITS
         self._chats = Chats({name: self.target(name) for name in CHAT_APIS}, wanted, clock)
 
@@ -109,6 +110,7 @@ class Compatible(Provider):
             "variable": row.key_variable,
             "is_key_optional": row.is_key_optional,
             "needs": row.needs,
+            "not_implemented": (row.kind or cls).not_implemented | row.not_implemented,
             "site": row.site,
         }
         for name, value in members.items():
@@ -126,7 +128,7 @@ class Compatible(Provider):
         """Mistakes between keys, a missing host, and a missing key of the service."""
         yield from super().problems(keys, reading)
         given = {one.name for one in declarations.declared(cls.Keys).values() if getattr(keys, one.field)}
-        for name in ("providerDomain", *cls.row.addresses):
+        for name in ("providerDomain", cls.row.domain, *cls.row.addresses):
             if {name, "baseUrl"} <= given:
                 yield Problem("baseUrl", f"stands beside {name}; keep one of the two", (name,))
         ways = (*cls.needs, "baseUrl", *(("providerDomain",) if set(cls.needs) <= set(cls.row.addresses) else ()))
@@ -159,8 +161,11 @@ class Compatible(Provider):
         return self.keys.base_url.origin if self.keys.base_url else self.own_origin()
 
     def own_origin(self) -> Origin:
-        """The origin of the type; a type without a host of its own takes it from its keys."""
-        return self.home
+        """The origin of the type, or the other one that its keys name."""
+        named: Origin | None = None
+        if self.row.domain:
+            named = getattr(self.keys, declarations.declared(self.Keys)[self.row.domain].field)
+        return named or self.home
 
     def own_capabilities(self) -> Mapping[str, str]:
         """The APIs of the row, below the base that is configured."""
@@ -334,11 +339,7 @@ class Compatible(Provider):
             found.append(BodyEdit(body_edits.developer_as_system, (b'"developer"',)))
         if api == CHAT and isinstance(keys, SchemaKeys) and keys.response_json_schema:
             found.append(BodyEdit(body_edits.with_response_format(keys.response_json_schema)))
-        if api == CHAT:
-            found += self.row.chat_edits
-        if keys.custom_settings:
-            # They may put what an edit looks for into any body.
-            found = [edit._replace(words=()) for edit in found]
+        found += self.row.edits.get(api, ())
         return tuple(found)
 
     def mapping_edits(self, api: str) -> tuple[BodyEdit, ...]:
@@ -412,6 +413,10 @@ class Compatible(Provider):
             return mapped
 
         return targets.with_parameter(query, "model", change), (*notes, *found)
+
+
+def _for_all(edits: tuple[BodyEdit, ...]) -> tuple[BodyEdit, ...]:
+    return tuple(edit._replace(words=()) for edit in edits)
 
 
 def with_settings(settings: tuple[Setting, ...], body: Value) -> Notes:

@@ -11,22 +11,13 @@ from typing import Any, Final
 from ..config.file import Elsewhere
 from ..config.keys import Problem
 
-_OPENAI: Final = """
-cohere      https://api.cohere.com/compatibility/v1
-doubao      https://ark.cn-beijing.volces.com/api/v3
-gemini      https://generativelanguage.googleapis.com/v1beta/openai
-hunyuan     https://api.hunyuan.cloud.tencent.com/v1
-minimax     https://api.minimax.io/v1
-qwen        https://dashscope.aliyuncs.com/compatible-mode/v1
-spark       https://spark-api-open.xf-yun.com/v1
-zhipuai     https://open.bigmodel.cn/api/paas/v4
-"""
+_OPENAI: Final = {"gemini": "https://generativelanguage.googleapis.com/v1beta/openai"}
 """Services with OpenAI's API, and its base URL there."""
 _OTHERS: Final = "bedrock deepl dify triton vertex"
 """Types whose API, path or credential is not that of `openai`."""
 
 KEYS: Final[Mapping[str, Mapping[str, object]]] = {
-    name: {"type": "openai", "baseUrl": url} for name, url in (line.split() for line in _OPENAI.split("\n")[1:-1])
+    name: {"type": "openai", "baseUrl": url} for name, url in _OPENAI.items()
 }
 """By type: the keys of a block here that reaches its chat API."""
 

@@ -116,8 +116,10 @@ class Row(NamedTuple):
     unless the key is optional. `needs` are the keys of which a block has to have one, `addresses` those that say where
     the service is. `aliases` are other bases under which clients address it, `beside` are paths of clients, without an
     API, whose place is not below the base. `native` has texts in a path that tell the API under `protocol: original`.
-    `chat_edits` is what the type changes in chats. `chat` and `messages` are what is particular about its chat APIs,
-    OpenAI's and Anthropic's, for requests that are translated. `kind` is the class of a type that is more than its row.
+    `edits` are what the type changes in JSON bodies, by the name of the API. `domain` is the key that names another
+    host of the service. `not_implemented` are keys that the type has in the Higress ai-proxy plugin, and that are
+    refused here. `chat` and `messages` are what is particular about its chat APIs, OpenAI's and Anthropic's, for
+    requests that are translated. `kind` is the class of a type that is more than its row.
     """
 
     name: str
@@ -136,7 +138,9 @@ class Row(NamedTuple):
     beside: Mapping[str, str] = _NO_PATHS
     native: tuple[tuple[str, str], ...] = ()
     keeps_developer: bool = False
-    chat_edits: tuple[BodyEdit, ...] = ()
+    edits: Mapping[str, tuple[BodyEdit, ...]] = MappingProxyType({})
+    domain: str = ""
+    not_implemented: frozenset[str] = frozenset()
     chat: Target = OPENAI_CHAT
     messages: Target = ANTHROPIC_MESSAGES
     keys: type[AddressKeys] = CompatibleKeys

@@ -8,58 +8,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..apis import APIS
 from ..auth.header import Credential, authorization
 from ..auth.secret import Secret
 from ..chat.body_edits import REASONING_TOKENS
 from ..chat.target import CLAUDE, OPENAI_CHAT
 from ..config import values
 from ..config.keys import key
-from . import azure
+from . import azure, qwen
+from .api_groups import OPENAI, named, native_paths
 from .claude import Claude, ClaudeKeys
-from .compatible import CONVERSATIONS, Compatible
+from .chats import CHAT, MESSAGES
+from .compatible import Compatible
+from .doubao import DEFAULTS_LEFT_OUT, NO_WATERMARK, Doubao, DoubaoKeys
 from .generic import Generic, GenericKeys
+from .hunyuan import HunyuanKeys
 from .kilocode import Kilocode, KilocodeKeys
+from .minimax import MinimaxKeys
 from .openai import OpenAI, OpenAIKeys
 from .row import AddressKeys, CompatibleKeys, Row, SchemaKeys
 from .self_hosted import Ollama, OllamaKeys, Vllm, VllmKeys
-
-_GROUPS: Final = {
-    "chat": "openai/v1/chatcompletions",
-    "completions": "openai/v1/completions",
-    "embeddings": "openai/v1/embeddings",
-    "models": "openai/v1/models",
-    "responses": "openai/v1/responses",
-    "messages": "anthropic/v1/messages",
-    "count_tokens": "anthropic/v1/messages/count_tokens",
-    "complete": "anthropic/v1/complete",
-    "rerank": "cohere/v1/rerank",
-    "realtime": "openai/v1/realtime",
-    "generations": "openai/v1/imagegeneration",
-    "edits": "openai/v1/imageedit",
-    "images": "openai/v1/imagegeneration openai/v1/imageedit openai/v1/imagevariation",
-    "speech": "openai/v1/audiospeech",
-    "transcriptions": "openai/v1/audiotranscription",
-    "translations": "openai/v1/audiotranslation",
-    "audio": "openai/v1/audiospeech openai/v1/audiotranscription openai/v1/audiotranslation",
-    "files": "openai/v1/files openai/v1/retrievefile openai/v1/retrievefilecontent",
-    "batches": "openai/v1/batches openai/v1/retrievebatch openai/v1/cancelbatch",
-    "videos": " ".join(api.name for api in APIS if api.path.startswith("/v1/videos")),
-}
-"""Words of the table, and the names of the APIs that they stand for."""
-# The plugin's name for conversations is of the time when only Qwen had them.
-_OPENAI: Final = frozenset({*(api.name for api in APIS if api.name.startswith("openai/")), CONVERSATIONS})
-_MESSAGES: Final = "anthropic/v1/messages"
-_CHAT: Final = "openai/v1/chatcompletions"
-
-
-def _apis(words: str) -> frozenset[str]:
-    return frozenset(name for word in words.split() for name in _GROUPS[word].split())
-
-
-def _native(**texts: str) -> tuple[tuple[str, str], ...]:
-    """Texts in a path, and the API that each stands for: a word of _GROUPS with one API."""
-    return tuple((text, _GROUPS[word]) for word, text in texts.items())
+from .zhipuai import CODE_PLAN, EFFORT_AS_THINKING, KEPT_THINKING, Zhipuai, ZhipuaiKeys
 
 
 def _raw(token: Secret) -> Credential:
@@ -87,7 +55,7 @@ ROWS: Final = (
         "openai",
         "api.openai.com",
         "/v1",
-        _OPENAI,
+        OPENAI,
         "OpenAI, or anything that serves the same paths. Without `apiTokens` the client's own key is sent on.",
         site="https://platform.openai.com/docs/api-reference",
         is_key_optional=True,
@@ -100,7 +68,7 @@ ROWS: Final = (
         "azure",
         "",
         "/openai/v1",
-        _OPENAI,
+        OPENAI,
         "Azure OpenAI. The key is sent as `api-key`, an access token of Entra as Bearer. In front of the SDKs' own"
         " `AzureOpenAI`: `protocol: original`.",
         site="https://learn.microsoft.com/azure/ai-foundry/openai/latest",
@@ -116,24 +84,24 @@ ROWS: Final = (
         "ai360",
         "api.360.cn",
         "/v1",
-        _apis("chat embeddings"),
+        named("chat embeddings"),
         "360. The key is sent without `Bearer`.",
         style=_raw,
     ),
-    Row("baichuan", "api.baichuan-ai.com", "/v1", _apis("chat embeddings"), "Baichuan AI."),
+    Row("baichuan", "api.baichuan-ai.com", "/v1", named("chat embeddings"), "Baichuan AI."),
     Row(
         "baidu",
         "qianfan.baidubce.com",
         "/v2",
-        _apis("chat embeddings models"),
+        named("chat embeddings models"),
         "Baidu Qianfan (ERNIE).",
-        native=_native(chat="/v2/chat/completions"),
+        native=native_paths(chat="/v2/chat/completions"),
     ),
     Row(
         "claude",
         "api.anthropic.com",
         "/v1",
-        _apis("messages count_tokens complete models files"),
+        named("messages count_tokens complete models files"),
         "Anthropic's Claude. A key is sent as `x-api-key`, a token of OAuth as Bearer with its beta; without"
         " `apiTokens` the client's own is sent on. Batches and all else pass.",
         site="https://platform.claude.com/docs/en/api/overview",
@@ -147,11 +115,26 @@ ROWS: Final = (
         "cloudflare",
         "api.cloudflare.com",
         "/client/v4/accounts/{cloudflareAccountId}/ai/v1",
-        _apis("chat embeddings responses"),
+        named("chat embeddings responses"),
         "Cloudflare Workers AI.",
         site="https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility/",
         needs=("cloudflareAccountId",),
         keys=CloudflareKeys,
+    ),
+    Row(
+        "cohere",
+        "api.cohere.com",
+        "/compatibility/v1",
+        named("chat embeddings"),
+        "Cohere, by its compatibility API; rerank is its own.",
+        site="https://docs.cohere.com/docs/compatibility-api",
+        elsewhere={"cohere/v1/rerank": "/v1/rerank"},
+        beside={path: path for path in ("/v1/chat", "/v1/embed", "/v1/tokenize", "/v1/detokenize", "/v1/classify")},
+        native=(
+            *native_paths(chat="/v1/chat", embeddings="/compatibility/v1/embeddings", rerank="/v1/rerank"),
+            *native_paths(chat="/v2/chat", rerank="/v2/rerank"),
+        ),
+        chat=OPENAI_CHAT._replace(options=frozenset({"seed", "frequency_penalty", "presence_penalty"})),
     ),
     Row(
         "coze",
@@ -166,29 +149,49 @@ ROWS: Final = (
         "deepseek",
         "api.deepseek.com",
         "/v1",
-        _apis("chat models"),
+        named("chat models"),
         "DeepSeek. Completions are its fill-in-the-middle.",
         site="https://api-docs.deepseek.com",
-        elsewhere={_MESSAGES: "/anthropic/v1/messages", "openai/v1/completions": "/beta/completions"},
+        elsewhere={MESSAGES: "/anthropic/v1/messages", "openai/v1/completions": "/beta/completions"},
         aliases=("",),
+    ),
+    Row(
+        "doubao",
+        "ark.cn-beijing.volces.com",
+        "/api/v3",
+        named("chat embeddings generations responses"),
+        "Volcengine Ark (Doubao). A model is an id, an endpoint (`ep-...`) or a bot (`bot-...`).",
+        site="https://www.volcengine.com/docs/82379",
+        variable="ARK_API_KEY",
+        native=native_paths(
+            chat="/api/v3/chat/completions",
+            embeddings="/api/v3/embeddings",
+            generations="/api/v3/images/generations",
+            responses="/api/v3/responses",
+        ),
+        edits={"openai/v1/responses": (DEFAULTS_LEFT_OUT,), "openai/v1/imagegeneration": (NO_WATERMARK,)},
+        domain="doubaoDomain",
+        chat=OPENAI_CHAT._replace(reasoning="thinking", reasoning_back="calls"),
+        keys=DoubaoKeys,
+        kind=Doubao,
     ),
     Row(
         "fireworks",
         "api.fireworks.ai",
         "/inference/v1",
-        _apis("chat completions models embeddings responses rerank audio"),
+        named("chat completions models embeddings responses rerank audio"),
         "Fireworks AI.",
         site="https://docs.fireworks.ai",
-        native=_native(chat="/v1/chat/completions", completions="/v1/completions", models="/v1/models"),
+        native=native_paths(chat="/v1/chat/completions", completions="/v1/completions", models="/v1/models"),
         chat=OPENAI_CHAT._replace(options=frozenset({"top_k"})),
     ),
     Row(
         "galadriel",
         "api.galadriel.com",
         "/v1",
-        _apis("chat models"),
+        named("chat models"),
         "Galadriel.",
-        native=_native(chat="/v1/chat/completions", models="/v1/models"),
+        native=native_paths(chat="/v1/chat/completions", models="/v1/models"),
     ),
     Row(
         "generic",
@@ -207,39 +210,49 @@ ROWS: Final = (
         "github",
         "models.github.ai",
         "/inference",
-        _apis("chat embeddings"),
+        named("chat embeddings"),
         "GitHub Models. Ids of models have a publisher (`openai/gpt-4o`); an organisation that pays is in the"
         " `baseUrl`: `https://models.github.ai/orgs/ORGANISATION/inference`.",
         site="https://docs.github.com/en/rest/models",
         elsewhere={"openai/v1/models": "/catalog/models"},
-        native=_native(chat="/chat/completions", embeddings="/embeddings"),
+        native=native_paths(chat="/chat/completions", embeddings="/embeddings"),
     ),
     Row(
         "grok",
         "api.x.ai",
         "/v1",
-        _apis(
+        named(
             "chat responses completions embeddings generations edits models messages files batches videos audio"
             " realtime"
         ),
         "xAI's Grok.",
         site="https://docs.x.ai",
-        native=_native(chat="/v1/chat/completions"),
+        native=native_paths(chat="/v1/chat/completions"),
     ),
     Row(
         "groq",
         "api.groq.com",
         "/openai/v1",
-        _apis("chat responses models audio files batches"),
+        named("chat responses models audio files batches"),
         "Groq.",
         site="https://console.groq.com/docs",
-        native=_native(chat="/openai/v1/chat/completions"),
+        native=native_paths(chat="/openai/v1/chat/completions"),
+    ),
+    Row(
+        "hunyuan",
+        "api.hunyuan.cloud.tencent.com",
+        "/v1",
+        named("chat embeddings"),
+        "Tencent's Hunyuan, by its OpenAI-compatible API.",
+        site="https://cloud.tencent.com/document/product/1729/111007",
+        chat=OPENAI_CHAT._replace(reasoning="none"),
+        keys=HunyuanKeys,
     ),
     Row(
         "kilocode",
         "api.kilo.ai",
         "/api/gateway",
-        _apis("chat responses messages models embeddings transcriptions"),
+        named("chat responses messages models embeddings transcriptions"),
         "Kilo Gateway. `apiTokens: anonymous` reaches its free models.",
         site="https://kilo.ai/docs/gateway",
         aliases=("/api/gateway/v1", "/api/openrouter", "/api/v1"),
@@ -251,17 +264,32 @@ ROWS: Final = (
         "longcat",
         "api.longcat.chat",
         "/openai/v1",
-        _apis("chat embeddings"),
+        named("chat embeddings"),
         "LongCat.",
         keys=SchemaKeys,
         site="https://longcat.chat/platform/docs",
-        elsewhere={"openai/v1/models": "/v1/models", _MESSAGES: "/anthropic/v1/messages"},
+        elsewhere={"openai/v1/models": "/v1/models", MESSAGES: "/anthropic/v1/messages"},
+    ),
+    Row(
+        "minimax",
+        "api.minimaxi.com",
+        "/v1",
+        named("chat responses"),
+        "MiniMax. A key of outside China needs `baseUrl: https://api.minimax.io/v1`.",
+        site="https://platform.minimaxi.com/docs",
+        elsewhere={MESSAGES: "/anthropic/v1/messages"},
+        native=(
+            *native_paths(chat="/v1/text/chatcompletion"),
+            *native_paths(chat="/v1/chat/completions", messages="/anthropic/v1/messages", responses="/v1/responses"),
+        ),
+        chat=OPENAI_CHAT._replace(reasoning="none", reasoning_back="always"),
+        keys=MinimaxKeys,
     ),
     Row(
         "mistral",
         "api.mistral.ai",
         "/v1",
-        _apis("chat embeddings models files batches audio"),
+        named("chat embeddings models files batches audio"),
         "Mistral AI.",
         site="https://docs.mistral.ai/api",
         chat=OPENAI_CHAT._replace(reasoning="none"),
@@ -270,16 +298,17 @@ ROWS: Final = (
         "moonshot",
         "api.moonshot.cn",
         "/v1",
-        _apis("chat models files"),
+        named("chat models files"),
         "Moonshot AI (Kimi). A key of outside China needs `baseUrl: https://api.moonshot.ai/v1`.",
         site="https://platform.moonshot.ai/docs",
+        not_implemented=frozenset({"moonshotFileId"}),
         chat=OPENAI_CHAT._replace(reasoning="thinking", reasoning_back="calls"),
     ),
     Row(
         "ollama",
         "http://127.0.0.1:11434",
         "/v1",
-        _apis("chat completions embeddings models responses messages generations speech transcriptions"),
+        named("chat completions embeddings models responses messages generations speech transcriptions"),
         "Ollama, on this machine where no host is named. Its own paths (`/api/...`) pass. Its cloud is"
         " `baseUrl: https://ollama.com/v1`, with a key.",
         site="https://docs.ollama.com/api/openai-compatibility",
@@ -292,17 +321,49 @@ ROWS: Final = (
         "openrouter",
         "openrouter.ai",
         "/api/v1",
-        _apis("chat completions models embeddings responses messages images videos audio"),
+        named("chat completions models embeddings responses messages images videos audio"),
         "OpenRouter.",
         site="https://openrouter.ai/docs/api/reference/overview",
-        native=_native(chat="/api/v1/chat/completions", completions="/api/v1/completions"),
-        chat_edits=(REASONING_TOKENS,),
+        native=native_paths(chat="/api/v1/chat/completions", completions="/api/v1/completions"),
+        edits={CHAT: (REASONING_TOKENS,)},
+    ),
+    Row(
+        "qwen",
+        "dashscope.aliyuncs.com",
+        "/compatible-mode/v1",
+        named("chat completions embeddings responses files batches conversations"),
+        "Alibaba Cloud's DashScope (Qwen), in its compatible mode. Outside China: `qwenDomain:"
+        " dashscope-intl.aliyuncs.com`.",
+        site="https://help.aliyun.com/zh/model-studio/",
+        variable="DASHSCOPE_API_KEY",
+        elsewhere={"qwen/v1/rerank": "/compatible-api/v1/reranks", MESSAGES: "/apps/anthropic/v1/messages"},
+        native=qwen.NATIVE,
+        domain="qwenDomain",
+        not_implemented=frozenset({"qwenFileIds"}),
+        chat=OPENAI_CHAT._replace(
+            reasoning="enable",
+            reasoning_back="always",
+            cache="control",
+            options=frozenset({"top_k", "seed", "presence_penalty"}),
+        ),
+        keys=qwen.QwenKeys,
+        kind=qwen.Qwen,
+    ),
+    Row(
+        "spark",
+        "spark-api-open.xf-yun.com",
+        "/v1",
+        named("chat"),
+        "iFlytek Spark. The key is the `APIPassword` of its console, or `APIKey:APISecret`. Models of the X series are"
+        " below `baseUrl: https://spark-api-open.xf-yun.com/v2`.",
+        site="https://www.xfyun.cn/doc/spark/HTTP%E8%B0%83%E7%94%A8%E6%96%87%E6%A1%A3.html",
+        chat=OPENAI_CHAT._replace(reasoning="thinking", options=frozenset({"top_k"})),
     ),
     Row(
         "stepfun",
         "api.stepfun.com",
         "/v1",
-        _apis("chat responses messages models images audio"),
+        named("chat responses messages models images audio"),
         "StepFun. Outside China: `baseUrl: https://api.stepfun.ai/v1`.",
         site="https://platform.stepfun.com/docs",
     ),
@@ -310,17 +371,17 @@ ROWS: Final = (
         "together-ai",
         "api.together.xyz",
         "/v1",
-        _apis("chat completions embeddings audio images models rerank"),
+        named("chat completions embeddings audio images models rerank"),
         "Together AI.",
         site="https://docs.together.ai",
-        native=_native(chat="/v1/chat/completions"),
+        native=native_paths(chat="/v1/chat/completions"),
         chat=OPENAI_CHAT._replace(options=frozenset({"top_k"})),
     ),
     Row(
         "vllm",
         "",
         "/v1",
-        _apis(
+        named(
             "chat completions models embeddings rerank messages count_tokens responses transcriptions translations"
             " realtime"
         ),
@@ -329,7 +390,7 @@ ROWS: Final = (
         is_key_optional=True,
         needs=("vllmServerHost", "vllmCustomUrl"),
         addresses=("vllmServerHost", "vllmCustomUrl"),
-        native=_native(
+        native=native_paths(
             chat="/v1/chat/completions",
             completions="/v1/completions",
             models="/v1/models",
@@ -344,7 +405,26 @@ ROWS: Final = (
         keys=VllmKeys,
         kind=Vllm,
     ),
-    Row("yi", "api.lingyiwanwu.com", "/v1", _apis("chat"), "01.AI's Yi."),
+    Row("yi", "api.lingyiwanwu.com", "/v1", named("chat"), "01.AI's Yi."),
+    Row(
+        "zhipuai",
+        "open.bigmodel.cn",
+        "/api/paas/v4",
+        named("chat embeddings"),
+        "Zhipu AI (GLM). Outside China: `zhipuDomain: api.z.ai`.",
+        site="https://docs.bigmodel.cn",
+        elsewhere={MESSAGES: "/api/anthropic/v1/messages"},
+        native=(
+            *native_paths(chat="/api/paas/v4/chat/completions", embeddings="/api/paas/v4/embeddings"),
+            *native_paths(chat=f"{CODE_PLAN}/chat/completions", messages="/api/anthropic/v1/messages"),
+        ),
+        edits={CHAT: (EFFORT_AS_THINKING, KEPT_THINKING)},
+        addresses=("zhipuCodePlanMode",),
+        domain="zhipuDomain",
+        chat=OPENAI_CHAT._replace(reasoning="thinking", reasoning_back="always"),
+        keys=ZhipuaiKeys,
+        kind=Zhipuai,
+    ),
 )
 COMPATIBLE: Final = {row.name: Compatible.made(row) for row in ROWS}
 """By type, the class of each row."""
