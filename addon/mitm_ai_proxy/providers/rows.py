@@ -16,8 +16,8 @@ from ..config import values
 from ..config.keys import key
 from . import azure, qwen
 from .api_groups import OPENAI, named, native_paths
-from .claude import Claude, ClaudeKeys
 from .chats import CHAT, MESSAGES
+from .claude import Claude, ClaudeKeys
 from .compatible import Compatible
 from .doubao import DEFAULTS_LEFT_OUT, NO_WATERMARK, Doubao, DoubaoKeys
 from .generic import Generic, GenericKeys
