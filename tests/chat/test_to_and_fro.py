@@ -6,7 +6,7 @@ import json
 import random
 from typing import Any
 
-from mitm_ai_proxy.chat import translate
+from mitm_ai_proxy.chat import protocols
 from mitm_ai_proxy.chat.dialects import ANTHROPIC, OPENAI
 from mitm_ai_proxy.chat.target import CLAUDE, Target
 from tests.chat.exchanges import (
@@ -197,4 +197,5 @@ def test_a_stream_through_both_dialects_says_the_same(seed: int) -> None:
 
 
 def test_every_dialect_has_all_that_a_translation_needs() -> None:
-    assert set(translate.PROTOCOLS) == {OPENAI, ANTHROPIC}
+    assert set(protocols.CLIENTS) == {OPENAI, ANTHROPIC}
+    assert set(protocols.VENDORS) >= set(protocols.CLIENTS)

@@ -7,6 +7,7 @@ import json
 from mitm_ai_proxy import apis
 from mitm_ai_proxy.chat import translate
 from mitm_ai_proxy.chat.dialects import ANTHROPIC, OPENAI
+from mitm_ai_proxy.chat.protocols import CLIENTS
 from mitm_ai_proxy.chat.target import CLAUDE
 from tests.chat.exchanges import OTHER, anthropic_request, openai_request, rewritten
 from tests.tables import table
@@ -16,7 +17,7 @@ CHAT, MESSAGES = "openai/v1/chatcompletions", "anthropic/v1/messages"
 
 def test_the_apis_are_those_of_the_table() -> None:
     assert set(translate.CHAT_APIS) <= set(apis.BY_NAME)
-    assert set(translate.CHAT_APIS.values()) == set(translate.PROTOCOLS)
+    assert set(translate.CHAT_APIS.values()) == set(CLIENTS)
 
 
 @table(

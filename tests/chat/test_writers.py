@@ -23,8 +23,8 @@ from mitm_ai_proxy.chat.model import (
     Thinking,
     Turn,
 )
+from mitm_ai_proxy.chat.protocols import CLIENTS
 from mitm_ai_proxy.chat.target import CLAUDE
-from mitm_ai_proxy.chat.translate import PROTOCOLS
 from tests.chat.exchanges import (
     HELLO,
     OF_ANTHROPIC,
@@ -75,23 +75,23 @@ BLOCKS = (Text("a"), Text(seal=SEAL), Call("c", "f", "{}", seal=OTHER_SEAL), Cal
 
 
 def _whole(events: list[Event], memo: Any) -> Json:
-    document: Json = json.loads(PROTOCOLS[memo["client"]].write_whole(events, memo))
+    document: Json = json.loads(CLIENTS[memo["client"]].write_whole(events, memo))
     return document
 
 
 def _collected(events: list[Event], memo: Any) -> list[Any]:
-    writer = PROTOCOLS[memo["client"]].writer(memo)
+    writer = CLIENTS[memo["client"]].writer(memo)
     return parsed(b"".join(map(writer.write, events)))
 
 
 def test_the_seal_of_a_text_comes_back_behind_it_and_that_of_a_call_with_it() -> None:
     made = _whole(SIGNED, OF_OPENAI)["choices"][0]["message"]
-    turns = PROTOCOLS[OPENAI].read_request(encoded(openai_request(*HELLO, made))).turns
+    turns = CLIENTS[OPENAI].read_request(encoded(openai_request(*HELLO, made))).turns
     assert turns[1] == Turn("assistant", BLOCKS, "messages[1]")
 
     content = _whole(SIGNED, OF_ANTHROPIC)["content"]
     turns = (
-        PROTOCOLS[ANTHROPIC]
+        CLIENTS[ANTHROPIC]
         .read_request(encoded(anthropic_request(*HELLO, {"role": "assistant", "content": content})))
         .turns
     )
@@ -129,7 +129,7 @@ def test_a_signature_of_thinking_of_another_vendor_comes_back_to_it() -> None:
     request = anthropic_request(*HELLO, {"role": "assistant", "content": content})
 
     assert signed[1]["delta"]["signature"] == content[0]["signature"]
-    assert PROTOCOLS[ANTHROPIC].read_request(encoded(request)).turns[1].blocks == (Thinking("hm", SEAL),)
+    assert CLIENTS[ANTHROPIC].read_request(encoded(request)).turns[1].blocks == (Thinking("hm", SEAL),)
 
 
 def test_a_picture_in_an_answer_is_shown_where_a_dialect_has_a_place_for_it() -> None:

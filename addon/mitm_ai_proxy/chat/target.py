@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 from .dialects import ANTHROPIC, OPENAI
@@ -10,8 +12,9 @@ from .dialects import ANTHROPIC, OPENAI
 class Target(NamedTuple):
     """An API of a provider, for the translators. The defaults are those of an OpenAI-compatible one.
 
-    `name`: for a person to read. `dialect`: a row of chat/dialects.py. `vendor`: whose seals it makes and takes;
-    "" for none.
+    `name`: for a person to read. `dialect`: a row of VENDORS in chat/protocols.py. `vendor`: whose seals it makes and
+    takes; "" for none. `settings`: what only the dialect's own writer reads. `answers`: texts that the reader of its
+    answers needs, by name.
 
     OpenAI chat:
       `max_tokens`: the member that limits the answer. `most_tokens`: the highest limit that it takes; 0 for any.
@@ -42,6 +45,8 @@ class Target(NamedTuple):
     version: str = "2023-06-01"
     default_system: str = ""
     caches_system: bool = False
+    settings: object = None
+    answers: Mapping[str, str] = MappingProxyType({})
 
 
 OPENAI_CHAT: Final = Target("")

@@ -6,29 +6,18 @@ A provider that lacks the client's API calls rewrite() for the request, and hand
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from ..exchange import Answer, Handling, Memo, Pieces, Whole
 from ..wire import header_fields, sse
 from ..wire.header_fields import Changes, Fields
-from . import (
-    anthropic_answers,
-    anthropic_requests,
-    anthropic_upstream,
-    anthropic_writer,
-    openai_answers,
-    openai_requests,
-    openai_upstream,
-    openai_writer,
-    vendor_errors,
-)
+from . import vendor_errors
 from .dialects import ANTHROPIC, OPENAI
-from .model import Chat, Event, Fault
+from .model import Event, Fault
+from .protocols import CLIENTS, VENDORS, Framing, Reader
 from .target import Target
 
 _EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
-_REQUEST_IDS: Final = {OPENAI: "x-request-id", ANTHROPIC: "request-id"}
-"""Where each dialect's SDKs look for the id of a request, which a person gives to the vendor's support."""
 
 
 CHAT_APIS: Final = {"openai/v1/chatcompletions": OPENAI, "anthropic/v1/messages": ANTHROPIC}
@@ -45,68 +34,15 @@ class Rewritten(NamedTuple):
     """A request in the provider's dialect.
 
     `memo`: what its answer needs. `notes`: a line for each thing that is not said. `fields`: changes to the client's
-    header fields.
+    header fields. `model` and `is_stream`: for a provider that has them in the path.
     """
 
     body: bytes
     memo: Memo
     notes: tuple[str, ...]
     fields: Changes
-
-
-class Reader(Protocol):
-    """Reads a streamed answer. It never raises, and after a Fault or an End it gives nothing."""
-
-    def read(self, data: bytes, type: bytes = b"") -> Iterable[Event]:
-        """The events in the data of a server-sent event."""
-
-    def comment(self) -> Iterable[Event]:
-        """The events that a comment is."""
-
-    def end(self) -> Iterable[Event]:
-        """The last events."""
-
-
-class Writer(Protocol):
-    """Writes a streamed answer."""
-
-    def write(self, event: Event) -> bytes:
-        """The bytes that an event adds."""
-
-
-class Protocols(NamedTuple):
-    """What is known of a dialect: how requests and answers are read and written."""
-
-    read_request: Callable[[bytes], Chat]
-    write_request: Callable[[Chat, str, Target, list[str]], bytes]
-    reader: Callable[[Memo], Reader]
-    read_whole: Callable[[bytes, Memo], list[Event]]
-    writer: Callable[[Memo], Writer]
-    write_whole: Callable[[Iterable[Event], Memo], bytes]
-
-
-def _openai_settings(memo: Memo) -> openai_writer.Settings:
-    return openai_writer.Settings(memo["id"], memo["created"], memo["model"], memo["usage"])
-
-
-PROTOCOLS: Final = {
-    OPENAI: Protocols(
-        openai_requests.read,
-        openai_upstream.write,
-        lambda memo: openai_answers.Reader(memo["id"]),
-        lambda body, memo: openai_answers.read_whole(body, memo["id"]),
-        lambda memo: openai_writer.Writer(_openai_settings(memo)),
-        lambda events, memo: openai_writer.write_whole(events, _openai_settings(memo)),
-    ),
-    ANTHROPIC: Protocols(
-        anthropic_requests.read,
-        anthropic_upstream.write,
-        lambda memo: anthropic_answers.Reader(memo["vendor"]),
-        lambda body, memo: anthropic_answers.read_whole(body, memo["vendor"]),
-        lambda memo: anthropic_writer.Writer(memo["id"], memo["model"]),
-        lambda events, memo: anthropic_writer.write_whole(events, memo["id"], memo["model"]),
-    ),
-}
+    model: str
+    is_stream: bool
 
 
 def substitute(api: str, provided: Container[str]) -> str | None:
@@ -126,8 +62,8 @@ def rewrite(body: bytes, client: str, target: Target, now: float, new_id: str) -
     in the body is the provider's. Raises Refusal (400), which names the member that cannot be sent on.
     """
     notes = [f"translated from {client} to {target.dialect}"]
-    chat = PROTOCOLS[client].read_request(body)
-    written = PROTOCOLS[target.dialect].write_request(chat, client, target, notes)
+    chat = CLIENTS[client].read_request(body)
+    written = VENDORS[target.dialect].write_request(chat, client, target, notes)
     memo: dict[str, Any] = {
         "client": client,
         "provider": target.dialect,
@@ -137,12 +73,13 @@ def rewrite(body: bytes, client: str, target: Target, now: float, new_id: str) -
         "model": chat.model,
         "created": int(now),
         "id": new_id,
+        **target.answers,
     }
     fields: dict[bytes, bytes | None] = dict.fromkeys(_OWN_FIELDS[client])
     fields[b"content-type"] = b"application/json"
     if target.dialect == ANTHROPIC:
         fields[b"anthropic-version"] = target.version.encode()
-    return Rewritten(written, memo, tuple(notes), fields)
+    return Rewritten(written, memo, tuple(notes), fields, chat.model, chat.stream)
 
 
 def handling(memo: Memo, status: int, fields: Fields) -> Handling:
@@ -150,7 +87,8 @@ def handling(memo: Memo, status: int, fields: Fields) -> Handling:
     kind = header_fields.value(fields, b"content-type").lower()
     ids = _request_id(memo, fields)
     if not 200 <= status < 300:
-        return Whole(lambda answer: _error(vendor_errors.read(answer.body, status), memo, ids))
+        read_error = VENDORS[memo["provider"]].read_error
+        return Whole(lambda answer: _error(read_error(answer.body, status, fields), memo, ids))
     if memo["stream"] and "json" not in kind and "html" not in kind:
         changes: dict[bytes, bytes | None] = {b"content-type": _EVENT_STREAM.encode()}
         changes |= {name.encode(): value.encode("utf-8", "surrogateescape") for name, value in ids.items()}
@@ -160,14 +98,14 @@ def handling(memo: Memo, status: int, fields: Fields) -> Handling:
 
 def _request_id(memo: Memo, fields: Fields) -> dict[str, str]:
     """The vendor's id of the request, under the client's name for it."""
-    name = _REQUEST_IDS[memo["client"]]
-    theirs = header_fields.value(fields, _REQUEST_IDS[memo["provider"]].encode())
+    name = CLIENTS[memo["client"]].request_id
+    theirs = header_fields.value(fields, VENDORS[memo["provider"]].request_id.encode())
     return {name: theirs} if theirs and not header_fields.value(fields, name.encode()) else {}
 
 
 def _whole(answer: Answer, memo: Memo, ids: dict[str, str]) -> Answer:
     """A whole answer, in the form that the client asked for, whatever form the vendor has chosen."""
-    client = PROTOCOLS[memo["client"]]
+    client = CLIENTS[memo["client"]]
     events = answer_events(answer.body, memo["provider"], memo)
     if fault := next((event for event in events if isinstance(event, Fault)), None):
         return _error(fault, memo, ids)
@@ -179,15 +117,14 @@ def _whole(answer: Answer, memo: Memo, ids: dict[str, str]) -> Answer:
 
 def answer_events(body: bytes, dialect: str, memo: Memo) -> list[Event]:
     """What an answer in a dialect says, whole or a stream. `memo` has its `id` and `vendor` (see rewrite())."""
-    provider = PROTOCOLS[dialect]
-    if body.lstrip()[:5].startswith((b"data:", b"event", b":")):
-        return _read_stream(body, provider.reader(memo))
-    return provider.read_whole(body, memo)
+    vendor = VENDORS[dialect]
+    if body.lstrip()[:5].startswith(vendor.stream_begins):
+        return _read_stream(body, vendor.framing(len(body)), vendor.reader(memo))
+    return vendor.read_whole(body, memo)
 
 
-def _read_stream(body: bytes, reader: Reader) -> list[Event]:
+def _read_stream(body: bytes, framing: Framing, reader: Reader) -> list[Event]:
     events: list[Event] = []
-    framing = sse.Reader(len(body))
     for found in (*framing.feed(body), *framing.end()):
         events += reader.read(found.data, found.type)
     return [*events, *reader.end()]
@@ -204,9 +141,10 @@ class Translated:
 
     def __init__(self, memo: Memo) -> None:
         self._client = memo["client"]
-        self._framing = sse.Reader()
-        self._reader = PROTOCOLS[memo["provider"]].reader(memo)
-        self._writer = PROTOCOLS[self._client].writer(memo)
+        vendor = VENDORS[memo["provider"]]
+        self._framing = vendor.framing(sse.MAX_EVENT)
+        self._reader = vendor.reader(memo)
+        self._writer = CLIENTS[self._client].writer(memo)
         self._is_over = False
 
     def feed(self, data: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from ..chat import translate
+from ..chat import protocols, translate
 from ..chat.dialects import ANTHROPIC, OPENAI
 from ..chat.model import Block, Call, Delta, Event, Fault, Foreign, Media, Open, Result, Text, Thinking, Turn
 from ..errors import Refusal
@@ -26,7 +26,7 @@ def lines(method: str, target: str, request: bytes, answer: bytes | None) -> lis
     if method != "POST" or dialect is None:
         return []
     try:
-        turns = translate.PROTOCOLS[dialect].read_request(request).turns
+        turns = protocols.CLIENTS[dialect].read_request(request).turns
     except Refusal:
         return []
     said = [line for turn in _new(turns) for line in _lines(turn.role, turn.blocks)]

@@ -1,0 +1,120 @@
+"""The tables of the translators: how each dialect of clients is read and written, and each API of vendors.
+
+A new vendor's API is a row of VENDORS: who writes its requests, and who reads its answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple, Protocol
+
+from ..exchange import Memo
+from ..wire import sse
+from ..wire.header_fields import Fields
+from . import (
+    anthropic_answers,
+    anthropic_requests,
+    anthropic_upstream,
+    anthropic_writer,
+    openai_answers,
+    openai_requests,
+    openai_upstream,
+    openai_writer,
+    vendor_errors,
+)
+from .dialects import ANTHROPIC, OPENAI
+from .model import Chat, Event, Fault
+from .target import Target
+
+
+class Reader(Protocol):
+    """Reads a streamed answer. It never raises, and after a Fault or an End it gives nothing."""
+
+    def read(self, data: bytes, type: bytes = b"") -> Iterable[Event]:
+        """The events in the data of a server-sent event, or of what else the stream is made of."""
+
+    def comment(self) -> Iterable[Event]:
+        """The events that a comment is."""
+
+    def end(self) -> Iterable[Event]:
+        """The last events."""
+
+
+class Framing(Protocol):
+    """Finds the events of a stream in bytes cut anywhere. Raises sse.TooLong."""
+
+    def feed(self, data: bytes) -> list[sse.Event]:
+        """The events that these bytes complete."""
+
+    def end(self) -> list[sse.Event]:
+        """Those that the end completes."""
+
+
+class Writer(Protocol):
+    """Writes a streamed answer."""
+
+    def write(self, event: Event) -> bytes:
+        """The bytes that an event adds."""
+
+
+def _read_error(body: bytes, status: int, _: Fields) -> Fault:
+    return vendor_errors.read(body, status)
+
+
+class Client(NamedTuple):
+    """A dialect of clients. `request_id`: the header field in which its SDKs look for the id of a request."""
+
+    read_request: Callable[[bytes], Chat]
+    writer: Callable[[Memo], Writer]
+    write_whole: Callable[[Iterable[Event], Memo], bytes]
+    request_id: str
+
+
+class Vendor(NamedTuple):
+    """An API of vendors.
+
+    `read_error` takes the body, the status and the header fields of an answer that is no success. `framing` takes the
+    bytes that an event may have, `stream_begins` are beginnings of streams. `request_id`: the header field of answers.
+    """
+
+    write_request: Callable[[Chat, str, Target, list[str]], bytes]
+    reader: Callable[[Memo], Reader]
+    read_whole: Callable[[bytes, Memo], list[Event]]
+    read_error: Callable[[bytes, int, Fields], Fault] = _read_error
+    framing: Callable[[int], Framing] = sse.Reader
+    stream_begins: tuple[bytes, ...] = (b"data:", b"event", b":")
+    request_id: str = "x-request-id"
+
+
+def _openai_settings(memo: Memo) -> openai_writer.Settings:
+    return openai_writer.Settings(memo["id"], memo["created"], memo["model"], memo["usage"])
+
+
+CLIENTS: Final = {
+    OPENAI: Client(
+        openai_requests.read,
+        lambda memo: openai_writer.Writer(_openai_settings(memo)),
+        lambda events, memo: openai_writer.write_whole(events, _openai_settings(memo)),
+        "x-request-id",
+    ),
+    ANTHROPIC: Client(
+        anthropic_requests.read,
+        lambda memo: anthropic_writer.Writer(memo["id"], memo["model"]),
+        lambda events, memo: anthropic_writer.write_whole(events, memo["id"], memo["model"]),
+        "request-id",
+    ),
+}
+
+VENDORS: Final = {
+    OPENAI: Vendor(
+        openai_upstream.write,
+        lambda memo: openai_answers.Reader(memo["id"]),
+        lambda body, memo: openai_answers.read_whole(body, memo["id"]),
+    ),
+    ANTHROPIC: Vendor(
+        anthropic_upstream.write,
+        lambda memo: anthropic_answers.Reader(memo["vendor"]),
+        lambda body, memo: anthropic_answers.read_whole(body, memo["vendor"]),
+        request_id="request-id",
+    ),
+}
