@@ -224,11 +224,12 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """The answer failed. `status` is HTTP's, `code` the vendor's own word."""
+    """The answer failed. `status` is HTTP's, `code` the vendor's own word, `request_id` its name for the request."""
 
     status: int
     message: str
     code: str = ""
+    request_id: str = ""
 
 
 class Ping(msgspec.Struct, frozen=True):

@@ -95,13 +95,13 @@ CLIENTS: Final = {
         openai_requests.read,
         lambda memo: openai_writer.Writer(_openai_settings(memo)),
         lambda events, memo: openai_writer.write_whole(events, _openai_settings(memo)),
-        "x-request-id",
+        vendor_errors.REQUEST_IDS[OPENAI],
     ),
     ANTHROPIC: Client(
         anthropic_requests.read,
         lambda memo: anthropic_writer.Writer(memo["id"], memo["model"]),
         lambda events, memo: anthropic_writer.write_whole(events, memo["id"], memo["model"]),
-        "request-id",
+        vendor_errors.REQUEST_IDS[ANTHROPIC],
     ),
 }
 

@@ -88,7 +88,7 @@ def handling(memo: Memo, status: int, fields: Fields) -> Handling:
     ids = _request_id(memo, fields)
     if not 200 <= status < 300:
         read_error = VENDORS[memo["provider"]].read_error
-        return Whole(lambda answer: _error(read_error(answer.body, status, fields), memo, ids))
+        return Whole(lambda answer: vendor_errors.answer(read_error(answer.body, status, fields), memo["client"], ids))
     if memo["stream"] and "json" not in kind and "html" not in kind:
         changes: dict[bytes, bytes | None] = {b"content-type": _EVENT_STREAM.encode()}
         changes |= {name.encode(): value.encode("utf-8", "surrogateescape") for name, value in ids.items()}
@@ -108,7 +108,7 @@ def _whole(answer: Answer, memo: Memo, ids: dict[str, str]) -> Answer:
     client = CLIENTS[memo["client"]]
     events = answer_events(answer.body, memo["provider"], memo)
     if fault := next((event for event in events if isinstance(event, Fault)), None):
-        return _error(fault, memo, ids)
+        return vendor_errors.answer(fault, memo["client"], ids)
     if not memo["stream"]:
         return Answer(answer.status, client.write_whole(events, memo), {"content-type": "application/json", **ids})
     writer = client.writer(memo)
@@ -128,12 +128,6 @@ def _read_stream(body: bytes, framing: Framing, reader: Reader) -> list[Event]:
     for found in (*framing.feed(body), *framing.end()):
         events += reader.read(found.data, found.type)
     return [*events, *reader.end()]
-
-
-def _error(fault: Fault, memo: Memo, ids: dict[str, str]) -> Answer:
-    note = f"error of the provider, status {fault.status}, written as {memo['client']} does"
-    headers = {"content-type": "application/json", **ids}
-    return Answer(fault.status, vendor_errors.body(fault, memo["client"]), headers, (note,))
 
 
 class Translated:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
+import msgspec
+
 from ..errors import Refusal
+from ..exchange import Answer
 from . import json_values
-from .dialects import ANTHROPIC, DIALECTS
+from .dialects import ANTHROPIC, DIALECTS, OPENAI
 from .model import Fault
 
 _MAX_MESSAGE: Final = 2000
@@ -48,6 +53,12 @@ _NO_ERROR: Final = (None, 0, "0", 200, "200")
 _TOO_LONG_CODE: Final = "context_length_exceeded"
 _TOO_LONG_WORDS: Final = "prompt is too long"
 
+REQUEST_IDS: Final = {OPENAI: "x-request-id", ANTHROPIC: "request-id"}
+"""The header field in which each dialect's SDKs look for the id of a request, which its support asks for."""
+_REQUEST_IDS: Final = ("request_id", "RequestId", "sid")
+"""Where vendors have it beside an error."""
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
 
 def broken(why: str) -> Fault:
     """An answer that cannot be read. `why` continues a sentence: "ended before it was complete"."""
@@ -70,6 +81,12 @@ def of_value(value: Any, status: int = 200) -> Fault | None:
         value = value[0]
     if not isinstance(value, dict):
         return None
+    fault = _found(value, status)
+    id = next((id for name in _REQUEST_IDS if isinstance(id := value.get(name), str)), "")
+    return msgspec.structs.replace(fault, request_id=id) if fault and id else fault
+
+
+def _found(value: dict[str, Any], status: int) -> Fault | None:
     error = value.get("error")
     if isinstance(error, str):
         return _fault(status, error, value)
@@ -132,6 +149,15 @@ def body(fault: Fault, client: str) -> bytes:
     return DIALECTS[client].refusal(refusal(fault, client))
 
 
+def answer(fault: Fault, client: str, headers: Mapping[str, str] = _NO_HEADERS) -> Answer:
+    """The answer with the error in the client's dialect; the vendor's id of the request is where its SDKs look."""
+    note = f"error of the provider, status {fault.status}, written as {client} does"
+    ids = {REQUEST_IDS[client]: fault.request_id} if fault.request_id else {}
+    return Answer(fault.status, body(fault, client), {"content-type": "application/json", **ids, **headers}, (note,))
+
+
 def event(fault: Fault, client: str) -> bytes:
-    """The event that ends a stream with the error, in the client's dialect."""
+    """The event that ends a stream with the error, in the client's dialect. It has no other place for an id."""
+    if fault.request_id:
+        fault = msgspec.structs.replace(fault, message=f"{fault.message} (request {fault.request_id})")
     return DIALECTS[client].failure(refusal(fault, client))

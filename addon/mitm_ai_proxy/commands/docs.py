@@ -153,7 +153,7 @@ def _chat_dialects() -> str:
     among = [provider.type for provider in chats]
 
     def row(api: str) -> list[str]:
-        native = [provider.type for provider in chats if provider.has(api)]
+        native = [provider.type for provider in chats if provider.has(api) and not provider.translates(api)]
         others = [name for name in among if name not in native]
         return [f"{_code(apis.BY_NAME[api].path)}", _of_types(native, among), _of_types(others, among)]
 

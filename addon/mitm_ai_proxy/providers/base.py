@@ -275,6 +275,10 @@ class Provider(ABC):
         """Whether the provider has an API of that name."""
         return api in self.capabilities
 
+    def translates(self, api: str) -> bool:
+        """Whether an API that it has is one of another form at the provider."""
+        return api in self.translated
+
     def supported_apis(self) -> list[str]:
         """The APIs that the provider has, as clients call them, for an error message: `POST /v1/videos`."""
         return [str(apis.BY_NAME[name]) for name in self.capabilities if name in apis.BY_NAME]

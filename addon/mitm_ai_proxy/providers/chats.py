@@ -35,6 +35,14 @@ class Chats:
     def __init__(self, targets: Mapping[str, Target], wanted: Edits, clock: Clock) -> None:
         self._targets, self._wanted, self._clock = targets, wanted, clock
 
+    def is_foreign(self, api: str) -> bool:
+        """Whether an API of this name is a chat that the provider has in a dialect of its own."""
+        return api in CHAT_APIS and self._targets[api].dialect != CHAT_APIS[api]
+
+    def named(self, api: str) -> str:
+        """The name of a chat API for a person: that of its dialect, if it is the vendor's own."""
+        return f"{self._targets[api].dialect} chat" if self.is_foreign(api) else api
+
     def prepared(self, api: str, body: bytes) -> tuple[bytes, Notes]:
         """A request in the provider's own dialect, of which nothing is read that need not be. Raises Refusal."""
         body, taken = native.request(body, CHAT_APIS[api], self._targets[api].vendor)

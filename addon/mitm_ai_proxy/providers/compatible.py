@@ -13,7 +13,7 @@ from ..apis import Call
 from ..auth import consumers
 from ..auth.header import Credential
 from ..auth.secret import Secret
-from ..chat import body_edits
+from ..chat import body_edits, json_values
 from ..chat.body_edits import BodyEdit, Notes
 from ..chat.dialects import ANTHROPIC
 from ..chat.edits import NO_EDITS
@@ -30,9 +30,10 @@ from ..wire.header_fields import Fields
 from ..wire.json_tree import Value
 from ..wire.request_body import object_members, without_mark
 from ..wire.targets import Origin
-from . import chats
+from . import chats, conversions
 from .base import Clock, CommonKeys, Provider, SimulatorAccount
 from .chats import CHAT, COUNT_TOKENS, MESSAGES, Chats
+from .conversions import Conversions
 from .row import AddressKeys, ChatKeys, CompatibleKeys, Row, SchemaKeys
 
 CONVERSATIONS: Final = "qwen/v1/conversations"
@@ -86,13 +87,15 @@ class Compatible(Provider):
         super().__init__(keys, clock)
         # Under `protocol: original` too: they belong to the client's credential.
         self.withheld_headers = type(self).withheld_headers
-        # By API name, without what is done to the model before a chat is translated, and with it.
-        edits = {name: (self.body_edits(name), self.model_edits(name)) for name in self.capabilities}
+        # By API name: up to what is done to the model, without that, and all.
+        edits = {name: (self.body_edits(name), self.model_edits(name)) for name in (*self.capabilities, *CHAT_APIS)}
         if keys.custom_settings:
             # They may put what an edit looks for into any body.
             edits = {name: (_for_all(before), _for_all(behind)) for name, (before, behind) in edits.items()}
+        self._early_edits = {name: (*before, *self.mapping_edits(name)) for name, (before, _) in edits.items()}
         self._late_edits = {name: (*before, *behind) for name, (before, behind) in edits.items()}
         self._edits = {name: (*before, *self.mapping_edits(name), *behind) for name, (before, behind) in edits.items()}
+        self._conversions = self.conversions()
         wanted = keys.chat_edits() if isinstance(keys, ChatKeys) else NO_EDITS
         self._chats = Chats({name: self.target(name) for name in CHAT_APIS}, wanted, clock)
 
@@ -250,6 +253,11 @@ class Compatible(Provider):
         for part, value in call.ids.items():
             targets.check_id(part, value)
         name = call.api.name
+        if self._chats.is_foreign(name):
+            return self._translating(head, call, name, query)
+        if name in self._conversions and head.method == "POST":
+            upstream = Upstream(self.origin, "POST", self.upstream_path(name, call.ids, query), notes=notes)
+            return NeedsBody(self.origin, functools.partial(self._converted, upstream, name), notes)
         if name == _REALTIME and self.maps_models and query:
             query, notes = self._mapped_parameter(query, notes)
         target = self.upstream_path(name, call.ids, query)
@@ -275,6 +283,22 @@ class Compatible(Provider):
                 return NeedsBody(self.origin, rewrite, notes)
         return self.for_model(upstream, None) if needs_model else upstream
 
+    def conversions(self) -> Conversions:
+        """The APIs, but for chats, that the service has in forms of its own."""
+        return self.row.conversions
+
+    def _converted(self, upstream: Upstream, api: str, body: bytes) -> Upstream:
+        """The request of such an API, from the client's, of which the model is mapped. Raises Refusal."""
+        conversion = self._conversions[api]
+        mapped = self.edited(upstream, self._edits[api], True, self.needs_model(api), body)
+        found = conversion.write(json_values.request_object(mapped.body or b""))
+        return mapped._replace(
+            body=json_values.encode(found.document),
+            memo=conversions.memo_of(api, found, self.clock()),
+            fields={**conversion.fields, **chats.READABLE, b"content-type": b"application/json"},
+            notes=(*mapped.notes, *found.notes),
+        )
+
     def needs_model(self, api: str) -> bool:
         """Whether the path of an API depends on the model in the body."""
         return False
@@ -285,6 +309,10 @@ class Compatible(Provider):
 
     # Chats
 
+    def translates(self, api: str) -> bool:
+        """Whether an API that it has is one of another form at the provider."""
+        return self._chats.is_foreign(api) or api in self._conversions
+
     def target(self, api: str) -> Target:
         """What is particular about the chat API of this name, for requests that are translated for it."""
         found = self.row.messages if api == MESSAGES else self.row.chat
@@ -294,26 +322,40 @@ class Compatible(Provider):
     def lacking(self, head: Head, call: Call, query: str) -> Upstream | NeedsBody:
         """A chat in the other dialect is translated for the API that there is; tokens are estimated."""
         name = call.api.name
-        if head.method == "POST":
-            if name == COUNT_TOKENS and not CHAT_APIS.keys().isdisjoint(self.capabilities):
-                return NeedsBody(self.origin, chats.estimated, (f"answered here: {self.type} counts no tokens",))
-            if (other := substitute(name, self.capabilities)) is not None:
-                if CHAT_APIS[name] == ANTHROPIC:
-                    query = targets.pop_parameter(query, _BETA)[1]
-                notes = (f"{self._sent_to}: {name} as {other} of {self.type}",)
-                upstream = Upstream(self.origin, "POST", self.upstream_path(other, {}, query), notes=notes)
-                return NeedsBody(self.origin, functools.partial(self._translated, upstream, name, other), notes)
-        elif substitute(name, self.capabilities) is not None:
-            raise self.unsupported(f"{head.method} {call.api.path}", name)
+        if name == COUNT_TOKENS and head.method == "POST" and not CHAT_APIS.keys().isdisjoint(self.capabilities):
+            return NeedsBody(self.origin, chats.estimated, (f"answered here: {self.type} counts no tokens",))
+        if (other := substitute(name, self.capabilities)) is not None:
+            return self._translating(head, call, other, query)
         return super().lacking(head, call, query)
+
+    def _translating(self, head: Head, call: Call, other: str, query: str) -> NeedsBody:
+        """A chat that is translated for the API of the name `other`."""
+        name = call.api.name
+        if head.method != "POST":
+            raise self.unsupported(f"{head.method} {call.api.path}", name)
+        if CHAT_APIS[name] == ANTHROPIC:
+            query = targets.pop_parameter(query, _BETA)[1]
+        notes = (f"{self._sent_to}: {name} as {self._chats.named(other)} of {self.type}",)
+        upstream = Upstream(self.origin, "POST", self.upstream_path(other, {}, query), notes=notes)
+        return NeedsBody(self.origin, functools.partial(self._translated, upstream, name, other), notes)
 
     def _translated(self, upstream: Upstream, asked: str, other: str, body: bytes) -> Upstream:
         body, done = self._chats.edited(without_mark(body))
         upstream = upstream._replace(notes=(*upstream.notes, *done))
-        mapped = self.edited(upstream, self.mapping_edits(asked), True, False, body)
+        is_foreign = self._chats.is_foreign(other)
+        # Edits know OpenAI's dialect and Anthropic's only, so that they come before the vendor's own.
+        early = self._early_edits[asked] if is_foreign else self.mapping_edits(asked)
+        mapped = self.edited(upstream, early, True, False, body)
         found = self._chats.translated(asked, other, mapped.body or b"")
         sent = mapped._replace(fields=found.fields, memo=found.memo, notes=(*mapped.notes, *found.notes))
+        if is_foreign:
+            return self.for_chat(sent._replace(body=found.body), other, found.model, found.is_stream)
         return self.edited(sent, self._late_edits[other], True, self.needs_model(other), found.body)
+
+    def for_chat(self, upstream: Upstream, api: str, model: str, is_stream: bool) -> Upstream:
+        """A chat in the vendor's own dialect, with what depends on the model and on whether it streams: its path,
+        header fields."""
+        return upstream
 
     def _native(self, upstream: Upstream, api: str, is_json: bool, body: bytes) -> Upstream:
         body, notes = self._chats.prepared(api, without_mark(body))
@@ -321,7 +363,10 @@ class Compatible(Provider):
         return self.edited(upstream, self._edits[api], is_json, self.needs_model(api), body)
 
     def responseheaders(self, sent: Upstream, status: int, fields: Fields) -> Handling:
-        """The answer to a chat that was translated is translated back."""
+        """The answer to what was translated is translated back."""
+        converted = conversions.handling(self._conversions, sent.memo, status)
+        if converted is not None:
+            return converted
         found = super().responseheaders(sent, status, fields)
         return self._chats.handling(sent.memo, found, status, fields) if sent.memo else found
 

@@ -18,6 +18,7 @@ from ..config.custom_settings import Setting
 from ..config.keys import key
 from ..wire.targets import Url
 from .base import CommonKeys
+from .conversions import Conversions
 
 if TYPE_CHECKING:
     from .compatible import Compatible
@@ -119,7 +120,8 @@ class Row(NamedTuple):
     `edits` are what the type changes in JSON bodies, by the name of the API. `domain` is the key that names another
     host of the service. `not_implemented` are keys that the type has in the Higress ai-proxy plugin, and that are
     refused here. `chat` and `messages` are what is particular about its chat APIs, OpenAI's and Anthropic's, for
-    requests that are translated. `kind` is the class of a type that is more than its row.
+    requests that are translated; a dialect that is not the API's own makes it the vendor's form of chats. `conversions`
+    are its forms of other APIs. `kind` is the class of a type that is more than its row.
     """
 
     name: str
@@ -143,6 +145,7 @@ class Row(NamedTuple):
     not_implemented: frozenset[str] = frozenset()
     chat: Target = OPENAI_CHAT
     messages: Target = ANTHROPIC_MESSAGES
+    conversions: Conversions = MappingProxyType({})
     keys: type[AddressKeys] = CompatibleKeys
     kind: type[Compatible] | None = None
 

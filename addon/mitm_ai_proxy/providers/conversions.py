@@ -1,0 +1,78 @@
+"""APIs of OpenAI's that a vendor has in a form of its own: embeddings, reranking, pictures. Chats are in chat/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from ..chat import json_values, vendor_errors
+from ..chat.dialects import OPENAI
+from ..chat.json_values import Object
+from ..chat.model import Fault
+from ..exchange import NO_CHANGES, Answer, Handling, Memo, Whole
+from ..wire.header_fields import Changes
+
+Json = dict[str, Any]
+
+_CONVERSION: Final = "conversion"
+"""In the memo of a request that was converted: the name of its API, and what its answer needs."""
+
+
+class Converted(NamedTuple):
+    """A request in the vendor's form. `memo`: what its answer needs, plain values. `notes`: what is not said."""
+
+    document: Json
+    memo: Memo
+    notes: tuple[str, ...] = ()
+
+
+class Conversion(NamedTuple):
+    """How an API is had in a form of the vendor's.
+
+    `write` takes the client's request, and raises Refusal (400) for what cannot be said. `read` takes the vendor's
+    answer and the memo, and raises ValueError, KeyError or TypeError for one of another form. `fields` are changes to
+    the header fields of the request.
+    """
+
+    write: Callable[[Object], Converted]
+    read: Callable[[Json, Memo], Json]
+    fields: Changes = NO_CHANGES
+
+
+Conversions = Mapping[str, Conversion]
+"""By the name of the API."""
+
+
+def memo_of(api: str, converted: Converted, now: float) -> Memo:
+    """The memo of a request that was converted."""
+    return {_CONVERSION: {"api": api, "created": int(now), **converted.memo}}
+
+
+def handling(conversions: Conversions, memo: Memo, status: int) -> Handling | None:
+    """What is done with the answer to a request that was converted; None for any other."""
+    found = memo.get(_CONVERSION)
+    if found is None:
+        return None
+    read = conversions[found["api"]].read
+
+    def rewrite(answer: Answer) -> Answer:
+        if not 200 <= status < 300:
+            return _failed(vendor_errors.read(answer.body, status))
+        try:
+            document = json_values.decode(answer.body)
+        except ValueError:
+            return _failed(vendor_errors.broken("is not JSON"))
+        fault = vendor_errors.of_value(document)
+        if fault is not None:
+            return _failed(fault)
+        try:
+            made = read(document, found)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+            return _failed(vendor_errors.broken("has a member of the wrong form"))
+        return Answer(answer.status, json_values.encode(made), {"content-type": "application/json"})
+
+    return Whole(rewrite)
+
+
+def _failed(fault: Fault) -> Answer:
+    return vendor_errors.answer(fault, OPENAI)
