@@ -16,6 +16,7 @@ from .config.keys import Problem, Reading, declared, key
 from .config.keys import secrets as declared_secrets
 from .config.values import HostPattern
 from .kling.provider import Kling
+from .platform.settings import PlatformSettings
 from .providers import higress_keys, higress_types, litellm
 from .providers.base import Clock, CommonKeys, Provider, SimulatorAccount
 from .providers.rows import COMPATIBLE
@@ -52,7 +53,11 @@ Configuration: TypeAlias = file.Configuration[CommonKeys]
 """A configuration with providers of TYPES, and with the blocks of BLOCKS."""
 
 TYPES: Final[Mapping[str, type[Provider]]] = {Kling.type: Kling, **COMPATIBLE}
-BLOCKS: Final[Mapping[str, type[Any]]] = {"simulator": SimulatorSettings, "cassette": CassetteSettings}
+BLOCKS: Final[Mapping[str, type[Any]]] = {
+    "simulator": SimulatorSettings,
+    "cassette": CassetteSettings,
+    "platform": PlatformSettings,
+}
 TOP_LEVEL: Final = (HostSettings, PageSettings, ScrubSettings)
 """Declare the keys that stand beside the blocks."""
 

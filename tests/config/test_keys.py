@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.config import file, values
 from mitm_ai_proxy.config.file import Configuration, ConfigurationError, ProviderType
-from mitm_ai_proxy.config.keys import Problem, Reading, camel_case, declared, key, nearest, secrets
+from mitm_ai_proxy.config.keys import Problem, Reading, block, blocks, camel_case, declared, key, nearest, secrets
 from mitm_ai_proxy.config.values import HostPattern
 from mitm_ai_proxy.wire.targets import Origin
 
@@ -52,10 +52,20 @@ class Beside:
 
 
 @dataclass(frozen=True, slots=True)
+class Moon:
+    """A block within another one."""
+
+    phase: int = key(values.whole(0, 4), 0, help="Quarters.")
+    password: Secret = key(values.secret, Secret(""), secret=True, help="Opens it.")
+
+
+@dataclass(frozen=True, slots=True)
 class Tides:
     """Another block."""
 
     level: int = key(values.whole(0, 5), 0, help="Metres.")
+    moon: Moon = block(Moon, help="One.")
+    moons: Mapping[str, Moon] = blocks(Moon, short="phase", help="Many.")
 
 
 def _problems(keys: Base, reading: Reading) -> Iterator[Problem]:
@@ -89,7 +99,9 @@ def test_a_declaration_tells_its_keys_with_those_it_inherits() -> None:
     assert (keys["retries"].field, keys["retries"].default, keys["retries"].help) == ("retries", 3, "How often.")
 
 
-@pytest.mark.parametrize(("field", "name"), [("id", "id"), ("api_tokens", "apiTokens"), ("a_2_bc", "a2Bc")])
+@pytest.mark.parametrize(
+    ("field", "name"), [("id", "id"), ("api_tokens", "apiTokens"), ("a_2_bc", "a2Bc"), ("raise_", "raise")]
+)
 def test_a_key_has_its_fields_name_in_camel_case(field: str, name: str) -> None:
     assert camel_case(field) == name
 
@@ -201,3 +213,33 @@ def test_a_block_that_is_read_alone_is_checked() -> None:
 @pytest.mark.parametrize(("name", "end"), [("hots", "; did you mean hosts?"), ("zzz", "")])
 def test_a_message_about_an_unknown_name_ends_with_the_nearest_one(name: str, end: str) -> None:
     assert nearest(name, ["hosts", "scrub"]) == end
+
+
+def test_blocks_within_blocks_are_read_by_their_own_declarations() -> None:
+    tides = {"moon": {"phase": "${PHASE}"}, "moons": {"io": {"phase": 1, "password": "${WORD}"}, "mimas": 2}}
+    found = _read({"provider": SPECIAL, "tides": tides}, PHASE="3", WORD="s3cret").block(Tides)
+
+    assert (found.moon, {name: moon.phase for name, moon in found.moons.items()}) == (Moon(3), {"io": 1, "mimas": 2})
+    assert found.moons["io"].password.reveal() == "s3cret"
+    assert "s3cret" not in repr(found)
+    assert _read({"provider": SPECIAL}).block(Tides) == Tides(0, Moon(), {})
+
+
+@pytest.mark.parametrize(
+    ("tides", "messages"),
+    [
+        ({"moon": 3}, ["tides.moon: expected a mapping of keys to values"]),
+        ({"moon": {"phas": 3}}, ["tides.moon.phas: unknown key; did you mean phase?"]),
+        ({"moons": ["io"]}, ["tides.moons: expected a mapping of keys to values"]),
+        ({"moons": {"io": []}}, ["tides.moons.io: expected a mapping of keys to values"]),
+        ({"moons": {"io": {"phase": 9}}}, ["tides.moons.io.phase: expected a whole number from 0 to 4"]),
+        ({"moons": {"io": "full"}}, ["tides.moons.io.phase: expected a whole number from 0 to 4"]),
+        ({"moons": {"io": "${NONE}"}}, ["tides.moons.io.phase: the environment variable NONE is not set"]),
+        (
+            {"moon": {"phase": -1}, "moons": {"io": {"x": 1}}},
+            ["tides.moon.phase: expected a whole number from 0 to 4", "tides.moons.io.x: unknown key"],
+        ),
+    ],
+)
+def test_a_mistake_in_a_block_within_a_block_is_named_by_its_path(tides: Any, messages: list[str]) -> None:
+    assert _messages({"provider": SPECIAL, "tides": tides}) == messages

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mitm_ai_proxy.platform import money
-from mitm_ai_proxy.platform.money import EMPTY, NO_LIMIT, Allowance, Balance, Budget, Exceeded
+from mitm_ai_proxy.platform.money import NO_LIMIT, Allowance, Balance, Budget, Exceeded
 from tests.tables import table
 
 TEXT = "/v1/videos/text2video"
@@ -88,31 +88,24 @@ def test_a_reservation_never_goes_beyond_the_limit(
 ) -> None:
     budget = Budget("b", limit, 0)
     if is_accepted:
-        assert money.reserve(budget, Balance(spent, reserved), amount) == (spent, reserved + amount)
+        money.require(budget, Balance(spent, reserved), amount)
     else:
         with pytest.raises(Exceeded):
-            money.reserve(budget, Balance(spent, reserved), amount)
+            money.require(budget, Balance(spent, reserved), amount)
 
 
 def test_a_refusal_says_what_is_left() -> None:
     with pytest.raises(Exceeded, match=r"the budget b has 1\.5 units left, and the job may cost 3") as raised:
-        money.reserve(Budget("b", 10_000, 7.0), Balance(6000, 2500), 3000)
+        money.require(Budget("b", 10_000, 7.0), Balance(6000, 2500), 3000)
 
     assert (raised.value.needed, raised.value.left, raised.value.budget.ends_at) == (3000, 1500, 7.0)
 
 
 def test_what_is_left_is_never_less_than_nothing() -> None:
     with pytest.raises(Exceeded) as raised:
-        money.reserve(Budget("b", 10, 0), Balance(12, 0), 1)
+        money.require(Budget("b", 10, 0), Balance(12, 0), 1)
 
     assert raised.value.left == 0
-
-
-@table(("spent", "balance"), [(3000, (3000, 0)), (0, (0, 0)), (2500, (2500, 0)), (4000, (4000, 0))])
-def test_a_reservation_ends_as_what_was_spent(spent: int, balance: tuple[int, int]) -> None:
-    reserved = money.reserve(Budget("b", None, 0), EMPTY, 3000)
-
-    assert money.settle(reserved, 3000, spent) == balance
 
 
 @table(

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from mitm_ai_proxy.platform import statements
+from mitm_ai_proxy.platform.database import StoreError
 from mitm_ai_proxy.platform.money import Budget
 from mitm_ai_proxy.platform.schema import MIGRATIONS
-from mitm_ai_proxy.platform.sqlite import Database, StoreError
+from mitm_ai_proxy.platform.sqlite import SqliteDatabase
 from mitm_ai_proxy.platform.states import State
 from mitm_ai_proxy.platform.store import Store
 from tests.platform.orders import NOW, claimed, order
@@ -122,6 +123,7 @@ def test_what_was_written_is_there_when_the_file_is_opened_again(tmp_path: Path)
 def test_a_full_disk_refuses_a_job_whole(tmp_path: Path) -> None:
     with closing(Store(tmp_path / "jobs.db")) as store:
         store.accept(order("j0"), BUDGET, NOW)
+        assert isinstance(store._database, SqliteDatabase)
         with store._database._connection() as connection:
             connection.execute("PRAGMA max_page_count = 1")  # no more than it has
 
@@ -171,7 +173,7 @@ def test_a_file_of_a_newer_program_is_refused(tmp_path: Path) -> None:
         Store(tmp_path / "jobs.db")
 
 
-def _tables(database: Database) -> set[str]:
+def _tables(database: SqliteDatabase) -> set[str]:
     with database.transaction(writes=False) as transaction:
         return {row[0] for row in transaction.rows("SELECT name FROM sqlite_master WHERE type = 'table'", {})}
 
@@ -179,7 +181,7 @@ def _tables(database: Database) -> set[str]:
 def test_an_older_file_gets_the_steps_that_it_lacks(tmp_path: Path) -> None:
     first, second = "CREATE TABLE a (x); -- a; comment\n", "CREATE TABLE b (x);\nCREATE TABLE c (x)"
     for steps in ([first], [first, second], [first, second]):
-        with closing(Database(tmp_path / "x.db", steps)) as database:
+        with closing(SqliteDatabase(tmp_path / "x.db", steps)) as database:
             found = _tables(database)
 
     assert found == {"a", "b", "c"}
@@ -187,19 +189,19 @@ def test_an_older_file_gets_the_steps_that_it_lacks(tmp_path: Path) -> None:
 
 def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be brought up to date"):
-        Database(tmp_path / "x.db", ["CREATE TABLE a (x);\nCREATE TABLE a (x);"])
+        SqliteDatabase(tmp_path / "x.db", ["CREATE TABLE a (x);\nCREATE TABLE a (x);"])
 
-    with closing(Database(tmp_path / "x.db", ["CREATE TABLE b (x);"])) as database:
+    with closing(SqliteDatabase(tmp_path / "x.db", ["CREATE TABLE b (x);"])) as database:
         assert _tables(database) == {"b"}
 
 
 def test_an_error_of_the_caller_undoes_the_transaction(tmp_path: Path) -> None:
-    def fail(database: Database) -> None:
+    def fail(database: SqliteDatabase) -> None:
         with database.transaction() as transaction:
             transaction.change("INSERT INTO a VALUES (:x)", {"x": 1})
             raise ZeroDivisionError
 
-    with closing(Database(tmp_path / "x.db", ["CREATE TABLE a (x);"])) as database:
+    with closing(SqliteDatabase(tmp_path / "x.db", ["CREATE TABLE a (x);"])) as database:
         with pytest.raises(ZeroDivisionError):
             fail(database)
         with database.transaction() as transaction:
@@ -218,7 +220,7 @@ def test_questions_of_the_queue_use_indices(tmp_path: Path) -> None:
         "SELECT id FROM jobs WHERE tenant = 'a' ORDER BY created_at DESC, id DESC LIMIT 20",
         "SELECT id FROM jobs ORDER BY created_at ASC, id ASC LIMIT 20",
     )
-    with closing(Database(tmp_path / "x.db", MIGRATIONS)) as database, database.transaction() as transaction:
+    with closing(SqliteDatabase(tmp_path / "x.db", MIGRATIONS)) as database, database.transaction() as transaction:
         for question in questions:
             plan = [row["detail"] for row in transaction.rows(f"EXPLAIN QUERY PLAN {question}", {})]
             assert len(plan) == 1, (question, plan)

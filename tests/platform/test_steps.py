@@ -191,7 +191,7 @@ def test_a_worker_that_died_after_its_create_is_succeeded_by_one_that_asks(worke
     job_id = worker.accept("dies after")
     job = claimed(worker.store)
     assert job
-    worker.client.create(job.path, job.body, job.id)
+    worker.client.create(job.path, worker.store.body(job.id) or "", job.id)
 
     assert worker.run(job_id).state is State.STORED
     assert worker.bought(job_id) == 1
@@ -204,7 +204,7 @@ def test_two_workers_on_one_job_buy_once(worker: Worker) -> None:
     worker.now += 60
     assert worker.steps.step(job_id)
 
-    reply = worker.client.create(slow.path, slow.body, slow.id)
+    reply = worker.client.create(slow.path, worker.store.body(slow.id) or "", slow.id)
 
     assert reply.verdict == "duplicate"
     assert worker.steps._commit(slow, Decision(State.PROCESSING, "late")) is None

@@ -221,10 +221,18 @@ def _provider_keys() -> str:
     return table(["Types", *_KEY_HEADER], sorted(rows, key=lambda row: row[1].strip("`") not in common))
 
 
-def _block_keys(block: str) -> str:
-    """The keys of another block."""
-    declaration: type[object] = registry.BLOCKS[block]
+def _block_keys(declaration: type[object]) -> str:
+    """The keys of another block, or of a block within one."""
     return table(_KEY_HEADER, map(_key, declared(declaration).values()))
+
+
+def _blocks() -> Iterable[tuple[str, type[object]]]:
+    """The blocks besides those of providers, and the blocks within them, by their paths."""
+    for name, declaration in registry.BLOCKS.items():
+        yield name, declaration
+        for key in declared(declaration).values():
+            if key.inner:
+                yield f"{name}.{key.name}", key.inner
 
 
 def _init_choices() -> str:
@@ -261,6 +269,8 @@ def _default(value: object) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else str(value)
+    if isinstance(value, tuple) and value and all(isinstance(item, int | float) for item in value):
+        return f"[{', '.join(map(_default, value))}]"
     return str(value) if isinstance(value, str | int) else ""
 
 
@@ -371,7 +381,7 @@ def _faults() -> str:
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "types": _types,
     "provider keys": _provider_keys,
-    **{f"{block} keys": functools.partial(_block_keys, block) for block in registry.BLOCKS},
+    **{f"{path} keys": functools.partial(_block_keys, declaration) for path, declaration in _blocks()},
     "route keys": _route_keys,
     "init choices": _init_choices,
     "capabilities": _capabilities,

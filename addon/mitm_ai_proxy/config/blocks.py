@@ -38,8 +38,7 @@ class Block:
 
     def refuse(self, name: str, message: str) -> None:
         """Report what is wrong with the value of a key."""
-        name = shortened(name)
-        self.problems.append(Problem(f"{self.path}.{name}" if self.path else name, message))
+        self.problems.append(Problem(self._path_of(name), message))
 
     def has_problem(self, *names: str) -> bool:
         """Whether the value of one of these keys was refused."""
@@ -73,6 +72,8 @@ class Block:
 
     def take_key(self, key: Key) -> Any:
         """The converted value of a declared key, as take() gives it."""
+        if key.inner:
+            return self._named(key, key.inner) if key.is_named else self._inner(key.name, key.inner)
         name, default = key.name, key.default
         value = self.values.get(name)
         if value is None:
@@ -91,6 +92,33 @@ class Block:
             self._refused.add(name)
             self.refuse(name, str(error))
         return default
+
+    def _named(self, key: Key, inner: type[_T]) -> Mapping[str, _T]:
+        """The blocks of a key, by the user's names."""
+        named = self._within(key.name)
+        return {str(name): named._inner(name, inner, key.short) for name in named.values}
+
+    def _inner(self, name: Any, inner: type[_T], short: str = "") -> _T:
+        """A block within this one, as an instance of the dataclass that declares its keys."""
+        block = self._within(name, short)
+        block.refuse_unknown(declared(inner))
+        return block.take_declared(inner)
+
+    def _within(self, name: Any, short: str = "") -> Block:
+        value = self.values.get(name)
+        if short and isinstance(value, str | int | float):
+            value = {short: value}
+        if value is not None and not isinstance(value, dict):
+            self._refused.add(str(name))
+            self.refuse(str(name), "expected a mapping of keys to values")
+            value = None
+        block = Block(self._path_of(str(name)), value or {}, self.environment, self.problems)
+        block.unset_secrets = self.unset_secrets
+        return block
+
+    def _path_of(self, name: str) -> str:
+        name = shortened(name)
+        return f"{self.path}.{name}" if self.path else name
 
     def _substituted(self, key: Key, value: Any, where: str = "") -> Any:
         """The value with `${NAME}` and `${NAME:-default}` replaced in all of its strings."""

@@ -23,7 +23,11 @@ _DECLARED: Final[dict[type[Any], Mapping[str, Key]]] = {}
 
 
 class Key(NamedTuple):
-    """A declared key: `name` in the file, `field` in the dataclass; `convert` makes the field's value from YAML's."""
+    """A declared key: `name` in the file, `field` in the dataclass; `convert` makes the field's value from YAML's.
+
+    `inner`: the value is a block with the keys of this dataclass; `is_named`: blocks of it, by names that the user
+    chooses. `short`: the key of such a block that a single value stands for.
+    """
 
     name: str
     field: str
@@ -33,6 +37,9 @@ class Key(NamedTuple):
     is_secret: bool = False
     is_mapping: bool = False
     is_extension: bool = False
+    inner: type[Any] | None = None
+    is_named: bool = False
+    short: str = ""
 
 
 class Problem(NamedTuple):
@@ -102,6 +109,27 @@ def key(
     return dataclasses.field(default_factory=lambda: default, repr=not secret, metadata={_METADATA: made})
 
 
+def block(inner: type[_T], *, help: str) -> _T:
+    """Declare a key whose value is a block with the keys that another dataclass declares, all of them optional."""
+    made = Key("", "", _not_a_block, None, help, inner=inner)
+    declaration: Any = dataclasses.field(default_factory=inner, metadata={_METADATA: made})
+    return declaration  # type: ignore[no-any-return]
+
+
+def blocks(inner: type[_T], *, help: str, short: str = "") -> Mapping[str, _T]:
+    """Declare a key whose value has a block with the keys of another dataclass for each of the user's names.
+
+    `short`: a single value in the place of a block is that of this key.
+    """
+    made = Key("", "", _not_a_block, None, help, inner=inner, is_named=True, short=short)
+    declaration: Any = dataclasses.field(default_factory=lambda: MappingProxyType({}), metadata={_METADATA: made})
+    return declaration  # type: ignore[no-any-return]
+
+
+def _not_a_block(_: Any) -> Any:
+    raise ValueError("expected a mapping of keys to values")
+
+
 def declared(owner: type[Any]) -> Mapping[str, Key]:
     """The keys that a dataclass declares, by their names in the file, in the order of its fields."""
     if owner not in _DECLARED:
@@ -127,8 +155,8 @@ def secrets(values: Any) -> tuple[str, ...]:
 
 
 def camel_case(field: str) -> str:
-    """The key of a field: `max_tasks` gives `maxTasks`."""
-    return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), field)
+    """The key of a field: `max_tasks` gives `maxTasks`, `raise_` gives `raise`."""
+    return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), field.removesuffix("_"))
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ A result of None counts as a missing key.
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
@@ -151,6 +152,23 @@ def secrets(value: Any) -> tuple[Secret, ...]:
     return tuple(Secret(found) for found in _each(_items(value), credential) if found)
 
 
+def webhook_secret(value: Any) -> Secret | None:
+    """A secret that webhooks are signed with, as Standard Webhooks writes it; None for an empty text."""
+    found = credential(value)
+    try:
+        is_right = found.startswith("whsec_") and base64.b64decode(found.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        is_right = False
+    if found and not is_right:
+        raise ValueError("expected whsec_ and base64 behind it")
+    return Secret(found) if found else None
+
+
+def webhook_secrets(value: Any) -> tuple[Secret, ...]:
+    """A list of such secrets, or one; without empty ones."""
+    return tuple(found for found in _each(_items(value), webhook_secret) if found)
+
+
 # Numbers
 
 
@@ -165,6 +183,18 @@ def number(at_least: float, at_most: float = math.inf) -> Callable[[Any], float]
         if not at_least <= found <= at_most or math.isinf(found):
             most = f" to {at_most:g}" if at_most != math.inf else " on"
             raise ValueError(f"expected a number from {at_least:g}{most}")
+        return found
+
+    return convert
+
+
+def numbers(each: Callable[[Any], float]) -> Callable[[Any], tuple[float, ...]]:
+    """A list of at least one such number, or one."""
+
+    def convert(value: Any) -> tuple[float, ...]:
+        found = tuple(_each(_items(value), each))
+        if not found:
+            raise ValueError("expected at least one number")
         return found
 
     return convert

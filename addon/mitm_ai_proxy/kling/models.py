@@ -63,6 +63,9 @@ MODELS: Final[dict[str, Model]] = {
 }
 """By `model_name` of the legacy API."""
 
+RETIRED: Final = frozenset("kling-v1 kling-v1-5 kling-v1-6 kling-v2-master kling-v2-1 kling-v2-1-master".split())
+"""Models that Kling's own servers do not serve any more; gateways may."""
+
 DEFAULT_MODEL: Final = "kling-v3"
 """The model for requests that name a Sora model or none: the only one in service that has all of Sora's lengths."""
 

@@ -92,17 +92,11 @@ def budgets(tenant: str, allowance: Allowance, key: str, key_allowance: Allowanc
     return sorted(found)
 
 
-def reserve(budget: Budget, balance: Balance, amount: int) -> Balance:
-    """The balance after a reservation. Raises Exceeded."""
+def require(budget: Budget, balance: Balance, amount: int) -> None:
+    """Raise Exceeded unless so much is left of a budget."""
     left = math.inf if budget.limit is None else budget.limit - balance.spent - balance.reserved
     if amount > left:
         raise Exceeded(budget, amount, int(max(0, left)))
-    return balance._replace(reserved=balance.reserved + amount)
-
-
-def settle(balance: Balance, reserved: int, spent: int) -> Balance:
-    """The balance after a reservation has ended: spent, in part or beyond it, or released (0)."""
-    return Balance(balance.spent + spent, balance.reserved - reserved)
 
 
 def differs(estimated: int, actual: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 from .states import Money, State
@@ -45,7 +46,6 @@ class Job:
     key: str
     path: str
     model: str
-    body: str
     prompt: str
     seconds: float
     priority: int
@@ -108,3 +108,41 @@ class Accepted(NamedTuple):
 
     job: Job
     is_new: bool
+
+
+class Key(NamedTuple):
+    """A tenant's key, without the key itself. The limits are in milli-units; `revoked_at` is 0 while it opens."""
+
+    id: str
+    tenant: str
+    note: str
+    daily: int | None
+    monthly: int | None
+    created_at: float
+    revoked_at: float
+
+
+class DeliveryState(StrEnum):
+    """What has become of a webhook: not taken yet, taken, or given up."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class Delivery(NamedTuple):
+    """A webhook about a job that has ended. `id` is its `webhook-id`; `status` and `problem` are of the last try."""
+
+    id: str
+    job: str
+    tenant: str
+    url: str
+    state: DeliveryState
+    created_at: float
+    next_at: float
+    tries: int
+    claim: str
+    lease_until: float
+    status: int
+    problem: str
+    ended_at: float

@@ -13,9 +13,6 @@ PRIORITIES: Final = (-1, 0, 1)
 _STEP: Final = 600.0
 """Seconds of age that a step of priority counts, so that nobody starves."""
 
-TIERS: Final[Mapping[str, int]] = {"free": 1, "standard": 3, "pro": 5, "enterprise": 10}
-"""Tasks that an account may have at once, by the name of its plan."""
-
 
 class Waiting(NamedTuple):
     """The first job in the queue of a tenant for a model, by order()."""

@@ -11,7 +11,6 @@ CREATE TABLE jobs (
     key TEXT NOT NULL,
     path TEXT NOT NULL,
     model TEXT NOT NULL,
-    body TEXT NOT NULL,
     prompt TEXT NOT NULL,
     seconds REAL NOT NULL,
     priority INTEGER NOT NULL,
@@ -50,6 +49,12 @@ CREATE INDEX jobs_due ON jobs (next_at)
     WHERE state IN ('fetching', 'in_doubt', 'processing', 'submitting');
 CREATE INDEX jobs_of_tenant ON jobs (tenant, created_at, id);
 CREATE INDEX jobs_by_age ON jobs (created_at, id);
+
+-- Beside their jobs: one may hold pictures, and whoever reads a list of jobs wants none of them.
+CREATE TABLE bodies (
+    job TEXT PRIMARY KEY REFERENCES jobs (id),
+    body TEXT NOT NULL
+);
 
 CREATE TABLE events (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -103,4 +108,68 @@ CREATE TABLE repeats (
 );
 """
 
-MIGRATIONS: Final = (_JOBS,)
+_TENANTS: Final = """
+-- Of a key, only the SHA-256 is kept.
+CREATE TABLE keys (
+    id TEXT PRIMARY KEY,
+    hash TEXT NOT NULL UNIQUE,
+    tenant TEXT NOT NULL,
+    note TEXT NOT NULL,
+    daily INTEGER,
+    monthly INTEGER,
+    created_at REAL NOT NULL,
+    revoked_at REAL NOT NULL DEFAULT 0
+);
+
+-- Webhooks to customers: one for each job that has ended and names a receiver.
+CREATE TABLE deliveries (
+    id TEXT PRIMARY KEY,
+    job TEXT NOT NULL REFERENCES jobs (id),
+    tenant TEXT NOT NULL,
+    url TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    next_at REAL NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    claim TEXT NOT NULL DEFAULT '',
+    lease_until REAL NOT NULL DEFAULT 0,
+    status INTEGER NOT NULL DEFAULT 0,
+    problem TEXT NOT NULL DEFAULT '',
+    ended_at REAL NOT NULL DEFAULT 0
+);
+CREATE INDEX deliveries_due ON deliveries (next_at) WHERE state = 'waiting';
+CREATE INDEX deliveries_of_job ON deliveries (job);
+-- Receivers that have said 410: nothing is sent there any more.
+CREATE TABLE closed_receivers (
+    tenant TEXT NOT NULL,
+    url TEXT NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (tenant, url)
+);
+
+-- Tasks at Kling under names of ours that no job here has, as after a restored backup.
+CREATE TABLE orphans (
+    account TEXT NOT NULL,
+    task_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    path TEXT NOT NULL,
+    status TEXT NOT NULL,
+    found_at REAL NOT NULL,
+    PRIMARY KEY (account, task_id)
+);
+-- What Kling said that an account had left, and what had been settled here by then.
+CREATE TABLE readings (
+    account TEXT NOT NULL,
+    at REAL NOT NULL,
+    units_left REAL NOT NULL,
+    settled INTEGER NOT NULL,
+    PRIMARY KEY (account, at)
+);
+
+CREATE TABLE facts (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);
+"""
+
+MIGRATIONS: Final = (_JOBS, _TENANTS)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
+
+from .database import StoreError, Values
 
 BUSY_SECONDS: Final = 10.0
 """How long a transaction waits for those of others."""
 
-Values = Mapping[str, object]
-
-
-class StoreError(Exception):
-    """The database cannot be read or written now: full, locked, damaged, or of a newer version of this program."""
-
 
 class Transaction:
-    """Statements that happen together or not at all. Parameters are named, as in `:id`."""
+    """A transaction, as database.py says. One that writes has the whole file, and needs no locks."""
+
+    for_update: ClassVar[str] = ""
+    skip_locked: ClassVar[str] = ""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -38,8 +37,11 @@ class Transaction:
         """How many rows a statement has changed."""
         return self._connection.execute(statement, values).rowcount
 
+    def lock(self, name: str, *, shared: bool = False) -> None:
+        """Nothing to do."""
 
-class Database:
+
+class SqliteDatabase:
     """A database in a file. Connections are kept and reused; each is used by one thread at a time."""
 
     def __init__(self, path: Path, migrations: Sequence[str], *, patience: float = BUSY_SECONDS) -> None:

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import sqlite3
+import secrets
 from typing import Any, Final
 
 from . import lanes, scheduling
+from .database import Row, Transaction
 from .decisions import Decision
 from .lanes import NEW, Lane
 from .money import Balance
-from .money import settle as settled
-from .records import Job, Order, Repeat, StoredFile
+from .records import DeliveryState, Job, Order, Repeat, StoredFile
 from .replies import Verdict
 from .scheduling import Held
-from .sqlite import Transaction
 from .states import FINAL, SLOT_STATES, Money, State, require
 from .timing import Timing
 
 _NAMES: Final = tuple(field.name for field in dataclasses.fields(Job))
 COLUMNS: Final = ", ".join(_NAMES)
-_ORDER_NAMES: Final = tuple(field.name for field in dataclasses.fields(Order))
+_ORDER_NAMES: Final = tuple(field.name for field in dataclasses.fields(Order) if field.name != "body")
 SLOTS: Final = ", ".join(f"'{state}'" for state in sorted(SLOT_STATES))
 AT_WORK: Final = ", ".join(f"'{state}'" for state in sorted(set(State) - FINAL - {State.QUEUED}))
 """The states in which a job has a next step of its own."""
 _BUYING: Final = frozenset({State.SUBMITTING, State.IN_DOUBT})
 """Between these a job makes no progress."""
+
+# The locks. Whoever takes several takes them in this order; the row of a job is between the first two.
+QUEUE: Final = "queue"
+"""Of slots, and of what is known of accounts."""
+EVENTS: Final = "events"
+"""Shared by whoever writes an event; whoever reads all events waits until none is being written.
+
+Otherwise one with a lower number could be written after one with a higher number had been read.
+"""
+
+
+def lock_tenant(transaction: Transaction, tenant: str) -> None:
+    """Take the lock of a tenant: of its budgets, and of how many of its jobs wait."""
+    transaction.lock(f"tenant {tenant}")
 
 
 class RepeatedOtherwise(Exception):
@@ -71,13 +84,28 @@ def write(
     assignments = ", ".join(f"{name} = :{name}" for name in changed)
     transaction.change(f"UPDATE jobs SET {assignments} WHERE id = :id", {**changed, "id": job.id})
     note(transaction, job.id, now, job.state, decision.state, decision.reason, worker)
+    if is_final and job.callback_url:
+        _announce(transaction, job, now)
     return find(transaction, job.id)
+
+
+def _announce(transaction: Transaction, job: Job, now: float) -> None:
+    """Write the webhook about a job that has ended, unless its receiver wants none any more."""
+    receiver = {"tenant": job.tenant, "url": job.callback_url}
+    if transaction.row("SELECT at FROM closed_receivers WHERE tenant = :tenant AND url = :url", receiver):
+        return
+    transaction.change(
+        "INSERT INTO deliveries (id, job, tenant, url, state, created_at, next_at)"
+        " VALUES (:id, :job, :tenant, :url, :state, :now, :now)",
+        {**receiver, "id": f"msg_{secrets.token_hex(12)}", "job": job.id, "state": DeliveryState.WAITING, "now": now},
+    )
 
 
 def insert(transaction: Transaction, order: Order, now: float) -> None:
     """Write a new job."""
     values: dict[str, object] = {
         **{name: getattr(order, name) for name in _ORDER_NAMES},
+        "has_name": int(order.has_name),
         "state": State.QUEUED,
         "money": Money.RESERVED,
         "created_at": now,
@@ -86,6 +114,7 @@ def insert(transaction: Transaction, order: Order, now: float) -> None:
     names = ", ".join(values)
     marks = ", ".join(f":{name}" for name in values)
     transaction.change(f"INSERT INTO jobs ({names}) VALUES ({marks})", values)
+    transaction.change("INSERT INTO bodies (job, body) VALUES (:job, :body)", {"job": order.id, "body": order.body})
 
 
 def repeated(transaction: Transaction, tenant: str, repeat: Repeat) -> Job | None:
@@ -108,8 +137,9 @@ def waiting_count(transaction: Transaction, tenant: str) -> int:
 
 
 def _end_reservation(transaction: Transaction, job: Job, spent: int, money: Money, now: float) -> None:
+    lock_tenant(transaction, job.tenant)
     for name, amount in transaction.rows("SELECT budget, amount FROM reservations WHERE job = :job", {"job": job.id}):
-        write_balance(transaction, name, settled(balance(transaction, name), amount, spent))
+        add(transaction, name, spent, -amount)
     transaction.change("DELETE FROM reservations WHERE job = :job", {"job": job.id})
     book(transaction, job.id, now, money, spent if money is Money.SETTLED else job.estimate)
 
@@ -120,12 +150,12 @@ def balance(transaction: Transaction, name: str) -> Balance:
     return Balance(*row) if row else Balance()
 
 
-def write_balance(transaction: Transaction, name: str, balance: Balance) -> None:
-    """Write what of a budget is spent and reserved."""
+def add(transaction: Transaction, name: str, spent: int, reserved: int) -> None:
+    """Add to what of a budget is spent and reserved."""
     transaction.change(
-        "INSERT INTO budgets (name, spent, reserved) VALUES (:name, :spent, :reserved)"
-        " ON CONFLICT (name) DO UPDATE SET spent = :spent, reserved = :reserved",
-        {"name": name, "spent": balance.spent, "reserved": balance.reserved},
+        "INSERT INTO budgets (name, spent, reserved) VALUES (:name, :spent, :reserved) ON CONFLICT (name)"
+        " DO UPDATE SET spent = budgets.spent + :spent, reserved = budgets.reserved + :reserved",
+        {"name": name, "spent": spent, "reserved": reserved},
     )
 
 
@@ -141,6 +171,7 @@ def note(
     transaction: Transaction, job_id: str, now: float, before: str, after: State, reason: str, worker: str
 ) -> None:
     """Write a line of a job's history."""
+    transaction.lock(EVENTS, shared=True)
     transaction.change(
         "INSERT INTO events (job, at, before, after, reason, worker)"
         " VALUES (:job, :at, :before, :after, :reason, :worker)",
@@ -192,17 +223,17 @@ def held(transaction: Transaction) -> list[Held]:
     return [Held(*row) for row in rows]
 
 
-def find(transaction: Transaction, job_id: str, tenant: str | None = None) -> Job | None:
-    """A job, or that of a tenant; None if there is none."""
+def find(transaction: Transaction, job_id: str, tenant: str | None = None, *, for_update: bool = False) -> Job | None:
+    """A job, or that of a tenant; None if there is none. `for_update`: nobody else may change it until the end."""
     whose = "" if tenant is None else " AND tenant = :tenant"
     row = transaction.row(
-        f"SELECT {COLUMNS} FROM jobs WHERE id = :id{whose}",
+        f"SELECT {COLUMNS} FROM jobs WHERE id = :id{whose}{transaction.for_update if for_update else ''}",
         {"id": job_id, "tenant": tenant},
     )
     return read(row) if row else None
 
 
-def read(row: sqlite3.Row) -> Job:
+def read(row: Row) -> Job:
     """A job from its row, whose columns are COLUMNS."""
     known: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
     known |= {name: bool(known[name]) for name in ("has_name", "is_discarded")}

@@ -97,7 +97,9 @@ class Steps:
 
     def _create(self, job: Job, *, is_first: bool) -> Job | None:
         name = decisions.name(job.id, job.attempt) if job.has_name else ""
-        reply = self._clients[job.account].create(job.path, job.body, name)
+        body = self._store.body(job.id)
+        assert body, "only a job that has ended loses it"
+        reply = self._clients[job.account].create(job.path, body, name)
         return self._commit(job, decisions.after_create(self._standing(job, is_first), reply, self._timing))
 
     def _look(self, job: Job) -> Job | None:

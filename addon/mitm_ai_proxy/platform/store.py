@@ -9,13 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import lanes, scheduling, statements
+from .database import Database
 from .decisions import Decision
+from .deliveries import Deliveries
+from .keys import Keys
 from .lanes import NEW, Lane
-from .money import Balance, Budget, reserve
+from .money import Balance, Budget
+from .money import require as require_left
 from .records import Accepted, Event, Job, Order, Repeat, StoredFile
 from .scheduling import Held, Limits, Waiting
 from .schema import MIGRATIONS
-from .sqlite import BUSY_SECONDS, Database
+from .sqlite import BUSY_SECONDS, SqliteDatabase
 from .states import CANCELLABLE, FINAL, Money, State, require
 from .timing import Timing
 
@@ -33,14 +37,22 @@ class NotCancellable(Exception):
 
 
 class Store:
-    """Jobs, their history, budgets and what is known of accounts, in a file of SQLite."""
+    """Jobs, their history, budgets and what is known of accounts. Beside them `keys` and `deliveries`."""
 
-    def __init__(self, path: Path, *, patience: float = BUSY_SECONDS) -> None:
-        """Open the file, or make it; `patience` is how long to wait for others. Raises StoreError."""
-        self._database = Database(path, MIGRATIONS, patience=patience)
+    def __init__(self, where: Path | Database, *, patience: float = BUSY_SECONDS) -> None:
+        """In a database that is open, or in a file of SQLite, which is made; `patience`: how long to wait for others.
+
+        Raises StoreError.
+        """
+        self._database: Database
+        if isinstance(where, Path):
+            self._database = SqliteDatabase(where, MIGRATIONS, patience=patience)
+        else:
+            self._database = where
+        self.keys, self.deliveries = Keys(self._database), Deliveries(self._database)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the database."""
         self._database.close()
 
     # Taking jobs in
@@ -60,15 +72,17 @@ class Store:
         then nothing is stored.
         """
         with self._database.transaction() as transaction:
+            statements.lock_tenant(transaction, order.tenant)
             if repeat and (known := statements.repeated(transaction, order.tenant, repeat)):
                 return Accepted(known, False)
             if most is not None and statements.waiting_count(transaction, order.tenant) >= most:
                 raise QueueFull(f"{most} jobs of {order.tenant} are waiting, and no more may")
             balances = [(budget, statements.balance(transaction, budget.name)) for budget in budgets]
-            reserved = [(budget, reserve(budget, balance, order.estimate)) for budget, balance in balances]
+            for budget, balance in balances:
+                require_left(budget, balance, order.estimate)
             statements.insert(transaction, order, now)
-            for budget, balance in reserved:
-                statements.write_balance(transaction, budget.name, balance)
+            for budget in budgets:
+                statements.add(transaction, budget.name, 0, order.estimate)
                 transaction.change(
                     "INSERT INTO reservations (job, budget, amount) VALUES (:job, :budget, :amount)",
                     {"job": order.id, "budget": budget.name, "amount": order.estimate},
@@ -90,7 +104,7 @@ class Store:
         Raises NotCancellable for one that has left the queue.
         """
         with self._database.transaction() as transaction:
-            job = statements.find(transaction, job_id, tenant)
+            job = statements.find(transaction, job_id, tenant, for_update=True)
             if job is None:
                 return None
             if job.state not in CANCELLABLE:
@@ -101,7 +115,7 @@ class Store:
     def discard(self, job_id: str, tenant: str, now: float) -> Job | None:
         """Mark a job so that its result is not stored; it goes on and is paid. None if the tenant has none."""
         with self._database.transaction() as transaction:
-            job = statements.find(transaction, job_id, tenant)
+            job = statements.find(transaction, job_id, tenant, for_update=True)
             if job is None or job.state in FINAL or job.is_discarded:
                 return job
             transaction.change("UPDATE jobs SET is_discarded = 1 WHERE id = :id", {"id": job_id})
@@ -109,14 +123,18 @@ class Store:
             return statements.find(transaction, job_id)
 
     def delete(self, job_id: str, tenant: str, now: float) -> Job | None:
-        """Mark a job that has ended as deleted; it stays for the books. None if the tenant has none that has ended."""
+        """Mark a job that has ended as deleted; it stays for the books, without what was asked for.
+
+        None if the tenant has none that has ended.
+        """
         with self._database.transaction() as transaction:
-            job = statements.find(transaction, job_id, tenant)
+            job = statements.find(transaction, job_id, tenant, for_update=True)
             if job is None or job.state not in FINAL:
                 return None
             transaction.change(
                 "UPDATE jobs SET deleted_at = :now WHERE id = :id AND deleted_at = 0", {"id": job_id, "now": now}
             )
+            transaction.change("DELETE FROM bodies WHERE job = :id", {"id": job_id})
             return statements.find(transaction, job_id)
 
     # Working on jobs
@@ -126,6 +144,7 @@ class Store:
     ) -> Job | None:
         """Take the next job out of the queue, with a slot of an account; None where nobody waits or no slot is free."""
         with self._database.transaction() as transaction:
+            transaction.lock(statements.QUEUE)
             waiting = [
                 Waiting(*row)
                 for row in transaction.rows(
@@ -140,10 +159,12 @@ class Store:
                 return None
             row = transaction.row(
                 "SELECT id FROM jobs WHERE state = 'queued' AND tenant = :tenant AND model = :model"
-                " ORDER BY position, id LIMIT 1",
+                f" ORDER BY position, id LIMIT 1{transaction.for_update}",
                 {"tenant": choice.tenant, "model": choice.model},
             )
-            assert row
+            if row is None:
+                # Cancelled just now.
+                return None
             require(State.QUEUED, State.SUBMITTING)
             transaction.change(
                 "UPDATE jobs SET state = 'submitting', account = :account, submitted_at = :now, tries = 0,"
@@ -197,8 +218,9 @@ class Store:
         """
         with self._database.transaction() as transaction:
             if decision.lesson:
+                transaction.lock(statements.QUEUE)
                 statements.learn(transaction, job, decision.lesson, now, timing)
-            current = statements.find(transaction, job.id)
+            current = statements.find(transaction, job.id, for_update=True)
             if current is None or not job.claim or current.claim != job.claim or current.state != job.state:
                 return None
             return statements.write(transaction, current, decision, now, worker, file, keeps_claim=keeps_claim)
@@ -230,6 +252,12 @@ class Store:
         """A job, or that of a tenant; None if there is none."""
         with self._database.transaction(writes=False) as transaction:
             return statements.find(transaction, job_id, tenant)
+
+    def body(self, job_id: str) -> str | None:
+        """The JSON of a job's create; None where there is no such job, or it was deleted."""
+        with self._database.transaction(writes=False) as transaction:
+            row = transaction.row("SELECT body FROM bodies WHERE job = :id", {"id": job_id})
+        return str(row[0]) if row else None
 
     def jobs(
         self,
@@ -263,6 +291,8 @@ class Store:
         """The history of a job, or of all, after the event of a number."""
         where = "job = :job AND" if job_id is not None else ""
         with self._database.transaction(writes=False) as transaction:
+            if job_id is None:
+                transaction.lock(statements.EVENTS)
             rows = transaction.rows(
                 "SELECT number, job, at, before, after, reason, worker FROM events"
                 f" WHERE {where} number > :after ORDER BY number LIMIT :limit",

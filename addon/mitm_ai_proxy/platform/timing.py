@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ..config import values
+from ..config.keys import key
 from ..kling import models
 from .states import STATES, State
 
@@ -23,31 +25,36 @@ _LAST_PERCENT: Final = 95
 _FETCHING_PERCENT: Final = 97
 
 
+_seconds: Final = values.number(0.01, DAY)
+_waits: Final = values.numbers(values.number(0, 7 * DAY))
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The waits, each settable.
+    """The waits in seconds. `give_up`: until a job in doubt, or a task without an end, is left to a person."""
 
-    `typical`: what a video takes, in place of its model's own. `look`: between two looks at a task, at least.
-    `request`: for an answer of the gateway. `lease`: beyond the time-outs of a step, until others take the job over.
-    `doubt`: before each question whether Kling has a task. `again`: before each new try of what may be repeated.
-    `full`: after Kling said that there is no slot. `probe`: until a paused account is tried. `raise_`: until a learned
-    limit rises by one. `sweep`: between two searches for jobs that nobody works on. `deliver`: before each try of a
-    webhook, which has `deliver_timeout` to be taken. `give_up`: until a job in doubt, or a task without an end, is left
-    to a person.
-    """
-
-    typical: float | None = None
-    look: float = 5.0
-    request: float = 30.0
-    lease: float = 30.0
-    doubt: tuple[float, ...] = (1, 2, 5, 15, 60)
-    again: tuple[float, ...] = (1, 2, 4, 8, 15, 30, 60, 60, 120, 300, 600, 600)
-    full: float = 2.0
-    probe: float = 300.0
-    raise_: float = 60.0
-    sweep: float = 2.0
-    deliver: tuple[float, ...] = (0, 5, 300, 1800, 7200, 18_000, 36_000, 36_000)
-    deliver_timeout: float = 15.0
+    typical: float | None = key(_seconds, help="What a video takes, in place of its model's typical time.")
+    look: float = key(_seconds, 5.0, help="Between two looks at a task, at least.")
+    request: float = key(_seconds, 30.0, help="Until the gateway has answered.")
+    lease: float = key(
+        _seconds, 30.0, help="Beyond the time-outs of a step, until another worker takes over what one has left."
+    )
+    doubt: tuple[float, ...] = key(
+        _waits, (1, 2, 5, 15, 60), help="Before each question whether Kling has a task; the last one repeats."
+    )
+    again: tuple[float, ...] = key(
+        _waits,
+        (1, 2, 4, 8, 15, 30, 60, 60, 120, 300, 600, 600),
+        help="Before each new try of a download, of storing, and of what certainly was not sent.",
+    )
+    full: float = key(_seconds, 2.0, help="After Kling has said that no slot is free.")
+    probe: float = key(_seconds, 300.0, help="Until a paused account is tried again, with one job.")
+    raise_: float = key(_seconds, 60.0, help="Until a limit that was learned rises by one.")
+    sweep: float = key(_seconds, 2.0, help="Between two searches for jobs that nobody works on.")
+    deliver: tuple[float, ...] = key(
+        _waits, (0, 5, 300, 1800, 7200, 18_000, 36_000, 36_000), help="Before each try of a webhook."
+    )
+    deliver_timeout: float = key(_seconds, 15.0, help="Until the receiver of a webhook has to have answered.")
     give_up: float = DAY
 
 

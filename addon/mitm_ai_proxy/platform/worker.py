@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from huey.consumer import Consumer
 
+from .database import StoreError
 from .messages import THE_QUEUE, Messages
 from .records import Job
-from .sqlite import StoreError
 from .states import FINAL, SLOT_STATES, State
 from .steps import Steps
 from .store import Store

@@ -1,0 +1,114 @@
+"""Takes orders in: whose money, how many may wait, and which job a repeated create has."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from . import money
+from .messages import THE_QUEUE
+from .money import Allowance, Budget
+from .orders import Draft
+from .records import Accepted, Job, Key, Order, Repeat
+from .settings import DEFAULT_TENANT, PlatformSettings, TenantSettings
+from .states import State
+from .store import Store
+
+PREFIX: Final = "job_"
+RETRIED: Final = frozenset({State.FAILED, State.CANCELLED})
+
+
+class NotRetried(Exception):
+    """A job that has not failed, or of which it is not known any more what was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: a tenant, by one of its keys; without one, somebody on this machine."""
+
+    tenant: str = DEFAULT_TENANT
+    key: Key | None = None
+
+
+class Intake:
+    """Where jobs are accepted. May be used by many threads.
+
+    `wake` is told that there is something in the queue; it must not raise.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: PlatformSettings,
+        wake: Callable[[str], None],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store, self._settings, self._wake, self._clock = store, settings, wake, clock
+
+    def accept(self, caller: Caller, draft: Draft, *, repeat: Repeat | None = None, retry_of: str = "") -> Accepted:
+        """Reserve the money for a draft, and put it into the queue; a create that came before gives its job.
+
+        Raises Exceeded, QueueFull, RepeatedOtherwise or StoreError; then nothing is stored.
+        """
+        now = self._clock()
+        order = Order(
+            f"{PREFIX}{secrets.token_hex(12)}",
+            caller.tenant,
+            draft.path,
+            draft.model,
+            draft.body,
+            draft.estimate,
+            caller.key.id if caller.key else "",
+            draft.prompt,
+            draft.seconds,
+            draft.priority,
+            draft.metadata,
+            draft.callback_url,
+            draft.has_name,
+            retry_of,
+        )
+        tenant = self._settings.tenant(caller.tenant)
+        accepted = self._store.accept(order, self.budgets(caller, now), now, most=tenant.queue, repeat=repeat)
+        if accepted.is_new:
+            self._wake(THE_QUEUE)
+        return accepted
+
+    def retry(self, caller: Caller, job: Job) -> Accepted:
+        """Accept what a failed job asked for, as a new job that names it. Raises NotRetried, and what accept() does."""
+        body = self._store.body(job.id)
+        if job.state not in RETRIED or body is None:
+            raise NotRetried(f"the job is {job.state}: only one that has failed is retried")
+        draft = Draft(
+            job.path,
+            job.model,
+            body,
+            job.prompt,
+            job.seconds,
+            job.estimate,
+            job.priority,
+            job.metadata,
+            job.callback_url,
+            job.has_name,
+        )
+        return self.accept(caller, draft, retry_of=job.id)
+
+    def budgets(self, caller: Caller, now: float) -> list[Budget]:
+        """The budgets that a job of a caller counts against."""
+        key = caller.key
+        of_key = Allowance(key.daily, key.monthly) if key else money.NO_LIMIT
+        return money.budgets(
+            caller.tenant, allowance(self._settings.tenant(caller.tenant)), key.id if key else "", of_key, now
+        )
+
+
+def allowance(tenant: TenantSettings) -> Allowance:
+    """What a tenant may spend, in milli-units."""
+    return Allowance(_milli(tenant.daily_units), _milli(tenant.monthly_units))
+
+
+def _milli(units: float | None) -> int | None:
+    return None if units is None else round(units * money.MILLI)
