@@ -71,4 +71,8 @@ def _run(command: Sequence[str], folder: Path, environment: dict[str, str], outp
         sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
         sys.exit(pytest.console_main())
     sys.path[0] = str(program.parent)
+    # Only here: the import takes the package away from the process that does it.
+    from tests.preloaded import offer_package
+
+    offer_package()
     sys.exit(getattr(mitmproxy.tools.main, program.name)())
