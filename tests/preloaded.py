@@ -35,9 +35,7 @@ _modules = {name: sys.modules.pop(name) for name in list(sys.modules) if name.pa
 class _Package(MetaPathFinder, Loader):
     """Puts all modules of the package where imports find them when the package is asked for, once."""
 
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name != _PACKAGE:
             return None
         sys.meta_path.remove(self)
