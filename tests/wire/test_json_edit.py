@@ -71,8 +71,12 @@ def _only(document: bytes) -> Member:
     return member
 
 
+@table("worth", [0, json_edit._WORTH_DECODING])
 @table("seed", SEEDS)
-def test_members_and_their_positions_are_those_that_python_reads(seed: int) -> None:
+def test_members_and_their_positions_are_those_that_python_reads(
+    seed: int, worth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_edit, "_WORTH_DECODING", worth)
     document = _Writer(seed).document()
     found = json_edit.members(document)
     assert _read(document, found) == _parsed(document)
@@ -80,6 +84,9 @@ def test_members_and_their_positions_are_those_that_python_reads(seed: int) -> N
     for member in found:
         inner = _parsed(document[member.start : member.end])
         assert _read(document, json_edit.members_of(document, member)) == (inner if isinstance(inner, tuple) else ())
+        if isinstance(inner, list):
+            items = json_edit.items_at(document, member.start, member.end)
+            assert [_parsed(document[item.start : item.end]) for item in items] == inner
 
 
 @table("seed", SEEDS)
@@ -164,6 +171,28 @@ def test_a_repeated_key_is_found_twice_however_it_is_written() -> None:
         ("model", "one"),
         ("model", "two"),
     ]
+
+
+@table(
+    ("text", "may_be"),
+    [
+        (b'{"a":1}', True),
+        (rb'{"\u0061":1}', True),
+        (rb'{"\u00E9 \u00e9\u4f60\n\u003c":1}', False),
+        (b'{"b":1}', False),
+    ],
+)
+def test_a_word_may_be_spelled_with_escapes_of_its_letters_only(text: bytes, may_be: bool) -> None:
+    assert json_edit.may_spell(text, b'"a"') is may_be
+
+
+def test_a_repeated_key_of_a_long_object_has_two_values() -> None:
+    first, second = b"[%b]" % b",".join([b"{}"] * 500), b"[[%b]]" % b",".join([b"{}"] * 500)
+    document = b'{"a":%b,"a":%b}' % (first, second)
+
+    found = json_edit.members(document)
+
+    assert [document[member.start : member.end] for member in found] == [first, second]
 
 
 # Around the lengths and counts at which the scan hands a string or a number to another of its patterns.

@@ -13,6 +13,12 @@ from mitm_ai_proxy.wire.json_tree import Value
 from tests.tables import table
 
 
+@pytest.fixture(autouse=True, params=[0, json_edit._WORTH_DECODING], ids=["decoded", "scanned"])
+def worth(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to find the ends of values."""
+    monkeypatch.setattr(json_edit, "_WORTH_DECODING", request.param)
+
+
 def _value(document: bytes) -> Value:
     return json_tree.parsed(document, json_edit.members(document))
 

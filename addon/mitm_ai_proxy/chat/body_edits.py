@@ -27,7 +27,7 @@ class BodyEdit(NamedTuple):
 
     def concerns(self, body: bytes) -> bool:
         """Whether the edit can have an effect: a word may also be written with escapes."""
-        return not self.words or any(word in body for word in self.words) or b"\\u" in body
+        return not self.words or any(json_edit.may_spell(body, word) for word in self.words)
 
 
 def asking_for_usage(body: Value) -> Notes:
@@ -158,7 +158,7 @@ _URL_SAFE: Final = str.maketrans("-_", "+/")
 
 def _has_key(value: Value, key: str) -> bool:
     """Whether an object in a value, at any depth, has a key."""
-    if key.encode() not in value.raw and b"\\u" not in value.raw:
+    if not json_edit.may_spell(value.raw, key.encode()):
         return False
     left = [value]
     while left:

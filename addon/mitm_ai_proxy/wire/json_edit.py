@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -37,7 +37,16 @@ _COLON = re.compile(rb"[ \t\n\r]*:")
 # The first half of it is enough to see, and to put another character in its place.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
+# A letter, a digit, `-` or `_` that is written as an escape, as no client does; `\u00e9` and the like are none.
+_SPELLED = re.compile(rb"\\u00(?:2[dD]|3[0-9]|[4-7])")
+_WORTH_DECODING: Final = 1000
+"""Bytes of an object or a list in which the ends of values are found faster by decoding it."""
+
+_Values = TypeVar("_Values", dict[str, msgspec.Raw], list[msgspec.Raw])
+
 _valid = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class JSONError(ValueError):
@@ -79,33 +88,40 @@ def members(document: bytes) -> list[Member]:
     start = _skip_space(short, 0)
     if short[start] != 0x7B:
         raise JSONError("is not a JSON object")
-    found = _scan(short, start)
+    found = _scan(short, start, len(short))
     return [_moved(member, cuts) for member in found] if cuts else found
 
 
 def members_of(document: bytes, member: Member) -> list[Member]:
     """The members of the object that is the value of `member`; empty if the value is not an object."""
-    return _scan(document, member.start) if document[member.start] == 0x7B else []
+    return _scan(document, member.start, member.end) if document[member.start] == 0x7B else []
 
 
-def members_at(document: bytes, start: int) -> list[Member]:
-    """The members of the object that begins at a position of a valid document."""
-    return _scan(document, start)
+def members_at(document: bytes, start: int, end: int) -> list[Member]:
+    """The members of the object between two positions of a valid document."""
+    return _scan(document, start, end)
 
 
-def items_at(document: bytes, start: int) -> list[Member]:
-    """The items of the list that begins at a position of a valid document, each as a member with an empty key."""
+def items_at(document: bytes, start: int, end: int) -> list[Member]:
+    """The items of the list between two positions of a valid document, each as a member with an empty key."""
     found: list[Member] = []
+    values = _decoded(_decode_items, document, start, end) or []
     steps = 0
     position = _skip_space(document, start + 1)
     while document[position] != 0x5D:
-        end, steps = _value_end(document, position, steps)
+        value = values[len(found)] if len(found) < len(values) else None
+        end, steps = _value_end(document, position, steps, value)
         found.append(Member("", position, position, position, end))
         steps = _step(steps)
         position = _skip_space(document, end)
         if document[position] == 0x2C:
             position = _skip_space(document, position + 1)
     return found
+
+
+def may_spell(document: bytes, word: bytes) -> bool:
+    """Whether a word of letters, digits, `-` and `_` may stand in a JSON text, also with escapes."""
+    return word in document or _SPELLED.search(document) is not None
 
 
 def string_value(document: bytes, member: Member) -> str | None:
@@ -157,9 +173,11 @@ def apply(document: bytes, edits: Iterable[Edit]) -> bytes:
     return b"".join(parts)
 
 
-def _scan(document: bytes, position: int) -> list[Member]:
-    """The members of the object that begins at `position` of a valid document."""
+def _scan(document: bytes, position: int, last: int) -> list[Member]:
+    """The members of the object between two positions of a valid document."""
     found: list[Member] = []
+    values: dict[str, msgspec.Raw] | None = None
+    first = position
     steps = 0
     position = _skip_space(document, position + 1)
     while document[position] != 0x7D:
@@ -174,8 +192,10 @@ def _scan(document: bytes, position: int) -> list[Member]:
         key_start = position
         key_end = _string_end(document, key_start)
         start = _skip_space(document, _skip_space(document, key_end) + 1)
-        end, steps = _value_end(document, start, steps)
         key = _decode_string(document[key_start:key_end])
+        if values is None and document[start] in b"{[":
+            values = _decoded(_decode_members, document, first, last) or {}
+        end, steps = _value_end(document, start, steps, values.get(key) if values else None)
         found.append(Member(key, key_start, key_end, start, end))
         steps = _step(steps)
         position = _skip_space(document, end)
@@ -184,11 +204,24 @@ def _scan(document: bytes, position: int) -> list[Member]:
     return found
 
 
-def _value_end(document: bytes, start: int, steps: int) -> tuple[int, int]:
+def _decoded(decode: Callable[[bytes], _Values], document: bytes, start: int, end: int) -> _Values | None:
+    """The values of a long object or list, which tell how long each is; None if they have to be scanned."""
+    if end - start < _WORTH_DECODING:
+        return None
+    try:
+        return decode(document[start:end])
+    except (msgspec.DecodeError, RecursionError):
+        return None  # half a surrogate pair
+
+
+def _value_end(document: bytes, start: int, steps: int, value: msgspec.Raw | None) -> tuple[int, int]:
+    """The end of a value, which may be this one, or that of another member with the same key."""
     first = document[start]
     if first == 0x22:
         return _string_end(document, start), steps
     if first in b"{[":
+        if value is not None and document.startswith(text := bytes(value), start):
+            return start + len(text), steps
         return _container_end(document, start, steps)
     scalar = _SCALAR.match(document, start)
     return scalar.end() if scalar else start, steps

@@ -141,7 +141,8 @@ class Value:
         """The members or items of the document that are not removed."""
         if self._members is None:
             scan = json_edit.members_at if self.is_object else json_edit.items_at
-            self._members = scan(self._document, self._start)
+            end = len(self._document) if self._is_replaced else self._place[1]
+            self._members = scan(self._document, self._start, end)
         if not self._gone:
             return self._members
         gone = {member.key_start for member in self._gone}
