@@ -5,12 +5,14 @@ Sources: Anthropic's API reference, messages; the types of Anthropic's SDK for P
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 from . import json_values, media_data, sealed_ids
 from .dialects import ANTHROPIC
-from .json_values import Object, shown
+from .json_values import NOTHING, Object, Raw, is_null, object_bytes, shown, typed, wrong
 from .model import (
     Block,
     CacheMark,
@@ -42,7 +44,7 @@ _BILLING: Final = "x-anthropic-billing-header:"
 def read(body: bytes) -> Chat:
     """The request in a body. Raises Refusal (400), which names the wrong member."""
     root = json_values.request_object(body)
-    messages = root.objects("messages")
+    messages = root.typed("messages", _decode_messages)
     if not messages:
         raise root.wrong("messages", "is missing or empty")
     limit = root.whole("max_tokens", 1)
@@ -60,8 +62,8 @@ def read(body: bytes) -> Chat:
     turns = (Turn("system", system, "system"),) if system else ()
     return Chat(
         root.need("model"),
-        turns + tuple(map(_turn, messages)),
-        tuple(map(_tool, root.objects("tools"))),
+        turns + tuple(_turn(message, f"messages[{index}]") for index, message in enumerate(messages)),
+        tuple(_tool(tool, f"tools[{index}]") for index, tool in enumerate(root.typed("tools", _decode_tools) or ())),
         _choice(choice),
         parallel,
         _format(output.object("format")) if output else None,
@@ -75,14 +77,56 @@ def read(body: bytes) -> Chat:
     )
 
 
+class _Mark(msgspec.Struct):
+    ttl: str | None = None
+
+
+class _Block(msgspec.Struct):
+    """A block of any type, with the members of all that are read here."""
+
+    type: str
+    text: str | None = None
+    cache_control: _Mark | None = None
+    id: str | None = None
+    name: str | None = None
+    input: Raw = NOTHING
+    tool_use_id: str | None = None
+    content: Raw = NOTHING
+    is_error: bool | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+    source: Raw = NOTHING
+    title: str | None = None
+
+
+class _Message(msgspec.Struct):
+    role: Literal["user", "assistant", "system"]
+    content: Raw = NOTHING
+
+
+class _Tool(msgspec.Struct):
+    name: str
+    type: str | None = None
+    description: str | None = None
+    input_schema: Raw = NOTHING
+    strict: bool | None = None
+    cache_control: _Mark | None = None
+
+
+_decode_messages = msgspec.json.Decoder(list[_Message] | None).decode
+_decode_tools = msgspec.json.Decoder(list[_Tool] | None).decode
+_decode_content = msgspec.json.Decoder(str | list[_Block] | None).decode
+
+
 def _system(root: Object) -> Iterator[Text]:
-    first = root.first("system")
-    if first == 0x22:
-        yield Text(_without_billing(root.need("system")))
-    elif first:
-        for block in root.objects("system"):
-            text = _text(block)
-            yield Text(_without_billing(text.text), text.cache)
+    content = root.typed("system", _decode_content)
+    if isinstance(content, str):
+        yield Text(_without_billing(content))
+        return
+    for index, block in enumerate(content or ()):
+        text = _text(block, f"system[{index}]")
+        yield Text(_without_billing(text.text), text.cache)
 
 
 def _without_billing(text: str) -> str:
@@ -94,53 +138,57 @@ def _without_billing(text: str) -> str:
     return ";".join(pieces) + end + rest
 
 
-def _turn(message: Object) -> Turn:
-    role = message.one_of("role", ("user", "assistant", "system"))
-    if role is None:
-        raise message.wrong("role", "is missing")
-    if role == "user":
-        return Turn("user", tuple(_blocks(message, _USER_BLOCKS)), message.path)
-    if role == "assistant":
-        return Turn("assistant", tuple(_blocks(message, _ASSISTANT_BLOCKS)), message.path)
-    return Turn("system", tuple(_blocks(message, _SYSTEM_BLOCKS)), message.path)
+def _turn(message: _Message, path: str) -> Turn:
+    blocks = _blocks(message.content, f"{path}.content", _ROLES[message.role])
+    if not blocks and is_null(message.content):
+        raise wrong(f"{path}.content", "is missing")
+    return Turn(message.role, tuple(blocks), path)
 
 
-def _blocks(holder: Object, readers: dict[str, Callable[[Object], Block]]) -> Iterator[Block]:
+def _blocks(content: Raw, path: str, readers: Mapping[str, _Reader]) -> list[Block]:
     """The content of a message or a result: text, or blocks of which those without a reader are foreign."""
-    first = holder.first("content")
-    if first == 0x22:
-        yield Text(holder.need("content"))
-        return
-    if first != 0x5B:
-        raise holder.wrong("content", "is neither a string nor a list of blocks" if first else "is missing")
-    for block in holder.objects("content"):
-        type = block.need("type")
-        read = readers.get(type)
+    blocks = typed(_decode_content, content, path)
+    if isinstance(blocks, str):
+        return [Text(blocks)]
+    found: list[Block] = []
+    for index, block in enumerate(blocks or ()):
+        read = readers.get(block.type)
+        place = f"{path}[{index}]"
         if read is not None:
-            if type == "tool_use":
-                yield from _seals_before(block)
-            yield read(block)
-        elif type in _ALL_BLOCKS:
-            raise block.wrong("type", f"is {shown(type)}, which cannot stand here")
+            if block.type == "tool_use":
+                found += _seals_before(block)
+            found.append(read(block, place))
+        elif block.type in _ALL_BLOCKS:
+            raise wrong(f"{place}.type", f"is {shown(block.type)}, which cannot stand here")
         else:
-            yield Foreign(ANTHROPIC, type, json_values.encode(block.members))
+            found.append(Foreign(ANTHROPIC, block.type, bytes(json_values.items(content)[index])))
+    return found
 
 
-def _text(block: Object) -> Text:
-    return Text(block.need("text"), _cache(block))
+def _needed(value: str | None, path: str, name: str) -> str:
+    """A text that has to be there. Raises Refusal (400)."""
+    if value is None:
+        raise wrong(f"{path}.{name}", "is missing")
+    return value
 
 
-def _cache(block: Object) -> CacheMark | None:
-    mark = block.object("cache_control") if "cache_control" in block.members else None
+def _text(block: _Block, path: str) -> Text:
+    return Text(_needed(block.text, path, "text"), _cache(block, path))
+
+
+def _cache(block: _Block | _Tool, path: str) -> CacheMark | None:
+    mark = block.cache_control
     if mark is None:
         return None
-    return "1h" if mark.one_of("ttl", ("5m", "1h")) == "1h" else "5m"
+    if mark.ttl not in (None, "5m", "1h"):
+        raise wrong(f"{path}.cache_control.ttl", f"is {shown(mark.ttl)}, not one of 5m, 1h")
+    return "1h" if mark.ttl == "1h" else "5m"
 
 
-def _image(block: Object) -> Media:
-    source = block.need_object("source")
+def _image(block: _Block, path: str) -> Media:
+    source = Object({"source": block.source}, path).need_object("source")
     type = source.need("type")
-    cache = _cache(block)
+    cache = _cache(block, path)
     if type == "base64":
         kind = media_data.media_type(source.need("media_type"))
         return Media("image", kind, source.need("data"), cache=cache, path=source.path)
@@ -151,10 +199,10 @@ def _image(block: Object) -> Media:
     raise source.wrong("type", f"is {shown(type)}, not one of base64, url, file")
 
 
-def _document(block: Object) -> Media:
-    source = block.need_object("source")
+def _document(block: _Block, path: str) -> Media:
+    source = Object({"source": block.source}, path).need_object("source")
     type = source.need("type")
-    name, cache, path = block.text("title") or "", _cache(block), source.path
+    name, cache, path = block.title or "", _cache(block, path), source.path
     if type == "base64":
         kind = media_data.media_type(source.text("media_type") or "application/pdf")
         return Media("document", kind, source.need("data"), name=name, cache=cache, path=path)
@@ -165,26 +213,26 @@ def _document(block: Object) -> Media:
     if type == "file":
         return Media("document", file_id=source.need("file_id"), name=name, cache=cache, path=path)
     if type == "content":
-        return Media("document", "text/plain", text=_joined(source), name=name, cache=cache, path=path)
+        text = _joined(source.members.get("content", NOTHING), source.at("content"))
+        return Media("document", "text/plain", text=text, name=name, cache=cache, path=path)
     raise source.wrong("type", f"is {shown(type)}, not one of base64, text, url, file, content")
 
 
-def _joined(holder: Object) -> str:
+def _joined(content: Raw, path: str) -> str:
     """The text of blocks that are text."""
-    if holder.first("content") == 0x22:
-        return holder.need("content")
     texts = []
-    for block in holder.objects("content"):
-        if block.need("type") != "text":
-            raise block.wrong("type", 'is not "text", and nothing else can be translated here')
-        texts.append(block.need("text"))
+    for index, block in enumerate(_blocks(content, path, _TEXT_BLOCKS)):
+        if not isinstance(block, Text):
+            raise wrong(f"{path}[{index}].type", 'is not "text", and nothing else can be translated here')
+        texts.append(block.text)
     return "\n\n".join(texts)
 
 
-def _search_result(block: Object) -> Media:
-    source = block.need("source")
-    text = f"{source}\n\n{_joined(block)}"
-    return Media("document", "text/plain", text=text, name=block.need("title"), cache=_cache(block), path=block.path)
+def _search_result(block: _Block, path: str) -> Media:
+    source = Object({"source": block.source}, path).need("source")
+    text = f"{source}\n\n{_joined(block.content, f'{path}.content')}"
+    title = _needed(block.title, path, "title")
+    return Media("document", "text/plain", text=text, name=title, cache=_cache(block, path), path=path)
 
 
 def _link(source: Object) -> str:
@@ -194,64 +242,54 @@ def _link(source: Object) -> str:
     return url
 
 
-def _thinking(block: Object) -> Thinking:
-    return Thinking(block.need("thinking"), sealed_ids.seal_of(block.text("signature") or ""))
+def _thinking(block: _Block, path: str) -> Thinking:
+    return Thinking(_needed(block.thinking, path, "thinking"), sealed_ids.seal_of(block.signature or ""))
 
 
-def _redacted(block: Object) -> Thinking:
-    return Thinking("", sealed_ids.seal_of(block.need("data")), is_redacted=True)
+def _redacted(block: _Block, path: str) -> Thinking:
+    return Thinking("", sealed_ids.seal_of(_needed(block.data, path, "data")), is_redacted=True)
 
 
-def _call(block: Object) -> Call:
-    value = block.raw("input")
-    if value is not None and block.first("input") != 0x7B:
-        raise block.wrong("input", "is not an object")
-    id = sealed_ids.opened(block.need("id"))
-    arguments = bytes(value).decode() if value is not None else "{}"
-    return Call(id.id, block.need("name"), arguments, _cache(block), id.seal)
+def _call(block: _Block, path: str) -> Call:
+    id = sealed_ids.opened(_needed(block.id, path, "id"))
+    name = _needed(block.name, path, "name")
+    arguments = object_bytes(block.input, f"{path}.input").decode() or "{}"
+    return Call(id.id, name, arguments, _cache(block, path), id.seal)
 
 
-def _seals_before(block: Object) -> Iterator[Text]:
+def _seals_before(block: _Block) -> list[Text]:
     """The seals of the text before a call, which the call's id carries."""
-    for item in sealed_ids.opened(block.text("id") or "").before:
-        if isinstance(item, Text):
-            yield item
+    return [item for item in sealed_ids.opened(block.id or "").before if isinstance(item, Text)]
 
 
-def _result(block: Object) -> Result:
-    content = tuple(_blocks(block, _RESULT_BLOCKS)) if block.raw("content") is not None else ()
-    id = sealed_ids.opened(block.need("tool_use_id")).id
-    return Result(id, content, block.flag("is_error") or False, _cache(block))  # type: ignore[arg-type]
+def _result(block: _Block, path: str) -> Result:
+    id = sealed_ids.opened(_needed(block.tool_use_id, path, "tool_use_id")).id
+    content = tuple(_blocks(block.content, f"{path}.content", _RESULT_BLOCKS))
+    return Result(id, content, block.is_error or False, _cache(block, path))  # type: ignore[arg-type]
 
 
-_SYSTEM_BLOCKS: Final[dict[str, Callable[[Object], Block]]] = {"text": _text}
-_RESULT_BLOCKS: Final[dict[str, Callable[[Object], Block]]] = {
+_Reader: TypeAlias = Callable[[_Block, str], Block]
+_TEXT_BLOCKS: Final[Mapping[str, _Reader]] = {"text": _text}
+_RESULT_BLOCKS: Final[Mapping[str, _Reader]] = {
     "text": _text,
     "image": _image,
     "document": _document,
     "search_result": _search_result,
 }
-_USER_BLOCKS: Final[dict[str, Callable[[Object], Block]]] = {**_RESULT_BLOCKS, "tool_result": _result}
-_ASSISTANT_BLOCKS: Final[dict[str, Callable[[Object], Block]]] = {
-    "text": _text,
-    "thinking": _thinking,
-    "redacted_thinking": _redacted,
-    "tool_use": _call,
+_ROLES: Final[Mapping[str, Mapping[str, _Reader]]] = {
+    "system": _TEXT_BLOCKS,
+    "user": {**_RESULT_BLOCKS, "tool_result": _result},
+    "assistant": {"text": _text, "thinking": _thinking, "redacted_thinking": _redacted, "tool_use": _call},
 }
-_ALL_BLOCKS: Final = frozenset({**_USER_BLOCKS, **_ASSISTANT_BLOCKS})
+"""By role, the blocks that its messages have."""
+_ALL_BLOCKS: Final = frozenset(type for readers in _ROLES.values() for type in readers)
 
 
-def _tool(tool: Object) -> Tool:
-    type = tool.text("type")
-    if type not in (None, "custom"):
-        raise tool.wrong("type", f"is {shown(type)}, a tool that only Anthropic's own API knows")
-    return Tool(
-        tool.need("name"),
-        tool.text("description"),
-        tool.schema("input_schema"),
-        tool.flag("strict"),
-        _cache(tool),
-    )
+def _tool(tool: _Tool, path: str) -> Tool:
+    if tool.type not in (None, "custom"):
+        raise wrong(f"{path}.type", f"is {shown(tool.type or '')}, a tool that only Anthropic's own API knows")
+    schema = object_bytes(tool.input_schema, f"{path}.input_schema")
+    return Tool(tool.name, tool.description, schema, tool.strict, _cache(tool, path))
 
 
 def _choice(choice: Object | None) -> Choice | None:

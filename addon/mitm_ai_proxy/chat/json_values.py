@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from ..errors import Refusal, bad_body
 
 Raw = msgspec.Raw
+Typed = TypeVar("Typed")
+NOTHING: Final = Raw(b"null")
+"""The JSON of a member that is missing, in the structures of typed()."""
 DecodeError = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -27,6 +30,16 @@ MAX_OBJECTS: Final = 1_000_000
 
 _NUMBER: Final = frozenset(b"-0123456789")
 _INTEGER: Final = re.compile(rb"-?[0-9]{1,18}\Z")
+# What msgspec says of a value that is not of its type.
+_WRONG: Final = re.compile(r"(?:Expected `(?P<types>.+?)`|Object missing required field `(?P<missing>.+?)`)")
+_PLACE: Final = re.compile(r" - at `\$(.*)`\Z", re.DOTALL)
+_TYPES: Final = {
+    "str": "a string",
+    "array": "a list",
+    "object": "an object",
+    "bool": "a truth value",
+    "int": "a whole number",
+}
 # Both halves of a pair, a lone half, or another escape.
 _ESCAPE: Final = re.compile(rb"(\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|(\\u[dD][89a-fA-F]..)|\\.", re.DOTALL)
 
@@ -120,6 +133,11 @@ def objects(value: Raw) -> list[dict[str, Raw]]:
     return _decode_objects(value)
 
 
+def items(value: Raw) -> list[Raw]:
+    """The items of a list that is known to be one."""
+    return _decode_items(value)
+
+
 def blocks(content: Raw | None) -> list[dict[str, Raw]]:
     """The members of each part of a content that is a list of objects; none for another content."""
     if content is None or _first(content) != 0x5B:
@@ -155,7 +173,7 @@ class Object:
 
     def wrong(self, name: str, why: str) -> Refusal:
         """The refusal of a member; `why` continues a sentence: "is not a string"."""
-        return bad_body(f"{self.at(name)} {why}.", param=self.at(name))
+        return wrong(self.at(name), why)
 
     def raw(self, name: str) -> Raw | None:
         """The JSON of a member."""
@@ -246,12 +264,11 @@ class Object:
 
     def schema(self, name: str) -> bytes:
         """An object, byte by byte; empty for none."""
-        value = self.raw(name)
-        if value is None:
-            return b""
-        if _first(value) != 0x7B:
-            raise self.wrong(name, "is not an object")
-        return bytes(value)
+        return object_bytes(self.members.get(name, NOTHING), self.at(name))
+
+    def typed(self, name: str, decode: Callable[[Raw], Typed]) -> Typed:
+        """A value of a type, read by a decoder of msgspec's; null if it is missing."""
+        return typed(decode, self.members.get(name, NOTHING), self.at(name))
 
     def objects(self, name: str) -> list[Object]:
         """A list of objects; empty for none."""
@@ -288,6 +305,43 @@ class Object:
                 raise self.wrong(f"{name}[{index}]", "is not a string")
             found.append(_decode_text(item))
         return tuple(found)
+
+
+def wrong(path: str, why: str) -> Refusal:
+    """The refusal (400) of a member of a request; `why` continues a sentence: "is not a string"."""
+    return bad_body(f"{path} {why}.", param=path)
+
+
+def typed(decode: Callable[[Raw], Typed], value: Raw, path: str) -> Typed:
+    """A value of a request, read at once by a decoder of msgspec's. Raises Refusal (400), which names the member."""
+    try:
+        return decode(value)
+    except msgspec.ValidationError as error:
+        raise _mistyped(str(error), path) from None
+
+
+def _mistyped(message: str, path: str) -> Refusal:
+    found, place = _WRONG.match(message), _PLACE.search(message)
+    path += place[1] if place else ""
+    if found and found["missing"]:
+        return wrong(f"{path}.{found['missing']}", "is missing")
+    words = [_TYPES.get(word, word) for word in (found["types"] if found else "").split(" | ") if word != "null"]
+    return wrong(path, f"is not {words[0]}" if len(words) == 1 else f"is neither {' nor '.join(words)}")
+
+
+def object_bytes(value: Raw, path: str) -> bytes:
+    """An object of a request, byte by byte; empty for null. Raises Refusal (400)."""
+    text = bytes(value)
+    if text.startswith(b"{"):
+        return text
+    if is_null(value):
+        return b""
+    raise wrong(path, "is not an object")
+
+
+def is_null(value: Raw) -> bool:
+    """Whether a value is null."""
+    return value is NOTHING or _first(value) == 0x6E
 
 
 def _first(value: Raw) -> int:

@@ -5,11 +5,13 @@ Sources: OpenAI's API reference, chat completions; the types of OpenAI's SDK for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, TypeAlias
+
+import msgspec
 
 from . import anthropic_requests, json_values, media_data, sealed_ids
-from .json_values import Object, shown
+from .json_values import NOTHING, Object, Raw, is_null, object_bytes, shown, wrong
 from .model import (
     Block,
     CacheMark,
@@ -48,7 +50,7 @@ def read(body: bytes) -> Chat:
     for old, new in _OLD.items():
         if root.raw(old) is not None:
             raise root.wrong(old, f"is the old form of {new}, which is to be sent instead")
-    messages = root.objects("messages")
+    messages = root.typed("messages", _decode_messages)
     if not messages:
         raise root.wrong("messages", "is missing or empty")
     for name in _NUMBERS:
@@ -63,7 +65,7 @@ def read(body: bytes) -> Chat:
     return Chat(
         root.need("model"),
         tuple(_turns(messages)),
-        tuple(_tool(tool) for tool in root.objects("tools")),
+        tuple(_tool(tool, f"tools[{index}]") for index, tool in enumerate(root.typed("tools", _decode_tools) or ())),
         _choice(root),
         root.flag("parallel_tool_calls"),
         _format(root.object("response_format")),
@@ -77,60 +79,137 @@ def read(body: bytes) -> Chat:
     )
 
 
-def _turns(messages: list[Object]) -> Iterator[Turn]:
+class _Mark(msgspec.Struct):
+    ttl: str | None = None
+
+
+class _Part(msgspec.Struct):
+    """A part of a content. What a picture, sound or a file is stays JSON."""
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+    image_url: Raw = NOTHING
+    input_audio: Raw = NOTHING
+    file: Raw = NOTHING
+    prompt_cache_breakpoint: _Mark | None = None
+    cache_control: _Mark | None = None
+
+
+class _Function(msgspec.Struct):
+    name: str
+    arguments: str | None = None
+
+
+class _Google(msgspec.Struct):
+    thought_signature: str | None = None
+
+
+class _Extra(msgspec.Struct):
+    google: _Google | None = None
+
+
+class _Call(msgspec.Struct):
+    """A call. Google's signature is where Google's own OpenAI-compatible API has it, and clients keep it."""
+
+    id: str
+    function: _Function
+    type: str | None = None
+    extra_content: _Extra | None = None
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[_Part] | None = None
+    tool_calls: list[_Call] | None = None
+    tool_call_id: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    function_call: Raw = NOTHING
+    audio: Raw = NOTHING
+
+
+class _Described(msgspec.Struct):
+    name: str
+    description: str | None = None
+    parameters: Raw = NOTHING
+    strict: bool | None = None
+
+
+class _Tool(msgspec.Struct):
+    type: str
+    function: _Described | None = None
+    prompt_cache_breakpoint: _Mark | None = None
+    cache_control: _Mark | None = None
+
+
+_decode_messages = msgspec.json.Decoder(list[_Message] | None).decode
+_decode_tools = msgspec.json.Decoder(list[_Tool] | None).decode
+
+
+def _turns(messages: list[_Message]) -> Iterator[Turn]:
     results: list[Block] = []
-    path = ""
-    for message in messages:
-        role = message.need("role")
+    first = ""  # of the results
+    for index, message in enumerate(messages):
+        path = f"messages[{index}]"
+        role = message.role
         if role == "tool":
-            path = path or message.path
-            blocks = tuple(_blocks(message, _RESULT_PARTS))
-            results.append(Result(sealed_ids.opened(message.need("tool_call_id")).id, blocks))
+            first = first or path
+            if message.tool_call_id is None:
+                raise wrong(f"{path}.tool_call_id", "is missing")
+            blocks = _blocks(message, path, _RESULT_PARTS)
+            results.append(Result(sealed_ids.opened(message.tool_call_id).id, blocks))
             continue
         if results:
-            yield Turn("user", tuple(results), path)
-            results, path = [], ""
+            yield Turn("user", tuple(results), first)
+            results, first = [], ""
         if role == "assistant":
-            yield Turn("assistant", tuple(_assistant(message)), message.path)
+            yield Turn("assistant", tuple(_assistant(message, path)), path)
         elif role == "user":
-            yield Turn("user", tuple(_blocks(message, _PARTS)), message.path)
+            yield Turn("user", _blocks(message, path, _PARTS), path)
         elif role in _SYSTEM_ROLES:
-            yield Turn("system", tuple(_blocks(message, ("text",))), message.path)
+            yield Turn("system", _blocks(message, path, _TEXT_PARTS), path)
         elif role == "function":
-            raise message.wrong("role", 'is "function", the old form of "tool", which is to be sent instead')
+            raise wrong(f"{path}.role", 'is "function", the old form of "tool", which is to be sent instead')
         else:
-            raise message.wrong("role", f"is {shown(role)}, not one of system, developer, user, assistant, tool")
+            raise wrong(f"{path}.role", f"is {shown(role)}, not one of system, developer, user, assistant, tool")
     if results:
-        yield Turn("user", tuple(results), path)
+        yield Turn("user", tuple(results), first)
 
 
-def _blocks(message: Object, types: Collection[str]) -> Iterator[Text | Media]:
-    """The content of a message: text, or parts of these types."""
-    first = message.first("content")
-    if first == 0x22:
-        yield Text(message.need("content"))
-    elif first == 0x5B:
-        for part in message.objects("content"):
-            type = part.need("type")
-            if type not in types:
-                raise part.wrong("type", f"is {shown(type)}, not one of {', '.join(types)}")
-            yield _PARTS[type](part)
-    elif first:
-        raise message.wrong("content", "is neither a string nor a list of parts")
+def _blocks(message: _Message, path: str, readers: Mapping[str, _Reader]) -> tuple[Text | Media, ...]:
+    """The content of a message: text, or parts of the types that have a reader."""
+    content = message.content
+    if isinstance(content, str):
+        return (Text(content),)
+    found = []
+    for index, part in enumerate(content or ()):
+        place = f"{path}.content[{index}]"
+        read = readers.get(part.type)
+        if read is None:
+            raise wrong(f"{place}.type", f"is {shown(part.type)}, not one of {', '.join(readers)}")
+        found.append(read(part, place))
+    return tuple(found)
 
 
-def _text(part: Object) -> Text:
-    return Text(part.need("text"), _cache(part))
+def _text(part: _Part, path: str) -> Text:
+    if part.text is None:
+        raise wrong(f"{path}.text", "is missing")
+    return Text(part.text, _cache(part))
 
 
-def _refusal(part: Object) -> Text:
-    return Text(part.need("refusal"), is_refusal=True)
+def _refusal(part: _Part, path: str) -> Text:
+    if part.refusal is None:
+        raise wrong(f"{path}.refusal", "is missing")
+    return Text(part.refusal, is_refusal=True)
 
 
-def _image(part: Object) -> Media:
-    if part.first("image_url") == 0x22:  # some vendors take it without the object
-        return _picture(part, "image_url", _cache(part))
-    return _picture(part.need_object("image_url"), "url", _cache(part))
+def _image(part: _Part, path: str) -> Media:
+    holder = Object({"image_url": part.image_url}, path)
+    if holder.first("image_url") == 0x22:  # some vendors take it without the object
+        return _picture(holder, "image_url", _cache(part))
+    return _picture(holder.need_object("image_url"), "url", _cache(part))
 
 
 def _picture(holder: Object, name: str, cache: CacheMark | None) -> Media:
@@ -143,14 +222,14 @@ def _picture(holder: Object, name: str, cache: CacheMark | None) -> Media:
     return Media("image", url=url, cache=cache, path=holder.at(name))
 
 
-def _audio(part: Object) -> Media:
-    audio = part.need_object("input_audio")
+def _audio(part: _Part, path: str) -> Media:
+    audio = Object({"input_audio": part.input_audio}, path).need_object("input_audio")
     format = audio.need("format")
-    return Media("audio", f"audio/{format}", audio.need("data"), cache=_cache(part), path=part.at("input_audio"))
+    return Media("audio", f"audio/{format}", audio.need("data"), cache=_cache(part), path=audio.path)
 
 
-def _file(part: Object) -> Media:
-    file = part.need_object("file")
+def _file(part: _Part, path: str) -> Media:
+    file = Object({"file": part.file}, path).need_object("file")
     name = file.text("filename") or ""
     cache = _cache(part)
     content = file.text("file_data")
@@ -169,42 +248,30 @@ def _file(part: Object) -> Media:
     return Media("document", type, data.data if data else content, name=name, cache=cache, path=path)
 
 
-_PARTS: Final[dict[str, Callable[[Object], Text | Media]]] = {
-    "text": _text,
-    "image_url": _image,
-    "input_audio": _audio,
-    "file": _file,
-}
+_Reader: TypeAlias = Callable[[_Part, str], Text | Media]
+_TEXT_PARTS: Final[Mapping[str, _Reader]] = {"text": _text}
 # OpenAI's own has text only; some clients send pictures too, and Claude takes them.
-_RESULT_PARTS: Final = ("text", "image_url", "file")
-_ASSISTANT_PARTS: Final[dict[str, Callable[[Object], Text]]] = {"text": _text, "refusal": _refusal}
+_RESULT_PARTS: Final[Mapping[str, _Reader]] = {"text": _text, "image_url": _image, "file": _file}
+_PARTS: Final[Mapping[str, _Reader]] = {**_RESULT_PARTS, "input_audio": _audio}
+_ASSISTANT_PARTS: Final[Mapping[str, _Reader]] = {"text": _text, "refusal": _refusal}
 
 
-def _cache(part: Object) -> CacheMark | None:
-    """The cache mark of a part: OpenAI's, or Anthropic's, which several clients send in OpenAI's dialect."""
-    mark = part.object("prompt_cache_breakpoint") or part.object("cache_control")
-    return None if mark is None else _CACHE_TTLS.get(mark.text("ttl"), "5m")
+def _cache(part: _Part | _Tool) -> CacheMark | None:
+    """The cache mark of a part or a tool: OpenAI's, or Anthropic's, which several clients send in OpenAI's dialect."""
+    mark = part.prompt_cache_breakpoint or part.cache_control
+    return None if mark is None else _CACHE_TTLS.get(mark.ttl, "5m")
 
 
-def _assistant(message: Object) -> Iterator[Block]:
-    if message.raw("function_call") is not None:
-        raise message.wrong("function_call", "is the old form of tool_calls, which is to be sent instead")
-    if message.raw("audio") is not None:
-        raise message.wrong("audio", "is an earlier answer in sound, which cannot be sent on")
-    content: list[Text] = []
-    if message.first("content") == 0x5B:
-        for part in message.objects("content"):
-            type = part.need("type")
-            if type not in _ASSISTANT_PARTS:
-                raise part.wrong("type", f"is {shown(type)}, not one of {', '.join(_ASSISTANT_PARTS)}")
-            content.append(_ASSISTANT_PARTS[type](part))
-    else:
-        content += (block for block in _blocks(message, ()) if isinstance(block, Text))
-    refusal = message.text("refusal")
-    if refusal:
-        content.append(Text(refusal, is_refusal=True))
-    calls = [_call(call) for call in message.objects("tool_calls")]
-    thought = message.text("reasoning_content") or message.text("reasoning") or ""
+def _assistant(message: _Message, path: str) -> Iterator[Block]:
+    if not is_null(message.function_call):
+        raise wrong(f"{path}.function_call", "is the old form of tool_calls, which is to be sent instead")
+    if not is_null(message.audio):
+        raise wrong(f"{path}.audio", "is an earlier answer in sound, which cannot be sent on")
+    content = [block for block in _blocks(message, path, _ASSISTANT_PARTS) if isinstance(block, Text)]
+    if message.refusal:
+        content.append(Text(message.refusal, is_refusal=True))
+    calls = [_call(call, f"{path}.tool_calls[{index}]") for index, call in enumerate(message.tool_calls or ())]
+    thought = message.reasoning_content or message.reasoning
     if any(before for before, _ in calls):
         yield from _restored(content, calls)
         return
@@ -215,22 +282,14 @@ def _assistant(message: Object) -> Iterator[Block]:
         yield call
 
 
-def _call(call: Object) -> tuple[sealed_ids.Before, Call]:
-    type = call.text("type")
-    if type not in (None, "function"):
-        raise call.wrong("type", f'is {shown(type)}, not "function"')
-    function = call.need_object("function")
-    id = sealed_ids.opened(call.need("id"))
-    arguments = function.text("arguments") or ""
-    return id.before, Call(id.id, function.need("name"), arguments, seal=id.seal or _google_seal(call))
-
-
-def _google_seal(call: Object) -> Seal | None:
-    """The signature of a call where Google's own OpenAI-compatible API has it, and clients keep it."""
-    extra = call.object("extra_content")
-    google = extra.object("google") if extra else None
-    value = google.text("thought_signature") if google else None
-    return Seal("google", value) if value else None
+def _call(call: _Call, path: str) -> tuple[sealed_ids.Before, Call]:
+    if call.type not in (None, "function"):
+        raise wrong(f"{path}.type", f'is {shown(call.type or "")}, not "function"')
+    id = sealed_ids.opened(call.id)
+    google = call.extra_content.google if call.extra_content else None
+    value = google.thought_signature if google else None
+    seal = id.seal or (Seal("google", value) if value else None)
+    return id.before, Call(id.id, call.function.name, call.function.arguments or "", seal=seal)
 
 
 def _restored(content: list[Text], calls: list[tuple[sealed_ids.Before, Call]]) -> Iterator[Block]:
@@ -257,18 +316,14 @@ def _restored(content: list[Text], calls: list[tuple[sealed_ids.Before, Call]]) 
         yield Text(text[position:])
 
 
-def _tool(tool: Object) -> Tool:
-    type = tool.need("type")
-    if type != "function":
-        raise tool.wrong("type", f'is {shown(type)}: only tools of type "function" can be translated')
-    function = tool.need_object("function")
-    return Tool(
-        function.need("name"),
-        function.text("description"),
-        function.schema("parameters"),
-        function.flag("strict"),
-        _cache(tool),
-    )
+def _tool(tool: _Tool, path: str) -> Tool:
+    if tool.type != "function":
+        raise wrong(f"{path}.type", f'is {shown(tool.type)}: only tools of type "function" can be translated')
+    function = tool.function
+    if function is None:
+        raise wrong(f"{path}.function", "is missing")
+    schema = object_bytes(function.parameters, f"{path}.function.parameters")
+    return Tool(function.name, function.description, schema, function.strict, _cache(tool))
 
 
 def _choice(root: Object) -> Choice | None:

@@ -110,6 +110,8 @@ def _result(result: Result) -> tuple[list[Block], list[Block]]:
 
 def _content(blocks: list[Block], target: Target, notes: list[str], *, joined: bool) -> str | list[Json]:
     """The content of a message. `joined`: text as one string, as many providers take no list of parts there."""
+    if len(blocks) == 1 and isinstance(only := blocks[0], Text) and only.cache is None:
+        return only.text
     texts = [block for block in blocks if isinstance(block, Text)]
     marked = [block for block in blocks if not isinstance(block, Thinking | Foreign) and block.cache]
     if marked and target.cache == "none":
