@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from mitm_ai_proxy.chat import sealed_ids
 from mitm_ai_proxy.chat.dialects import ANTHROPIC, OPENAI
 from mitm_ai_proxy.chat.model import (
     CLOSE,
@@ -120,6 +121,20 @@ def test_a_text_that_is_only_a_seal_is_sent_to_nobody_else() -> None:
     content = _whole(SIGNED, OF_ANTHROPIC)["content"]
     request = anthropic_request(*HELLO, {"role": "assistant", "content": content})
     assert json.loads(rewritten(ANTHROPIC, request, OTHER).body)["messages"][1]["content"] == "a"
+
+
+def test_an_empty_text_is_no_block_of_a_whole_message_and_its_seal_goes_with_the_next_call() -> None:
+    (call,) = _whole(_said((Text(), "", SEAL), (Call("c", "f"), "{}", None)), OF_ANTHROPIC)["content"]
+
+    assert call["type"] == "tool_use"
+    assert sealed_ids.opened(call["id"]) == ("c", (Text(seal=SEAL),), None)
+
+
+def test_the_seal_of_a_text_is_not_that_of_the_text_before_it() -> None:
+    texts = ((Text(), "a", None), (Text(), "b", SEAL), (Call("c", "f"), "{}", None))
+    (call,) = _whole(_said(*texts), OF_OPENAI)["choices"][0]["message"]["tool_calls"]
+
+    assert sealed_ids.opened(call["id"]).before == (1, 1, Text(seal=SEAL))
 
 
 def test_a_signature_of_thinking_of_another_vendor_comes_back_to_it() -> None:

@@ -13,7 +13,6 @@ from .model import (
     Call,
     Delta,
     Event,
-    Fault,
     Open,
     Reason,
     Sealed,
@@ -23,6 +22,7 @@ from .model import (
     Thinking,
     Usage,
 )
+from .reading import StreamReader, object_of, text_of
 
 _REASONS: Final[dict[str, Reason]] = {
     "end_turn": "end",
@@ -36,16 +36,15 @@ _REASONS: Final[dict[str, Reason]] = {
 """Others are an ordinary end."""
 
 
-class Reader:
-    """Reads a stream: takes the data of one server-sent event after the other, and gives the events of the model.
+class Reader(StreamReader):
+    """Reads a stream.
 
     Blocks and deltas of unknown types are skipped, as Anthropic asks its clients to. `vendor`: whose seals they are.
     """
 
     def __init__(self, vendor: str) -> None:
+        super().__init__()
         self._vendor = vendor
-        self._has_begun = False
-        self._is_over = False
         self._index: int | None = None  # of the open block
         self._is_known = False  # whether the open block has a type that is read
         self._has_delta = False
@@ -53,48 +52,19 @@ class Reader:
         self._stop: Stop | None = None
         self._usage: dict[str, Any] = {}
 
-    def comment(self) -> Iterator[Event]:
-        """A comment has arrived, which keeps the connection open."""
-        if self._has_begun and not self._is_over:
-            yield PING
-
-    def read(self, data: bytes, type: bytes = b"") -> Iterator[Event]:
-        """The events in the data of a server-sent event, which may have a type."""
-        if self._is_over or not data:
-            return
-        try:
-            event = json_values.decode(data)
-        except ValueError:
-            yield self._failed(vendor_errors.broken("has an event that is not JSON"))
-            return
-        if not isinstance(event, dict):
-            yield self._failed(vendor_errors.broken("has an event that is no object"))
-            return
-        kind = event.get("type")
-        if kind == "error" or type == b"error" or "error" in event:
-            fault = vendor_errors.of_value(event)
+    def _event(self, document: dict[str, Any], type: bytes) -> Iterator[Event]:
+        kind = document.get("type")
+        if kind == "error" or type == b"error" or "error" in document:
+            fault = vendor_errors.of_value(document)
             yield self._failed(fault or vendor_errors.broken("ends with an error without a message"))
             return
         read = _EVENTS.get(kind) if isinstance(kind, str) else None
         if read is None:
             return
-        if not self._has_begun and kind != "message_start":
-            if kind != "ping":
-                yield self._failed(vendor_errors.broken("begins in the middle"))
-            return
-        try:
-            yield from read(self, event)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            yield self._failed(vendor_errors.broken("has an event of the wrong form, or at the wrong place"))
-
-    def end(self) -> Iterator[Event]:
-        """The stream has ended."""
-        if not self._is_over:
-            yield self._failed(vendor_errors.broken("ended before it was complete"))
-
-    def _failed(self, fault: Fault) -> Fault:
-        self._is_over = True
-        return fault
+        if self._has_begun or kind == "message_start":
+            yield from read(self, document)
+        elif kind != "ping":
+            yield self._failed(vendor_errors.broken("begins in the middle"))
 
     def _message_start(self, event: dict[str, Any]) -> Iterator[Event]:
         if self._has_begun:
@@ -121,7 +91,7 @@ class Reader:
         yield Open(opened)
         text = block.get("text") or block.get("thinking")
         if text:
-            yield Delta(_text(text))
+            yield Delta(text_of(text))
         if signature := block.get("signature"):
             yield from self._sealed(signature)
         if isinstance(opened, Call) and block.get("input"):
@@ -134,8 +104,8 @@ class Reader:
         if kind == "thinking":
             return Thinking()
         if kind == "redacted_thinking":
-            return Thinking("", sealed_ids.seal_of(_text(block["data"]), self._vendor), is_redacted=True)
-        return Call(_text(block["id"]), _text(block["name"])) if kind == "tool_use" else None
+            return Thinking("", sealed_ids.seal_of(text_of(block["data"]), self._vendor), is_redacted=True)
+        return Call(text_of(block["id"]), text_of(block["name"])) if kind == "tool_use" else None
 
     def _block_delta(self, event: dict[str, Any]) -> Iterator[Event]:
         if event["index"] != self._index:
@@ -147,13 +117,13 @@ class Reader:
         if kind == "signature_delta":
             yield from self._sealed(delta["signature"])
         elif name := _DELTAS.get(kind):
-            text = _text(delta[name])
+            text = text_of(delta[name])
             if text:
                 self._has_delta = True
                 yield Delta(text)
 
     def _sealed(self, signature: str) -> Iterator[Event]:
-        seal = sealed_ids.seal_of(_text(signature), self._vendor)
+        seal = sealed_ids.seal_of(text_of(signature), self._vendor)
         if seal:
             yield Sealed(seal)
 
@@ -228,16 +198,16 @@ def _block(raw: dict[str, json_values.Raw], vendor: str) -> list[Event]:
     block = _decoded(raw, _BLOCK_MEMBERS)
     kind = block["type"]
     if kind == "text":
-        return [Open(Text()), Delta(_text(block["text"])), CLOSE] if block["text"] else []
+        return [Open(Text()), Delta(text_of(block["text"])), CLOSE] if block["text"] else []
     if kind == "thinking":
-        seal = sealed_ids.seal_of(_text(block.get("signature") or ""), vendor)
-        text: list[Event] = [Delta(_text(block["thinking"]))] if block["thinking"] else []
+        seal = sealed_ids.seal_of(text_of(block.get("signature") or ""), vendor)
+        text: list[Event] = [Delta(text_of(block["thinking"]))] if block["thinking"] else []
         return [Open(Thinking()), *text, *([Sealed(seal)] if seal else []), CLOSE]
     if kind == "redacted_thinking":
-        return [Open(Thinking("", sealed_ids.seal_of(_text(block["data"]), vendor), is_redacted=True)), CLOSE]
+        return [Open(Thinking("", sealed_ids.seal_of(text_of(block["data"]), vendor), is_redacted=True)), CLOSE]
     if kind == "tool_use":
         arguments = bytes(raw["input"]).decode() if "input" in raw else "{}"
-        return [Open(Call(_text(block["id"]), _text(block["name"]))), Delta(arguments), CLOSE]
+        return [Open(Call(text_of(block["id"]), text_of(block["name"]))), Delta(arguments), CLOSE]
     return []
 
 
@@ -246,7 +216,7 @@ def _decoded(raw: dict[str, json_values.Raw], names: tuple[str, ...]) -> dict[st
 
 
 def _stop(told: dict[str, Any]) -> Stop:
-    details = _object(told.get("stop_details"))
+    details = object_of(told.get("stop_details"))
     sequence, explanation, category = told.get("stop_sequence"), details.get("explanation"), details.get("category")
     return Stop(
         _REASONS.get(told.get("stop_reason") or "", "end"),
@@ -268,16 +238,6 @@ def _usage(usage: dict[str, Any]) -> Usage:
         vendor_errors.count(usage.get("output_tokens")),
         cached,
         written,
-        vendor_errors.count(_object(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
-        vendor_errors.count(_object(usage.get("output_tokens_details")).get("thinking_tokens")),
+        vendor_errors.count(object_of(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
+        vendor_errors.count(object_of(usage.get("output_tokens_details")).get("thinking_tokens")),
     )
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

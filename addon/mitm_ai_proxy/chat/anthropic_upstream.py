@@ -10,16 +10,16 @@ from typing import Any, Final
 
 import msgspec
 
-from ..errors import Refusal, bad_body
+from ..errors import bad_body
 from . import efforts, json_values, sealed_ids, unsaid
 from .json_values import raw
 from .model import Block, CacheMark, Call, Chat, Foreign, Media, Result, Text, Thinking, Tool, Turn
 from .target import Target
+from .writing import NO_ARGUMENTS, note, refused, refused_file
 
 MAX_CACHE_MARKS: Final = 4
 _NO_SAMPLING_SINCE: Final = "2026-10-21"
 """The version whose requests have no temperature, top_p and top_k."""
-_NO_ARGUMENTS: Final = b'{"type":"object","properties":{}}'
 _IMAGE_TYPES: Final = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
 Json = dict[str, Any]
@@ -139,7 +139,7 @@ def _block(block: Block, target: Target, notes: list[str]) -> Json | None:
         case Foreign():
             if block.dialect == target.dialect:
                 return dict(json_values.members(block.raw))
-            _note(notes, f"{block.type} blocks left out: only {block.dialect} has them")
+            note(notes, f"{block.type} blocks left out: only {block.dialect} has them")
             return None
 
 
@@ -163,7 +163,7 @@ def _input(call: Call) -> object:
 def _thinking(block: Thinking, target: Target, notes: list[str]) -> Json | None:
     if block.seal is None or block.seal.vendor != target.vendor:
         if block.text or block.seal:
-            _note(notes, f"thinking left out: it is not signed by {target.name}")
+            note(notes, f"thinking left out: it is not signed by {target.name}")
         return None
     if block.is_redacted:
         return {"type": "redacted_thinking", "data": block.seal.value}
@@ -182,7 +182,7 @@ def _result(result: Result, target: Target, notes: list[str]) -> Json:
 
 def _media(media: Media) -> Json:
     if media.kind == "audio":
-        raise bad_body(f"{media.path}: Claude takes no sound.", param=media.path)
+        raise refused(media, "Claude takes no sound")
     block: Json = {"type": media.kind, "source": _source(media)}
     if media.name and media.kind == "document":
         block["title"] = media.name
@@ -193,10 +193,10 @@ def _source(media: Media) -> Json:
     if media.url:
         return {"type": "url", "url": media.url}
     if media.file_id:
-        raise _no_file(media)
+        raise refused_file(media)
     if media.kind == "image":
         if media.type not in _IMAGE_TYPES:
-            raise bad_body(f"{media.path}: Claude takes pictures of {', '.join(_IMAGE_TYPES)}.", param=media.path)
+            raise refused(media, f"Claude takes pictures of {', '.join(_IMAGE_TYPES)}")
         return {"type": "base64", "media_type": media.type, "data": media.data}
     if media.text:
         return {"type": "text", "media_type": "text/plain", "data": media.text}
@@ -204,11 +204,7 @@ def _source(media: Media) -> Json:
         return {"type": "base64", "media_type": media.type, "data": media.data}
     if media.type.startswith("text/") or media.type == "application/json":
         return {"type": "text", "media_type": "text/plain", "data": json_values.text_of_base64(media.data, media.path)}
-    raise bad_body(f"{media.path}: Claude takes documents of application/pdf and of text.", param=media.path)
-
-
-def _no_file(media: Media) -> Refusal:
-    return bad_body(f"{media.path}: a file by its id belongs to the API that it was uploaded to.", param=media.path)
+    raise refused(media, "Claude takes documents of application/pdf and of text")
 
 
 def _lacks_thinking(messages: list[Json]) -> bool:
@@ -257,7 +253,7 @@ def _tool(tool: Tool) -> Json:
 def _object_schema(schema: bytes) -> bytes:
     """A schema that says that it is of an object, as Claude wants it."""
     if not schema:
-        return _NO_ARGUMENTS
+        return NO_ARGUMENTS
     members = json_values.members(schema)
     if "type" in members:
         return schema
@@ -323,8 +319,3 @@ def _cacheable(document: Json) -> Iterator[Json]:
             if block["type"] == "tool_result" and isinstance(inner, list):
                 yield from inner
             yield block
-
-
-def _note(notes: list[str], note: str) -> None:
-    if note not in notes:
-        notes.append(note)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+import msgspec
+
 from ..wire import sse
 from . import json_values, sealed_ids, vendor_errors
 from .dialects import ANTHROPIC
@@ -23,7 +25,6 @@ from .model import (
     Ping,
     Reason,
     Said,
-    Seal,
     Sealed,
     Start,
     Stop,
@@ -31,6 +32,7 @@ from .model import (
     Thinking,
     Usage,
 )
+from .writing import told
 
 _REASONS: Final[dict[Reason, str]] = {
     "end": "end_turn",
@@ -62,8 +64,7 @@ class Writer:
         self._model = model
         self._index = -1
         self._before = b""  # what stands before a delta's text
-        self._seal: Seal | None = None
-        self._block: Said | None = None
+        self._block: Said = Text()
         self._sealed: list[Text] = []  # seals of the text since the last call
         self._stop: Stop | None = None
         self._usage = Usage()
@@ -76,7 +77,7 @@ class Writer:
             case Open():
                 return self._opened(event.block)
             case Sealed():
-                self._seal = event.seal
+                self._block = msgspec.structs.replace(self._block, seal=event.seal)
             case Close():
                 return self._closed()
             case Start():
@@ -96,7 +97,6 @@ class Writer:
 
     def _opened(self, block: Said) -> bytes:
         self._index += 1
-        self._seal = block.seal
         self._block = block
         kind, member = _DELTAS.get(type(block), _DELTAS[Text])
         self._before = (
@@ -108,10 +108,11 @@ class Writer:
 
     def _closed(self) -> bytes:
         stop = _event("content_block_stop", {"index": self._index})
-        _keep_seal(self._block, self._seal, self._sealed)
-        if self._seal is None or not isinstance(self._block, Thinking) or self._block.is_redacted:
+        block = self._block
+        _keep_seal(block, self._sealed)
+        if not isinstance(block, Thinking) or block.seal is None or block.is_redacted:
             return stop
-        delta = {"type": "signature_delta", "signature": sealed_ids.signature(self._seal)}
+        delta = {"type": "signature_delta", "signature": sealed_ids.signature(block.seal)}
         return _event("content_block_delta", {"index": self._index, "delta": delta}) + stop
 
     def _ended(self) -> bytes:
@@ -123,32 +124,16 @@ class Writer:
 
 def write_whole(events: Iterable[Event], id: str, model: str) -> bytes:
     """A whole answer. The events end with End."""
+    start, blocks, stop, usage = told(events)
     content: list[Json] = []
-    pieces: list[str] = []
-    block: Said = Text()
-    seal: Seal | None = None
     sealed: list[Text] = []
-    message: Json = {}
-    usage = Usage()
-    for event in events:
-        match event:
-            case Open():
-                block, pieces, seal = event.block, [], event.block.seal
-            case Delta():
-                pieces.append(event.text)
-            case Sealed():
-                seal = event.seal
-            case Close():
-                content.append(_complete(block, "".join(pieces), seal, sealed))
-                _keep_seal(block, seal, sealed)
-            case Start():
-                message = _message(event, id, model)
-            case Stop():
-                message |= _stop(event)
-            case Usage():
-                usage = event
+    for block in blocks:
+        if not isinstance(block, Text) or block.text:
+            content.append(_complete(block, sealed))
+        _keep_seal(block, sealed)
+    message = _message(start, id, model) | _stop(stop)
     message["content"] = content
-    message["usage"] = written_usage(usage)
+    message["usage"] = written_usage(usage or Usage())
     return json_values.encode(message)
 
 
@@ -165,10 +150,10 @@ def _message(start: Start, id: str, model: str) -> Json:
     }
 
 
-def _keep_seal(block: Said | None, seal: Seal | None, sealed: list[Text]) -> None:
+def _keep_seal(block: Said, sealed: list[Text]) -> None:
     """Keep the seal of a text for the next call: text has no place for one."""
-    if seal and isinstance(block, Text):
-        sealed.append(Text(seal=seal))
+    if isinstance(block, Text) and block.seal:
+        sealed.append(Text(seal=block.seal))
 
 
 def _begun(block: Said, sealed: list[Text]) -> Json:
@@ -183,18 +168,18 @@ def _begun(block: Said, sealed: list[Text]) -> Json:
     return {"type": "thinking", "thinking": "", "signature": ""}
 
 
-def _complete(block: Said, text: str, seal: Seal | None, sealed: list[Text]) -> Json:
+def _complete(block: Said, sealed: list[Text]) -> Json:
     written = _begun(block, sealed)
     if isinstance(block, Call):
-        if json_values.is_object(text):
-            written["input"] = json_values.raw(text)
-        elif text.strip():
+        if json_values.is_object(block.arguments):
+            written["input"] = json_values.raw(block.arguments)
+        elif block.arguments.strip():
             # What Anthropic says is to be sent back for arguments that are no JSON.
-            written["input"] = {"INVALID_JSON": text}
+            written["input"] = {"INVALID_JSON": block.arguments}
     elif isinstance(block, Text | Media):
-        written["text"] = text or (_INSTEAD if isinstance(block, Media) else "")
+        written["text"] = _INSTEAD if isinstance(block, Media) else block.text
     elif not block.is_redacted:
-        written |= {"thinking": text, "signature": sealed_ids.signature(seal)}
+        written |= {"thinking": block.text, "signature": sealed_ids.signature(block.seal)}
     return written
 
 

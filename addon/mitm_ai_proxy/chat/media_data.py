@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from .model import Media
+
 _DATA_URL: Final = re.compile(r"data:([^;,]{0,100})((?:;[^;,]{0,100}){0,5}),", re.IGNORECASE)
 _SPELLINGS: Final = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
 _ENDINGS: Final = {
@@ -30,6 +32,11 @@ def data_url(url: str) -> Data | None:
     if not found:
         return None
     return Data(media_type(found[1]), url[found.end() :], found[2].lower().endswith(";base64"))
+
+
+def url_of(media: Media) -> str:
+    """The link of a picture or a document, else its content as a data URL."""
+    return media.url or f"data:{media.type};base64,{media.data}"
 
 
 def media_type(name: str) -> str:

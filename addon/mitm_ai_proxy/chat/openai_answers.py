@@ -12,7 +12,6 @@ from . import json_values, media_data, vendor_errors
 from .model import (
     CLOSE,
     END,
-    PING,
     Call,
     Delta,
     Event,
@@ -27,6 +26,7 @@ from .model import (
     Thinking,
     Usage,
 )
+from .reading import StreamReader, object_of
 
 _DONE: Final = b"[DONE]"
 _REASONS: Final[dict[str, Reason]] = {
@@ -44,17 +44,16 @@ _REASONS: Final[dict[str, Reason]] = {
 _FAILURES: Final = frozenset({"error", "network_error"})
 
 
-class Reader:
-    """Reads a stream: takes the data of one server-sent event after the other, and gives the events of the model.
+class Reader(StreamReader):
+    """Reads a stream.
 
     Calls that are told mixed are put one after another: a second one begins when the arguments of the first are
     complete, and until then it is kept. `new_id` is for calls to which the vendor gives none.
     """
 
     def __init__(self, new_id: str) -> None:
+        super().__init__()
         self._new_id = new_id
-        self._has_begun = False
-        self._is_over = False
         self._open: str | _Call | None = None  # "text", "thinking", "refusal" or a call
         self._calls: dict[int, _Call] = {}
         self._count = 0
@@ -63,49 +62,28 @@ class Reader:
         self._sequence: str | None = None
         self._has_refusal = False
 
-    def comment(self) -> Iterator[Event]:
-        """A comment has arrived, which keeps the connection open."""
-        if self._has_begun and not self._is_over:
-            yield PING
-
     def read(self, data: bytes, type: bytes = b"") -> Iterator[Event]:
         """The events in the data of a server-sent event, which may have a type."""
-        if self._is_over or not data:
-            return
-        if data == _DONE:
+        if data != _DONE:
+            yield from super().read(data, type)
+        elif not self._is_over:
             yield from self._finish("stop")
-            return
-        try:
-            chunk = json_values.decode(data)
-        except ValueError:
-            yield self._failed(vendor_errors.broken("has an event that is not JSON"))
-            return
-        if not isinstance(chunk, dict):
-            yield self._failed(vendor_errors.broken("has an event that is no object"))
-            return
-        choices = chunk.get("choices")
-        if not choices or chunk.get("error") or type == b"error":
-            fault = vendor_errors.of_value(chunk)
-            if fault or type == b"error":
-                yield self._failed(fault or vendor_errors.broken("ends with an error without a message"))
-                return
-        try:
-            yield from self._chunk(chunk, choices if isinstance(choices, list) else [])
-        except (KeyError, TypeError, ValueError, AttributeError):
-            yield self._failed(vendor_errors.broken("has an event of the wrong form"))
 
     def end(self) -> Iterator[Event]:
         """The stream has ended. It is complete if the vendor has said why; several send no [DONE]."""
-        if self._is_over:
-            return
-        if self._reason is None:
-            yield self._failed(vendor_errors.broken("ended before it was complete"))
+        if self._reason is None or self._is_over:
+            yield from super().end()
         else:
             yield from self._finish("")
 
-    def _failed(self, fault: Fault) -> Fault:
-        self._is_over = True
-        return fault
+    def _event(self, document: dict[str, Any], type: bytes) -> Iterator[Event]:
+        choices = document.get("choices")
+        if not choices or document.get("error") or type == b"error":
+            fault = vendor_errors.of_value(document)
+            if fault or type == b"error":
+                yield self._failed(fault or vendor_errors.broken("ends with an error without a message"))
+                return
+        yield from self._chunk(document, choices if isinstance(choices, list) else [])
 
     def _chunk(self, chunk: dict[str, Any], choices: list[Any]) -> Iterator[Event]:
         if not self._has_begun and (choices or chunk.get("id")):
@@ -350,17 +328,17 @@ def _picture(url: str) -> Media:
 
 def _google_seal(told: dict[str, Any]) -> Seal | None:
     """The signature of a call where Google's own OpenAI-compatible API has it."""
-    google = _object(_object(told.get("extra_content")).get("google"))
+    google = object_of(object_of(told.get("extra_content")).get("google"))
     value = google.get("thought_signature")
     return Seal("google", value) if isinstance(value, str) and value else None
 
 
 def _usage(chunk: dict[str, Any], choice: dict[str, Any] | None) -> Usage | None:
     """Moonshot has it in the choice, Groq in a member of its own; DeepSeek has its own words for the cache."""
-    usage = chunk.get("usage") or (choice or {}).get("usage") or _object(chunk.get("x_groq")).get("usage")
+    usage = chunk.get("usage") or (choice or {}).get("usage") or object_of(chunk.get("x_groq")).get("usage")
     if not isinstance(usage, dict):
         return None
-    read, written = (_object(usage.get(f"{kind}_tokens_details")) for kind in ("prompt", "completion"))
+    read, written = (object_of(usage.get(f"{kind}_tokens_details")) for kind in ("prompt", "completion"))
     cached = read.get("cached_tokens")
     if cached is None:
         cached = usage.get("cached_tokens", usage.get("prompt_cache_hit_tokens"))
@@ -372,7 +350,3 @@ def _usage(chunk: dict[str, Any], choice: dict[str, Any] | None) -> Usage | None
         None,
         vendor_errors.count(written.get("reasoning_tokens")),
     )
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

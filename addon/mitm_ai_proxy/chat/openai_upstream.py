@@ -7,16 +7,15 @@ from typing import Any, Final
 
 import msgspec
 
-from ..errors import bad_body
-from . import efforts, json_values, unsaid
+from . import efforts, json_values, media_data, unsaid
 from .json_values import raw
 from .model import Block, CacheMark, Call, Chat, Choice, Foreign, Media, Result, Text, Thinking, Tool, Turn
 from .target import Target
+from .writing import NO_ARGUMENTS, note, refused, refused_file, titled
 
 Json = dict[str, Any]
 
 _OPTIONS: Final = frozenset({"temperature", "top_p"})
-_NO_ARGUMENTS: Final = b'{"type":"object","properties":{}}'
 _CACHE_TTLS: Final[dict[str, str]] = {"1h": "30m"}
 _FILE_ENDINGS: Final = {"application/pdf": ".pdf", "text/plain": ".txt"}
 _MAX_USER: Final = 64
@@ -75,7 +74,7 @@ def _messages(turn: Turn, target: Target, notes: list[str]) -> Iterable[Json]:
             content = _content(texts, target, notes, joined=True) if texts else ""
             messages.append({"role": "tool", "tool_call_id": block.call_id, "content": content})
             if media:
-                _note(notes, "pictures and documents of a tool's result follow it in a message of the user's")
+                note(notes, "pictures and documents of a tool's result follow it in a message of the user's")
                 rest += [Text(f"From the result of the tool call {block.call_id}:"), *media]
     rest += [block for block in blocks if not isinstance(block, Result)]
     if rest or not messages:
@@ -85,7 +84,7 @@ def _messages(turn: Turn, target: Target, notes: list[str]) -> Iterable[Json]:
 
 def _is_foreign(block: Block, notes: list[str]) -> bool:
     if isinstance(block, Foreign):
-        _note(notes, f"{block.type} blocks left out: only {block.dialect} has them")
+        note(notes, f"{block.type} blocks left out: only {block.dialect} has them")
     return isinstance(block, Foreign)
 
 
@@ -97,7 +96,7 @@ def _result(result: Result) -> tuple[list[Block], list[Block]]:
         if isinstance(block, Text):
             texts.append(block)
         elif isinstance(block, Media) and block.text:
-            texts.append(Text(f"{block.name}\n\n{block.text}" if block.name else block.text))
+            texts.append(Text(titled(block)))
         elif isinstance(block, Media):
             media.append(block)
     first = texts[0] if texts else Text()
@@ -115,7 +114,7 @@ def _content(blocks: list[Block], target: Target, notes: list[str], *, joined: b
     texts = [block for block in blocks if isinstance(block, Text)]
     marked = [block for block in blocks if not isinstance(block, Thinking | Foreign) and block.cache]
     if marked and target.cache == "none":
-        _note(notes, f"cache marks left out ({target.name})")
+        note(notes, f"cache marks left out ({target.name})")
     if len(texts) == len(blocks) and not (marked and target.cache != "none") and (joined or len(blocks) < 2):
         return "\n\n".join(block.text for block in texts)
     return [_part(block, target) for block in blocks]
@@ -139,23 +138,19 @@ def _marked(part: Json, cache: CacheMark | None, target: Target) -> Json:
 
 def _media(media: Media, target: Target) -> Json:
     if media.file_id:
-        reason = "a file by its id belongs to the API that it was uploaded to"
-        raise bad_body(f"{media.path}: {reason}.", param=media.path)
+        raise refused_file(media)
     if media.kind == "image":
-        return {"type": "image_url", "image_url": {"url": media.url or _data_url(media)}}
+        return {"type": "image_url", "image_url": {"url": media_data.url_of(media)}}
     if media.kind == "audio":
         return {"type": "input_audio", "input_audio": {"data": media.data, "format": media.type.partition("/")[2]}}
     if media.text:
-        return {"type": "text", "text": f"{media.name}\n\n{media.text}" if media.name else media.text}
+        return {"type": "text", "text": titled(media)}
     if media.url and not target.has_document_links:
-        reason = f"{target.name} takes no link to a document, and it is not fetched here; send it in base64"
-        raise bad_body(f"{media.path}: {reason}.", param=media.path)
+        raise refused(
+            media, f"{target.name} takes no link to a document, and it is not fetched here; send it in base64"
+        )
     name = media.name or f"document{_FILE_ENDINGS.get(media.type, '')}"
-    return {"type": "file", "file": {"filename": name, "file_data": media.url or _data_url(media)}}
-
-
-def _data_url(media: Media) -> str:
-    return f"data:{media.type};base64,{media.data}"
+    return {"type": "file", "file": {"filename": name, "file_data": media_data.url_of(media)}}
 
 
 def _assistant(blocks: list[Block], target: Target, notes: list[str]) -> Json:
@@ -178,7 +173,7 @@ def _assistant(blocks: list[Block], target: Target, notes: list[str]) -> Json:
             # Kimi and DeepSeek refuse calls without it, even where there was no thought.
             message["reasoning_content"] = "\n\n".join(thoughts)
     elif thoughts:
-        _note(notes, f"thinking of earlier turns left out ({target.name})")
+        note(notes, f"thinking of earlier turns left out ({target.name})")
     if calls:
         message["tool_calls"] = [_call(call, target) for call in calls]
     return message
@@ -197,14 +192,14 @@ def _tool(tool: Tool, target: Target, notes: list[str]) -> Json:
     function: Json = {"name": tool.name}
     if tool.description is not None:
         function["description"] = tool.description
-    function["parameters"] = raw(tool.schema or _NO_ARGUMENTS)
+    function["parameters"] = raw(tool.schema or NO_ARGUMENTS)
     if tool.is_strict is not None:
         function["strict"] = tool.is_strict
     written: Json = {"type": "function", "function": function}
     if tool.cache:
         if target.cache == "control":
             return _marked(written, tool.cache, target)
-        _note(notes, f"cache marks of tools left out ({target.name})")
+        note(notes, f"cache marks of tools left out ({target.name})")
     return written
 
 
@@ -239,7 +234,7 @@ def _write_reasoning(document: Json, chat: Chat, target: Target, notes: list[str
         if effort and asked.is_on is not False:
             document["reasoning_effort"] = effort
         elif asked.is_on is False:
-            _note(notes, f"thinking off left out: {target.name} has no such word for all its models")
+            note(notes, f"thinking off left out: {target.name} has no such word for all its models")
     elif target.reasoning == "thinking" and asked.is_on is not None:
         document["thinking"] = {"type": _THINKING_WORDS[asked.is_on]}
     elif target.reasoning == "enable" and asked.is_on is not None:
@@ -248,9 +243,4 @@ def _write_reasoning(document: Json, chat: Chat, target: Target, notes: list[str
         if asked.is_on and budget:
             document["thinking_budget"] = budget
     elif target.reasoning == "none":
-        _note(notes, f"thinking left out: {target.name} has no setting for it")
-
-
-def _note(notes: list[str], note: str) -> None:
-    if note not in notes:
-        notes.append(note)
+        note(notes, f"thinking left out: {target.name} has no setting for it")

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from . import json_values, sealed_ids, vendor_errors
+import msgspec
+
+from . import json_values, media_data, sealed_ids, vendor_errors
 from .dialects import OPENAI
 from .model import (
     Call,
@@ -30,6 +32,7 @@ from .model import (
     Thinking,
     Usage,
 )
+from .writing import told
 
 _REASONS: Final[dict[Reason, str]] = {
     "end": "stop",
@@ -96,13 +99,7 @@ class Writer:
         return b""
 
     def _started(self, start: Start) -> bytes:
-        settings = self._settings
-        head = {
-            "id": start.id or f"chatcmpl-{settings.id}",
-            "object": "chat.completion.chunk",
-            "created": settings.created if start.created is None else start.created,
-            "model": start.model or settings.model,
-        }
+        head = _head(start, self._settings, "chat.completion.chunk")
         self._head = b"data: " + json_values.encode(head)[:-1] + b',"choices":['
         for member in ("content", "reasoning_content", "refusal"):
             self._before[member] = self._head + b'{"index":0,"delta":{"' + member.encode() + b'":'
@@ -142,39 +139,19 @@ class Writer:
 
 def write_whole(events: Iterable[Event], settings: Settings) -> bytes:
     """A whole answer. The events end with End."""
+    start, blocks, stop, usage = told(events)
     texts: dict[str, list[str]] = {"content": [], "reasoning_content": [], "refusal": []}
     calls: list[dict[str, Any]] = []
     images: list[dict[str, Any]] = []
     carrier = Carrier()
-    pieces: list[str] = []
-    start, stop, usage, is_call = Start(), Stop("end"), None, False
-    for event in events:
-        match event:
-            case Open():
-                carrier.opened(event.block)
-                pieces = []
-                is_call = isinstance(event.block, Call)
-                if isinstance(event.block, Media):
-                    images.append(written_image(event.block))
-                elif isinstance(event.block, Call):
-                    calls.append(written_call(event.block, carrier.id_of(event.block), ""))
-                else:
-                    pieces = texts[_member(event.block)]
-            case Delta():
-                carrier.grew(event.text)
-                pieces.append(event.text)
-            case Sealed():
-                carrier.sealed(event.seal)
-            case Close():
-                carrier.closed()
-                if is_call:
-                    calls[-1]["function"]["arguments"] = "".join(pieces)
-            case Start():
-                start = event
-            case Stop():
-                stop = event
-            case Usage():
-                usage = event
+    for block in blocks:
+        if isinstance(block, Call):
+            calls.append(written_call(block, carrier.id_of(block), block.arguments))
+        elif isinstance(block, Media):
+            images.append(written_image(block))
+        else:
+            texts[_member(block)].append(block.text)
+            carrier.add(block, len(block.text))
     refusal = "".join(texts["refusal"]) or stop.explanation
     message: dict[str, Any] = {"role": "assistant", "content": "".join(texts["content"]) or None, "refusal": refusal}
     if texts["reasoning_content"]:
@@ -186,16 +163,20 @@ def write_whole(events: Iterable[Event], settings: Settings) -> bytes:
     elif message["content"] is None and not refusal:
         message["content"] = ""
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _REASONS[stop.reason]}
-    document: dict[str, Any] = {
-        "id": start.id or f"chatcmpl-{settings.id}",
-        "object": "chat.completion",
-        "created": settings.created if start.created is None else start.created,
-        "model": start.model or settings.model,
-        "choices": [choice],
-    }
+    document = {**_head(start, settings, "chat.completion"), "choices": [choice]}
     if usage is not None:
         document["usage"] = written_usage(usage)
     return json_values.encode(document)
+
+
+def _head(start: Start, settings: Settings, kind: str) -> dict[str, Any]:
+    """The members with which an answer and each of its chunks begin."""
+    return {
+        "id": start.id or f"chatcmpl-{settings.id}",
+        "object": kind,
+        "created": settings.created if start.created is None else start.created,
+        "model": start.model or settings.model,
+    }
 
 
 def _member(block: Text | Thinking) -> str:
@@ -206,8 +187,7 @@ def _member(block: Text | Thinking) -> str:
 
 def written_image(media: Media) -> dict[str, Any]:
     """A picture in an answer, as OpenRouter and other gateways have it; OpenAI itself has no place for one."""
-    url = media.url or f"data:{media.type};base64,{media.data}"
-    return {"type": "image_url", "image_url": {"url": url}}
+    return {"type": "image_url", "image_url": {"url": media_data.url_of(media)}}
 
 
 def written_call(call: Call, id: str, arguments: str) -> dict[str, Any]:
@@ -231,19 +211,20 @@ def written_usage(usage: Usage) -> dict[str, Any]:
 
 
 class Carrier:
-    """Collects what stands between two calls and has a seal, for the id of the second one."""
+    """Collects what stands between two calls and has a seal, for the id of the second one.
+
+    A stream tells it of each block as it grows, so that no long text is kept; a whole answer adds blocks.
+    """
 
     def __init__(self) -> None:
         self._before: list[Text | Thinking | int] = []
-        self._block: Said | None = None
+        self._block: Said = Text()
         self._pieces: list[str] = []
         self._length = 0
-        self._seal: Seal | None = None
 
     def opened(self, block: Said) -> None:
         """A block begins."""
         self._block, self._pieces, self._length = block, [], 0
-        self._seal = block.seal
 
     def grew(self, text: str) -> None:
         """The open block has more text."""
@@ -254,21 +235,28 @@ class Carrier:
 
     def sealed(self, seal: Seal) -> None:
         """The open block has a seal."""
-        self._seal = seal
+        self._block = msgspec.structs.replace(self._block, seal=seal)
 
     def closed(self) -> None:
         """The open block is complete."""
-        block, self._block = self._block, None
-        if isinstance(block, Thinking) and self._seal:
-            self._before.append(Thinking("".join(self._pieces), self._seal, block.is_redacted))
-        elif isinstance(block, Text) and not block.is_refusal:
-            if self._length and self._before and isinstance(self._before[-1], int):
-                self._before[-1] += self._length
-            elif self._length:
-                self._before.append(self._length)
-            if self._seal:
-                self._before.append(Text(seal=self._seal))
+        if isinstance(self._block, Thinking) and self._block.seal:
+            self._block = msgspec.structs.replace(self._block, text="".join(self._pieces))
+        self.add(self._block, self._length)
         self._pieces = []
+
+    def add(self, block: Said, length: int) -> None:
+        """A complete block; of a text, the length only counts."""
+        if isinstance(block, Thinking) and block.seal:
+            self._before.append(block)
+        elif isinstance(block, Text) and not block.is_refusal:
+            last = self._before[-1] if self._before else None
+            if block.seal:
+                # Of its own block only: it is not put together with the text before it.
+                self._before += [length, Text(seal=block.seal)]
+            elif length and isinstance(last, int):
+                self._before[-1] = last + length
+            elif length:
+                self._before.append(length)
 
     def id_of(self, call: Call) -> str:
         """The id of the call that has just begun, with what stands before it if any of that has a seal."""
