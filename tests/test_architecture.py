@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -59,10 +60,15 @@ OUTSIDE: dict[str, set[str]] = {
 }
 
 
-def _imports(source: str, module: str, is_package: bool = False) -> Iterator[str]:
-    """All modules that a module imports, in full; also inside functions and for types only."""
+@functools.cache
+def _parsed(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
+def _imports(tree: ast.AST, module: str, is_package: bool = False) -> Iterator[str]:
+    """All modules that a module or a statement of it imports, in full; also inside functions and for types only."""
     here = module.split(".") if is_package else module.split(".")[:-1]
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -85,7 +91,7 @@ def _faults(source: str, module: str, is_package: bool = False) -> list[str]:
     """The imports of a module that its room may not have."""
     room, inside = _room(module), module.partition(".")[2]
     faults = []
-    for name in _imports(source, module, is_package):
+    for name in _imports(_parsed(source), module, is_package):
         top = name.partition(".")[0]
         if top == PACKAGE:
             target = _room(name)
@@ -113,9 +119,10 @@ def test_what_is_imported_late_is_imported_within_functions() -> None:
     early = [
         name
         for module, is_package, path in _modules()
-        for statement in ast.parse(path.read_text()).body
-        for name in _imports(ast.unparse(statement), module, is_package)
-        if isinstance(statement, ast.Import | ast.ImportFrom) and _allowed(name, set(LATE))
+        for statement in _parsed(path.read_text()).body
+        if isinstance(statement, ast.Import | ast.ImportFrom)
+        for name in _imports(statement, module, is_package)
+        if _allowed(name, set(LATE))
     ]
 
     assert early == []
@@ -203,7 +210,7 @@ def _targets(node: ast.AST) -> list[ast.expr]:
 def _stream_setters(source: str) -> list[int]:
     """The lines that set an attribute named stream, by an assignment or by setattr."""
     lines = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(_parsed(source)):
         parts = (part for target in _targets(node) for part in ast.walk(target))
         lines += [
             part.lineno
@@ -219,7 +226,7 @@ def _stream_setters(source: str) -> list[int]:
 
 def _upstream_makers(source: str) -> list[int]:
     """The lines that call Upstream, under whatever name it was imported, or its own constructors."""
-    tree = ast.parse(source)
+    tree = _parsed(source)
     names = {"Upstream"}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
