@@ -68,10 +68,15 @@ def test_an_id_that_only_spells_another_is_kept(id: str, written: str) -> None:
             [{"type": "redacted_thinking", "data": "D"}, USED],
             [{"type": "redacted_thinking", "data": "D"}, USED],
         ),
-        ("", [_thought(""), USED], [_thought(""), USED]),
+        ("deepseek", [_thought(""), USED], [_thought(""), USED]),
+        ("deepseek", [_thought("S"), USED], [_thought("S"), USED]),
+        ("deepseek", [_thought(sealed_ids.signature(GOOGLE)), USED], [_thought(""), USED]),
+        ("deepseek", [{**_thought(sealed_ids.signature(GOOGLE)), "thinking": ""}, USED], [USED]),
+        ("deepseek", [{"type": "redacted_thinking", "data": sealed_ids.signature(GOOGLE)}, USED], [USED]),
+        ("google", [_thought(sealed_ids.signature(GOOGLE)), USED], [_thought("G"), USED]),
     ],
 )
-def test_a_vendor_that_signs_gets_only_thinking_that_it_has_signed(vendor: str, content: Any, kept: Any) -> None:
+def test_a_vendor_gets_no_seal_of_another_and_one_that_signs_only_its_own(vendor: str, content: Any, kept: Any) -> None:
     body = encoded(anthropic_request(*HELLO, {"role": "assistant", "content": content}))
 
     written, notes = native.request(body, ANTHROPIC, vendor)

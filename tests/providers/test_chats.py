@@ -13,6 +13,8 @@ from mitm_ai_proxy.chat.model import Seal, Thinking
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Answer, NeedsBody, Pass, Pieces, Upstream, Whole
 from mitm_ai_proxy.providers.base import Provider
+from mitm_ai_proxy.providers.chats import MESSAGES as MESSAGES_API
+from mitm_ai_proxy.providers.rows import COMPATIBLE
 from tests.providers.chats import (
     CHAT,
     COUNT,
@@ -66,6 +68,27 @@ def _answer(provider: Provider, sent: Upstream, document: Json | bytes, status: 
     handling = provider.responseheaders(sent, status, WHOLE)
     assert isinstance(handling, Whole)
     return handling.rewrite(Answer(status, document if isinstance(document, bytes) else json.dumps(document).encode()))
+
+
+# Requests in the provider's own dialect
+
+
+@table("name", [name for name, type in COMPATIBLE.items() if MESSAGES_API in type.default_capabilities])
+def test_a_type_with_messages_gets_the_seals_of_its_own_vendor_only(name: str) -> None:
+    vendor = "anthropic" if name == "claude" else name
+    marked = [
+        {"type": "thinking", "thinking": f"by {one}", "signature": sealed_ids.signature(Seal(one, f"S-{one}"))}
+        for one in (vendor, "google", "another")
+    ]
+    call = {"type": "tool_use", "id": sealed_ids.sealed("c", (), Seal("google", "G")), "name": "f", "input": {}}
+    messages = [*HELLO["messages"], {"role": "assistant", "content": [*marked, call]}]
+    block = f"{name}, apiTokens: k{', vllmServerHost: localhost' if name == 'vllm' else ''}"
+    sent = _sent(block, MESSAGES, {**HELLO, "messages": messages})["messages"][1]["content"]
+
+    signatures = {found["thinking"]: found["signature"] for found in sent if found["type"] == "thinking"}
+    others = {} if name == "claude" else {"by google": "", "by another": ""}
+    assert signatures == {f"by {vendor}": f"S-{vendor}", **others}
+    assert sent[-1]["id"] == "c"
 
 
 # Translated requests

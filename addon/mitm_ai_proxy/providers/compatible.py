@@ -317,7 +317,11 @@ class Compatible(Provider):
         """What is particular about the chat API of this name, for requests that are translated for it."""
         found = self.row.messages if api == MESSAGES else self.row.chat
         is_counted = not (isinstance(self.keys, CompatibleKeys) and self.keys.disable_stream_usage_stats)
-        return found._replace(name=found.name or self.type, counts_streams=found.counts_streams and is_counted)
+        return found._replace(
+            name=found.name or self.type,
+            vendor=found.vendor or self.type,
+            counts_streams=found.counts_streams and is_counted,
+        )
 
     def lacking(self, head: Head, call: Call, query: str) -> Upstream | NeedsBody:
         """A chat in the other dialect is translated for the API that there is; tokens are estimated."""
