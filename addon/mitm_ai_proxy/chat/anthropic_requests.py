@@ -155,8 +155,8 @@ def _blocks(content: Raw, path: str, readers: Mapping[str, _Reader]) -> list[Blo
         read = readers.get(block.type)
         place = f"{path}[{index}]"
         if read is not None:
-            if block.type == "tool_use":
-                found += _seals_before(block)
+            if block.type == "tool_use" and block.id and block.id.startswith(sealed_ids.PREFIX):
+                found += _seals_before(block.id)
             found.append(read(block, place))
         elif block.type in _ALL_BLOCKS:
             raise wrong(f"{place}.type", f"is {shown(block.type)}, which cannot stand here")
@@ -257,9 +257,9 @@ def _call(block: _Block, path: str) -> Call:
     return Call(id.id, name, arguments, _cache(block, path), id.seal)
 
 
-def _seals_before(block: _Block) -> list[Text]:
+def _seals_before(id: str) -> list[Text]:
     """The seals of the text before a call, which the call's id carries."""
-    return [item for item in sealed_ids.opened(block.id or "").before if isinstance(item, Text)]
+    return [item for item in sealed_ids.opened(id).before if isinstance(item, Text)]
 
 
 def _result(block: _Block, path: str) -> Result:
