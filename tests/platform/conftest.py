@@ -1,4 +1,4 @@
-"""A store in a folder of the test's own, and a gateway."""
+"""Stores in SQLite and PostgreSQL, servers, and a gateway."""
 
 from __future__ import annotations
 
@@ -7,16 +7,62 @@ from pathlib import Path
 
 import pytest
 
+from mitm_ai_proxy.auth.secret import Secret
+from mitm_ai_proxy.platform.postgres import PostgresDatabase
+from mitm_ai_proxy.platform.schema import MIGRATIONS
 from mitm_ai_proxy.platform.store import Store
 from tests.platform.proxy import Proxy
+from tests.platform.servers import Postgres, Redis, binary
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL for all tests of this process; a test that fills it clears it first."""
+    if not binary("initdb"):
+        pytest.skip("PostgreSQL is not installed")
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[Redis]:
+    """A Redis for all tests of this process."""
+    if not binary("redis-server"):
+        pytest.skip("Redis is not installed")
+    server = Redis()
+    yield server
+    server.close()
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """An empty store."""
+def sqlite_store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store in a file."""
     opened = Store(tmp_path / "jobs.db")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def postgres_store(postgres: Postgres) -> Iterator[Store]:
+    """An empty store in PostgreSQL."""
+    postgres.clear()
+    opened = Store(PostgresDatabase(Secret(postgres.url), MIGRATIONS))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def either_store(request: pytest.FixtureRequest) -> Store:
+    """An empty store in a file, and one in PostgreSQL."""
+    found: Store = request.getfixturevalue(f"{request.param}_store")
+    return found
+
+
+@pytest.fixture
+def store(sqlite_store: Store) -> Store:
+    """An empty store; a file of tests for both kinds has it return either_store."""
+    return sqlite_store
 
 
 @pytest.fixture(scope="module")

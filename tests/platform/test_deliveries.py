@@ -14,6 +14,12 @@ URL = "https://a.example/hook"
 FAILED = Decision(State.FAILED, "no", error="invalid", money=Money.RELEASED)
 
 
+@pytest.fixture
+def store(either_store: Store) -> Store:
+    """An empty store, of each kind."""
+    return either_store
+
+
 def _ended(store: Store, job_id: str = "j", url: str = URL) -> None:
     store.accept(order(job_id, callback_url=url), [], NOW)
     job = claimed(store)

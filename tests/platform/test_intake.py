@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,12 @@ from tests.platform.orders import NOW, claimed, moved
 
 DRAFT = orders.read(b'{"prompt": "a cat"}')
 CALLER = Caller("acme")
+
+
+@pytest.fixture
+def store(either_store: Store) -> Store:
+    """An empty store, of each kind."""
+    return either_store
 
 
 def _intake(store: Store, woken: list[str] | None = None, **limits: Any) -> Intake:
@@ -73,22 +78,6 @@ def test_a_queue_has_an_end(store: Store) -> None:
         intake.accept(CALLER, DRAFT)
 
 
-def test_fifty_at_once_against_a_budget_for_ten_are_ten(store: Store) -> None:
-    intake = _intake(store, daily_units=30)
-
-    def accept(_: int) -> bool:
-        try:
-            return intake.accept(CALLER, DRAFT).is_new
-        except Exceeded:
-            return False
-
-    with ThreadPoolExecutor(50) as threads:
-        accepted = list(threads.map(accept, range(50)))
-
-    assert (sum(accepted), store.counts()) == (10, {State.QUEUED: 10})
-    assert store.balance(intake.budgets(CALLER, NOW)[0].name) == (0, 30_000)
-
-
 def test_a_failed_job_is_retried_as_a_new_one_that_names_it(store: Store) -> None:
     intake = _intake(store)
     job, _ = intake.accept(CALLER, DRAFT)
@@ -132,17 +121,16 @@ def test_a_key_opens_what_is_its_tenants_until_it_is_revoked(store: Store) -> No
     assert store.keys.all("acme") == [key._replace(revoked_at=NOW + 1)]
 
 
-def test_no_file_of_the_store_holds_a_key(store: Store, tmp_path: Path) -> None:
-    _, text = store.keys.make("acme", NOW)
-    store.close()
+def test_no_file_of_the_store_holds_a_key(sqlite_store: Store, tmp_path: Path) -> None:
+    _, text = sqlite_store.keys.make("acme", NOW)
+    sqlite_store.close()
 
     assert not any(text[3:].encode() in path.read_bytes() for path in tmp_path.iterdir())
 
 
-def test_all_processes_sign_callbacks_with_one_key(store: Store, tmp_path: Path) -> None:
+def test_all_processes_sign_callbacks_with_one_key(store: Store) -> None:
     key = store.keys.signing_key()
-    again = Store(tmp_path / "jobs.db")
+    again = Store(store._database)
 
     assert again.keys.signing_key() == key
     assert len(key) == 32
-    again.close()

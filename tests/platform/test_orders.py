@@ -71,7 +71,7 @@ def test_a_picture_makes_it_a_video_of_a_picture() -> None:
 def test_what_is_the_platforms_own_is_not_sent_to_kling() -> None:
     draft = _read({**CAT, "priority": -1, "metadata": {"a": [1, None]}, "callback_url": "https://a.example/x?y"})
 
-    assert (draft.priority, draft.metadata, draft.callback_url) == (-1, '{"a":[1,null]}', "https://a.example/x?y")
+    assert (draft.priority, draft.metadata, draft.callback_url) == (-1, '{"a": [1, null]}', "https://a.example/x?y")
     assert not {"priority", "metadata", "callback_url"} & json.loads(draft.body).keys()
 
 

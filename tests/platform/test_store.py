@@ -25,6 +25,12 @@ TAKEN = Decision(State.PROCESSING, "taken", 40, "t1", lesson=Verdict.TAKEN)
 # Taking jobs in
 
 
+@pytest.fixture
+def store(either_store: Store) -> Store:
+    """An empty store, of each kind."""
+    return either_store
+
+
 def test_a_job_is_kept_as_it_was_ordered(store: Store) -> None:
     given = order(
         key="k", prompt="a cat", seconds=7.5, priority=1, metadata='{"a": 1}', callback_url="https://a.test/",
@@ -91,6 +97,15 @@ def test_a_create_that_comes_again_gives_its_job_and_reserves_nothing(store: Sto
 
     assert second == (first.job, False)
     assert store.balance("day") == (0, 3000)
+
+
+def test_a_text_that_no_database_takes_is_mended(store: Store) -> None:
+    store.accept(order(prompt="a \0 cat \ud83d"), [], NOW)
+    job = claimed(store)
+    assert job
+    failed = moved(store, job, Decision(State.FAILED, "no \0", error="invalid", money=Money.RELEASED))
+
+    assert (failed.prompt, failed.message) == ("a \ufffd cat ?", "no \ufffd")
 
 
 def test_a_key_that_is_used_for_another_body_is_refused_within_its_tenant(store: Store) -> None:

@@ -71,12 +71,15 @@ class Client:
         """Close its connections."""
         self._pool.clear()
 
-    def create(self, path: str, body: str, name: str = "") -> Reply:
-        """Send a create of Kling's, with an `external_task_id` where there is a name."""
+    def create(self, path: str, body: str, name: str = "", callback: str = "") -> Reply:
+        """Send a create of Kling's, with `external_task_id` and `callback_url` where they are given."""
         sent = body.encode()
-        if name:
+        added = {"external_task_id": name, "callback_url": callback}
+        if any(added.values()):
             document = Document.from_json(sent, json_edit.members(sent))
-            document.set("external_task_id", name)
+            for field, value in added.items():
+                if value:
+                    document.set(field, value)
             sent = document.body()
         return self._ask("POST", path, sent)
 

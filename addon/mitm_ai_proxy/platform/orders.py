@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from ..config.keys import nearest
 from ..errors import Refusal, bad_body
 from ..kling import checks, create, models, picture_fields
-from ..kling.document import Document
+from ..kling.document import Document, encoded
 from ..kling.fields import FIELDS
 from ..wire.request_body import object_members, without_mark
 from . import money
@@ -180,7 +180,7 @@ def _receiver(value: Any) -> str:
 def _metadata(value: Any) -> str:
     if value is None:
         return "{}"
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    if not isinstance(value, dict) or len(text.encode("utf-8", "surrogatepass")) > LONGEST_METADATA:
+    text = encoded(value)
+    if not isinstance(value, dict) or len(text) > LONGEST_METADATA:
         raise bad_body(f"metadata is no object of at most {LONGEST_METADATA >> 10} KB.", param="metadata")
-    return text
+    return text.decode()

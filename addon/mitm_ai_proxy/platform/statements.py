@@ -8,7 +8,7 @@ import secrets
 from typing import Any, Final
 
 from . import lanes, scheduling
-from .database import Row, Transaction
+from .database import Row, Transaction, Values
 from .decisions import Decision
 from .lanes import NEW, Lane
 from .money import Balance
@@ -82,7 +82,7 @@ def write(
         changed["actual"] = spent
         _end_reservation(transaction, job, spent, decision.money, now)
     assignments = ", ".join(f"{name} = :{name}" for name in changed)
-    transaction.change(f"UPDATE jobs SET {assignments} WHERE id = :id", {**changed, "id": job.id})
+    transaction.change(f"UPDATE jobs SET {assignments} WHERE id = :id", _kept({**changed, "id": job.id}))
     note(transaction, job.id, now, job.state, decision.state, decision.reason, worker)
     if is_final and job.callback_url:
         _announce(transaction, job, now)
@@ -113,7 +113,7 @@ def insert(transaction: Transaction, order: Order, now: float) -> None:
     }
     names = ", ".join(values)
     marks = ", ".join(f":{name}" for name in values)
-    transaction.change(f"INSERT INTO jobs ({names}) VALUES ({marks})", values)
+    transaction.change(f"INSERT INTO jobs ({names}) VALUES ({marks})", _kept(values))
     transaction.change("INSERT INTO bodies (job, body) VALUES (:job, :body)", {"job": order.id, "body": order.body})
 
 
@@ -175,8 +175,18 @@ def note(
     transaction.change(
         "INSERT INTO events (job, at, before, after, reason, worker)"
         " VALUES (:job, :at, :before, :after, :reason, :worker)",
-        {"job": job_id, "at": now, "before": before, "after": after, "reason": reason, "worker": worker},
+        _kept({"job": job_id, "at": now, "before": before, "after": after, "reason": reason, "worker": worker}),
     )
+
+
+def _kept(values: Values) -> Values:
+    """The values with texts that every database takes: some of a client's or of Kling's are none, as half an emoji."""
+    return {
+        name: value.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+        if isinstance(value, str)
+        else value
+        for name, value in values.items()
+    }
 
 
 def learn(transaction: Transaction, job: Job, lesson: Verdict, now: float, timing: Timing) -> None:

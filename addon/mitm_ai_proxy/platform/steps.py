@@ -28,7 +28,8 @@ _RENEWALS = 3
 class Steps:
     """What a worker does with jobs. May be used by many threads, and beside others of other processes.
 
-    `clients` are by account. Nothing is remembered between two steps but what the store holds.
+    `clients` are by account. `callback` gives the address that Kling calls for a job; None: it calls nobody. Nothing is
+    remembered between two steps but what the store holds.
     """
 
     def __init__(
@@ -42,9 +43,11 @@ class Steps:
         *,
         clock: Callable[[], float] = time.time,
         worker: str = "",
+        callback: Callable[[str], str] | None = None,
     ) -> None:
         self._store, self._clients, self._downloader, self._storage = store, clients, downloader, storage
         self._limits, self._timing, self._clock, self._worker = limits, timing, clock, worker
+        self._callback = callback
         # A question and a create.
         self._lease = 2 * timing.request + timing.lease
 
@@ -99,7 +102,8 @@ class Steps:
         name = decisions.name(job.id, job.attempt) if job.has_name else ""
         body = self._store.body(job.id)
         assert body, "only a job that has ended loses it"
-        reply = self._clients[job.account].create(job.path, body, name)
+        callback = self._callback(job.id) if self._callback else ""
+        reply = self._clients[job.account].create(job.path, body, name, callback)
         return self._commit(job, decisions.after_create(self._standing(job, is_first), reply, self._timing))
 
     def _look(self, job: Job) -> Job | None:
@@ -157,6 +161,7 @@ class Steps:
             job.tries,
             job.attempt,
             job.has_name,
+            has_callbacks=self._callback is not None,
             is_discarded=job.is_discarded,
             is_first=is_first,
         )

@@ -1,13 +1,22 @@
-"""Where results are kept: a folder, by obstore, which also speaks to S3, GCS and Azure."""
+"""Where results are kept: a folder, S3, GCS or Azure, by obstore; and links to them that hold for a time."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore
+from obstore.store import AzureStore, GCSStore, LocalStore, S3Store, from_url
+
+_RETRIES: Final[obstore.store.RetryConfig] = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
+"""A new try of a step is the job's."""
+# Without TLS only where the endpoint that is configured says so.
+_CLIENT: Final[obstore.store.ClientConfig] = {"connect_timeout": "10s", "timeout": "600s", "allow_http": True}
+_CHUNK: Final = 8 << 20
+_PARALLEL: Final = 2
+"""Parts of a file that are under way at once; a worker holds as many of _CHUNK in memory."""
 
 
 class StorageError(Exception):
@@ -17,18 +26,35 @@ class StorageError(Exception):
 class Storage:
     """Objects by name. A name never holds half an object: it appears when all of it is there."""
 
-    def __init__(self, folder: Path) -> None:
-        """Keep them below a folder, which is made. Raises StorageError."""
+    def __init__(self, where: Path | str) -> None:
+        """Below a folder, which is made, or at a URL of file, s3, gs or az. Raises StorageError.
+
+        Credentials and endpoints of a cloud come from the environment, under the names that its own tools have
+        (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_ACCOUNT_KEY`).
+        """
         try:
-            self._store = LocalStore(folder, mkdir=True)
-        except (BaseError, OSError) as error:
-            raise StorageError(f"the folder {folder} cannot be used: {type(error).__name__}") from error
+            if isinstance(where, Path):
+                self._store: obstore.store.ObjectStore = LocalStore(where, mkdir=True)
+            elif where.startswith("file://"):
+                self._store = from_url(where, mkdir=True)
+            else:
+                self._store = from_url(where, client_options=_CLIENT, retry_config=_RETRIES)
+        except (BaseError, OSError, ValueError) as error:
+            shown = where if isinstance(where, Path) else where.partition("?")[0]
+            raise StorageError(f"{shown} cannot be used: {type(error).__name__}") from error
 
     def put(self, name: str, file: Path) -> None:
         """Store a file under a name, in the place of what was there. Raises StorageError."""
         size = file.stat().st_size
         try:
-            obstore.put(self._store, name, file)
+            obstore.put(
+                self._store,
+                name,
+                file,
+                attributes={} if isinstance(self._store, LocalStore) else {"Content-Type": "video/mp4"},
+                chunk_size=_CHUNK,
+                max_concurrency=_PARALLEL,
+            )
             kept = obstore.head(self._store, name)["size"]
         except (BaseError, OSError) as error:
             raise StorageError(f"{name} was not stored: {type(error).__name__}") from error
@@ -50,6 +76,25 @@ class Storage:
             return bytes(obstore.get_range(self._store, name, start=start, length=length))
         except (BaseError, OSError) as error:
             raise StorageError(f"{name} cannot be read: {type(error).__name__}") from error
+
+    def link(self, name: str, seconds: float) -> str | None:
+        """A link to an object that holds for a time; None where the storage gives none, as a folder.
+
+        Raises StorageError.
+        """
+        if not isinstance(self._store, S3Store | GCSStore | AzureStore):
+            return None
+        try:
+            return obstore.sign(self._store, "GET", name, timedelta(seconds=seconds))
+        except (BaseError, OSError) as error:
+            raise StorageError(f"no link to {name} can be made: {type(error).__name__}") from error
+
+    def check(self) -> None:
+        """Raise StorageError where the folder or the bucket is not there, or does not let us in."""
+        try:
+            obstore.list_with_delimiter(self._store)
+        except (BaseError, OSError) as error:
+            raise StorageError(f"the storage cannot be used: {type(error).__name__}") from error
 
     def delete(self, name: str) -> None:
         """Remove an object; nothing happens where there is none. Raises StorageError."""

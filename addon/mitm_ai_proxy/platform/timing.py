@@ -31,7 +31,10 @@ _waits: Final = values.numbers(values.number(0, 7 * DAY))
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The waits in seconds. `give_up`: until a job in doubt, or a task without an end, is left to a person."""
+    """The waits in seconds. `give_up`: until a job in doubt, or a task without an end, is left to a person.
+
+    `speed`: how many times faster than Kling a simulated one is.
+    """
 
     typical: float | None = key(_seconds, help="What a video takes, in place of its model's typical time.")
     look: float = key(_seconds, 5.0, help="Between two looks at a task, at least.")
@@ -56,6 +59,7 @@ class Timing:
     )
     deliver_timeout: float = key(_seconds, 15.0, help="Until the receiver of a webhook has to have answered.")
     give_up: float = DAY
+    speed: float = 1.0
 
 
 def delay(delays: Sequence[float], tries: int, most: float = DAY) -> float:
@@ -68,7 +72,7 @@ def typical_seconds(model: str, seconds: float, timing: Timing) -> float:
     if timing.typical is not None:
         return timing.typical
     row = models.MODELS.get(model) or models.MODELS[models.DEFAULT_MODEL]
-    return row.typical * max(1.0, seconds / 5)
+    return row.typical * max(1.0, seconds / 5) / timing.speed
 
 
 def first_look(typical: float, *, has_callbacks: bool) -> float:

@@ -1,0 +1,229 @@
+"""A real PostgreSQL and a real Redis for tests: processes of their own, on free ports of 127.0.0.1."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+DEADLINE: Final = 60.0
+_USERS: Final = ("postgres", "nobody")
+"""Who runs the servers where the tests run as root, which PostgreSQL refuses."""
+
+
+def binary(name: str) -> str | None:
+    """A program of a server; Debian keeps PostgreSQL's beside the path."""
+    beside = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
+    return shutil.which(name) or (str(beside[0]) if beside else None)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+class Server:
+    """A process in a folder of its own, which goes with it."""
+
+    def __init__(self, name: str) -> None:
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"ai-proxy-{name}-"))
+        self._user = next((user for user in _USERS if os.getuid() == 0 and _is_user(user)), None)
+        if self._user:
+            shutil.chown(self.folder, self._user)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self, *command: str) -> None:
+        """Run a program to its end."""
+        done = subprocess.run(
+            command, user=self._user, cwd=self.folder, capture_output=True, check=False, env=self._environment()
+        )
+        assert done.returncode == 0, done.stderr.decode()
+
+    def launch(self, *command: str) -> None:
+        """Start a process that stays, and wait until its port is open."""
+        log = (self.folder / "log").open("ab")
+        with log:
+            self._process = subprocess.Popen(
+                command, user=self._user, cwd=self.folder, stdout=log, stderr=log, env=self._environment()
+            )
+        until(self._is_open, lambda: (self.folder / "log").read_text())
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End the process by a signal, and wait for its end."""
+        assert self._process
+        self._process.send_signal(number)
+        self._process.wait(DEADLINE)
+
+    def close(self) -> None:
+        """End it, and remove its folder."""
+        if self._process and self._process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.folder)
+
+    def _is_open(self) -> bool:
+        assert self._process
+        assert self._process.poll() is None, (self.folder / "log").read_text()
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "HOME": str(self.folder)}
+
+
+class Postgres(Server):
+    """A cluster with one database."""
+
+    def __init__(self) -> None:
+        super().__init__("postgres")
+        found = binary("initdb")
+        assert found
+        self._bin = Path(found).resolve().parent
+        self.run(
+            found, "-D", "data", "-U", "tester", "--auth=trust", "--encoding=UTF8", "--no-sync", "--no-instructions"
+        )
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"postgresql://tester@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        """Start it, again after a kill."""
+        options = {
+            "listen_addresses": "127.0.0.1", "port": str(self.port), "unix_socket_directories": "",
+            "fsync": "off", "shared_buffers": "16MB", "max_connections": "200",
+        }  # fmt: skip
+        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        given = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        self.launch(str(self._bin / "postgres"), "-D", "data", *given)
+        until(self._answers)
+
+    def execute(self, statement: str) -> None:
+        """Run a statement."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def clear(self) -> None:
+        """Empty all tables of the platform."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            question = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_version'"
+            tables = ", ".join(row[0] for row in connection.execute(question).fetchall())
+            if tables:
+                connection.execute(f"TRUNCATE {tables} RESTART IDENTITY".encode())
+
+    def _answers(self) -> bool:
+        import psycopg
+
+        try:
+            self.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+class Redis(Server):
+    """An empty Redis, which keeps what it has across kills."""
+
+    def __init__(self, *options: str) -> None:
+        super().__init__("redis")
+        self._options = options
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it, again after a kill."""
+        found = binary("redis-server")
+        assert found
+        own = ("--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction")
+        self.launch(found, "--bind", "127.0.0.1", "--port", str(self.port), *own, *self._options)
+
+
+class Weed(Server):
+    """A SeaweedFS with an interface of S3 for one identity."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__("weed")
+        self.port = free_port_below(50_000)
+        identity = {
+            "name": "tester",
+            "credentials": [{"accessKey": "key", "secretKey": "secret"}],
+            "actions": ["Admin", "Read", "Write", "List"],
+        }
+        (self.folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+        master, volume, filer = (free_port_below(50_000) for _ in range(3))
+        self.launch(
+            program, "server", f"-dir={self.folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+            f"-master.port={master}", f"-volume.port={volume}", "-volume.max=100", "-filer=true",
+            f"-filer.port={filer}", "-s3=true", f"-s3.port={self.port}", "-s3.config=s3.json",
+            "-s3.port.iceberg=0", "-s3.port.lance=0",
+        )  # fmt: skip
+
+    @property
+    def url(self) -> str:
+        """The endpoint."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def make_bucket(self, name: str) -> None:
+        """Make a bucket, as soon as the server can."""
+        from obstore import sign
+        from obstore.store import S3Store
+
+        store = S3Store(name, endpoint=self.url, client_options={"allow_http": True})
+        request = urllib.request.Request(sign(store, "PUT", "", timedelta(seconds=60)), method="PUT")
+
+        def is_made() -> bool:
+            try:
+                urllib.request.urlopen(request).close()
+            except OSError:
+                return False
+            return True
+
+        until(is_made)
+
+
+def free_port_below(limit: int) -> int:
+    """A free port for a server that opens another one 10,000 above it."""
+    while (port := free_port()) >= limit:
+        pass
+    return port
+
+
+def until(condition: Callable[[], bool], why: Callable[[], str] = lambda: "") -> None:
+    """Wait until something is so."""
+    ends_at, tick = time.monotonic() + DEADLINE, threading.Event()
+    while not condition():
+        assert time.monotonic() < ends_at, why()
+        tick.wait(0.02)
+
+
+def _is_user(name: str) -> bool:
+    import pwd
+
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
