@@ -172,4 +172,10 @@ CREATE TABLE facts (
 );
 """
 
-MIGRATIONS: Final = (_JOBS, _TENANTS)
+_OVERVIEW: Final = """
+-- What the page shows of a tenant: how many jobs are in each state, and what was stored of late.
+CREATE INDEX jobs_by_state ON jobs (tenant, state, ended_at);
+CREATE INDEX repeats_of_body ON repeats (tenant, body_hash);
+"""
+
+MIGRATIONS: Final = (_JOBS, _TENANTS, _OVERVIEW)

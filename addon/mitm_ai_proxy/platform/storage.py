@@ -18,6 +18,9 @@ _CHUNK: Final = 8 << 20
 _PARALLEL: Final = 2
 """Parts of a file that are under way at once; a worker holds as many of _CHUNK in memory."""
 
+PROBE: Final = ".probe"
+"""An object that is no result."""
+
 
 class StorageError(Exception):
     """A result cannot be stored or read now."""
@@ -90,9 +93,9 @@ class Storage:
             raise StorageError(f"no link to {name} can be made: {type(error).__name__}") from error
 
     def check(self) -> None:
-        """Raise StorageError where the folder or the bucket is not there, or does not let us in."""
+        """Write something small. Raises StorageError where the folder or the bucket is not there, or is not ours."""
         try:
-            obstore.list_with_delimiter(self._store)
+            obstore.put(self._store, PROBE, b"This is written to see whether anything can be.\n")
         except (BaseError, OSError) as error:
             raise StorageError(f"the storage cannot be used: {type(error).__name__}") from error
 

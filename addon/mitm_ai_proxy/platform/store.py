@@ -16,7 +16,9 @@ from .keys import Keys
 from .lanes import NEW, Lane
 from .money import Balance, Budget
 from .money import require as require_left
+from .overview import Overview
 from .records import Accepted, Event, Job, Order, Repeat, StoredFile
+from .repeats import Repeats
 from .scheduling import Held, Limits, Waiting
 from .schema import MIGRATIONS
 from .sqlite import BUSY_SECONDS, SqliteDatabase
@@ -37,7 +39,10 @@ class NotCancellable(Exception):
 
 
 class Store:
-    """Jobs, their history, budgets and what is known of accounts. Beside them `keys` and `deliveries`."""
+    """Jobs, their history, budgets and what is known of accounts.
+
+    Beside them are `keys`, `deliveries`, `overview` and `repeats`.
+    """
 
     def __init__(self, where: Path | Database, *, patience: float = BUSY_SECONDS) -> None:
         """In a database that is open, or in a file of SQLite, which is made; `patience`: how long to wait for others.
@@ -50,6 +55,7 @@ class Store:
         else:
             self._database = where
         self.keys, self.deliveries = Keys(self._database), Deliveries(self._database)
+        self.overview, self.repeats = Overview(self._database), Repeats(self._database)
 
     def close(self) -> None:
         """Close the database."""

@@ -1,0 +1,97 @@
+"""What the page, the probes and those who listen ask of the store, beside single jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from . import statements
+from .database import Database
+from .money import EMPTY, NO_LIMIT, Balance, budgets
+from .records import Event, Job
+from .states import State
+
+HOUR: Final = 3600.0
+_EVENT: Final = ", ".join(f"events.{name}" for name in Event._fields)
+_JOB: Final = ", ".join(f"jobs.{name.strip()}" for name in statements.COLUMNS.split(","))
+
+
+class Pulse(NamedTuple):
+    """How many jobs are in each state, since when the oldest waits (0: none does), videos of the last hour."""
+
+    counts: Mapping[State, int]
+    oldest_waiting: float
+    stored_last_hour: int
+
+
+class Overview:
+    """Questions that many jobs answer together."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def pulse(self, now: float, tenant: str | None = None) -> Pulse:
+        """What goes on, of a tenant or of all. Deleted jobs count where they ended."""
+        whose = "" if tenant is None else "tenant = :tenant AND"
+        values = {"since": now - HOUR} | ({} if tenant is None else {"tenant": tenant})
+        with self._database.transaction(writes=False) as transaction:
+            counts = transaction.rows(f"SELECT state, COUNT(*) FROM jobs WHERE {whose} 1 = 1 GROUP BY state", values)
+            oldest = transaction.row(f"SELECT MIN(created_at) FROM jobs WHERE {whose} state = 'queued'", values)
+            stored = transaction.row(
+                f"SELECT COUNT(*) FROM jobs WHERE {whose} state = 'stored' AND ended_at >= :since", values
+            )
+        return Pulse(
+            {State(state): count for state, count in counts},
+            float(oldest[0] or 0.0) if oldest else 0.0,
+            int(stored[0]) if stored else 0,
+        )
+
+    def position(self, job: Job) -> int | None:
+        """Which place a job has in the queue of its tenant, from 1; None where it does not wait."""
+        if job.state is not State.QUEUED:
+            return None
+        with self._database.transaction(writes=False) as transaction:
+            row = transaction.row(
+                "SELECT COUNT(*) FROM jobs, (SELECT position AS p, id AS i FROM jobs WHERE id = :id) AS own"
+                " WHERE tenant = :tenant AND state = 'queued' AND (position < p OR (position = p AND id <= i))",
+                {"id": job.id, "tenant": job.tenant},
+            )
+        return int(row[0]) or None if row else None
+
+    def last_event(self) -> int:
+        """The number of the last event; 0 where there is none."""
+        with self._database.transaction(writes=False) as transaction:
+            transaction.lock(statements.EVENTS)
+            row = transaction.row("SELECT MAX(number) FROM events", {})
+        return int(row[0] or 0) if row else 0
+
+    def news(self, after: int, limit: int = 500) -> Sequence[tuple[Event, Job]]:
+        """The events behind a number, each with its job as it is now."""
+        with self._database.transaction(writes=False) as transaction:
+            transaction.lock(statements.EVENTS)
+            rows = transaction.rows(
+                f"SELECT {_EVENT}, {_JOB} FROM events JOIN jobs ON jobs.id = events.job"
+                " WHERE events.number > :after ORDER BY events.number LIMIT :limit",
+                {"after": after, "limit": limit},
+            )
+        width = len(Event._fields)
+        return [(Event(*row[:width]), statements.read(row[width:])) for row in rows]
+
+    def money(self, now: float) -> Balance:
+        """What all tenants together have spent of today's budgets, and what is reserved."""
+        day = budgets("%", NO_LIMIT, "", NO_LIMIT, now)[0]
+        with self._database.transaction(writes=False) as transaction:
+            row = transaction.row(
+                "SELECT SUM(spent), SUM(reserved) FROM budgets WHERE name LIKE :day", {"day": day.name}
+            )
+        return Balance(int(row[0] or 0), int(row[1] or 0)) if row else EMPTY
+
+    def oldest_due(self, now: float) -> float | None:
+        """Since when the job that is overdue the longest waits for somebody to work on it; None where none does."""
+        with self._database.transaction(writes=False) as transaction:
+            row = transaction.row(
+                f"SELECT MIN(CASE WHEN lease_until > next_at THEN lease_until ELSE next_at END) FROM jobs"
+                f" WHERE state IN ({statements.AT_WORK}) AND next_at <= :now AND lease_until <= :now",
+                {"now": now},
+            )
+        return float(row[0]) if row and row[0] is not None else None

@@ -1,0 +1,491 @@
+"""The platform's API over HTTP: what is right is stored once, what is wrong names its field and leaves nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mitm_ai_proxy.platform.decisions import Decision
+from mitm_ai_proxy.platform.money import Allowance
+from mitm_ai_proxy.platform.states import Money, State
+from mitm_ai_proxy.platform.store import Store
+from tests.platform.orders import MANY, TIMING, moved, stored
+from tests.platform.web.server import SEEDS_BODY, Server
+from tests.tables import table
+
+FILE = b"\x00\x00\x00\x18ftypisom" + bytes(range(256)) * 8
+
+
+def _claimed(store: Store) -> Any:
+    return store.claim_next(MANY, TIMING, 4e9, claim="c", lease=60, worker="w")
+
+
+def _stored(server: Server, tmp_path: Path, **changed: Any) -> str:
+    """A job whose file is in the storage."""
+    job_id = server.made(**changed)
+    found = stored(server.store, _claimed(server.store))
+    assert found.id == job_id
+    (tmp_path / "file").write_bytes(FILE)
+    server.storage.put(found.object_name, tmp_path / "file")
+    return job_id
+
+
+def test_a_job_is_accepted_with_its_price_and_place(server: Server) -> None:
+    first = server.ask("POST", "/api/videos", {**SEEDS_BODY, "metadata": {"scene": 7}})
+    second = server.ask("POST", "/api/videos", SEEDS_BODY)
+
+    assert (first.status, second.status) == (202, 202)
+    job = first.json
+    assert (job["status"], job["estimated_credits"], job["estimated_usd"]) == ("queued", 3, 0.42)
+    assert (job["position"], second.json["position"]) == (1, 2)
+    assert first.fields["location"] == job["links"]["self"] == f"/api/videos/{job['job_id']}"
+    whole = server.ask("GET", job["links"]["self"]).json
+    assert whole["metadata"] == {"scene": 7}
+    assert [event["to"] for event in whole["events"]] == ["queued"]
+    assert server.messages.waiting() == 2
+
+
+@table(
+    ("changed", "units"),
+    [
+        ({"duration": "10"}, 6),
+        ({"mode": "professional"}, 4),
+        ({"model": "kling-v2-6", "sound": "on", "mode": "pro"}, 5),
+    ],
+)
+def test_an_estimate_stores_nothing(changed: Mapping[str, Any], units: float, server: Server) -> None:
+    answer = server.ask("POST", "/api/videos?dry_run=true", {**SEEDS_BODY, **changed})
+
+    assert (answer.status, answer.json["estimated_credits"]) == (200, units)
+    assert answer.json["body"]["prompt"] == "a cat"
+    assert server.counts() == 0
+
+
+LONG = "x" * 2501
+WRONG: list[Any] = [
+    ({"prompt": None}, "prompt"),
+    ({"prompt": ""}, "prompt"),
+    ({"prompt": " \n"}, "prompt"),
+    ({"prompt": LONG}, "prompt"),
+    ({"prompt": 7}, "prompt"),
+    ({"prompt": ["a cat"]}, "prompt"),
+    ({"model": "kling-v2-master"}, "model"),
+    ({"model": "kling-v9"}, "model"),
+    ({"model": 3}, "model"),
+    ({"model": {"name": "kling-v3"}}, "model"),
+    ({"model_name": "kling-v3"}, "model_name"),
+    ({"duration": 0}, "duration"),
+    ({"duration": -5}, "duration"),
+    ({"duration": 16}, "duration"),
+    ({"duration": 5.5}, "duration"),
+    ({"duration": "five"}, "duration"),
+    ({"duration": True}, "duration"),
+    ({"duration": [5]}, "duration"),
+    ({"duration": 10**400}, "duration"),
+    ({"mode": "best"}, "mode"),
+    ({"mode": 1}, "mode"),
+    ({"mode": ["std"]}, "mode"),
+    ({"image": 5}, "image"),
+    ({"image": "not base64!"}, "image"),
+    ({"image": "https://"}, "image"),
+    ({"image_tail": "https://pictures.example/a.png"}, "image_tail"),
+    ({"negative_prompt": 5}, "negative_prompt"),
+    ({"negative_prompt": LONG}, "negative_prompt"),
+    ({"sound": "loud"}, "sound"),
+    ({"sound": 3}, "sound"),
+    ({"aspect_ratio": "4:3"}, "aspect_ratio"),
+    ({"aspect_ratio": 1}, "aspect_ratio"),
+    ({"cfg_scale": "much"}, "cfg_scale"),
+    ({"callback_url": "hooks.example"}, "callback_url"),
+    ({"callback_url": 5}, "callback_url"),
+    ({"callback_url": "http://127.0.0.1/hook"}, "callback_url"),
+    ({"callback_url": "http://169.254.169.254/latest"}, "callback_url"),
+    ({"callback_url": "https://user:word@hooks.example/"}, "callback_url"),
+    ({"priority": 2}, "priority"),
+    ({"priority": "1"}, "priority"),
+    ({"priority": True}, "priority"),
+    ({"priority": 0.5}, "priority"),
+    ({"metadata": "text"}, "metadata"),
+    ({"metadata": [1]}, "metadata"),
+    ({"metadata": {"a": "x" * 17_000}}, "metadata"),
+    ({"external_task_id": "mine"}, "external_task_id"),
+    ({"promt": "a cat"}, "promt"),
+    ({"seconds": "5"}, "seconds"),
+    ({"camera_control": {"type": "zoom"}}, "camera_control"),
+    ({"static_mask": "x"}, "static_mask"),
+    ({"multi_shot": "perhaps"}, "multi_shot"),
+    ({"element_list": [{"element_id": "x"}]}, "element_list"),
+    ({"voice_list": "x"}, "voice_list"),
+    ({"watermark_info": {"enabled": "perhaps"}}, "watermark_info"),
+]
+
+
+def test_a_wrong_field_is_named_and_nothing_is_stored(server: Server) -> None:
+    failed = []
+    for changed, field in WRONG:
+        answer = server.ask("POST", "/api/videos", {**SEEDS_BODY, **changed})
+        if answer.status != 400 or answer.json["error"]["param"] != field:
+            failed.append((changed, field, answer.status, answer.body[:200]))
+
+    assert failed == []
+    assert server.counts() == 0
+    assert server.store.balance(_day(server)).reserved == 0
+
+
+def _day(server: Server) -> str:
+    return str(server.ask("GET", "/api/usage").json["budgets"][0]["name"])
+
+
+@table(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"a cat"',
+        b"{",
+        b'{"prompt": "a cat"} x',
+        b'{"prompt": "a cat", "prompt": "a dog"}',
+        b"prompt=a+cat",
+        b"\xff\xfe{\x00}\x00",
+        b'{"prompt": "\xff"}',
+        b'{"prompt": ' + b"[" * 100_000,
+        b'{"prompt": "a cat", "duration": NaN}',
+    ],
+)
+def test_a_body_that_is_no_object_is_400(body: bytes, server: Server) -> None:
+    answer = server.ask("POST", "/api/videos", raw=body)
+
+    assert answer.status == 400
+    assert answer.json["error"]["type"] == "invalid_request_error"
+    assert server.counts() == 0
+
+
+def test_a_body_over_25_mb_is_413(server: Server) -> None:
+    body = b'{"prompt": "' + b"x" * (25 << 20) + b'"}'
+
+    assert server.ask("POST", "/api/videos", raw=body).error == (413, "body_too_large", None)
+    assert server.counts() == 0
+
+
+@table(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/api/videos?limit=0", (400, "invalid_value", "limit")),
+        ("GET", "/api/videos?limit=101", (400, "invalid_value", "limit")),
+        ("GET", "/api/videos?limit=ten", (400, "invalid_value", "limit")),
+        ("GET", "/api/videos?limit=1&limit=2", (400, "invalid_value", "limit")),
+        ("GET", "/api/videos?limt=1", (400, "invalid_value", "limt")),
+        ("GET", "/api/videos?status=done", (400, "invalid_value", "status")),
+        ("GET", "/api/videos?status=queued,done", (400, "invalid_value", "status")),
+        ("GET", "/api/videos?order=newest", (400, "invalid_value", "order")),
+        ("GET", "/api/videos?after=job_nobody", (400, "invalid_value", "after")),
+        ("GET", "/api/videos?after=%27%20OR%201", (400, "invalid_value", "after")),
+        ("GET", "/api/videos?tenant=acme", (403, "other_tenant", "tenant")),
+        ("GET", "/api/videos/job_nobody", (404, "not_found", "id")),
+        ("GET", "/api/videos/job_nobody?x=1", (400, "invalid_value", "x")),
+        ("GET", "/api/videos/job_nobody/content", (404, "not_found", "id")),
+        ("GET", "/api/videos/job_nobody/events", (404, "not_found", "id")),
+        ("POST", "/api/videos/job_nobody/retry", (404, "not_found", "id")),
+        ("POST", "/api/videos/job_nobody/deliveries/msg_1", (404, "not_found", "id")),
+        ("DELETE", "/api/videos/job_nobody", (404, "not_found", "id")),
+        ("DELETE", "/api/videos/job_nobody?discard=perhaps", (400, "invalid_value", "discard")),
+        ("POST", "/api/videos?dry_run=perhaps", (400, "invalid_value", "dry_run")),
+        ("POST", "/api/videos?dry=true", (400, "invalid_value", "dry")),
+        ("GET", "/api/usage?day=1", (400, "invalid_value", "day")),
+        ("GET", "/api/accounts?x", (400, "invalid_value", "x")),
+        ("GET", "/api/models?x=", (400, "invalid_value", "x")),
+        ("GET", "/api/events?x=1", (400, "invalid_value", "x")),
+        ("PUT", "/api/videos", (405, "wrong_method", None)),
+        ("GET", "/api/nothing", (404, "unknown_path", None)),
+        ("GET", "/nothing", (404, "unknown_path", None)),
+    ],
+)
+def test_a_wrong_request_is_answered_in_json_and_never_422(
+    method: str, path: str, expected: tuple[int, str, str | None], server: Server
+) -> None:
+    assert server.ask(method, path, SEEDS_BODY if method == "POST" else None).error == expected
+
+
+def test_a_wrong_number_of_the_last_event_is_400(server: Server) -> None:
+    answer = server.ask("GET", "/api/events", fields={"last-event-id": "-1"})
+
+    assert answer.error == (400, "invalid_value", "Last-Event-ID")
+
+
+# Repetitions
+
+
+def test_a_create_with_the_same_key_and_body_gives_the_same_job(server: Server) -> None:
+    fields = {"idempotency-key": "one"}
+    first = server.ask("POST", "/api/videos", SEEDS_BODY, fields=fields)
+    again = server.ask("POST", "/api/videos", raw=json.dumps(SEEDS_BODY, indent=2).encode(), fields=fields)
+
+    assert again.status == 202
+    assert again.json["job_id"] == first.json["job_id"]
+    assert again.fields["idempotent-replayed"] == "true"
+    assert server.counts() == 1
+
+
+def test_the_same_key_with_another_body_is_409(server: Server) -> None:
+    fields = {"idempotency-key": "one"}
+    server.ask("POST", "/api/videos", SEEDS_BODY, fields=fields)
+    answer = server.ask("POST", "/api/videos", {**SEEDS_BODY, "prompt": "a dog"}, fields=fields)
+
+    assert answer.error == (409, "key_reused", "Idempotency-Key")
+    assert server.counts() == 1
+
+
+def test_a_key_that_is_too_long_is_400(server: Server) -> None:
+    answer = server.ask("POST", "/api/videos", SEEDS_BODY, fields={"idempotency-key": "x" * 256})
+
+    assert answer.error == (400, "invalid_value", "Idempotency-Key")
+    assert server.counts() == 0
+
+
+# Limits
+
+
+def test_a_job_beyond_the_budget_is_402_with_what_is_left(tmp_path: Path) -> None:
+    with Server(tmp_path, {"tenants": {"default": {"dailyUnits": 4}}}) as server:
+        server.made()
+        answer = server.ask("POST", "/api/videos", SEEDS_BODY)
+        error = answer.json["error"]
+
+        assert (answer.status, error["code"], error["needed"], error["left"]) == (402, "budget_exceeded", 3, 1)
+        assert error["resets_at"] > server.services.clock()
+        assert server.counts() == 1
+
+
+def test_a_full_queue_is_429_and_says_when_to_come_again(tmp_path: Path) -> None:
+    with Server(tmp_path, {"tenants": {"default": {"queue": 1}}}) as server:
+        server.made()
+        answer = server.ask("POST", "/api/videos", SEEDS_BODY)
+
+        assert answer.error == (429, "queue_full", None)
+        assert int(answer.fields["retry-after"]) > 0
+        assert server.counts() == 1
+
+
+def test_a_database_that_is_away_is_503(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    server.made()
+    (tmp_path / "jobs.db").rename(tmp_path / "away.db")
+    server.store.close()
+    (tmp_path / "jobs.db").mkdir()
+
+    answer = server.ask("POST", "/api/videos", SEEDS_BODY)
+
+    assert answer.error == (503, "database_away", None)
+    assert server.ask("GET", "/readyz").status == 503
+    assert server.ask("GET", "/healthz").status == 200
+    (tmp_path / "jobs.db").rmdir()
+    (tmp_path / "away.db").rename(tmp_path / "jobs.db")
+    assert server.counts() == 1
+
+
+# Looking
+
+
+def test_jobs_are_listed_in_pages_in_both_orders(server: Server) -> None:
+    made = [server.made(prompt=f"cat {number}") for number in range(5)]
+
+    def pages(order: str) -> list[list[str]]:
+        found, after = [], ""
+        while True:
+            page = server.ask("GET", f"/api/videos?limit=2&order={order}{after}").json
+            found.append([job["job_id"] for job in page["data"]])
+            if page["next"] is None:
+                return found
+            after = f"&after={page['next']}"
+
+    assert pages("desc") == [[made[4], made[3]], [made[2], made[1]], [made[0]]]
+    assert pages("asc") == [[made[0], made[1]], [made[2], made[3]], [made[4]]]
+
+
+def test_jobs_are_listed_by_their_states(server: Server) -> None:
+    first, second = server.made(), server.made()
+    server.ask("DELETE", f"/api/videos/{second}")
+
+    def listed(states: str) -> list[str]:
+        return [job["job_id"] for job in server.ask("GET", f"/api/videos?status={states}").json["data"]]
+
+    assert listed("queued") == [first]
+    assert listed("cancelled") == [second]
+    assert listed("queued,cancelled") == [second, first]
+
+
+def test_a_tenant_sees_nothing_of_another(server: Server) -> None:
+    own = {"authorization": f"Bearer {server.store.keys.make('acme', 0)[1]}"}
+    other = {"authorization": f"Bearer {server.store.keys.make('other', 0)[1]}"}
+    job_id = server.ask("POST", "/api/videos", SEEDS_BODY, fields=own).json["job_id"]
+    base = f"/api/videos/{job_id}"
+
+    assert server.ask("GET", base, fields=own).status == 200
+    for method, path in (
+        ("GET", base),
+        ("GET", f"{base}/content"),
+        ("GET", f"{base}/events"),
+        ("POST", f"{base}/retry"),
+        ("DELETE", base),
+        ("GET", f"/v1/videos/{job_id}"),
+        ("GET", f"/v1/videos/{job_id}/content"),
+        ("DELETE", f"/v1/videos/{job_id}"),
+        ("POST", f"/v1/videos/{job_id}/remix"),
+    ):
+        body = {"prompt": "x"} if "remix" in path else None
+        assert server.ask(method, path, body, fields=other).status == 404, path
+    assert server.ask("GET", f"/api/videos?after={job_id}", fields=other).status == 400
+    assert server.ask("GET", "/api/videos", fields=other).json["data"] == []
+    assert server.ask("GET", "/v1/videos", fields=other).json["data"] == []
+    assert server.ask("GET", "/api/usage", fields=other).json["jobs"]["queued"] == 0
+    assert server.ask("GET", "/api/videos").status == 401
+    assert server.store.job(job_id) is not None
+
+
+def test_the_limit_of_a_key_is_its_own(server: Server) -> None:
+    _, text = server.store.keys.make("acme", 0, allowance=Allowance(daily=3000))
+    fields = {"authorization": f"Bearer {text}"}
+
+    assert server.ask("POST", "/api/videos", SEEDS_BODY, fields=fields).status == 202
+    assert server.ask("POST", "/api/videos", SEEDS_BODY, fields=fields).status == 402
+
+
+def test_a_job_says_where_its_time_went_and_why_anything_was_repeated(server: Server) -> None:
+    job_id = server.made()
+    job = _claimed(server.store)
+    job = moved(server.store, job, Decision(State.QUEUED, "Kling has no free slot"), 4e9 + 1)
+    job = _claimed(server.store)
+    moved(server.store, job, Decision(State.IN_DOUBT, "nobody knows"), 4e9 + 2)
+    found = server.ask("GET", f"/api/videos/{job_id}").json
+
+    assert [entry["reason"] for entry in found["repeats"]] == ["Kling has no free slot", "nobody knows"]
+    assert found["times"].keys() == {"queued", "kling", "download"}
+    assert found["status"] == "in_doubt"
+    assert "worker" not in found["events"][0]
+
+
+# Ending
+
+
+def test_a_job_that_waits_is_cancelled_and_its_money_released(server: Server) -> None:
+    job_id = server.made()
+    answer = server.ask("DELETE", f"/api/videos/{job_id}")
+
+    assert (answer.status, answer.json["status"], answer.json["money"]) == (200, "cancelled", "released")
+    assert server.ask("GET", "/api/usage").json["budgets"][0]["reserved"] == 0
+
+
+def test_a_job_that_was_bought_is_not_cancelled_but_may_be_discarded(server: Server) -> None:
+    job_id = server.made()
+    moved(server.store, _claimed(server.store), Decision(State.PROCESSING, "taken", task_id="t"))
+
+    assert server.ask("DELETE", f"/api/videos/{job_id}").error == (409, "already_bought", None)
+    discarded = server.ask("DELETE", f"/api/videos/{job_id}?discard=true").json
+    assert (discarded["status"], discarded["is_discarded"]) == ("processing", True)
+
+
+def test_a_job_that_has_ended_loses_its_file_and_stays_for_the_books(server: Server, tmp_path: Path) -> None:
+    job_id = _stored(server, tmp_path)
+    name = server.store.job(job_id).object_name  # type: ignore[union-attr]
+    deleted = server.ask("DELETE", f"/api/videos/{job_id}").json
+
+    assert deleted["deleted_at"] > 0
+    assert deleted["actual_credits"] == 3
+    assert server.storage.size(name) is None
+    assert server.ask("GET", f"/api/videos/{job_id}/content").error == (404, "deleted", "id")
+    assert [job["job_id"] for job in server.ask("GET", "/api/videos").json["data"]] == [job_id]
+    assert server.ask("DELETE", f"/api/videos/{job_id}").status == 200
+
+
+def test_a_job_that_has_failed_is_made_again_as_a_new_one(server: Server) -> None:
+    job_id = server.made()
+    failed = Decision(State.FAILED, "Kling refused it", error="moderation", money=Money.RELEASED)
+    moved(server.store, _claimed(server.store), failed)
+    answer = server.ask("POST", f"/api/videos/{job_id}/retry")
+
+    assert (answer.status, answer.json["retry_of"], answer.json["status"]) == (202, job_id, "queued")
+    assert server.ask("GET", f"/api/videos/{job_id}").json["error"] == {
+        "code": "moderation",
+        "message": "Kling refused it",
+    }
+    assert server.ask("POST", f"/api/videos/{answer.json['job_id']}/retry").error == (409, "not_failed", "id")
+
+
+# Files
+
+
+def test_a_file_is_given_whole_in_parts_and_not_again(server: Server, tmp_path: Path) -> None:
+    path = f"/api/videos/{_stored(server, tmp_path)}/content"
+    whole = server.ask("GET", path)
+    part = server.ask("GET", path, fields={"range": "bytes=4-11"})
+    etag = whole.fields["etag"]
+
+    assert (whole.status, whole.body, whole.fields["content-type"]) == (200, FILE, "video/mp4")
+    assert whole.fields["accept-ranges"] == "bytes"
+    assert (part.status, part.body) == (206, FILE[4:12])
+    assert part.fields["content-range"] == f"bytes 4-11/{len(FILE)}"
+    assert server.ask("GET", path, fields={"range": "bytes=9999-"}).error == (416, "invalid_range", "Range")
+    assert server.ask("GET", path, fields={"if-none-match": etag}).status == 304
+    assert server.ask("GET", path, fields={"range": "bytes=0-1", "if-range": etag}).status == 206
+    assert server.ask("GET", path, fields={"range": "bytes=0-1", "if-range": '"other"'}).status == 200
+    head = server.ask("HEAD", path)
+    assert (head.status, head.body, head.fields["content-length"]) == (200, b"", str(len(FILE)))
+
+
+def test_a_file_in_a_bucket_is_a_link_for_a_time(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = _stored(server, tmp_path)
+    monkeypatch.setattr(
+        server.storage, "link", lambda name, seconds: f"https://bucket.example/{name}?for={seconds:.0f}"
+    )
+    answer = server.ask("GET", f"/api/videos/{job_id}/content")
+
+    assert answer.status == 302
+    assert answer.fields["location"].startswith("https://bucket.example/default/")
+    assert server.ask("GET", f"/api/videos/{job_id}").json["url"] == answer.fields["location"]
+    assert "media-src 'self' https://bucket.example;" in server.ask("GET", "/").fields["content-security-policy"]
+
+
+def test_a_file_that_is_not_there_is_404_with_the_reason(server: Server) -> None:
+    job_id = server.made()
+    path = f"/api/videos/{job_id}/content"
+
+    assert server.ask("GET", path).error == (404, "not_ready", "id")
+    server.ask("DELETE", f"/api/videos/{job_id}")
+    assert server.ask("GET", path).error == (404, "cancelled", "id")
+
+
+def test_a_storage_that_has_lost_a_file_says_so(server: Server, tmp_path: Path) -> None:
+    job_id = _stored(server, tmp_path)
+    server.storage.delete(server.store.job(job_id).object_name)  # type: ignore[union-attr]
+
+    assert server.ask("GET", f"/api/videos/{job_id}/content").error == (404, "file_gone", "id")
+
+
+# Figures
+
+
+def test_usage_and_accounts_say_what_goes_on(server: Server, tmp_path: Path) -> None:
+    _stored(server, tmp_path)
+    server.made()
+    usage = server.ask("GET", "/api/usage").json
+    account = server.ask("GET", "/api/accounts").json["data"][0]
+
+    assert usage["jobs"]["stored"] == usage["jobs"]["queued"] == 1
+    assert usage["oldest_waiting_seconds"] >= 0
+    assert (account["account"], account["concurrency"], account["running"]) == ("main", 5, 0)
+    day = usage["budgets"][0]
+    assert (day["spent"], day["spent_usd"], day["reserved"], day["limit"]) == (3, 0.42, 3, None)
+
+
+def test_the_models_in_service_are_listed_with_what_they_take(server: Server) -> None:
+    found = {model["model"]: model for model in server.ask("GET", "/api/models").json["data"]}
+
+    assert found["kling-v3"]["is_default"]
+    assert found["kling-v3"]["durations"] == list(range(3, 16))
+    assert "kling-v2-master" not in found

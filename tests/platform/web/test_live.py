@@ -1,0 +1,267 @@
+"""Server-sent events: every listener hears what is written, once, in order, and only of its own tenant."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from mitm_ai_proxy.platform.web import live
+from mitm_ai_proxy.platform.web.live import Live, Message
+from tests.platform.web.server import SEEDS_BODY, Server
+
+
+class _Events:
+    """Events in a list, as the store gives them: a few at a time."""
+
+    def __init__(self) -> None:
+        self.all: list[Message] = []
+        self.reads = 0
+
+    def write(self, tenant: str = "default", job: str = "j") -> int:
+        number = len(self.all) + 1
+        self.all.append(live.message(number, job, tenant, {"number": number}))
+        return number
+
+    def read(self, after: int) -> Sequence[Message]:
+        self.reads += 1
+        return self.all[after : after + 3]
+
+    def last(self) -> int:
+        return len(self.all)
+
+
+async def _numbers(stream: AsyncIterator[bytes], count: int) -> list[int]:
+    found: list[int] = []
+    async for text in stream:
+        if text.startswith(b"id:"):
+            found.append(int(text.split(b"\n")[0][4:]))
+            if len(found) == count:
+                break
+    return found
+
+
+def _run(test: Any) -> Any:
+    async def bounded() -> Any:
+        return await asyncio.wait_for(test(), 20)
+
+    return asyncio.run(bounded())
+
+
+def test_a_listener_hears_what_is_written_after_it_has_come() -> None:
+    events = _Events()
+    events.write()
+
+    async def test() -> list[int]:
+        stream = Live(events.read, events.last, every=0.01).listen("default", None, None)
+        assert (await anext(stream)).startswith(b"retry:")
+        for _ in range(5):
+            events.write()
+        return await _numbers(stream, 5)
+
+    assert _run(test) == [2, 3, 4, 5, 6]
+
+
+def test_one_that_comes_back_hears_what_it_has_missed_and_then_what_is_new() -> None:
+    events = _Events()
+    for _ in range(10):
+        events.write()
+
+    async def test() -> list[int]:
+        stream = Live(events.read, events.last, every=0.01).listen("default", None, 4)
+        task = asyncio.create_task(_numbers(stream, 8))
+        await asyncio.sleep(0.05)
+        events.write()
+        events.write()
+        return await task
+
+    assert _run(test) == [5, 6, 7, 8, 9, 10, 11, 12]
+
+
+def test_many_that_come_at_different_times_hear_each_event_once() -> None:
+    events = _Events()
+
+    async def test() -> list[list[int]]:
+        shared = Live(events.read, events.last, every=0.001)
+        tasks = []
+        for _ in range(20):
+            tasks.append(asyncio.create_task(_numbers(shared.listen("default", None, 0), 40)))
+            events.write()
+            await asyncio.sleep(0.002)
+        while events.last() < 40:
+            events.write()
+            await asyncio.sleep(0.001)
+        return await asyncio.gather(*tasks)
+
+    assert _run(test) == [list(range(1, 41))] * 20
+
+
+def test_a_listener_hears_its_tenant_and_its_job_only() -> None:
+    events = _Events()
+
+    async def test() -> tuple[list[int], list[int]]:
+        shared = Live(events.read, events.last, every=0.01)
+        tenant, job = shared.listen("acme", None, 0), shared.listen("acme", "j2", 0)
+        tasks = [asyncio.create_task(_numbers(stream, 1)) for stream in (tenant, job)]
+        await asyncio.sleep(0.02)
+        events.write("other", "j2")
+        events.write("acme", "j1")
+        events.write("acme", "j2")
+        return await tasks[0], await tasks[1]
+
+    assert _run(test) == ([2], [3])
+
+
+def test_who_has_missed_very_much_begins_nearer_to_the_end() -> None:
+    events = _Events()
+    for _ in range(live.MOST_MISSED + 10):
+        events.write()
+
+    async def test() -> list[int]:
+        return await _numbers(Live(events.read, events.last).listen("default", None, 1), 1)
+
+    assert _run(test) == [11]
+
+
+def test_a_number_that_was_never_given_hears_what_is_new() -> None:
+    events = _Events()
+    events.write()
+
+    async def test() -> list[int]:
+        stream = Live(events.read, events.last, every=0.01).listen("default", None, 999)
+        await anext(stream)
+        events.write()
+        return await _numbers(stream, 1)
+
+    assert _run(test) == [2]
+
+
+def test_the_database_is_asked_once_for_all_and_not_at_all_for_nobody() -> None:
+    events = _Events()
+
+    async def test() -> tuple[int, int]:
+        shared = Live(events.read, events.last, every=0.01)
+        streams = [shared.listen("default", None, None) for _ in range(30)]
+        tasks = [asyncio.create_task(_numbers(stream, 1)) for stream in streams]
+        await asyncio.sleep(0.1)
+        before = events.reads
+        await asyncio.sleep(0.1)
+        while_listening = events.reads - before
+        events.write()
+        await asyncio.gather(*tasks)
+        for stream in streams:
+            await stream.aclose()  # type: ignore[attr-defined]
+        await asyncio.sleep(0.05)
+        before = events.reads
+        await asyncio.sleep(0.1)
+        return while_listening, events.reads - before
+
+    while_listening, after = _run(test)
+    assert 0 < while_listening <= 15
+    assert after == 0
+
+
+def test_a_database_that_fails_for_a_while_ends_no_stream() -> None:
+    events = _Events()
+    failures = 3
+
+    def read(after: int) -> Sequence[Message]:
+        nonlocal failures
+        if after == 0 and events.all and failures:
+            failures -= 1
+            raise OSError
+        return events.read(after)
+
+    async def test() -> list[int]:
+        stream = Live(read, events.last, every=0.01).listen("default", None, None)
+        task = asyncio.create_task(_numbers(stream, 1))
+        await asyncio.sleep(0.03)
+        events.write()
+        return await task
+
+    assert _run(test) == [1]
+    assert failures == 0
+
+
+def test_streams_end_when_the_server_does() -> None:
+    events = _Events()
+
+    async def test() -> list[int]:
+        shared = Live(events.read, events.last, every=0.01)
+        task = asyncio.create_task(_numbers(shared.listen("default", None, None), 1))
+        await asyncio.sleep(0.03)
+        shared.close()
+        return await task
+
+    assert _run(test) == []
+
+
+def test_a_quiet_stream_is_kept_open_by_pings() -> None:
+    events = _Events()
+
+    async def test() -> bytes:
+        stream = Live(events.read, events.last).listen("default", None, None)
+        await anext(stream)
+        return await anext(stream)
+
+    before, live.PING = live.PING, 0.01  # type: ignore[misc]
+    try:
+        assert _run(test) == b": ping\n\n"
+    finally:
+        live.PING = before  # type: ignore[misc]
+
+
+# Over HTTP
+
+
+@contextmanager
+def _stream(server: Server, path: str, **fields: str) -> Iterator[http.client.HTTPResponse]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection.request("GET", path, headers=fields)
+    try:
+        yield connection.getresponse()
+    finally:
+        connection.close()
+
+
+def _next(answer: http.client.HTTPResponse) -> Any:
+    while not (line := answer.readline()).startswith(b"data:"):
+        assert line, "the stream has ended"
+    return json.loads(line[5:])
+
+
+def test_the_history_of_a_job_is_streamed_from_its_first_line(server: Server) -> None:
+    job_id = server.made()
+    with _stream(server, f"/api/videos/{job_id}/events") as answer:
+        assert answer.getheader("content-type", "").startswith("text/event-stream")
+        assert _next(answer)["event"]["to"] == "queued"
+        server.ask("DELETE", f"/api/videos/{job_id}")
+        heard = _next(answer)
+
+    assert (heard["event"]["from"], heard["event"]["to"], heard["job"]["status"]) == (
+        "queued",
+        "cancelled",
+        "cancelled",
+    )
+
+
+def test_who_listens_again_gets_what_was_missed(server: Server) -> None:
+    first = server.made()
+    with _stream(server, "/api/events", **{"Last-Event-ID": "0"}) as answer:
+        assert _next(answer)["job"]["job_id"] == first
+    second = server.made()
+    with _stream(server, "/api/events", **{"Last-Event-ID": "1"}) as answer:
+        assert _next(answer)["job"]["job_id"] == second
+
+
+def test_a_tenants_stream_has_nothing_of_others(server: Server) -> None:
+    own = {"authorization": f"Bearer {server.store.keys.make('acme', 0)[1]}"}
+    other = {"authorization": f"Bearer {server.store.keys.make('other', 0)[1]}"}
+    server.ask("POST", "/api/videos", SEEDS_BODY, fields=other)
+    job_id = server.ask("POST", "/api/videos", SEEDS_BODY, fields=own).json["job_id"]
+
+    with _stream(server, "/api/events", **{**own, "Last-Event-ID": "0"}) as answer:
+        assert _next(answer)["job"]["job_id"] == job_id
