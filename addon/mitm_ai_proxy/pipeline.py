@@ -92,7 +92,7 @@ def outgoing(
     was held.
     """
     fields = head.fields if fields is None else fields
-    credential = provider.credential(upstream, provider.token(fields))
+    credential = provider.credential(_with_body(upstream, raw), provider.token(fields))
     without, prefixes = (CLIENT_FIELDS, provider.withheld_headers) if provider.has_credential else ((), ())
     return _outgoing(head, upstream, fields, raw, credential, without, prefixes)
 
@@ -126,13 +126,18 @@ def answered_by(upstream: Upstream, origin: Origin) -> Upstream:
 
 def resend(provider: Provider, head: Head, origin: Origin, memo: Memo, raw: bytes) -> Outgoing:
     """A replayed request, which is rewritten already, with a new credential. Raises Refusal if the provider changed."""
-    if origin != provider.origin:
+    if origin not in provider.origins:
         raise errors.provider_changed()
     note = "replayed: rewritten before, the credential is new"
     upstream = Upstream(origin, head.method, head.target, memo=memo, notes=(note,))
     # The client's credential was redacted in the flow.
-    credential = provider.credential(upstream, provider.token(()))
+    credential = provider.credential(_with_body(upstream, raw), provider.token(()))
     return _outgoing(head, upstream, head.fields, raw, credential, CLIENT_FIELDS, ())
+
+
+def _with_body(upstream: Upstream, raw: bytes) -> Upstream:
+    """The request with the client's own body in it, if it was held: a signature is of what is sent."""
+    return upstream if upstream.body is not None else upstream._replace(body=raw)
 
 
 def _outgoing(

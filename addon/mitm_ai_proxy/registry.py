@@ -75,7 +75,8 @@ def _declarations() -> dict[str, ProviderType[CommonKeys]]:
         not_implemented = provider.not_implemented - keys[name].keys()
         ignored = known - keys[name].keys() - not_implemented
         variable = "" if provider.is_key_optional else provider.variable
-        found[name] = ProviderType(provider.Keys, ignored, not_implemented, provider.problems, variable)
+        instead = frozenset(provider.key_instead)
+        found[name] = ProviderType(provider.Keys, ignored, not_implemented, provider.problems, variable, instead)
     return found
 
 
@@ -225,7 +226,8 @@ def hosts(configuration: Configuration, *providers: Provider) -> tuple[HostPatte
     configured = configuration.block(HostSettings).hosts
     if configured is not None:
         return configured
-    return tuple(dict.fromkeys((*DEFAULT_HOSTS, *(_own_host(provider.origin) for provider in providers))))
+    own = (_own_host(origin) for provider in providers for origin in provider.origins)
+    return tuple(dict.fromkeys((*DEFAULT_HOSTS, *own)))
 
 
 def _own_host(origin: Origin) -> HostPattern:

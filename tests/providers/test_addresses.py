@@ -182,5 +182,5 @@ def test_every_type_can_be_described(name: str) -> None:
     kind = registry.TYPES[name]
 
     assert kind.type == name
-    assert kind.variable.endswith("_API_KEY")
+    assert kind.variable.endswith(("_API_KEY", "_BEDROCK"))
     assert kind.__doc__

@@ -75,18 +75,21 @@ def _answer(provider: Provider, sent: Upstream, document: Json | bytes, status: 
 
 @table("name", [name for name, type in COMPATIBLE.items() if MESSAGES_API in type.default_capabilities])
 def test_a_type_with_messages_gets_the_seals_of_its_own_vendor_only(name: str) -> None:
-    vendor = "anthropic" if name == "claude" else name
+    is_claude = name in ("claude", "bedrock")
+    vendor = "anthropic" if is_claude else name
     marked = [
         {"type": "thinking", "thinking": f"by {one}", "signature": sealed_ids.signature(Seal(one, f"S-{one}"))}
         for one in (vendor, "google", "another")
     ]
     call = {"type": "tool_use", "id": sealed_ids.sealed("c", (), Seal("google", "G")), "name": "f", "input": {}}
     messages = [*HELLO["messages"], {"role": "assistant", "content": [*marked, call]}]
-    block = f"{name}, apiTokens: k{', vllmServerHost: localhost' if name == 'vllm' else ''}"
-    sent = _sent(block, MESSAGES, {**HELLO, "messages": messages})["messages"][1]["content"]
+    needs = {"vllm": ", vllmServerHost: localhost", "bedrock": ", awsRegion: us-east-1"}
+    block = f"{name}, apiTokens: k{needs.get(name, '')}"
+    document = {**HELLO, "model": "anthropic.claude-opus-4-7", "messages": messages}
+    sent = _sent(block, MESSAGES, document)["messages"][1]["content"]
 
     signatures = {found["thinking"]: found["signature"] for found in sent if found["type"] == "thinking"}
-    others = {} if name == "claude" else {"by google": "", "by another": ""}
+    others = {} if is_claude else {"by google": "", "by another": ""}
     assert signatures == {f"by {vendor}": f"S-{vendor}", **others}
     assert sent[-1]["id"] == "c"
 

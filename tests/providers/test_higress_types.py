@@ -95,7 +95,7 @@ def test_no_type_of_ours_is_said_to_be_elsewhere() -> None:
         ("modelMapping: {'~(': b}", ["provider.modelMapping: "]),
     ],
 )
-@table("name", ["gemini", "vertex", "bedrock", "deepl", "klong"])
+@table("name", ["gemini", "vertex", "triton", "deepl", "klong"])
 def test_all_other_mistakes_of_the_block_are_named_with_it(line: str, others: list[str], name: str) -> None:
     found = _problems(f"provider: {{type: {name}, {line}}}\nhots: [a]")
     said = [problem for problem in found if not problem.startswith(("hots: ", "provider.type: "))]
@@ -124,9 +124,9 @@ def test_a_block_whose_type_says_nothing_is_checked_by_what_all_types_have(name:
         ("gemini", "failover: {enabled: true}", "provider.failover: is not implemented for type openai"),
         ("gemini", "failover: {enabled: false}", ""),
         ("gemini", "context: {fileUrl: a}", "provider.context: is not implemented for type openai"),
-        ("bedrock", "context: {fileUrl: a}", ""),
-        ("bedrock", "retryOnFailure: {enabled: true}", "provider.retryOnFailure: is not implemented for type generic"),
-        ("bedrock", "id: a", ""),
+        ("triton", "context: {fileUrl: a}", ""),
+        ("triton", "retryOnFailure: {enabled: true}", "provider.retryOnFailure: is not implemented for type generic"),
+        ("triton", "id: a", ""),
     ],
 )
 def test_a_block_is_checked_as_one_of_the_type_that_serves_it(name: str, key: str, says: str) -> None:

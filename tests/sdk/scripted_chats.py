@@ -9,8 +9,10 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
+from urllib.parse import unquote
 
+from mitm_ai_proxy.wire.aws_event_stream import Message, written
 from tests.e2e.http_server import Handler, Server
 
 Json = dict[str, Any]
@@ -37,7 +39,7 @@ class ScriptedChats:
                 document = json.loads(self.read_body())
                 fields = {name.lower(): value for name, value in self.headers.items()}
                 service.asked.append((self.path, fields, document))
-                service.answer(self, document, _Messages() if "/messages" in self.path else _Chat())
+                service.answer(self, *_asked(self.path, document))
 
         self._server = Server(("127.0.0.1", 0), Chats)
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
@@ -51,12 +53,14 @@ class ScriptedChats:
         self._server.server_close()
         self._thread.join(DEADLINE)
 
-    def answer(self, handler: Handler, document: Json, api: _Chat | _Messages) -> None:
+    def answer(self, handler: Handler, document: Json, api: Api) -> None:
         """One answer, or a stream of events."""
         model = document["model"]
         if model.startswith("fail-"):
             status = int(model.removeprefix("fail-"))
             return _send(handler, status, api.error(status))
+        if "count-tokens" in handler.path:
+            return _send(handler, 200, {"inputTokens": 7})
         try:
             said = _said(document, api)
         except AssertionError as error:
@@ -64,7 +68,7 @@ class ScriptedChats:
         if not document.get("stream"):
             return _send(handler, 200, api.whole(model, said))
         handler.send_response(200)
-        handler.send_header("Content-Type", "text/event-stream")
+        handler.send_header("Content-Type", api.stream_type)
         handler.send_header("Connection", "close")
         handler.end_headers()
         handler.close_connection = True
@@ -91,13 +95,25 @@ def _send(handler: Handler, status: int, document: Json) -> None:
     handler.wfile.write(body)
 
 
-def _said(document: Json, api: _Chat | _Messages) -> Json:
+def _asked(path: str, document: Json) -> tuple[Json, Api]:
+    """What is asked, with the model and whether it is a stream, which Bedrock has in the path; and in which API."""
+    if not path.startswith("/model/"):
+        return document, _Messages() if "/messages" in path else _Chat()
+    model, _, action = path.removeprefix("/model/").partition("/")
+    told = {"model": unquote(model), "stream": action.endswith("stream")}
+    if "invoke" in action:
+        assert document.pop("anthropic_version")
+        return {**document, **told}, _Invoked()
+    return {**document, **told}, _Converse()
+
+
+def _said(document: Json, api: Api) -> Json:
     """What the model says: `thought`, `text`, `calls` (arguments). Raises AssertionError for a bad conversation."""
     thinks = api.thinks(document)
     if results := api.results(document):
         assert len(results) == len(CITIES), f"{len(results)} results"
         return {"thought": THOUGHT if thinks else "", "text": f"both: {', '.join(results)}", "calls": ()}
-    if document.get("tools"):
+    if document.get("tools") or document.get("toolConfig"):
         calls = [json.dumps({"city": city}, ensure_ascii=False) for city in CITIES]
         return {"thought": THOUGHT if thinks else "", "text": "I look", "calls": calls}
     text = api.picture(document) or ('{"name": "Ann", "age": 7}' if api.has_schema(document) else "hello é")
@@ -106,6 +122,8 @@ def _said(document: Json, api: _Chat | _Messages) -> Json:
 
 class _Chat:
     """OpenAI's chat API."""
+
+    stream_type = "text/event-stream"
 
     def error(self, status: int) -> Json:
         return {"error": {"message": f"fails with {status}", "type": "t", "param": None, "code": None}}
@@ -165,6 +183,8 @@ class _Chat:
 
 class _Messages:
     """Anthropic's Messages API."""
+
+    stream_type = "text/event-stream"
 
     def error(self, status: int) -> Json:
         return {"type": "error", "error": {"type": "t", "message": f"fails with {status}"}}
@@ -239,6 +259,102 @@ class _Messages:
         for number, call in enumerate(said["calls"]):
             blocks.append({"type": "tool_use", "id": f"toolu_{number}", "name": "weather", "input": json.loads(call)})
         return blocks
+
+
+class _Invoked(_Messages):
+    """The same through Bedrock's InvokeModel."""
+
+    stream_type = "application/vnd.amazon.eventstream"
+
+    def error(self, status: int) -> Json:
+        return {"message": f"fails with {status}"}
+
+    def events(self, model: str, said: Json) -> Iterator[bytes]:
+        for event in super().events(model, said):
+            data = event.rpartition(b"data: ")[2].strip()
+            if b'"ping"' not in data:
+                yield _frame("chunk", {"bytes": base64.b64encode(data).decode()})
+
+
+class _Converse:
+    """Bedrock's Converse."""
+
+    stream_type = "application/vnd.amazon.eventstream"
+
+    def error(self, status: int) -> Json:
+        return {"message": f"fails with {status}"}
+
+    def thinks(self, document: Json) -> bool:
+        return "thinking" in document.get("additionalModelRequestFields", {})
+
+    def results(self, document: Json) -> list[str]:
+        messages = document["messages"]
+        results = [block["toolResult"] for block in messages[-1]["content"] if "toolResult" in block]
+        if results:
+            before = messages[-2]["content"]
+            calls = [block["toolUse"]["toolUseId"] for block in before if "toolUse" in block]
+            assert [result["toolUseId"] for result in results] == calls, "each call has its result"
+            if self.thinks(document):
+                thought = before[0]["reasoningContent"]["reasoningText"]
+                assert thought == {"text": THOUGHT, "signature": SIGNATURE}, "the thinking comes back"
+        return ["".join(part["text"] for part in result["content"]) for result in results]
+
+    def picture(self, document: Json) -> str:
+        images = [block["image"] for block in document["messages"][-1]["content"] if "image" in block]
+        return ", ".join(f"data:image/{image['format']};" for image in images)
+
+    def has_schema(self, document: Json) -> bool:
+        return "textFormat" in document.get("outputConfig", {})
+
+    def whole(self, model: str, said: Json) -> Json:
+        message = {"role": "assistant", "content": self._blocks(said)}
+        return {"output": {"message": message}, "stopReason": self._reason(said), "usage": self._usage()}
+
+    def events(self, model: str, said: Json) -> Iterator[bytes]:
+        yield _frame("messageStart", {"role": "assistant"})
+        for index, block in enumerate(self._blocks(said)):
+            at: Json = {"contentBlockIndex": index}
+            if use := block.get("toolUse"):
+                start: Json = {"toolUse": {"toolUseId": use["toolUseId"], "name": use["name"]}}
+                yield _frame("contentBlockStart", {"start": start, **at})
+                deltas: list[Json] = [
+                    {"toolUse": {"input": piece}} for piece in _pieces(json.dumps(use["input"], ensure_ascii=False))
+                ]
+            elif "text" in block:
+                deltas = [{"text": piece} for piece in _pieces(block["text"])]
+            else:
+                deltas = [{"reasoningContent": {"text": piece}} for piece in _pieces(said["thought"])]
+                deltas.append({"reasoningContent": {"signature": SIGNATURE}})
+            for delta in deltas:
+                yield _frame("contentBlockDelta", {**at, "delta": delta})
+            yield _frame("contentBlockStop", at)
+        yield _frame("messageStop", {"stopReason": self._reason(said)})
+        yield _frame("metadata", {"usage": self._usage(), "metrics": {"latencyMs": 1}})
+
+    def _reason(self, said: Json) -> str:
+        return "tool_use" if said["calls"] else "end_turn"
+
+    def _usage(self) -> Json:
+        return {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15}
+
+    def _blocks(self, said: Json) -> list[Json]:
+        blocks: list[Json] = []
+        if said["thought"]:
+            thought = {"text": said["thought"], "signature": SIGNATURE}
+            blocks.append({"reasoningContent": {"reasoningText": thought}})
+        blocks.append({"text": said["text"]})
+        for number, call in enumerate(said["calls"]):
+            blocks.append({"toolUse": {"toolUseId": f"tooluse_{number}", "name": "weather", "input": json.loads(call)}})
+        return blocks
+
+
+Api: TypeAlias = _Chat | _Messages | _Converse
+
+
+def _frame(type: str, payload: Json) -> bytes:
+    """A message of Amazon's event stream."""
+    headers = {":event-type": type, ":content-type": "application/json", ":message-type": "event"}
+    return written(Message(headers, json.dumps({**payload, "p": "abcd"}, ensure_ascii=False).encode()))
 
 
 def _call(number: int, arguments: str) -> Json:

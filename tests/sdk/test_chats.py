@@ -17,9 +17,21 @@ from tests.sdk.test_chat_types import ANTHROPIC_SDK, OPENAI_SDK
 from tests.sdk.worker import Worker
 
 MODEL = "claude-sonnet-4-5"
-NATIVE = {"groq": {"openai"}, "claude": {"anthropic"}, "deepseek": {"openai", "anthropic"}}
+NATIVE = {
+    "groq": {"openai"},
+    "claude": {"anthropic"},
+    "deepseek": {"openai", "anthropic"},
+    "bedrock": set[str](),
+}
 """By type: the SDKs whose requests it takes as they are."""
-CREDENTIALS = {"groq": "authorization", "claude": "x-api-key", "deepseek": "authorization"}
+CREDENTIALS = {
+    "groq": "authorization",
+    "claude": "x-api-key",
+    "deepseek": "authorization",
+    "bedrock": "authorization",
+}
+KEYS = {"bedrock": ", awsRegion: us-east-1"}
+"""What a block needs besides its key."""
 TOOLS = ["I look", ["Zürich", "Oslo"], "both: sunny in Zürich, sunny in Oslo"]
 CLASSES = (
     "BadRequestError",
@@ -55,7 +67,8 @@ def proxy(service: ScriptedChats, tmp_path_factory: pytest.TempPathFactory) -> I
     """One proxy with a provider of each type, by the first part of the path."""
     keys = "apiTokens: sk-of-the-provider, providerDomain: 'http://{}'"
     providers = [
-        f"  - {{id: {name}, type: {name}, basePath: /{name}, {keys.format(service.address)}}}" for name in NATIVE
+        f"  - {{id: {name}, type: {name}, basePath: /{name}, {keys.format(service.address)}{KEYS.get(name, '')}}}"
+        for name in NATIVE
     ]
     routes = [f"  - {{path: /{name}/*, provider: {name}}}" for name in NATIVE]
     started = Proxies(tmp_path_factory.mktemp("chats"))

@@ -48,7 +48,7 @@ def write(chat: Chat, client: str, target: Target, notes: list[str]) -> bytes:
         document["thinking"] = plan.thinking
     if output := _output(chat, plan.effort, notes):
         document["output_config"] = output
-    said = _sampling(document, chat, row, plan, target, notes)
+    said = write_sampling(document, chat, row, plan, target, notes)
     if stops := [text for text in chat.stop if text.strip()]:
         document["stop_sequences"] = stops
     if len(stops) < len(chat.stop):
@@ -244,13 +244,13 @@ def _tool(tool: Tool) -> Json:
     written: Json = {"name": tool.name}
     if tool.description:
         written["description"] = tool.description
-    written["input_schema"] = raw(_object_schema(tool.schema))
+    written["input_schema"] = raw(object_schema(tool.schema))
     if tool.is_strict is not None:
         written["strict"] = tool.is_strict
     return _marked(written, tool.cache)
 
 
-def _object_schema(schema: bytes) -> bytes:
+def object_schema(schema: bytes) -> bytes:
     """A schema that says that it is of an object, as Claude wants it."""
     if not schema:
         return NO_ARGUMENTS
@@ -274,7 +274,7 @@ def _output(chat: Chat, effort: str | None, notes: list[str]) -> Json:
     return output
 
 
-def _sampling(
+def write_sampling(
     document: Json, chat: Chat, row: efforts.ClaudeModel, plan: efforts.Thinking, target: Target, notes: list[str]
 ) -> list[str]:
     """Write temperature, top_p and top_k, as far as the model takes them; gives the names that need no other note."""

@@ -11,6 +11,9 @@ from ..errors import Refusal
 OPENAI: Final = "openai"
 ANTHROPIC: Final = "anthropic"
 
+CONVERSE: Final = "converse"
+"""Amazon Bedrock's Converse: a vendor's, which no client speaks here."""
+
 
 class Dialect(NamedTuple):
     """A dialect: `refusal` makes the JSON body of an error, `failure` the event that ends a stream with an error."""

@@ -16,13 +16,17 @@ from . import (
     anthropic_requests,
     anthropic_upstream,
     anthropic_writer,
+    converse_answers,
+    converse_upstream,
     openai_answers,
     openai_requests,
     openai_upstream,
     openai_writer,
     vendor_errors,
 )
-from .dialects import ANTHROPIC, OPENAI
+from .aws_frames import Frames
+from .converse_models import family
+from .dialects import ANTHROPIC, CONVERSE, OPENAI
 from .model import Chat, Event, Fault
 from .target import Target
 
@@ -116,5 +120,14 @@ VENDORS: Final = {
         lambda memo: anthropic_answers.Reader(memo["vendor"]),
         lambda body, memo: anthropic_answers.read_whole(body, memo["vendor"]),
         request_id="request-id",
+    ),
+    CONVERSE: Vendor(
+        converse_upstream.write,
+        lambda memo: converse_answers.Reader(family(memo["model"]).vendor),
+        lambda body, memo: converse_answers.read_whole(body, family(memo["model"]).vendor),
+        read_error=converse_answers.read_error,
+        framing=Frames,
+        stream_begins=(b"\0",),
+        request_id="x-amzn-requestid",
     ),
 }

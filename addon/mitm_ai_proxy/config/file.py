@@ -40,7 +40,7 @@ class ProviderType(NamedTuple, Generic[_Keys]):
 
     `keys` declares them. Keys in `ignored` are accepted with any value, those in `not_implemented` only if they are
     switched off. `problems` checks keys against each other; it names them without the block's path. `variable`: the
-    environment variable that is used where `apiTokens` is missing, if there is one.
+    environment variable that is used where `apiTokens` is missing, if there is one, and no key of `instead` either.
     """
 
     keys: type[_Keys]
@@ -48,6 +48,7 @@ class ProviderType(NamedTuple, Generic[_Keys]):
     not_implemented: frozenset[str]
     problems: Callable[[_Keys, Reading], Iterator[Problem]]
     variable: str = ""
+    instead: frozenset[str] = frozenset()
 
 
 class Elsewhere(NamedTuple):
@@ -329,7 +330,8 @@ def _take_keys(block: Block, name: str, kind: ProviderType[_Keys]) -> _Keys:
     for key in sorted(kind.not_implemented & block.values.keys()):
         if not _is_off(block.values[key]):
             block.refuse(key, f"is not implemented for type {name}")
-    if block.environment.get(kind.variable) and not block.values.get(_TOKENS):
+    has_key = block.values.get(_TOKENS) or kind.instead & block.values.keys()
+    if block.environment.get(kind.variable) and not has_key:
         block.values = {**block.values, _TOKENS: f"${{{kind.variable}}}"}
     return block.take_declared(kind.keys)
 

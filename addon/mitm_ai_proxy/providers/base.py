@@ -125,6 +125,8 @@ class Provider(ABC):
     """The environment variable in which the service's key is expected."""
     is_key_optional: ClassVar[bool] = True
     """Whether the type works without `apiTokens`. Otherwise the value of `variable` is used where they are missing."""
+    key_instead: ClassVar[tuple[str, ...]] = ()
+    """Keys of the file that stand in place of `apiTokens`; where one of them is, `variable` is not looked at."""
     needs: ClassVar[tuple[str, ...]] = ()
     """Keys of the file of which a block has to have one, such as the name of a host."""
     site: ClassVar[str] = ""
@@ -328,6 +330,11 @@ class Provider(ABC):
     def secrets(self) -> tuple[str, ...]:
         """The secrets in the configuration, for redaction."""
         return declarations.secrets(self.keys)
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """All hosts of the provider's API: of a few types, not all APIs are at the same one."""
+        return (self.origin,)
 
     @property
     def has_credential(self) -> bool:

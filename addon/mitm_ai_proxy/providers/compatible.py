@@ -72,7 +72,7 @@ class Compatible(Provider):
     keys: AddressKeys
     row: ClassVar[Row]
     simulated_by = "chat"
-    withheld_headers = (b"openai-organization", b"openai-project", consumers.FIELD)
+    withheld_headers: tuple[bytes, ...] = (b"openai-organization", b"openai-project", consumers.FIELD)
     withheld_parameters: ClassVar[frozenset[str]] = frozenset({"api_key", "api-key", "key"})
     """Names of parameters in which clients send credentials. A provider that has a credential gets none."""
 
@@ -112,6 +112,7 @@ class Compatible(Provider):
             "default_capabilities": _paths(row, row.base, ""),
             "variable": row.key_variable,
             "is_key_optional": row.is_key_optional,
+            "key_instead": row.key_instead,
             "needs": row.needs,
             "not_implemented": (row.kind or cls).not_implemented | row.not_implemented,
             "site": row.site,
@@ -139,9 +140,11 @@ class Compatible(Provider):
             yield Problem(cls.needs[0], f"is missing; give {', '.join(ways[:-1])} or {ways[-1]}", ways)
         assert isinstance(keys, AddressKeys)
         yield from cls.setting_problems(keys)
-        if not (keys.api_tokens or cls.is_key_optional or reading.offline):
+        has_key = keys.api_tokens or cls.is_key_optional or given & {*cls.key_instead}
+        if not (has_key or reading.offline):
             variables = " or ".join(dict.fromkeys((*reading.variables.get("apiTokens", ()), cls.variable)))
-            yield Problem("apiTokens", f"is missing: give it here, or set {variables} in the environment")
+            instead = f"; or give {' and '.join(cls.key_instead)}" if cls.key_instead else ""
+            yield Problem("apiTokens", f"is missing: give it here, or set {variables} in the environment{instead}")
 
     @classmethod
     def setting_problems(cls, keys: AddressKeys) -> Iterator[Problem]:
@@ -368,7 +371,7 @@ class Compatible(Provider):
 
     def responseheaders(self, sent: Upstream, status: int, fields: Fields) -> Handling:
         """The answer to what was translated is translated back."""
-        converted = conversions.handling(self._conversions, sent.memo, status)
+        converted = conversions.handling(self._conversions, sent.memo, status, fields)
         if converted is not None:
             return converted
         found = super().responseheaders(sent, status, fields)

@@ -10,7 +10,7 @@ from ..chat.dialects import OPENAI
 from ..chat.json_values import Object
 from ..chat.model import Fault
 from ..exchange import NO_CHANGES, Answer, Handling, Memo, Whole
-from ..wire.header_fields import Changes
+from ..wire.header_fields import Changes, Fields
 
 Json = dict[str, Any]
 
@@ -26,17 +26,24 @@ class Converted(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+def _read_error(body: bytes, status: int, _: Fields) -> Fault:
+    return vendor_errors.read(body, status)
+
+
 class Conversion(NamedTuple):
     """How an API is had in a form of the vendor's.
 
     `write` takes the client's request, and raises Refusal (400) for what cannot be said. `read` takes the vendor's
     answer and the memo, and raises ValueError, KeyError or TypeError for one of another form. `fields` are changes to
-    the header fields of the request.
+    the header fields of the request. `read_error` takes body, status and header fields of an answer that is no success;
+    `fault` finds the error in one that is.
     """
 
     write: Callable[[Object], Converted]
     read: Callable[[Json, Memo], Json]
     fields: Changes = NO_CHANGES
+    read_error: Callable[[bytes, int, Fields], Fault] = _read_error
+    fault: Callable[[Any], Fault | None] = vendor_errors.of_value
 
 
 Conversions = Mapping[str, Conversion]
@@ -48,25 +55,25 @@ def memo_of(api: str, converted: Converted, now: float) -> Memo:
     return {_CONVERSION: {"api": api, "created": int(now), **converted.memo}}
 
 
-def handling(conversions: Conversions, memo: Memo, status: int) -> Handling | None:
+def handling(conversions: Conversions, memo: Memo, status: int, fields: Fields) -> Handling | None:
     """What is done with the answer to a request that was converted; None for any other."""
     found = memo.get(_CONVERSION)
     if found is None:
         return None
-    read = conversions[found["api"]].read
+    conversion = conversions[found["api"]]
 
     def rewrite(answer: Answer) -> Answer:
         if not 200 <= status < 300:
-            return _failed(vendor_errors.read(answer.body, status))
+            return _failed(conversion.read_error(answer.body, status, fields))
         try:
             document = json_values.decode(answer.body)
         except ValueError:
             return _failed(vendor_errors.broken("is not JSON"))
-        fault = vendor_errors.of_value(document)
+        fault = conversion.fault(document)
         if fault is not None:
             return _failed(fault)
         try:
-            made = read(document, found)
+            made = conversion.read(document, found)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError):
             return _failed(vendor_errors.broken("has a member of the wrong form"))
         return Answer(answer.status, json_values.encode(made), {"content-type": "application/json"})

@@ -13,7 +13,7 @@ from ..config.keys import Problem
 
 _OPENAI: Final = {"gemini": "https://generativelanguage.googleapis.com/v1beta/openai"}
 """Services with OpenAI's API, and its base URL there."""
-_OTHERS: Final = "bedrock deepl dify triton vertex"
+_OTHERS: Final = "deepl dify triton vertex"
 """Types whose API, path or credential is not that of `openai`."""
 
 KEYS: Final[Mapping[str, Mapping[str, object]]] = {

@@ -114,9 +114,10 @@ class Row(NamedTuple):
     `host` and `base` make what an SDK calls `base_url`; `{cloudflareAccountId}` in the base is the value of that key,
     and `host` is "" where a key names it. `apis` are the names of the APIs below the base, `elsewhere` the paths of
     those that are not. `variable` is the environment variable of the key, which is used where `apiTokens` is missing,
-    unless the key is optional. `needs` are the keys of which a block has to have one, `addresses` those that say where
-    the service is. `aliases` are other bases under which clients address it, `beside` are paths of clients, without an
-    API, whose place is not below the base. `native` has texts in a path that tell the API under `protocol: original`.
+    unless the key is optional; `key_instead` are keys in its place. `needs` are the keys of which a block has to have
+    one, `addresses` those that say where the service is. `aliases` are other bases under which clients address it,
+    `beside` are paths of clients, without an API, whose place is not below the base. `native` has texts in a path that
+    tell the API under `protocol: original`.
     `edits` are what the type changes in JSON bodies, by the name of the API. `domain` is the key that names another
     host of the service. `not_implemented` are keys that the type has in the Higress ai-proxy plugin, and that are
     refused here. `chat` and `messages` are what is particular about its chat APIs, OpenAI's and Anthropic's, for
@@ -134,6 +135,7 @@ class Row(NamedTuple):
     style: Style = bearer
     variable: str = ""
     is_key_optional: bool = False
+    key_instead: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()

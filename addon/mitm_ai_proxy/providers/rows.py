@@ -11,11 +11,13 @@ from typing import Any, Final
 from ..auth.header import Credential, authorization
 from ..auth.secret import Secret
 from ..chat.body_edits import REASONING_TOKENS
-from ..chat.target import CLAUDE, OPENAI_CHAT
+from ..chat.dialects import CONVERSE
+from ..chat.target import CLAUDE, OPENAI_CHAT, Target
 from ..config import values
 from ..config.keys import key
-from . import azure, qwen
+from . import azure, bedrock_models, qwen
 from .api_groups import OPENAI, named, native_paths
+from .bedrock import Bedrock, BedrockKeys
 from .chats import CHAT, MESSAGES
 from .claude import Claude, ClaudeKeys
 from .compatible import Compatible
@@ -96,6 +98,28 @@ ROWS: Final = (
         named("chat embeddings models"),
         "Baidu Qianfan (ERNIE).",
         native=native_paths(chat="/v2/chat/completions"),
+    ),
+    Row(
+        "bedrock",
+        "",
+        "",
+        frozenset(),
+        "Amazon Bedrock: all chat models through Converse, Claude's also as Messages, embeddings and pictures. Requests"
+        " are signed with `awsAccessKey`, or sent with an API key of Bedrock's.",
+        site="https://docs.aws.amazon.com/bedrock/",
+        elsewhere={
+            CHAT: "/model/{model}/converse",
+            MESSAGES: "/anthropic/v1/messages",
+            **dict.fromkeys(bedrock_models.CONVERSIONS, "/model/{model}/invoke"),
+        },
+        variable="AWS_BEARER_TOKEN_BEDROCK",
+        key_instead=("awsAccessKey", "awsSecretKey"),
+        needs=("awsRegion",),
+        chat=Target("Bedrock", CONVERSE),
+        messages=CLAUDE,
+        conversions=bedrock_models.CONVERSIONS,
+        keys=BedrockKeys,
+        kind=Bedrock,
     ),
     Row(
         "claude",

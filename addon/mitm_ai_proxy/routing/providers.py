@@ -53,7 +53,7 @@ class Providers:
 
     def at(self, origin: Origin, name: str = "") -> Provider | None:
         """The provider at an origin; of several, the one with this id, else the first."""
-        found = {identity: provider for identity, provider in self.by_id.items() if provider.origin == origin}
+        found = {identity: provider for identity, provider in self.by_id.items() if origin in provider.origins}
         return found.get(name) or next(iter(found.values()), None)
 
     def of_link(self, origin: Origin) -> Provider:

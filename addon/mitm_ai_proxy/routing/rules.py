@@ -156,7 +156,7 @@ class Router:
         self._rules = [_Rule(index, route, providers[route.provider]) for index, route in enumerate(routes)]
         # Of several at one host, or with ids of one kind, the active one counts, else the first.
         by_rank = sorted(providers, key=lambda name: name != active)
-        self._origins = [(providers[name].origin, name) for name in by_rank]
+        self._origins = [(origin, name) for name in by_rank for origin in providers[name].origins]
         self._ids = [(prefix, name) for name in by_rank for prefix in providers[name].id_prefixes]
 
     def choose(self, head: Head) -> Choice | Listing | None:

@@ -1,0 +1,345 @@
+"""Amazon Bedrock: Converse for all models, Claude's own Messages, and models that make embeddings and pictures.
+
+Sources: Amazon Bedrock's API reference and user guide; Higress ai-proxy plugin, bedrock.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from ..apis import Call
+from ..auth import sigv4
+from ..auth.header import Credential
+from ..auth.secret import Secret
+from ..chat import converse_cache, invoked_messages, json_values, token_estimate
+from ..chat.body_edits import Notes
+from ..chat.converse_models import CLAUDE, family
+from ..chat.converse_upstream import Settings
+from ..chat.target import Target
+from ..config import values
+from ..config.keys import Problem, Reading, key
+from ..errors import Refusal, bad_body
+from ..exchange import Answer, Handling, Head, NeedsBody, Upstream, Whole
+from ..wire import header_fields, targets
+from ..wire.header_fields import Fields
+from ..wire.request_body import object_members, text_member, without_mark
+from ..wire.targets import Origin
+from . import chats
+from .base import Clock
+from .chats import CHAT, COUNT_TOKENS, MESSAGES
+from .compatible import Compatible
+from .row import AddressKeys, ChatKeys
+
+RUNTIME: Final = "bedrock"
+MANTLE: Final = "bedrock-mantle"
+"""The services of signatures: of the host of Converse, and of that of Claude's own Messages."""
+_MANTLE_PATH: Final = "/anthropic/"
+_REGION: Final = re.compile(r"[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}")
+_MANTLE_MODELS: Final = "anthropic."
+"""What ids begin with that the host of Claude's own Messages knows: those of inference profiles do not."""
+_PROFILE: Final = re.compile(r"(us|us-gov|eu|apac|jp|au|ca|sa|global)\.")
+"""What stands before the id of a model in that of an inference profile."""
+_VERSION: Final = b"2023-06-01"
+_MOST_TOKENS: Final = b"64000"
+_COUNTED: Final = ("messages", "system", "toolConfig", "additionalModelRequestFields")
+_SERVICE: Final = "service"
+_INVOKED: Final = "invoked"
+_COUNT: Final = "estimate"
+"""Names in the memo: the service of the signature; whether a Message was a stream, where InvokeModel was sent; the
+estimate of tokens that were to be counted."""
+
+
+def _region(value: Any) -> str:
+    found = values.text(value)
+    if found and not _REGION.fullmatch(found):
+        raise ValueError("expected a region of AWS, such as us-east-1")
+    return found
+
+
+def _access_key(value: Any) -> str:
+    return values.trimmed_credential(value)
+
+
+def _secret(value: Any) -> Secret:
+    return Secret(values.trimmed_credential(value))
+
+
+def _positions(value: Any) -> frozenset[str]:
+    """A mapping of positions to whether there is a cache point, in any spelling."""
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a mapping of {', '.join(converse_cache.POSITIONS)} to true or false")
+    known = {name.lower(): name for name in converse_cache.POSITIONS}
+    found = set()
+    for name, is_on in value.items():
+        word = re.sub("[_-]", "", str(name)).lower()
+        if word not in known:
+            raise ValueError(f"has no position {str(name)[:40]} (known: {', '.join(converse_cache.POSITIONS)})")
+        if values.flag(is_on):
+            found.add(known[word])
+    return frozenset(found)
+
+
+def _members(value: Any) -> Mapping[str, bytes]:
+    body = values.json_object(value)
+    return {name: bytes(raw) for name, raw in json_values.members(body).items()} if body else {}
+
+
+@dataclass(frozen=True, slots=True)
+class BedrockKeys(ChatKeys):
+    """The keys of `type: bedrock`."""
+
+    aws_region: str = key(_region, "", help="The region, such as `us-east-1`: a part of the host and of signatures.")
+    aws_access_key: str = key(
+        _access_key, "", secret=True, help="The id of an access key, in place of `apiTokens`: requests are signed."
+    )
+    aws_secret_key: Secret = key(_secret, Secret(""), secret=True, help="The secret of the access key.")
+    aws_session_token: Secret = key(
+        _secret, Secret(""), secret=True, extension=True, help="The token of an access key that is temporary."
+    )
+    bedrock_additional_fields: Mapping[str, bytes] = key(
+        _members,
+        {},
+        mapping=True,
+        help="Members of `additionalModelRequestFields` of every chat through Converse, such as `top_k`.",
+    )
+    prompt_cache_retention: str = key(
+        lambda value: converse_cache.retention(values.text(value)),
+        "",
+        help="`in_memory` or `24h` (an hour, at Bedrock): cache points are put into prompts for Claude and Nova.",
+    )
+    bedrock_prompt_cache_point_positions: frozenset[str] | None = key(
+        _positions,
+        mapping=True,
+        help="Where: `systemPrompt`, `lastUserMessage`, `lastMessage`, each `true` or `false`; without it, behind the"
+        " system prompt.",
+    )
+
+    def problems(self, reading: Reading) -> Iterator[Problem]:
+        """What is missing: one half of an access key, or its region."""
+        if self.aws_access_key and not self.aws_region:
+            yield Problem("awsRegion", "is missing, such as us-east-1: signatures are for a region")
+        pair = {"awsAccessKey": self.aws_access_key, "awsSecretKey": self.aws_secret_key}
+        for name, other in (("awsAccessKey", "awsSecretKey"), ("awsSecretKey", "awsAccessKey")):
+            if pair[other] and not pair[name] and not reading.offline:
+                yield Problem(name, f"is missing beside {other}", (name,))
+        if self.aws_session_token and not self.aws_access_key and not reading.offline:
+            yield Problem("awsSessionToken", "belongs to an awsAccessKey, which is missing", ("awsAccessKey",))
+
+
+class Bedrock(Compatible):
+    """See its row."""
+
+    keys: BedrockKeys
+    simulated_by = ""
+    withheld_headers = (*Compatible.withheld_headers, b"x-amz-")
+
+    def __init__(self, keys: AddressKeys, clock: Clock) -> None:
+        assert isinstance(keys, BedrockKeys)
+        super().__init__(keys, clock)
+        is_own = not (keys.base_url or keys.provider_domain)
+        self._mantle = Origin.parse(f"bedrock-mantle.{keys.aws_region}.api.aws") if is_own else self.origin
+        self._pair: sigv4.AwsKeys | None = None
+        if keys.aws_access_key and not keys.api_tokens:
+            self._pair = sigv4.AwsKeys(keys.aws_access_key, keys.aws_secret_key, keys.aws_session_token)
+
+    def own_origin(self) -> Origin:
+        """The host of Converse in the region."""
+        assert isinstance(self.keys, BedrockKeys)
+        return Origin.parse(f"bedrock-runtime.{self.keys.aws_region or 'us-east-1'}.amazonaws.com")
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """That of Converse, and that of Claude's own Messages."""
+        return tuple(dict.fromkeys((self.origin, self._mantle)))
+
+    def target(self, api: str) -> Target:
+        """With what the configuration says of Converse."""
+        keys = self.keys
+        found = super().target(api)
+        if api != CHAT:
+            return found
+        positions = keys.bedrock_prompt_cache_point_positions
+        settings = Settings(keys.bedrock_additional_fields, keys.prompt_cache_retention)
+        return found._replace(settings=settings if positions is None else settings._replace(positions=positions))
+
+    # Credentials
+
+    @property
+    def has_credential(self) -> bool:
+        """Whether there is a token or an access key."""
+        return bool(self.keys.api_tokens or self.keys.aws_access_key)
+
+    def credential(self, upstream: Upstream, token: Secret | None) -> Credential:
+        """A token as the host takes it; with an access key, the signature of the request as it is sent."""
+        is_mantle = upstream.memo.get(_SERVICE) == MANTLE
+        if self._pair is None:
+            if token is not None and is_mantle:
+                return Credential({b"x-api-key": token.reveal().encode()})
+            return super().credential(upstream, token)
+        scope = sigv4.Scope(self.keys.aws_region, MANTLE if is_mantle else RUNTIME)
+        request = sigv4.Request(upstream.method, upstream.origin.authority, upstream.target, upstream.body or b"")
+        return sigv4.sign(request, self._pair, scope, self.clock())
+
+    # Requests
+
+    def requestheaders(self, head: Head) -> Upstream | NeedsBody:
+        """As elsewhere; a body that is signed is read first."""
+        found = super().requestheaders(head)
+        if isinstance(found, Upstream):
+            if _MANTLE_PATH in targets.split_query(found.target)[0]:
+                found = found._replace(origin=self._mantle, memo={**found.memo, _SERVICE: MANTLE})
+            if self._pair is not None:
+                return NeedsBody(found.origin, functools.partial(_with_body, found), found.notes)
+        return found
+
+    def call(self, head: Head, call: Call, query: str, notes: Notes) -> Upstream | NeedsBody:
+        """Messages go to Claude itself, or are translated."""
+        name = call.api.name
+        if head.method != "POST":
+            raise self.unsupported(f"{head.method} {call.api.path}", name)
+        if name == MESSAGES:
+            return NeedsBody(self.origin, functools.partial(self._message, head, query, notes), notes)
+        return super().call(head, call, query, notes)
+
+    def needs_model(self, api: str) -> bool:
+        """Whether the model is in the path."""
+        return "{model}" in self.capabilities[api]
+
+    def for_model(self, upstream: Upstream, model: str | None) -> Upstream:
+        """The request for a model. Raises Refusal (400) for one that is none."""
+        return upstream._replace(target=targets.fill(upstream.target, {"model": _segment(model or "")}))
+
+    def for_chat(self, upstream: Upstream, api: str, model: str, is_stream: bool) -> Upstream:
+        """The request to Converse or ConverseStream of a model."""
+        target = self.for_model(upstream, model).target
+        path, query = targets.split_query(target)
+        if is_stream and path.endswith("/converse"):
+            target = targets.join_query(f"{path}-stream", query)
+        accept = b"application/vnd.amazon.eventstream" if is_stream else b"application/json"
+        return upstream._replace(target=target, fields={**upstream.fields, b"accept": accept})
+
+    def _runtime(self, model: str, action: str, query: str) -> str:
+        """The target of an action of a model on the host of Converse."""
+        path = self.with_base_path(f"{self.base}/model/{_segment(model)}/{action}")
+        return targets.join_query(path, query)
+
+    def _message(self, head: Head, query: str, notes: Notes, body: bytes) -> Upstream:
+        """A request of Anthropic's Messages, by its model: to Claude as it is, else to Converse."""
+        model = self._model_of(body)
+        upstream = Upstream(self.origin, "POST", "", notes=notes)
+        if family(model).vendor != CLAUDE:
+            _, query = targets.pop_parameter(query, "beta")
+            notes = (f"{self._sent_to}: {MESSAGES} as {self._chats.named(CHAT)} of {self.type}",)
+            upstream = upstream._replace(target=self.upstream_path(CHAT, {}, query), notes=notes)
+            return self._translated(upstream, MESSAGES, CHAT, body)
+        memo = self._chats.memo(MESSAGES)
+        fields: dict[bytes, bytes | None] = dict(chats.READABLE if memo else {})
+        if not model.startswith(_MANTLE_MODELS):
+            return self._invoked_message(head, query, upstream, memo, model, body)
+        if not header_fields.value(head.fields, b"anthropic-version"):
+            fields[b"anthropic-version"] = _VERSION
+        target = self.upstream_path(MESSAGES, {}, query)
+        notes = (f"sent to {self._mantle}: {MESSAGES} of {self.type}",)
+        memo = {**memo, _SERVICE: MANTLE}
+        upstream = upstream._replace(origin=self._mantle, target=target, fields=fields, memo=memo, notes=notes)
+        return self._native(upstream, MESSAGES, True, body)
+
+    def _invoked_message(
+        self, head: Head, query: str, upstream: Upstream, memo: Mapping[str, Any], model: str, body: bytes
+    ) -> Upstream:
+        """The same through InvokeModel, which takes the ids of inference profiles, and ARNs."""
+        found = self._native(upstream, MESSAGES, True, body)
+        sent = found.body or b""
+        is_stream = json_values.request_object(sent).flag("stream") or False
+        betas = header_fields.value(head.fields, b"anthropic-beta")
+        sent, notes = invoked_messages.request(sent, betas)
+        _, query = targets.pop_parameter(query, "beta")
+        fields: dict[bytes, bytes | None] = {b"anthropic-version": None, b"anthropic-beta": None, **chats.READABLE}
+        return found._replace(
+            target=self._runtime(model, "invoke-with-response-stream" if is_stream else "invoke", query),
+            fields={**fields, b"content-type": b"application/json"},
+            body=sent,
+            memo={**memo, _INVOKED: is_stream},
+            notes=(*found.notes, *notes),
+        )
+
+    def _model_of(self, body: bytes) -> str:
+        """The model of a request, after modelMapping."""
+        body = without_mark(body)
+        found = text_member(body, object_members(body), "model")
+        if found is None or not found[1]:
+            raise bad_body("model is missing.", param="model")
+        return self.map_model(found[1])[0]
+
+    def lacking(self, head: Head, call: Call, query: str) -> Upstream | NeedsBody:
+        """Tokens of a request for Claude are counted by Bedrock, others are estimated."""
+        if call.api.name == COUNT_TOKENS and head.method == "POST":
+            notes = (f"{self._sent_to}: {COUNT_TOKENS} of {self.type}",)
+            return NeedsBody(self.origin, functools.partial(self._count, notes), notes)
+        return super().lacking(head, call, query)
+
+    def _count(self, notes: Notes, body: bytes) -> Upstream | Answer:
+        try:
+            model = self._model_of(body)
+            if family(model).vendor != CLAUDE:
+                return chats.estimated(body)
+            root = json_values.request_object(without_mark(body)).members
+            mapped = {**root, "model": json_values.encode(model), "max_tokens": _MOST_TOKENS}
+            document = json_values.encode({name: json_values.raw(bytes(value)) for name, value in mapped.items()})
+            written = self._chats.translated(MESSAGES, CHAT, document)
+        except Refusal:
+            # Counting is advice: what is wrong is told when the request itself is sent.
+            return chats.estimated(body)
+        converse = {name: value for name, value in json_values.members(written.body).items() if name in _COUNTED}
+        return Upstream(
+            self.origin,
+            "POST",
+            self._runtime(_PROFILE.sub("", model, count=1) if _PROFILE.match(model) else model, "count-tokens", ""),
+            fields={**written.fields, b"accept": b"application/json"},
+            body=json_values.encode({"input": {"converse": converse}}),
+            memo={_COUNT: token_estimate.estimate(body)},
+            notes=(*notes, *written.notes),
+        )
+
+    # Answers
+
+    def responseheaders(self, sent: Upstream, status: int, fields: Fields) -> Handling:
+        """As elsewhere; those of Claude itself that was invoked, and counts of tokens."""
+        memo = sent.memo
+        if (is_stream := memo.get(_INVOKED)) is not None:
+            return self._chats.handling(memo, invoked_messages.handling(is_stream, status, fields), status, fields)
+        if (estimate := memo.get(_COUNT)) is not None:
+            return Whole(lambda answer: _counted(answer, estimate))
+        return super().responseheaders(sent, status, fields)
+
+
+def _with_body(upstream: Upstream, body: bytes) -> Upstream:
+    return upstream._replace(body=body)
+
+
+def _segment(model: str) -> str:
+    """A model as a segment of the path, whether it is escaped already or not. Raises Refusal (400)."""
+    plain = unquote(model)
+    if plain in ("", ".", "..") or not plain.isprintable():
+        raise bad_body("The model is no id of a model.", param="model")
+    return quote(plain, safe="")
+
+
+def _counted(answer: Answer, estimate: int) -> Answer:
+    """The count, or the estimate where Bedrock does not count for this model."""
+    try:
+        count = json_values.decode(answer.body)["inputTokens"] if answer.status == 200 else None
+    except (ValueError, KeyError, TypeError):
+        count = None
+    notes = () if isinstance(count, int) else (f"Bedrock counts no tokens here ({answer.status}): they are estimated",)
+    return Answer(
+        200,
+        json_values.encode({"input_tokens": count if isinstance(count, int) else estimate}),
+        {"content-type": "application/json"},
+        notes,
+    )

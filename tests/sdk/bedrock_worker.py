@@ -1,0 +1,80 @@
+"""Runs in a process of its own, with botocore in the folder named first; answers questions about Bedrock in JSON."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import io
+import json
+import sys
+from typing import Any
+
+sys.path.insert(0, sys.argv[1])
+
+session: Any = importlib.import_module("botocore.session").Session()
+parsers: Any = importlib.import_module("botocore.parsers")
+eventstream: Any = importlib.import_module("botocore.eventstream")
+validate: Any = importlib.import_module("botocore.validate")
+model: Any = session.get_service_model("bedrock-runtime")
+
+
+def request(question: dict[str, Any]) -> str:
+    """What is wrong with a request of an operation; "" for nothing."""
+    shape = model.operation_model(question["operation"]).input_shape
+    document = _with_bytes(question["document"], shape)
+    report = validate.ParamValidator().validate({"modelId": question["model"], **document}, shape)
+    return str(report.generate_report())
+
+
+def _with_bytes(value: Any, shape: Any) -> Any:
+    """A value of JSON with its blobs decoded, as botocore's validator wants them."""
+    if shape.type_name == "blob":
+        return base64.b64decode(value, validate=True)
+    if shape.type_name == "structure" and isinstance(value, dict) and not getattr(shape, "is_document_type", False):
+        known = shape.members
+        return {name: _with_bytes(one, known[name]) if name in known else one for name, one in value.items()}
+    if shape.type_name == "list" and isinstance(value, list):
+        return [_with_bytes(one, shape.member) for one in value]
+    return value
+
+
+def answer(question: dict[str, Any]) -> Any:
+    """What botocore reads in a whole answer."""
+    shape = model.operation_model(question["operation"]).output_shape
+    parser = parsers.create_parser("rest-json")
+    response = {"status_code": 200, "headers": {}, "body": json.dumps(question["document"]).encode()}
+    return _plain(parser.parse(response, shape))
+
+
+def events(question: dict[str, Any]) -> Any:
+    """The events that botocore reads in a stream; the last one is its exception, if it raises one."""
+    operation = model.operation_model(question["operation"])
+    shape = operation.get_event_stream_output()
+    parser = parsers.create_parser("rest-json")._event_stream_parser
+    raw: Any = io.BytesIO(bytes.fromhex(question["data"]))
+    raw.stream = lambda: iter(lambda: raw.read(64), b"")
+    found: list[Any] = []
+    try:
+        found += (_plain(event) for event in eventstream.EventStream(raw, shape, parser, operation.name))
+    except Exception as error:
+        found.append({"error": str(error)})
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {"bytes": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items() if name != "ResponseMetadata"}
+    return [_plain(one) for one in value] if isinstance(value, list) else value
+
+
+def main() -> None:
+    functions = {"request": request, "answer": answer, "events": events}
+    for line in sys.stdin:
+        question = json.loads(line)
+        print(json.dumps(functions[question["question"]](question)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

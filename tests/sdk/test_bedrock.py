@@ -1,0 +1,129 @@
+"""Botocore's model of Bedrock judges the requests that are written, and reads the answers that the tests have."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mitm_ai_proxy.chat.converse_upstream import Settings
+from mitm_ai_proxy.chat.dialects import ANTHROPIC, OPENAI
+from tests.chat.converse import BEDROCK, CLAUDE_ID, NOVA, STREAM, answer, frame
+from tests.chat.exchanges import HELLO, TOOL, Json, anthropic_request, openai_request, rewritten
+from tests.chat.test_converse import CONTENT
+from tests.chat.test_to_and_fro import Dice
+from tests.providers.chats import COUNT, upstream_of
+from tests.providers.test_bedrock import EVENTS, chunk_of, provider_with
+from tests.sdk import cache
+from tests.sdk.worker import Worker
+
+BOTOCORE = "botocore==1.44.8"
+LIMIT = 60
+"""Seconds for the first answer, for which botocore is imported."""
+CACHED = BEDROCK._replace(settings=Settings({"a": b"1"}, "24h", frozenset({"systemPrompt", "lastMessage"})))
+MARK = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def ask() -> Iterator[Ask]:
+    """A function that takes the name of a question and its members, and gives botocore's answer."""
+    folder = cache.folder(f"bedrock-{BOTOCORE}", cache.python(BOTOCORE))
+    script = Path(__file__).with_name("bedrock_worker.py")
+    worker = Worker(sys.executable, "-I", "-S", "-W", "ignore", script, folder)
+    yield lambda name, **members: worker.ask({"question": name, **members}, LIMIT)
+    worker.close()
+
+
+def _without_links(document: Json) -> Json:
+    """A request whose pictures are in it: Bedrock takes no links."""
+    text = json.dumps(document).replace("https://a.test/b?c", "data:image/png;base64,AAAA")
+    found: Json = json.loads(text)
+    return found
+
+
+def _requests() -> Iterator[tuple[str, Json]]:
+    format = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}, "description": "d"}}
+    for members in (
+        {"service_tier": "priority", "response_format": format, "stop": ["a"]},
+        {"tools": [TOOL], "tool_choice": "required", "reasoning_effort": "high"},
+        {"reasoning_effort": "low", "temperature": 2, "top_k": 3, "prompt_cache_retention": "24h"},
+        {"guardrailConfig": {"guardrailIdentifier": "abc", "guardrailVersion": "1"}, "requestMetadata": {"a": "b"}},
+    ):
+        yield OPENAI, openai_request({"role": "system", "content": "s"}, *HELLO, **members)
+    for seed in range(25):
+        yield OPENAI, _without_links(Dice(seed).openai_request())
+    thinking = {"type": "thinking", "thinking": "t", "signature": "S=="}
+    redacted = {"type": "redacted_thinking", "data": "QQ=="}
+    use = {"type": "tool_use", "id": "x" * 90, "name": "f", "input": {"a": [1]}}
+    source = {"type": "base64", "media_type": "image/png", "data": "AAAA"}
+    result = {
+        "type": "tool_result",
+        "tool_use_id": "x" * 90,
+        "content": [{"type": "text", "text": "r"}, {"type": "image", "source": source}],
+        "is_error": True,
+        **MARK,
+    }
+    text = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "é"}, "title": "Ü/1"}
+    yield (
+        ANTHROPIC,
+        anthropic_request(
+            {"role": "user", "content": [text, {"type": "text", "text": "a", **MARK}]},
+            {"role": "assistant", "content": [thinking, redacted, use]},
+            {"role": "user", "content": [result]},
+            system=[{"type": "text", "text": "s", **MARK}],
+            tools=[{"name": "f", "description": "d", "input_schema": {"type": "object"}, "strict": True, **MARK}],
+            tool_choice={"type": "auto", "disable_parallel_tool_use": True},
+            thinking={"type": "enabled", "budget_tokens": 1024},
+        ),
+    )
+
+
+def test_every_request_is_one_of_converse(ask: Ask) -> None:
+    problems = []
+    for client, document in _requests():
+        for model in (NOVA, CLAUDE_ID, "anthropic.claude-opus-4-7", "us.amazon.nova-2-lite-v1:0"):
+            for target in (BEDROCK, CACHED):
+                body = json.loads(rewritten(client, {**document, "model": model}, target).body)
+                problems.append(ask("request", operation="ConverseStream", model=model, document=body))
+
+    assert [problem for problem in problems if problem] == []
+    wrong = {"messages": [{"role": "tool", "content": [{"text": "a", "image": {}}]}], "stop": []}
+    assert ask("request", operation="Converse", model=NOVA, document=wrong)
+
+
+def test_a_count_of_tokens_is_one_of_bedrock_s(ask: Ask) -> None:
+    document = {"model": CLAUDE_ID, "messages": HELLO, "system": "s", "tools": [{"name": "f", "input_schema": {}}]}
+    body = json.loads(upstream_of(provider_with(), COUNT, document).body or b"")
+
+    assert ask("request", operation="CountTokens", model="a.b", document=body) == ""
+
+
+def test_the_streams_of_the_tests_are_bedrock_s(ask: Ask) -> None:
+    found = ask("events", operation="ConverseStream", data=STREAM.hex())
+    text = "".join(
+        event["contentBlockDelta"]["delta"].get("text", "") for event in found if "contentBlockDelta" in event
+    )
+    chunks = ask("events", operation="InvokeModelWithResponseStream", data=b"".join(map(chunk_of, EVENTS)).hex())
+    failed = ask(
+        "events", operation="ConverseStream", data=frame("throttlingException", {"message": "m"}, "exception").hex()
+    )
+
+    assert [*found[0], *found[-1]] == ["messageStart", "metadata"]
+    assert text == "Hé😀\n\ndata: x"
+    assert found[-1]["metadata"]["usage"]["cacheReadInputTokens"] == 60
+    assert all("bytes" in chunk["chunk"] for chunk in chunks)
+    assert "throttlingException" in failed[-1]["error"]
+
+
+def test_the_whole_answers_of_the_tests_are_bedrock_s(ask: Ask) -> None:
+    document = answer(*CONTENT, reason="tool_use")
+    found = ask("answer", operation="Converse", document=document)
+
+    assert found["output"]["message"]["content"] == CONTENT
+    assert found["usage"] == document["usage"]
