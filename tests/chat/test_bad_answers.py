@@ -257,8 +257,11 @@ def test_an_error_without_a_message_still_says_its_status(body: bytes) -> None:
         ({"error": {"message": "m", "status": "PERMISSION_DENIED", "code": 7}}, 403),
         ({"error": {"message": "m", "code": "401"}}, 401),
         ({"error": {"message": "m"}}, 502),
-        ({"base_resp": {"status_code": 1002, "status_msg": "m"}}, 502),
-        ({"code": 10013, "message": "m", "sid": "s"}, 502),
+        ({"base_resp": {"status_code": 1002, "status_msg": "m"}}, 429),
+        ({"base_resp": {"status_code": 1999, "status_msg": "m"}}, 502),
+        ({"code": 10013, "message": "m", "sid": "s"}, 400),
+        ({"code": 19999, "message": "m", "sid": "s"}, 502),
+        ({"code": "Throttling.RateQuota", "message": "m", "request_id": "r"}, 429),
     ],
 )
 def test_an_error_in_a_200_gets_a_status_of_an_error(error: Json, status: int) -> None:

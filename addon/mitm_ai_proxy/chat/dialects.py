@@ -11,8 +11,12 @@ from ..errors import Refusal
 OPENAI: Final = "openai"
 ANTHROPIC: Final = "anthropic"
 
+COHERE: Final = "cohere"
 CONVERSE: Final = "converse"
-"""Amazon Bedrock's Converse: a vendor's, which no client speaks here."""
+DASHSCOPE: Final = "dashscope"
+HUNYUAN: Final = "hunyuan"
+MINIMAX_PRO: Final = "minimax pro"
+"""Those of single vendors, which no client speaks here."""
 
 
 class Dialect(NamedTuple):

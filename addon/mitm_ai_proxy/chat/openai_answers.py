@@ -261,9 +261,13 @@ def read_whole(body: bytes, new_id: str) -> list[Event]:
     choices = document.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         return [vendor_errors.of_value(document) or vendor_errors.broken("has no choices")]
+    return told_whole(document, choices[0], new_id)
+
+
+def told_whole(document: dict[str, Any], choice: dict[str, Any], new_id: str) -> list[Event]:
+    """The same for an answer that is read already, of which this is the first choice."""
     reader = Reader(new_id)
-    chunk = {**document, "choices": [_as_chunk(choices[0])]}
-    events = [*reader.read(json_values.encode(chunk))]
+    events = [*reader.read(json_values.encode({**document, "choices": [_as_chunk(choice)]}))]
     if not any(isinstance(event, Fault) for event in events):
         events += reader.read(_DONE)
     return events
@@ -282,7 +286,8 @@ def _as_chunk(choice: dict[str, Any]) -> dict[str, Any]:
 
 
 def _start(chunk: dict[str, Any]) -> Start:
-    id, model, created = chunk.get("id"), chunk.get("model"), chunk.get("created")
+    # Spark has an id of its session alone.
+    id, model, created = chunk.get("id") or chunk.get("sid"), chunk.get("model"), chunk.get("created")
     return Start(
         id if isinstance(id, str) else "",
         model if isinstance(model, str) else "",
@@ -342,9 +347,13 @@ def _usage(chunk: dict[str, Any], choice: dict[str, Any] | None) -> Usage | None
     cached = read.get("cached_tokens")
     if cached is None:
         cached = usage.get("cached_tokens", usage.get("prompt_cache_hit_tokens"))
+    written_tokens = usage.get("completion_tokens")
+    if written_tokens is None and usage.get("prompt_tokens") is None:
+        # MiniMax's older models tell the sum alone.
+        written_tokens = usage.get("total_tokens")
     return Usage(
         vendor_errors.count(usage.get("prompt_tokens")),
-        vendor_errors.count(usage.get("completion_tokens")),
+        vendor_errors.count(written_tokens),
         vendor_errors.count(cached),
         vendor_errors.count(read.get("cache_write_tokens")),
         None,

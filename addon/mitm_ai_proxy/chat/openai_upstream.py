@@ -20,11 +20,17 @@ _CACHE_TTLS: Final[dict[str, str]] = {"1h": "30m"}
 _FILE_ENDINGS: Final = {"application/pdf": ".pdf", "text/plain": ".txt"}
 _MAX_USER: Final = 64
 """Characters of the member `user`: OpenAI refuses a longer one."""
+_KINDS: Final = {"image": "pictures", "document": "documents", "audio": "sound"}
 _THINKING_WORDS: Final = {True: "enabled", False: "disabled"}
 
 
 def write(chat: Chat, client: str, target: Target, notes: list[str]) -> bytes:
     """The body of a request. `client` is the client's dialect. Raises Refusal (400) for what cannot be said."""
+    return json_values.encode(document(chat, client, target, notes))
+
+
+def document(chat: Chat, client: str, target: Target, notes: list[str]) -> Json:
+    """The same as Python's objects, for vendors whose own form is made of it."""
     document: Json = {"model": chat.model}
     document["messages"] = [message for turn in chat.turns for message in _messages(turn, target, notes)]
     if chat.max_tokens is not None:
@@ -57,7 +63,7 @@ def write(chat: Chat, client: str, target: Target, notes: list[str]) -> bytes:
         if target.counts_streams:
             document["stream_options"] = {"include_usage": True}
     notes += unsaid.leave_out(client, chat.options, said, target.name)
-    return json_values.encode(document)
+    return document
 
 
 def _messages(turn: Turn, target: Target, notes: list[str]) -> Iterable[Json]:
@@ -137,6 +143,8 @@ def _marked(part: Json, cache: CacheMark | None, target: Target) -> Json:
 
 
 def _media(media: Media, target: Target) -> Json:
+    if not media.text and media.kind not in target.takes:
+        raise refused(media, f"{target.name} takes no {_KINDS[media.kind]}")
     if media.file_id:
         raise refused_file(media)
     if media.kind == "image":

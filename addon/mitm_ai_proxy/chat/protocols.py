@@ -16,8 +16,16 @@ from . import (
     anthropic_requests,
     anthropic_upstream,
     anthropic_writer,
+    cohere_answers,
+    cohere_upstream,
     converse_answers,
     converse_upstream,
+    dashscope_answers,
+    dashscope_upstream,
+    hunyuan_answers,
+    hunyuan_upstream,
+    minimax_answers,
+    minimax_upstream,
     openai_answers,
     openai_requests,
     openai_upstream,
@@ -26,7 +34,7 @@ from . import (
 )
 from .aws_frames import Frames
 from .converse_models import family
-from .dialects import ANTHROPIC, CONVERSE, OPENAI
+from .dialects import ANTHROPIC, COHERE, CONVERSE, DASHSCOPE, HUNYUAN, MINIMAX_PRO, OPENAI
 from .model import Chat, Event, Fault
 from .target import Target
 
@@ -129,5 +137,29 @@ VENDORS: Final = {
         framing=Frames,
         stream_begins=(b"\0",),
         request_id="x-amzn-requestid",
+    ),
+    COHERE: Vendor(
+        cohere_upstream.write,
+        lambda _: cohere_answers.Reader(),
+        lambda body, _: cohere_answers.read_whole(body),
+        request_id="x-debug-trace-id",
+    ),
+    DASHSCOPE: Vendor(
+        dashscope_upstream.write,
+        lambda memo: dashscope_answers.Reader(memo["id"]),
+        lambda body, memo: dashscope_answers.read_whole(body, memo["id"]),
+        stream_begins=(b"id:", b"event", b"data:", b":"),
+    ),
+    HUNYUAN: Vendor(
+        hunyuan_upstream.write,
+        lambda memo: hunyuan_answers.Reader(memo["id"]),
+        lambda body, memo: hunyuan_answers.read_whole(body, memo["id"]),
+        read_error=lambda body, status, _: hunyuan_answers.read_error(body, status),
+    ),
+    MINIMAX_PRO: Vendor(
+        minimax_upstream.write,
+        lambda memo: minimax_answers.Reader(memo["id"]),
+        lambda body, memo: minimax_answers.read_whole(body, memo["id"]),
+        request_id="trace-id",
     ),
 }

@@ -19,11 +19,14 @@ class Target(NamedTuple):
     OpenAI chat:
       `max_tokens`: the member that limits the answer. `most_tokens`: the highest limit that it takes; 0 for any.
       `reasoning`: how thinking is asked for: "effort" (reasoning_effort), "thinking" ({"type": "enabled"}), "enable"
-      (enable_thinking, thinking_budget), or "none" of these.
+      (enable_thinking, thinking_budget), in the vendor's "own" form, or "none" of these.
       `reasoning_back`: which assistant messages carry reasoning_content back.
       `cache`: how a cache mark is written: "breakpoint" (prompt_cache_breakpoint), "control" (cache_control), "none".
       `options`: further members that it takes, such as top_k.
       `has_document_links`: whether a file may be a link.
+      `mends`: what of answers in its own dialect is mended for OpenAI's clients: "errors" with the status of a success
+      and usage in its place, or "all": they are read and written anew.
+      `takes`: the kinds of media that it takes.
       `counts_streams`: whether a stream is asked for its usage.
 
     Anthropic Messages:
@@ -36,11 +39,13 @@ class Target(NamedTuple):
     vendor: str = ""
     max_tokens: str = "max_tokens"
     most_tokens: int = 0
-    reasoning: Literal["effort", "thinking", "enable", "none"] = "effort"
+    reasoning: Literal["effort", "thinking", "enable", "own", "none"] = "effort"
     reasoning_back: Literal["never", "calls", "always"] = "never"
     cache: Literal["none", "breakpoint", "control"] = "none"
     options: frozenset[str] = frozenset()
     has_document_links: bool = False
+    mends: Literal["nothing", "errors", "all"] = "nothing"
+    takes: frozenset[str] = frozenset({"image", "document", "audio"})
     counts_streams: bool = True
     version: str = "2023-06-01"
     default_system: str = ""

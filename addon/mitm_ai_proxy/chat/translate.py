@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from ..exchange import Answer, Handling, Memo, Pieces, Whole
 from ..wire import header_fields, sse
 from ..wire.header_fields import Changes, Fields
-from . import vendor_errors
+from . import json_values, vendor_errors
 from .dialects import ANTHROPIC, OPENAI
 from .model import Event, Fault
 from .protocols import CLIENTS, VENDORS, Framing, Reader
@@ -80,6 +80,22 @@ def rewrite(body: bytes, client: str, target: Target, now: float, new_id: str) -
     if target.dialect == ANTHROPIC:
         fields[b"anthropic-version"] = target.version.encode()
     return Rewritten(written, memo, tuple(notes), fields, chat.model, chat.stream)
+
+
+def own_memo(body: bytes, target: Target, now: float, new_id: str) -> Memo:
+    """The memo of a request of OpenAI's dialect that is sent as it is, whose answer is read and written anew."""
+    root = json_values.request_object(body)
+    options = root.object("stream_options")
+    return {
+        "client": OPENAI,
+        "provider": OPENAI,
+        "vendor": target.vendor,
+        "stream": root.flag("stream") or False,
+        "usage": (options is not None and options.flag("include_usage")) or False,
+        "model": root.text("model") or "",
+        "created": int(now),
+        "id": new_id,
+    }
 
 
 def handling(memo: Memo, status: int, fields: Fields) -> Handling:

@@ -19,7 +19,7 @@ _MAX_MESSAGE: Final = 2000
 """Characters of a message that are passed on."""
 
 # Statuses by the words that vendors have for them, where an error comes without a status of its own.
-# Sources: Anthropic's, OpenAI's and Google's API references, errors.
+# Sources: Anthropic's, OpenAI's, Google's, DashScope's and Tencent Cloud's API references, errors.
 _STATUSES: Final = {
     "invalid_request_error": 400,
     "invalid_argument": 400,
@@ -44,7 +44,56 @@ _STATUSES: Final = {
     "internal_server_error": 500,
     "timeout_error": 504,
     "overloaded_error": 529,
+    # DashScope and Tencent Cloud, of whose codes the part before the first dot counts.
+    "invalidparameter": 400,
+    "invalidparametervalue": 400,
+    "missingparameter": 400,
+    "unknownparameter": 400,
+    "unsupportedoperation": 400,
+    "badrequest": 400,
+    "datainspectionfailed": 400,
+    "invalidapikey": 401,
+    "authfailure": 401,
+    "arrearage": 402,
+    "accessdenied": 403,
+    "unauthorizedoperation": 403,
+    "operationdenied": 403,
+    "modelnotfound": 404,
+    "model_not_supported": 404,
+    "resourcenotfound": 404,
+    "throttling": 429,
+    "requestlimitexceeded": 429,
+    "limitexceeded": 429,
+    "internalerror": 500,
+    "failedoperation": 500,
+    "resourceinsufficient": 503,
+    "resourceunavailable": 503,
+    "requesttimeout": 504,
 }
+_NUMBERS: Final = {
+    # MiniMax
+    1001: 504,
+    1002: 429,
+    1004: 401,
+    1008: 402,
+    1026: 400,
+    1027: 400,
+    1039: 429,
+    2013: 400,
+    2049: 401,
+    # iFlytek Spark
+    10007: 429,
+    10013: 400,
+    10014: 400,
+    10019: 400,
+    10163: 400,
+    10907: 400,
+    11200: 403,
+    11201: 429,
+    11202: 429,
+    11203: 429,
+}
+"""The same by numbers. Sources: MiniMax's and iFlytek's API references, error codes."""
 _BROKEN: Final = 502
 _NO_ERROR: Final = (None, 0, "0", 200, "200")
 """Codes of answers that are none, beside a message such as "Success"."""
@@ -114,14 +163,26 @@ def _fault(status: int, message: Any, error: dict[str, Any]) -> Fault:
     if status < 400:
         numbers = [error.get(name) for name in ("status_code", "http_code", "status", "code")]
         given = (number for number in map(_status, numbers) if number)
-        named = (_STATUSES[word.lower()] for word in words if word.lower() in _STATUSES)
+        named = (number for word in words if (number := _named(word)))
         status = next(given, 0) or next(named, _BROKEN)
     return Fault(status, text[:_MAX_MESSAGE], code[:100])
 
 
+def status_of(code: str) -> int:
+    """The status that a vendor's code stands for."""
+    return _named(code) or _BROKEN
+
+
+def _named(word: str) -> int:
+    word = word.lower()
+    return _STATUSES.get(word) or _STATUSES.get(word.partition(".")[0], 0)
+
+
 def _status(value: Any) -> int:
-    if isinstance(value, str) and value.isdigit() and len(value) == 3:
+    if isinstance(value, str) and value.isdigit() and len(value) <= 5:
         value = int(value)
+    if isinstance(value, int) and value in _NUMBERS:
+        return _NUMBERS[value]
     return value if isinstance(value, int) and not isinstance(value, bool) and 400 <= value <= 599 else 0
 
 

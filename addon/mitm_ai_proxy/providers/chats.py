@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Mapping
 from typing import Final
 
-from ..chat import edits, native, token_estimate, translate
+from ..chat import answer_repairs, edits, native, token_estimate, translate
 from ..chat.body_edits import Notes
+from ..chat.dialects import OPENAI
 from ..chat.edits import Edits
 from ..chat.target import Target
 from ..chat.translate import CHAT_APIS, Rewritten
@@ -22,6 +23,8 @@ READABLE: Final[Changes] = {b"accept-encoding": b"identity"}
 """Header fields of a request whose answer is read here: clients ask for encodings that are not known here."""
 _TRANSLATION: Final = "translation"
 """In the memo of a chat that was translated: what its answer needs."""
+_MENDED: Final = "mended"
+"""In that of one whose answer may have errors with the status of a success."""
 _DIALECT: Final = "dialect"
 """In that of a chat whose answer is edited: the client's."""
 
@@ -52,7 +55,18 @@ class Chats:
     def memo(self, api: str) -> Memo:
         """What the answer to a request in the provider's own dialect needs."""
         dialect = CHAT_APIS[api]
-        return NO_MEMO if edits.stream(dialect, self._wanted) is None else {_DIALECT: dialect}
+        found = {} if edits.stream(dialect, self._wanted) is None else {_DIALECT: dialect}
+        return {**found, _MENDED: True} if self._mends(api) == "errors" else found
+
+    def _mends(self, api: str) -> str:
+        return self._targets[api].mends if CHAT_APIS[api] == OPENAI else "nothing"
+
+    def own_memo(self, api: str, body: bytes) -> Memo:
+        """What the answer needs besides, if all of it is read and written anew. Raises Refusal."""
+        if self._mends(api) != "all":
+            return NO_MEMO
+        memo = translate.own_memo(body, self._targets[api], self._clock(), uuid.uuid4().hex)
+        return {_TRANSLATION: memo, _DIALECT: CHAT_APIS[api]}
 
     def edited(self, body: bytes) -> tuple[bytes, Notes]:
         """A request that is to be translated, with what the configuration asks for. Raises Refusal."""
@@ -68,6 +82,8 @@ class Chats:
         """What is done with an answer beside `inner`: one to a translated request is translated back."""
         translation, dialect = memo.get(_TRANSLATION), memo.get(_DIALECT)
         found = inner if translation is None else translate.handling(translation, status, fields)
+        if memo.get(_MENDED):
+            found = answer_repairs.handling(status, fields) or found
         return found if dialect is None else edits.handling(found, dialect, self._wanted, status, fields)
 
 

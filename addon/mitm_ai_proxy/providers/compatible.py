@@ -93,6 +93,7 @@ class Compatible(Provider):
             # They may put what an edit looks for into any body.
             edits = {name: (_for_all(before), _for_all(behind)) for name, (before, behind) in edits.items()}
         self._early_edits = {name: (*before, *self.mapping_edits(name)) for name, (before, _) in edits.items()}
+        self._vendor_edits = {name: behind for name, (_, behind) in edits.items()}
         self._late_edits = {name: (*before, *behind) for name, (before, behind) in edits.items()}
         self._edits = {name: (*before, *self.mapping_edits(name), *behind) for name, (before, behind) in edits.items()}
         self._conversions = self.conversions()
@@ -350,13 +351,14 @@ class Compatible(Provider):
         body, done = self._chats.edited(without_mark(body))
         upstream = upstream._replace(notes=(*upstream.notes, *done))
         is_foreign = self._chats.is_foreign(other)
-        # Edits know OpenAI's dialect and Anthropic's only, so that they come before the vendor's own.
+        # Edits know OpenAI's dialect and Anthropic's only, so that they come first, but for the type's own.
         early = self._early_edits[asked] if is_foreign else self.mapping_edits(asked)
         mapped = self.edited(upstream, early, True, False, body)
         found = self._chats.translated(asked, other, mapped.body or b"")
         sent = mapped._replace(fields=found.fields, memo=found.memo, notes=(*mapped.notes, *found.notes))
         if is_foreign:
-            return self.for_chat(sent._replace(body=found.body), other, found.model, found.is_stream)
+            sent = self.edited(sent, self._vendor_edits[other], True, False, found.body)
+            return self.for_chat(sent, other, found.model, found.is_stream)
         return self.edited(sent, self._late_edits[other], True, self.needs_model(other), found.body)
 
     def for_chat(self, upstream: Upstream, api: str, model: str, is_stream: bool) -> Upstream:
@@ -367,7 +369,10 @@ class Compatible(Provider):
     def _native(self, upstream: Upstream, api: str, is_json: bool, body: bytes) -> Upstream:
         body, notes = self._chats.prepared(api, without_mark(body))
         upstream = upstream._replace(notes=(*upstream.notes, *notes))
-        return self.edited(upstream, self._edits[api], is_json, self.needs_model(api), body)
+        sent = self.edited(upstream, self._edits[api], is_json, self.needs_model(api), body)
+        if more := self._chats.own_memo(api, sent.body or b""):
+            return sent._replace(memo={**sent.memo, **more}, fields={**sent.fields, **chats.READABLE})
+        return sent
 
     def responseheaders(self, sent: Upstream, status: int, fields: Fields) -> Handling:
         """The answer to what was translated is translated back."""

@@ -11,11 +11,12 @@ from typing import Any, Final
 from ..auth.header import Credential, authorization
 from ..auth.secret import Secret
 from ..chat.body_edits import REASONING_TOKENS
-from ..chat.dialects import CONVERSE
+from ..chat.cohere_upstream import OPTIONS as COHERE_OPTIONS
+from ..chat.dialects import COHERE, CONVERSE
 from ..chat.target import CLAUDE, OPENAI_CHAT, Target
 from ..config import values
 from ..config.keys import key
-from . import azure, bedrock_models, qwen
+from . import azure, bedrock_models, minimax, qwen
 from .api_groups import OPENAI, named, native_paths
 from .bedrock import Bedrock, BedrockKeys
 from .chats import CHAT, MESSAGES
@@ -23,9 +24,8 @@ from .claude import Claude, ClaudeKeys
 from .compatible import Compatible
 from .doubao import DEFAULTS_LEFT_OUT, NO_WATERMARK, Doubao, DoubaoKeys
 from .generic import Generic, GenericKeys
-from .hunyuan import HunyuanKeys
+from .hunyuan import Hunyuan, HunyuanKeys
 from .kilocode import Kilocode, KilocodeKeys
-from .minimax import MinimaxKeys
 from .openai import OpenAI, OpenAIKeys
 from .row import AddressKeys, CompatibleKeys, Row, SchemaKeys
 from .self_hosted import Ollama, OllamaKeys, Vllm, VllmKeys
@@ -149,16 +149,24 @@ ROWS: Final = (
         "cohere",
         "api.cohere.com",
         "/compatibility/v1",
-        named("chat embeddings"),
-        "Cohere, by its compatibility API; rerank is its own.",
-        site="https://docs.cohere.com/docs/compatibility-api",
-        elsewhere={"cohere/v1/rerank": "/v1/rerank"},
+        named("embeddings"),
+        "Cohere: chats by its own API of version 2, translated; embeddings by its compatibility API; its own rerank.",
+        site="https://docs.cohere.com/v2/reference/chat",
+        elsewhere={CHAT: "/v2/chat", "cohere/v1/rerank": "/v1/rerank"},
         beside={path: path for path in ("/v1/chat", "/v1/embed", "/v1/tokenize", "/v1/detokenize", "/v1/classify")},
         native=(
             *native_paths(chat="/v1/chat", embeddings="/compatibility/v1/embeddings", rerank="/v1/rerank"),
             *native_paths(chat="/v2/chat", rerank="/v2/rerank"),
         ),
-        chat=OPENAI_CHAT._replace(options=frozenset({"seed", "frequency_penalty", "presence_penalty"})),
+        chat=Target(
+            "Cohere",
+            COHERE,
+            reasoning="own",
+            reasoning_back="always",
+            options=COHERE_OPTIONS,
+            takes=frozenset({"image"}),
+            counts_streams=False,
+        ),
     ),
     Row(
         "coze",
@@ -267,10 +275,13 @@ ROWS: Final = (
         "api.hunyuan.cloud.tencent.com",
         "/v1",
         named("chat embeddings"),
-        "Tencent's Hunyuan, by its OpenAI-compatible API.",
+        "Tencent's Hunyuan, by its OpenAI-compatible API; with `hunyuanAuthId` and `hunyuanAuthKey` by Tencent Cloud's"
+        " own, whose requests are signed.",
         site="https://cloud.tencent.com/document/product/1729/111007",
         chat=OPENAI_CHAT._replace(reasoning="none"),
+        key_instead=("hunyuanAuthId", "hunyuanAuthKey"),
         keys=HunyuanKeys,
+        kind=Hunyuan,
     ),
     Row(
         "kilocode",
@@ -298,16 +309,18 @@ ROWS: Final = (
         "minimax",
         "api.minimaxi.com",
         "/v1",
-        named("chat responses"),
+        named("chat responses embeddings"),
         "MiniMax. A key of outside China needs `baseUrl: https://api.minimax.io/v1`.",
         site="https://platform.minimaxi.com/docs",
-        elsewhere={MESSAGES: "/anthropic/v1/messages"},
+        elsewhere={MESSAGES: "/anthropic/v1/messages", "openai/v1/imagegeneration": "/v1/image_generation"},
         native=(
             *native_paths(chat="/v1/text/chatcompletion"),
             *native_paths(chat="/v1/chat/completions", messages="/anthropic/v1/messages", responses="/v1/responses"),
         ),
-        chat=OPENAI_CHAT._replace(reasoning="none", reasoning_back="always"),
-        keys=MinimaxKeys,
+        chat=OPENAI_CHAT._replace(reasoning="none", reasoning_back="always", mends="errors"),
+        conversions=minimax.CONVERSIONS,
+        keys=minimax.MinimaxKeys,
+        kind=minimax.Minimax,
     ),
     Row(
         "mistral",
@@ -326,7 +339,7 @@ ROWS: Final = (
         "Moonshot AI (Kimi). A key of outside China needs `baseUrl: https://api.moonshot.ai/v1`.",
         site="https://platform.moonshot.ai/docs",
         not_implemented=frozenset({"moonshotFileId"}),
-        chat=OPENAI_CHAT._replace(reasoning="thinking", reasoning_back="calls"),
+        chat=OPENAI_CHAT._replace(reasoning="thinking", reasoning_back="calls", mends="errors"),
     ),
     Row(
         "ollama",
@@ -356,14 +369,13 @@ ROWS: Final = (
         "dashscope.aliyuncs.com",
         "/compatible-mode/v1",
         named("chat completions embeddings responses files batches conversations"),
-        "Alibaba Cloud's DashScope (Qwen), in its compatible mode. Outside China: `qwenDomain:"
-        " dashscope-intl.aliyuncs.com`.",
+        "Alibaba Cloud's DashScope (Qwen), in its compatible mode; with `qwenEnableCompatible: false` by its own API."
+        " Outside China: `qwenDomain: dashscope-intl.aliyuncs.com`.",
         site="https://help.aliyun.com/zh/model-studio/",
         variable="DASHSCOPE_API_KEY",
         elsewhere={"qwen/v1/rerank": "/compatible-api/v1/reranks", MESSAGES: "/apps/anthropic/v1/messages"},
         native=qwen.NATIVE,
         domain="qwenDomain",
-        not_implemented=frozenset({"qwenFileIds"}),
         chat=OPENAI_CHAT._replace(
             reasoning="enable",
             reasoning_back="always",
@@ -381,7 +393,7 @@ ROWS: Final = (
         "iFlytek Spark. The key is the `APIPassword` of its console, or `APIKey:APISecret`. Models of the X series are"
         " below `baseUrl: https://spark-api-open.xf-yun.com/v2`.",
         site="https://www.xfyun.cn/doc/spark/HTTP%E8%B0%83%E7%94%A8%E6%96%87%E6%A1%A3.html",
-        chat=OPENAI_CHAT._replace(reasoning="thinking", options=frozenset({"top_k"})),
+        chat=OPENAI_CHAT._replace(reasoning="thinking", options=frozenset({"top_k"}), mends="all"),
     ),
     Row(
         "stepfun",
@@ -434,7 +446,7 @@ ROWS: Final = (
         "zhipuai",
         "open.bigmodel.cn",
         "/api/paas/v4",
-        named("chat embeddings"),
+        named("chat embeddings generations transcriptions speech files batches"),
         "Zhipu AI (GLM). Outside China: `zhipuDomain: api.z.ai`.",
         site="https://docs.bigmodel.cn",
         elsewhere={MESSAGES: "/api/anthropic/v1/messages"},

@@ -33,6 +33,7 @@ class Value:
         self._values: dict[int, Value] = {}
         self._gone: list[Member] = []
         self._added: list[tuple[str, Value]] = []
+        self._before: list[tuple[Value, bytes]] = []
 
     @property
     def is_object(self) -> bool:
@@ -77,7 +78,7 @@ class Value:
     def replace(self, text: bytes) -> None:
         """Put another JSON text in its place."""
         self._document, self._start, self._is_replaced = text, 0, True
-        self._members, self._values, self._gone, self._added = None, {}, [], []
+        self._members, self._values, self._gone, self._added, self._before = None, {}, [], [], []
 
     def put(self, key: str, text: bytes) -> None:
         """Give a member of the object another JSON text, or add it at the end."""
@@ -90,6 +91,10 @@ class Value:
     def append(self, text: bytes) -> None:
         """Add an item at the end of the list."""
         self._added.append(("", Value(text, 0, len(text))))
+
+    def put_before(self, item: Value, text: bytes) -> None:
+        """Add an item to the list, before one that stands in the document, behind those that were put there."""
+        self._before.append((item, text))
 
     def remove(self, *keys: str) -> None:
         """Remove members of the object, each as often as it stands there."""
@@ -155,6 +160,9 @@ class Value:
 
     def _edits(self) -> list[Edit]:
         edits = [edit for value in self._values.values() for edit in value._edits_in_place()]
+        for item in dict.fromkeys(item for item, _ in self._before):
+            texts = b"".join(text + b"," for other, text in self._before if other is item)
+            edits.append(Edit(item._place[0], item._place[0], texts))
         if self._gone:
             # Nothing in a value that goes is edited.
             edits = [edit for edit in edits if not any(m.start <= edit.start < m.end for m in self._gone)]
