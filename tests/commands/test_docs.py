@@ -78,7 +78,10 @@ def test_the_readme_names_every_page() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_configuration_that_a_page_shows_can_be_read(page: Path) -> None:
     environment = dict.fromkeys(
-        ("KLING_API_KEY", "API_302_KEY", "NEW_API_KEY", "KILOCODE_API_KEY", "MOONSHOT_API_KEY", "ANTHROPIC_API_KEY"),
+        [
+            f"{name}_KEY"
+            for name in "KLING_API API_302 NEW_API KILOCODE_API MOONSHOT_API ANTHROPIC_API GEMINI_API".split()
+        ],
         "key",
     )
     for text in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mitm_ai_proxy import registry
+from mitm_ai_proxy.config import document
 from mitm_ai_proxy.config.file import ConfigurationError
 from tests.tables import table
 
@@ -95,3 +96,12 @@ def test_it_says_what_is_wrong_and_where_and_quotes_nothing(text: str, place: st
     where = f"line {line}, column {int(column)}: "
     assert SECRET not in problem
     assert problem.startswith(tuple(f"{where}{start}" for start in says.split("|"))) or problem == says, problem
+
+
+def test_a_colon_between_texts_in_quotes_needs_no_blank() -> None:
+    text = 'a:\n  "B" :"C"\n  \'D\':\'E:F\'\n  "G" : 5\n  h: |\n    {"a":"b"}\n'
+
+    assert document.parsed(text) == {"a": {"B": "C", "D": "E:F", "G": 5, "h": '{"a":"b"}\n'}}
+    for wrong in ('a"b":"c"', "'a'\n:'b'"):
+        with pytest.raises(document.DocumentError):
+            document.parsed(wrong)

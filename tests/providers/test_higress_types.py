@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
-import yaml
 
 from mitm_ai_proxy import registry
 from mitm_ai_proxy.config.file import ConfigurationError
-from mitm_ai_proxy.exchange import Head, Upstream
-from mitm_ai_proxy.providers.higress_types import ANYTHING_ELSE, ELSEWHERE, KEYS
+from mitm_ai_proxy.providers.higress_types import ANYTHING_ELSE, ELSEWHERE
 from tests.tables import table
 
 KNOWN = f"(known: {', '.join(sorted(registry.TYPES))})"
-CHATS = {
-    "gemini": "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions",
-}
-"""Where chat completions go, by type, as the services document it."""
 
 
 def _problems(text: str) -> list[str]:
@@ -35,28 +27,7 @@ def _hint(name: str) -> str:
     return problem.removeprefix(head).removesuffix(tail)
 
 
-@table("name", sorted(KEYS))
-def test_the_block_that_is_recommended_works(name: str) -> None:
-    hint = _hint(name)
-    found = re.fullmatch(r"it has OpenAI's API: (type: openai, baseUrl: .*)", hint)
-    assert found
-    provider = registry.provider(registry.read({"provider": yaml.safe_load(f"{{{found[1]}}}")}, {}))
-    upstream = provider.requestheaders(Head("GET", "/v1/chat/completions"))
-
-    assert isinstance(upstream, Upstream)
-    assert f"{upstream.origin}{upstream.target}" == f"{KEYS[name]['baseUrl']}/chat/completions"
-
-
-@table(("name", "url"), CHATS.items())
-def test_chat_goes_where_the_service_has_it(name: str, url: str) -> None:
-    provider = registry.provider(registry.read({"provider": KEYS[name]}, {}))
-    upstream = provider.requestheaders(Head("GET", "/v1/chat/completions"))
-
-    assert isinstance(upstream, Upstream)
-    assert f"{upstream.origin}{upstream.target}" == url
-
-
-@table("name", sorted(ELSEWHERE.keys() - KEYS.keys()))
+@table("name", sorted(ELSEWHERE))
 def test_a_type_with_an_api_of_its_own_is_passed_on_by_generic(name: str) -> None:
     assert _hint(name).startswith("type: generic with providerDomain passes requests on as they are")
 
@@ -69,7 +40,6 @@ def test_an_unknown_type_has_a_way_on_too(name: str) -> None:
 def test_no_type_of_ours_is_said_to_be_elsewhere() -> None:
     assert ELSEWHERE.keys().isdisjoint(registry.TYPES)
     assert {row.type for row in ELSEWHERE.values()} <= registry.TYPES.keys()
-    assert all(keys.keys() == {"type", "baseUrl"} for keys in KEYS.values())
 
 
 @table(
@@ -95,7 +65,7 @@ def test_no_type_of_ours_is_said_to_be_elsewhere() -> None:
         ("modelMapping: {'~(': b}", ["provider.modelMapping: "]),
     ],
 )
-@table("name", ["gemini", "vertex", "triton", "deepl", "klong"])
+@table("name", ["vertex", "triton", "deepl", "klong"])
 def test_all_other_mistakes_of_the_block_are_named_with_it(line: str, others: list[str], name: str) -> None:
     found = _problems(f"provider: {{type: {name}, {line}}}\nhots: [a]")
     said = [problem for problem in found if not problem.startswith(("hots: ", "provider.type: "))]
@@ -121,9 +91,8 @@ def test_a_block_whose_type_says_nothing_is_checked_by_what_all_types_have(name:
 @table(
     ("name", "key", "says"),
     [
-        ("gemini", "failover: {enabled: true}", "provider.failover: is not implemented for type openai"),
-        ("gemini", "failover: {enabled: false}", ""),
-        ("gemini", "context: {fileUrl: a}", "provider.context: is not implemented for type openai"),
+        ("deepl", "failover: {enabled: true}", "provider.failover: is not implemented for type generic"),
+        ("deepl", "failover: {enabled: false}", ""),
         ("triton", "context: {fileUrl: a}", ""),
         ("triton", "retryOnFailure: {enabled: true}", "provider.retryOnFailure: is not implemented for type generic"),
         ("triton", "id: a", ""),

@@ -90,11 +90,7 @@ KEY = {"api_key": "os.environ/THE_KEY"}
         (_entry("m", model="nobody/m"), {"type": "openai", "baseUrl": "https://HOST/v1"}),
         (
             _entry("m", model="gemini/m", **KEY),
-            {
-                "type": "openai",
-                "baseUrl": "https://generativelanguage.googleapis.com/v1beta/openai",
-                "apiTokens": ["${THE_KEY}"],
-            },
+            {"type": "gemini", "apiTokens": ["${THE_KEY}"]},
         ),
         (
             _entry("m", model="xai/m", api_base="https://us-east-1.api.x.ai/v1", **KEY),

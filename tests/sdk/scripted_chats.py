@@ -1,4 +1,4 @@
-"""A service with OpenAI's chat API and Anthropic's Messages, in a script that knows nothing of the translators.
+"""A service with three vendors' chat APIs, in a script that knows nothing of the translators.
 
 What it answers depends on the model and on what it is asked; a conversation that its vendor would refuse is refused.
 """
@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from mitm_ai_proxy.wire.aws_event_stream import Message, written
 from tests.e2e.http_server import Handler, Server
+from tests.sdk import scripted_gemini
 
 Json = dict[str, Any]
 
@@ -39,7 +40,9 @@ class ScriptedChats:
                 document = json.loads(self.read_body())
                 fields = {name.lower(): value for name, value in self.headers.items()}
                 service.asked.append((self.path, fields, document))
-                service.answer(self, *_asked(self.path, document))
+                if self.path.endswith(":countTokens"):
+                    return _send(self, 200, {"totalTokens": 7})
+                return service.answer(self, *_asked(self.path, document))
 
         self._server = Server(("127.0.0.1", 0), Chats)
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
@@ -96,7 +99,10 @@ def _send(handler: Handler, status: int, document: Json) -> None:
 
 
 def _asked(path: str, document: Json) -> tuple[Json, Api]:
-    """What is asked, with the model and whether it is a stream, which Bedrock has in the path; and in which API."""
+    """What is asked, with the model and whether it is a stream, which some have in the path; and in which API."""
+    if native := scripted_gemini.PATH.fullmatch(path):
+        told = {"model": native[1], "stream": native[2].startswith("stream")}
+        return {**document, **told}, scripted_gemini.Gemini(len(CITIES))
     if not path.startswith("/model/"):
         return document, _Messages() if "/messages" in path else _Chat()
     model, _, action = path.removeprefix("/model/").partition("/")
@@ -348,7 +354,7 @@ class _Converse:
         return blocks
 
 
-Api: TypeAlias = _Chat | _Messages | _Converse
+Api: TypeAlias = _Chat | _Messages | _Converse | scripted_gemini.Gemini
 
 
 def _frame(type: str, payload: Json) -> bytes:

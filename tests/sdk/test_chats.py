@@ -1,4 +1,4 @@
-"""The newest SDKs of both vendors, each with three types of provider: one with either dialect, and one with both."""
+"""The newest SDKs of both vendors, each with four types of provider: with one dialect, with both, with neither."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ NATIVE = {
     "claude": {"anthropic"},
     "deepseek": {"openai", "anthropic"},
     "bedrock": set[str](),
+    "gemini": set[str](),
 }
 """By type: the SDKs whose requests it takes as they are."""
 CREDENTIALS = {
@@ -29,6 +30,7 @@ CREDENTIALS = {
     "claude": "x-api-key",
     "deepseek": "authorization",
     "bedrock": "authorization",
+    "gemini": "x-goog-api-key",
 }
 KEYS = {"bedrock": ", awsRegion: us-east-1"}
 """What a block needs besides its key."""

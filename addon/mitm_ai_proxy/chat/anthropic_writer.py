@@ -64,6 +64,7 @@ class Writer:
         self._model = model
         self._index = -1
         self._before = b""  # what stands before a delta's text
+        self._start = b""  # of a text that has none yet: an empty one is no block, and clients cannot send it back
         self._block: Said = Text()
         self._sealed: list[Text] = []  # seals of the text since the last call
         self._stop: Stop | None = None
@@ -73,7 +74,8 @@ class Writer:
         """The bytes that an event adds to the stream."""
         match event:
             case Delta():
-                return self._before + json_values.encode(event.text) + b"}}\n\n"
+                start, self._start = self._start, b""
+                return start + self._before + json_values.encode(event.text) + b"}}\n\n"
             case Open():
                 return self._opened(event.block)
             case Sealed():
@@ -104,12 +106,19 @@ class Writer:
             % (self._index, kind.encode(), member.encode())
         )
         start = _event("content_block_start", {"index": self._index, "content_block": _begun(block, self._sealed)})
+        if isinstance(block, Text):
+            self._start = start
+            return b""
         return start + self._before + json_values.encode(_INSTEAD) + b"}}\n\n" if isinstance(block, Media) else start
 
     def _closed(self) -> bytes:
-        stop = _event("content_block_stop", {"index": self._index})
         block = self._block
         _keep_seal(block, self._sealed)
+        if self._start:
+            self._start = b""
+            self._index -= 1
+            return b""
+        stop = _event("content_block_stop", {"index": self._index})
         if not isinstance(block, Thinking) or block.seal is None or block.is_redacted:
             return stop
         delta = {"type": "signature_delta", "signature": sealed_ids.signature(block.seal)}

@@ -10,6 +10,8 @@ from ..errors import Refusal
 
 OPENAI: Final = "openai"
 ANTHROPIC: Final = "anthropic"
+GEMINI: Final = "gemini"
+"""Google's generateContent: a vendor's, into which no client's answer is written here."""
 
 COHERE: Final = "cohere"
 CONVERSE: Final = "converse"

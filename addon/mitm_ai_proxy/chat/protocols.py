@@ -5,7 +5,7 @@ A new vendor's API is a row of VENDORS: who writes its requests, and who reads i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from ..exchange import Memo
@@ -22,6 +22,9 @@ from . import (
     converse_upstream,
     dashscope_answers,
     dashscope_upstream,
+    gemini_answers,
+    gemini_requests,
+    gemini_upstream,
     hunyuan_answers,
     hunyuan_upstream,
     minimax_answers,
@@ -34,7 +37,7 @@ from . import (
 )
 from .aws_frames import Frames
 from .converse_models import family
-from .dialects import ANTHROPIC, COHERE, CONVERSE, DASHSCOPE, HUNYUAN, MINIMAX_PRO, OPENAI
+from .dialects import ANTHROPIC, COHERE, CONVERSE, DASHSCOPE, GEMINI, HUNYUAN, MINIMAX_PRO, OPENAI
 from .model import Chat, Event, Fault
 from .target import Target
 
@@ -162,4 +165,15 @@ VENDORS: Final = {
         lambda body, memo: minimax_answers.read_whole(body, memo["id"]),
         request_id="trace-id",
     ),
+    GEMINI: Vendor(
+        gemini_upstream.write,
+        lambda memo: gemini_answers.Reader(memo["id"]),
+        lambda body, memo: gemini_answers.read_whole(body, memo["id"]),
+    ),
 }
+
+READERS: Final[Mapping[str, Callable[[bytes], Chat]]] = {
+    **{name: client.read_request for name, client in CLIENTS.items()},
+    GEMINI: gemini_requests.read,
+}
+"""By dialect: who reads a request that was sent, to show it."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
-from .dialects import ANTHROPIC, OPENAI
+from .dialects import ANTHROPIC, GEMINI, OPENAI
 
 
 class Target(NamedTuple):
@@ -58,3 +58,4 @@ OPENAI_CHAT: Final = Target("")
 ANTHROPIC_MESSAGES: Final = Target("", ANTHROPIC)
 """Those of a type that is named after itself."""
 CLAUDE: Final = Target("Claude", ANTHROPIC, "anthropic")
+GOOGLE: Final = Target("Gemini", GEMINI, "google")

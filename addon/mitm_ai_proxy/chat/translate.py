@@ -104,7 +104,7 @@ def handling(memo: Memo, status: int, fields: Fields) -> Handling:
     ids = _request_id(memo, fields)
     if not 200 <= status < 300:
         read_error = VENDORS[memo["provider"]].read_error
-        return Whole(lambda answer: vendor_errors.answer(read_error(answer.body, status, fields), memo["client"], ids))
+        return Whole(lambda answer: _refused(answer.body, read_error(answer.body, status, fields), memo, ids))
     if memo["stream"] and "json" not in kind and "html" not in kind:
         changes: dict[bytes, bytes | None] = {b"content-type": _EVENT_STREAM.encode()}
         changes |= {name.encode(): value.encode("utf-8", "surrogateescape") for name, value in ids.items()}
@@ -144,6 +144,10 @@ def _read_stream(body: bytes, framing: Framing, reader: Reader) -> list[Event]:
     for found in (*framing.feed(body), *framing.end()):
         events += reader.read(found.data, found.type)
     return [*events, *reader.end()]
+
+
+def _refused(body: bytes, fault: Fault, memo: Memo, ids: dict[str, str]) -> Answer:
+    return vendor_errors.answer(fault, memo["client"], {**ids, **vendor_errors.retry_headers(body)})
 
 
 class Translated:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -94,7 +96,10 @@ _NUMBERS: Final = {
     11203: 429,
 }
 """The same by numbers. Sources: MiniMax's and iFlytek's API references, error codes."""
+# Google's reasons that its statuses hide: a wrong key is INVALID_ARGUMENT there.
+_REASONS: Final = {"API_KEY_INVALID": 401, "API_KEY_EXPIRED": 401}
 _BROKEN: Final = 502
+_DELAY: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,9})?)s")
 _NO_ERROR: Final = (None, 0, "0", 200, "200")
 """Codes of answers that are none, beside a message such as "Success"."""
 
@@ -165,6 +170,8 @@ def _fault(status: int, message: Any, error: dict[str, Any]) -> Fault:
         given = (number for number in map(_status, numbers) if number)
         named = (number for word in words if (number := _named(word)))
         status = next(given, 0) or next(named, _BROKEN)
+    reasons = (detail.get("reason") for detail in _details(error))
+    status = next((_REASONS[reason] for reason in reasons if isinstance(reason, str) and reason in _REASONS), status)
     return Fault(status, text[:_MAX_MESSAGE], code[:100])
 
 
@@ -176,6 +183,30 @@ def status_of(code: str) -> int:
 def _named(word: str) -> int:
     word = word.lower()
     return _STATUSES.get(word) or _STATUSES.get(word.partition(".")[0], 0)
+
+
+def _details(error: dict[str, Any]) -> list[dict[str, Any]]:
+    """The details of an error of Google's (google.rpc.Status)."""
+    details = error.get("details")
+    return [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
+
+
+def retry_headers(body: bytes) -> dict[str, str]:
+    """The header field that says when to try again, where a body alone says it: google.rpc.RetryInfo."""
+    if b"retryDelay" not in body:
+        return {}
+    try:
+        value = json_values.decode(body)
+    except ValueError:
+        return {}
+    if isinstance(value, list) and value:
+        value = value[0]
+    error = value.get("error") if isinstance(value, dict) else None
+    for detail in _details(error) if isinstance(error, dict) else ():
+        delay = detail.get("retryDelay")
+        if isinstance(delay, str) and (found := _DELAY.fullmatch(delay)):
+            return {"retry-after": str(math.ceil(float(found[1])))}
+    return {}
 
 
 def _status(value: Any) -> int:

@@ -25,6 +25,7 @@ from ..config.values import UnknownWord
 from ..kling import error_codes, models
 from ..kling.provider import Kling
 from ..kling.task_kinds import TASK_KINDS
+from ..providers import google_images
 from ..providers.base import CommonKeys, Provider
 from ..providers.chats import COUNT_TOKENS
 from ..providers.compatible import Compatible
@@ -154,7 +155,8 @@ def _chat_dialects() -> str:
 
     def row(api: str) -> list[str]:
         native = [provider.type for provider in chats if provider.has(api) and not provider.translates(api)]
-        others = [name for name in among if name not in native]
+        counting = [provider.type for provider in chats if api == COUNT_TOKENS and provider.counts_tokens]
+        others = [name for name in among if name not in (*native, *counting)]
         return [f"{_code(apis.BY_NAME[api].path)}", _of_types(native, among), _of_types(others, among)]
 
     rows = [row(api) for api in (*CHAT_APIS, COUNT_TOKENS)]
@@ -340,6 +342,12 @@ def _sizes() -> str:
     return table(["`size`", "`aspect_ratio`", "`mode`"], rows)
 
 
+def _google_sizes() -> str:
+    """OpenAI's sizes of pictures with what they are for Gemini's models."""
+    rows = [[_code(size), _code(ratio), _code(name)] for size, (ratio, name) in google_images.SIZES.items()]
+    return table(["`size`", "`aspectRatio`", "`imageSize`"], rows)
+
+
 def _task_kinds() -> str:
     """Kling's kinds of tasks: ids, paths, hints."""
     rows = [
@@ -391,6 +399,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "kling models": _models,
     "kling models besides": _other_models,
     "kling sizes": _sizes,
+    "google sizes": _google_sizes,
     "kling families": _task_kinds,
     "kling errors": _kling_errors,
     "simulator faults": _faults,

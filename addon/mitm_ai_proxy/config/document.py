@@ -88,7 +88,16 @@ class _TooManyValues(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader, but a repeated key in a mapping is an error, and so are too many values or brackets."""
+    """SafeLoader, but a repeated key in a mapping is an error, and so are too many values or brackets.
+
+    A colon between two texts in quotes needs no blank behind it (`"A" :"B"`): other parsers take it, and blocks of the
+    Higress ai-proxy plugin's documentation have it.
+    """
+
+    def check_value(self) -> bool:
+        last = self.tokens[-1] if self.tokens else None
+        is_quoted = isinstance(last, yaml.ScalarToken) and not last.plain and last.end_mark.line == self.line
+        return bool(super().check_value()) or (is_quoted and self.peek(1) in "\"'")
 
     def fetch_flow_collection_start(self, TokenClass: Any) -> None:
         if self.flow_level >= MAX_BRACKETS:

@@ -113,6 +113,8 @@ class Provider(ABC):
     home: ClassVar[Origin]
     """Origin of the provider's public API; a type that takes it from its keys overrides default_origin()."""
     default_capabilities: ClassVar[Mapping[str, str]] = {}
+    counts_tokens: ClassVar[bool] = False
+    """Whether Anthropic's count_tokens is translated for it; otherwise the tokens are estimated."""
     translated: ClassVar[frozenset[str]] = frozenset()
     """APIs of OpenAI's, by name, that the provider's host does not have under OpenAI's paths. With any of these, what
     is nearly an API of OpenAI's (see apis.nearly) is served or refused; without, it is passed on."""

@@ -11,15 +11,8 @@ from typing import Any, Final
 from ..config.file import Elsewhere
 from ..config.keys import Problem
 
-_OPENAI: Final = {"gemini": "https://generativelanguage.googleapis.com/v1beta/openai"}
-"""Services with OpenAI's API, and its base URL there."""
 _OTHERS: Final = "deepl dify triton vertex"
 """Types whose API, path or credential is not that of `openai`."""
-
-KEYS: Final[Mapping[str, Mapping[str, object]]] = {
-    name: {"type": "openai", "baseUrl": url} for name, url in _OPENAI.items()
-}
-"""By type: the keys of a block here that reaches its chat API."""
 
 
 def flow(keys: Mapping[str, object]) -> str:
@@ -29,19 +22,12 @@ def flow(keys: Mapping[str, object]) -> str:
     )
 
 
-def _openai_hint(keys: Mapping[str, object]) -> str:
-    return f"it has OpenAI's API: {flow(keys)}"
-
-
 _GENERIC_HINT: Final = (
     "type: generic with providerDomain passes requests on as they are: only host and base path are rewritten, and"
     " apiTokens are sent as Bearer (without any, the client's own credential is)"
 )
 
-ELSEWHERE: Final[Mapping[str, Elsewhere]] = {
-    **{name: Elsewhere("openai", _openai_hint(keys)) for name, keys in KEYS.items()},
-    **{name: Elsewhere("generic", _GENERIC_HINT) for name in _OTHERS.split()},
-}
+ELSEWHERE: Final[Mapping[str, Elsewhere]] = {name: Elsewhere("generic", _GENERIC_HINT) for name in _OTHERS.split()}
 """By type: the type here that serves it, and how."""
 
 _IN_A_RESOURCE: Final = (

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..config.keys import Problem
 from ..wire.targets import Url
-from .higress_types import ELSEWHERE, KEYS, flow
+from .higress_types import ELSEWHERE, flow
 from .rows import ROWS
 
 _TYPES: Final = {
@@ -68,15 +68,15 @@ def _block(entry: Mapping[Any, Any]) -> str:
 
 def _address(name: str, url: Url | None) -> dict[str, object]:
     """The keys that say where a type of provider is."""
-    if name in ELSEWHERE and name not in KEYS:
+    if name in ELSEWHERE:
         return {"type": "generic", "providerDomain": _origin(url) if url else _ABSENT}
     row = _ROWS.get(name)
-    if row or name in KEYS:
-        keys: dict[str, object] = {"type": name} if row else dict(KEYS[name])
+    if row:
+        keys: dict[str, object] = {"type": name}
         if url:
             # LiteLLM is told the root of some services.
-            return keys | {"baseUrl": str(url if url.path or not row else Url(url.origin, row.base))}
-        return keys | dict.fromkeys(row.needs[:1] if row else (), _ABSENT)
+            return keys | {"baseUrl": str(url if url.path else Url(url.origin, row.base))}
+        return keys | dict.fromkeys(row.needs[:1], _ABSENT)
     return {"type": "openai", "baseUrl": str(url) if url else f"https://{_ABSENT}/v1"}
 
 

@@ -13,16 +13,17 @@ from ..auth.secret import Secret
 from ..chat.body_edits import REASONING_TOKENS
 from ..chat.cohere_upstream import OPTIONS as COHERE_OPTIONS
 from ..chat.dialects import COHERE, CONVERSE
-from ..chat.target import CLAUDE, OPENAI_CHAT, Target
+from ..chat.target import CLAUDE, GOOGLE, OPENAI_CHAT, Target
 from ..config import values
 from ..config.keys import key
-from . import azure, bedrock_models, minimax, qwen
+from . import azure, bedrock_models, gemini, minimax, qwen
 from .api_groups import OPENAI, named, native_paths
 from .bedrock import Bedrock, BedrockKeys
 from .chats import CHAT, MESSAGES
 from .claude import Claude, ClaudeKeys
 from .compatible import Compatible
 from .doubao import DEFAULTS_LEFT_OUT, NO_WATERMARK, Doubao, DoubaoKeys
+from .gemini import Gemini, GeminiKeys
 from .generic import Generic, GenericKeys
 from .hunyuan import Hunyuan, HunyuanKeys
 from .kilocode import Kilocode, KilocodeKeys
@@ -224,6 +225,24 @@ ROWS: Final = (
         named("chat models"),
         "Galadriel.",
         native=native_paths(chat="/v1/chat/completions", models="/v1/models"),
+    ),
+    Row(
+        "gemini",
+        "generativelanguage.googleapis.com",
+        "/v1beta",
+        frozenset(),
+        "Google's Gemini at AI Studio. Google's own clients pass, with any version in the path.",
+        site="https://ai.google.dev/api",
+        elsewhere=gemini.PATHS,
+        style=gemini.credential,
+        native=(
+            (":generateContent", "gemini/v1beta/generatecontent"),
+            (":streamGenerateContent", "gemini/v1beta/streamgeneratecontent"),
+        ),
+        keeps_developer=True,
+        chat=GOOGLE,
+        keys=GeminiKeys,
+        kind=Gemini,
     ),
     Row(
         "generic",

@@ -6,13 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from ..chat import protocols, translate
-from ..chat.dialects import ANTHROPIC, OPENAI
+from ..chat.dialects import ANTHROPIC, GEMINI, OPENAI
 from ..chat.model import Block, Call, Delta, Event, Fault, Foreign, Media, Open, Result, Text, Thinking, Turn
 from ..errors import Refusal
 from ..wire import targets
 from ..wire.printable import printable
 
-_ENDS: Final = {"/chat/completions": OPENAI, "/messages": ANTHROPIC}
+_ENDS: Final = {
+    "/chat/completions": OPENAI,
+    "/messages": ANTHROPIC,
+    ":generateContent": GEMINI,
+    ":streamGenerateContent": GEMINI,
+}
 """Ends of the paths of chats, and their dialects."""
 _MEMO: Final = {"id": "", "vendor": ""}
 _LONGEST: Final = 500
@@ -26,7 +31,7 @@ def lines(method: str, target: str, request: bytes, answer: bytes | None) -> lis
     if method != "POST" or dialect is None:
         return []
     try:
-        turns = protocols.CLIENTS[dialect].read_request(request).turns
+        turns = protocols.READERS[dialect](request).turns
     except Refusal:
         return []
     said = [line for turn in _new(turns) for line in _lines(turn.role, turn.blocks)]

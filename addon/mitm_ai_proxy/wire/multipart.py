@@ -71,6 +71,11 @@ def url_encoded_fields(body: bytes, lists: Collection[str] = (), objects: Collec
     return _nested(_pairs(body), lists, objects)
 
 
+def parts(body: bytes, content_type: str) -> Iterator[tuple[str, Part]]:
+    """The name and the content of each part of a form, in order. Raises Refusal (400) for an incomplete form."""
+    return _parts(body, boundary(content_type))
+
+
 def named(body: bytes, content_type: str, name: str) -> Part | None:
     """The part of one name in a form; None if there is none. Other parts may repeat, and need no meaning.
 

@@ -1,0 +1,158 @@
+"""Answers of Google's other APIs in the client's dialect: counted tokens, models, embeddings, pictures.
+
+Sources: Google's Gemini API reference; OpenAI's API reference, embeddings, images, models; Anthropic's, models, tokens.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Callable
+from typing import Any, Final
+
+from ..chat import gemini_answers, json_values, token_estimate, vendor_errors
+from ..chat.dialects import ANTHROPIC
+from ..chat.model import Delta, Event, Fault, Media, Open, Stop, Usage
+from ..exchange import Answer, Memo
+
+Json = dict[str, Any]
+
+_HEADERS: Final = {"content-type": "application/json"}
+_POLICY: Final = "content_policy_violation"
+"""OpenAI's code for a picture that is refused."""
+_PREFIX: Final = "models/"
+
+
+class _Refused(Exception):
+    """An answer that is an error, for the client."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+def rewritten(memo: Memo, answer: Answer) -> Answer:
+    """The client's answer. `memo` is that of the request (see google.py)."""
+    kind = memo["google"]
+    if kind == "count":
+        return _counted(memo, answer)
+    if not 200 <= answer.status < 300:
+        return _failed(vendor_errors.read(answer.body, answer.status), memo, answer.body)
+    try:
+        document = json_values.decode(answer.body)
+        if not isinstance(document, dict):
+            raise ValueError
+        if fault := vendor_errors.of_value(document):
+            return _failed(fault, memo, answer.body)
+        written = _KINDS[kind](document, memo, answer.body)
+    except _Refused as refused:
+        return _failed(refused.fault, memo, answer.body)
+    except (KeyError, TypeError, ValueError, AttributeError, struct.error):
+        return _failed(vendor_errors.broken("cannot be read"), memo, b"")
+    return Answer(answer.status, json_values.encode(written), _HEADERS)
+
+
+def _failed(fault: Fault, memo: Memo, body: bytes) -> Answer:
+    return vendor_errors.answer(fault, memo["client"], vendor_errors.retry_headers(body))
+
+
+def _counted(memo: Memo, answer: Answer) -> Answer:
+    """The tokens; an estimate where Google does not tell them, for clients cannot go on without a number."""
+    try:
+        tokens = vendor_errors.count(json_values.decode(answer.body).get("totalTokens"))
+    except (ValueError, AttributeError):
+        tokens = None
+    if answer.status == 200 and tokens is not None:
+        return Answer(200, json_values.encode({"input_tokens": tokens}), _HEADERS)
+    return Answer(200, json_values.encode({"input_tokens": memo["estimate"]}), _HEADERS, (token_estimate.NOTE,))
+
+
+# Models
+
+
+def _models(document: Json, memo: Memo, _: bytes) -> Json:
+    models = [_model(found, memo) for found in document.get("models") or document.get("publisherModels") or ()]
+    if memo["client"] != ANTHROPIC:
+        return {"object": "list", "data": models}
+    ends = {"first_id": models[0]["id"] if models else None, "last_id": models[-1]["id"] if models else None}
+    return {"data": models, "has_more": False, **ends}
+
+
+def _model(found: Json, memo: Memo) -> Json:
+    name: str = found["name"]
+    id = name.rpartition("/")[2] if "/models/" in name else name.removeprefix(_PREFIX)
+    if memo["client"] == ANTHROPIC:
+        shown = found.get("displayName") or id
+        return {"type": "model", "id": id, "display_name": shown, "created_at": "1970-01-01T00:00:00Z"}
+    return {"id": id, "object": "model", "created": 0, "owned_by": "google"}
+
+
+def _one_model(document: Json, memo: Memo, _: bytes) -> Json:
+    return _model(document, memo)
+
+
+# Embeddings
+
+
+def _embeddings(document: Json, memo: Memo, _: bytes) -> Json:
+    """Gemini's embeddings, or Vertex's predictions."""
+    if "predictions" in document:
+        told = [found["embeddings"] for found in document["predictions"]]
+        tokens = sum(int(found.get("statistics", {}).get("token_count", 0)) for found in told)
+    else:
+        told = document["embeddings"]
+        tokens = vendor_errors.count((document.get("usageMetadata") or {}).get("promptTokenCount")) or 0
+    data = [
+        {"object": "embedding", "index": index, "embedding": _vector(found["values"], memo)}
+        for index, found in enumerate(told)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": data, "model": memo["model"], "usage": usage}
+
+
+def _vector(numbers: list[float], memo: Memo) -> list[float] | str:
+    """The numbers as they are, or as OpenAI packs them: floats of 32 bits, the low byte first, in base64."""
+    return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode() if memo["base64"] else numbers
+
+
+# Pictures
+
+
+def _images(document: Json, memo: Memo, body: bytes) -> Json:
+    """Imagen's predictions, or the pictures in an answer of Gemini's."""
+    if "predictions" in document or ("candidates" not in document and "promptFeedback" not in document):
+        predictions = document.get("predictions") or ()
+        made = [found["bytesBase64Encoded"] for found in predictions if "bytesBase64Encoded" in found]
+        reasons = [found["raiFilteredReason"] for found in predictions if "raiFilteredReason" in found]
+        return _pictures(made, " ".join(reasons), None, memo)
+    events = gemini_answers.read_whole(body, "")
+    if fault := next((event for event in events if isinstance(event, Fault)), None):
+        raise _Refused(fault)
+    made = [event.block.data for event in events if isinstance(event, Open) and isinstance(event.block, Media)]
+    usage = next((event for event in reversed(events) if isinstance(event, Usage)), None)
+    return _pictures(made, _why(events), usage, memo)
+
+
+def _pictures(made: list[str], why: str, usage: Usage | None, memo: Memo) -> Json:
+    if not made:
+        raise _Refused(Fault(400, why or "The model made no picture.", _POLICY))
+    written: Json = {"created": memo["created"], "data": [{"b64_json": data} for data in made]}
+    if usage is not None:
+        read, said = usage.input or 0, usage.output or 0
+        written["usage"] = {"total_tokens": read + said, "input_tokens": read, "output_tokens": said}
+    return written
+
+
+def _why(events: list[Event]) -> str:
+    """What the model says instead of a picture, or why it says nothing."""
+    text = "".join(event.text for event in events if isinstance(event, Delta))
+    stop = next((event for event in events if isinstance(event, Stop)), Stop("end"))
+    return stop.explanation or text or ("The picture was blocked." if stop.reason == "refused" else "")
+
+
+_KINDS: Final[dict[str, Callable[[Json, Memo, bytes], Json]]] = {
+    "models": _models,
+    "model": _one_model,
+    "embeddings": _embeddings,
+    "images": _images,
+}

@@ -1,0 +1,66 @@
+"""Runs in a process of its own: holds requests against the types of Google's SDK, and calls Gemini with its client.
+
+Started with the folder of the SDK; reads a question and a value as JSON, a line each, and writes the reply.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import Any
+
+sys.path.insert(0, sys.argv[1])
+
+genai: Any = importlib.import_module("google.genai")
+types: Any = importlib.import_module("google.genai.types")
+pydantic: Any = importlib.import_module("pydantic")
+
+_MEMBERS = {
+    "contents": list[types.Content],
+    "systemInstruction": types.Content,
+    "tools": list[types.Tool],
+    "toolConfig": types.ToolConfig,
+    "generationConfig": types.GenerationConfig,
+    "safetySettings": list[types.SafetySetting],
+}
+
+
+def request(value: Any) -> str:
+    """Why the body of a generateContent is not of the SDK's types; "" if it is. They forbid unknown members."""
+    if unknown := value.keys() - _MEMBERS.keys():
+        return f"unknown {sorted(unknown)}"
+    value = json.loads(json.dumps(value))
+    # Only the SDK's own configuration has it, which knows no bodies.
+    image = value.get("generationConfig", {}).pop("imageConfig", None)
+    try:
+        for name, member in value.items():
+            pydantic.TypeAdapter(_MEMBERS[name]).validate_python(member)
+        if image is not None:
+            types.ImageConfig.model_validate(image)
+    except pydantic.ValidationError as error:
+        return str(error)
+    return ""
+
+
+def client(value: Any) -> Any:
+    """What Google's own client makes of a whole answer, of a stream, of a count and of an error."""
+    options = types.HttpOptions(base_url=value, api_version="v1beta", timeout=20_000)
+    sdk = genai.Client(api_key="sk-of-the-client", http_options=options)
+    asked: Any = {"model": "gemini-9", "contents": "hi é"}
+    whole = sdk.models.generate_content(**asked)
+    streamed = "".join(chunk.text or "" for chunk in sdk.models.generate_content_stream(**asked))
+    try:
+        sdk.models.generate_content(model="fail-429", contents="hi")
+        failure = 0
+    except genai.errors.APIError as error:
+        failure = error.code
+    return [whole.text, streamed, sdk.models.count_tokens(**asked).total_tokens, failure]
+
+
+_QUESTIONS = {function.__name__: function for function in (request, client)}
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        asked = json.loads(line)
+        print(json.dumps(_QUESTIONS[asked["question"]](asked["value"])), flush=True)

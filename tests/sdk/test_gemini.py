@@ -1,0 +1,108 @@
+"""Google's own SDK judges what is sent to Gemini, and is a client whose requests pass."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mitm_ai_proxy.chat.dialects import ANTHROPIC, OPENAI
+from mitm_ai_proxy.chat.gemini_upstream import Settings
+from mitm_ai_proxy.chat.target import CLAUDE, GOOGLE
+from mitm_ai_proxy.providers import google_images
+from tests.chat.exchanges import HELLO, TOOL, Json, anthropic_request, encoded, rewritten, whole_document
+from tests.chat.test_from_gemini import MEMOS as GEMINI_MEMOS
+from tests.chat.test_from_gemini import PARTS, response
+from tests.chat.test_to_and_fro import Dice
+from tests.e2e.conftest import Proxies
+from tests.sdk import cache
+from tests.sdk.scripted_chats import ScriptedChats
+from tests.sdk.worker import Worker
+
+SDK = "google-genai==3.6.1"
+LIMIT = 120
+"""Seconds for the first reply, for which the SDK is imported."""
+
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 13), reason="one version of Python is enough for this judge")
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    folder = cache.folder(f"chat-{SDK}", cache.python(SDK))
+    script = Path(__file__).with_name("gemini_types_worker.py")
+    running = Worker(sys.executable, "-I", "-S", "-W", "ignore", script, folder)
+    yield running
+    running.close()
+
+
+def _openai_requests() -> list[Json]:
+    schema = {"type": "object", "properties": {"a": {"const": 1}}}
+    format = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    settings: list[Json] = [
+        {"seed": 5, "temperature": 0.5, "top_k": 3, "presence_penalty": 0.5, "stop": ["a"], "response_format": format},
+        {"reasoning_effort": "high"},
+        {"reasoning_effort": "low", "model": "gemini-3-pro"},
+        {"reasoning_effort": "none", "model": "gemini-3-flash"},
+        {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"tools": [TOOL], "tool_choice": "none", "modalities": ["text", "image"]},
+        {"messages": [{"role": "system", "content": "a"}, *HELLO], "model": "gemini-2.5-pro"},
+    ]
+    made = [{"model": "gemini-2.5-flash", "messages": HELLO, **found} for found in settings]
+    return made + [{**Dice(seed).openai_request(), "model": "gemini-3-pro"} for seed in range(20)]
+
+
+def _sealed() -> Json:
+    """A conversation with signatures and a picture in a result."""
+    made = whole_document(GEMINI_MEMOS[ANTHROPIC, False], response(*PARTS))
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+    calls = [block["id"] for block in made["content"] if block["type"] == "tool_use"]
+    results = [{"type": "tool_result", "tool_use_id": id, "content": [picture]} for id in calls]
+    told = [{"role": "assistant", "content": made["content"]}, {"role": "user", "content": results}]
+    return anthropic_request(*HELLO, *told, model="gemini-3-pro")
+
+
+def test_the_requests_that_we_send_are_of_google_s_types(worker: Worker) -> None:
+    target = GOOGLE._replace(settings=Settings((("HARM_CATEGORY_HARASSMENT", "OFF"),), 128))
+    openai = _openai_requests()
+    claude = [
+        {**json.loads(rewritten(OPENAI, found, CLAUDE).body), "model": found["model"]}
+        for found in openai
+        if "modalities" not in found
+    ]
+    bodies = [json.loads(rewritten(OPENAI, found, target).body) for found in openai]
+    bodies += [json.loads(rewritten(ANTHROPIC, encoded(found), target).body) for found in [*claude, _sealed()]]
+    for size in google_images.SIZES:
+        asked = google_images.read("generation", encoded({"model": "m", "prompt": "a", "size": size}), "")
+        bodies.append(dict(google_images.write(asked, "m", True).members))
+
+    assert [why for body in bodies if (why := worker.ask({"question": "request", "value": body}, LIMIT))] == []
+
+
+def test_a_request_that_is_not_of_the_types_is_found_by_the_judge(worker: Worker) -> None:
+    wrong: list[Json] = [
+        {"contents": [{"role": "user", "parts": [{"tex": "a"}]}]},
+        {"contents": [], "generationConfig": {"maxTokens": 1}},
+        {"contents": [{"parts": [{"text": "a", "thoughtSignature": "é"}]}]},
+        {"messages": []},
+    ]
+    for body in wrong:
+        assert worker.ask({"question": "request", "value": body}, LIMIT)
+
+
+def test_google_s_own_client_passes(worker: Worker, tmp_path: Path) -> None:
+    service, proxies = ScriptedChats(), Proxies(tmp_path)
+    try:
+        keys = f"apiTokens: sk-of-the-provider, providerDomain: 'http://{service.address}'"
+        proxy = proxies.start(f"provider: {{type: gemini, {keys}, modelMapping: {{gemini-9: gemini-3-pro}}}}")
+        found = worker.ask({"question": "client", "value": f"http://127.0.0.1:{proxy.port}"}, LIMIT)
+    finally:
+        proxies.close()
+        service.close()
+
+    assert found == ["hello é", "hello é", 7, 429]
+    assert {path.rpartition("/")[2].partition(":")[0] for path, _, _ in service.asked} == {"gemini-3-pro", "fail-429"}
+    assert all(fields["x-goog-api-key"] == "sk-of-the-provider" for _, fields, _ in service.asked)
+    assert "of-the-client" not in str(service.asked)
