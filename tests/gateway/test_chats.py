@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mitmproxy.io import tnetstring
+
 from mitm_ai_proxy.cassette import har
 from mitm_ai_proxy.cassette.cassette import Mode, Opening
 from mitm_ai_proxy.gateway import flows
@@ -138,7 +140,7 @@ def test_a_flow_that_is_replayed_is_translated_again() -> None:
         flow = make("POST /openai/v1/chat/completions", CLIENT)
         flow.request.host, flow.request.port = "open.test", 81
         flow.is_replay = "request"
-        flow.metadata[flows.MARK] = json.loads(json.dumps(first.metadata[flows.MARK]))
+        flow.metadata[flows.MARK] = tnetstring.loads(tnetstring.dumps(first.metadata[flows.MARK]))
         got = await proxy.ask(flow, Said(list(CHUNKS), EVENTS), first.request.raw_content)
         assert got.body.endswith(b'data: {"type":"message_stop"}\n\n')
 

@@ -56,6 +56,18 @@ def test_a_placed_request_goes_there_and_keeps_its_header_fields() -> None:
     assert request.headers["Host"] == "api.openai.com"
 
 
+def test_what_the_client_sent_is_kept_without_its_query_and_without_a_long_body() -> None:
+    flow = _flow("POST /a?key=secret")
+    flow.request.raw_content = b"x" * 70_000
+    state = _state(flow)
+    outgoing = Outgoing(UPSTREAM, "/b", FIELDS, b"new", {b"x-thing"}, "/b")
+
+    flows.send(flow, state, outgoing)
+    flows.send(flow, state, outgoing)
+
+    assert flow.metadata[MARK]["client"] == {"method": "POST", "path": "/a", "type": "", "body": b""}
+
+
 @pytest.mark.parametrize(("body", "expected"), [(b"new", b"new"), (b"", b""), (None, b"body")])
 def test_what_is_sent_is_put_into_the_flow(body: bytes | None, expected: bytes) -> None:
     flow = _flow("GET /a")
@@ -66,7 +78,8 @@ def test_what_is_sent_is_put_into_the_flow(body: bytes | None, expected: bytes) 
     request = flow.request
     assert (request.method, request.url) == ("POST", "http://provider.test:81/b?key=k")
     assert (request.headers.fields, request.raw_content) == (FIELDS, expected)
-    assert flow.metadata[MARK] == {"memo": {"a": 1}}
+    client = {"method": "GET", "path": "/a", "type": "", "body": None if body is None else b"body"}
+    assert flow.metadata[MARK] == {"memo": {"a": 1}, "client": client}
     assert flow.comment == "first; second"
     assert state.is_ready
     assert (state.upstream, state.secret_fields, state.redacted_target) == (UPSTREAM, {b"x-thing"}, "/b?key=redacted")

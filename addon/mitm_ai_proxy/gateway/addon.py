@@ -24,7 +24,7 @@ from ..routing.rules import Listing
 from ..wire import header_fields
 from ..wire.json_edit import JSONError
 from ..wire.targets import Origin
-from . import engine, flows, guard, pages, strangers, streams
+from . import content_view, engine, flows, guard, pages, strangers, streams
 from .flows import FlowState
 from .guard import Guard, fail_closed
 from .held import HELD
@@ -65,6 +65,7 @@ class Gateway:
         """Declare the options. The guard is installed first, so that it works even if the rest fails."""
         self._guard = Guard.install(registry.DEFAULT_HOSTS)
         engine.drop_trailers()
+        content_view.add()
         options = [OPTION, HELD_OPTION, *(option for stage in self.stages for option in stage.options)]
         # mitmproxy silently drops a script if a value of its option has the wrong type, and ignores unknown options.
         for name, value in ctx.options.deferred.items():
@@ -136,6 +137,7 @@ class Gateway:
     def done(self) -> None:
         """Stop watching. At the end of the process, redact unfinished flows, which mitmproxy may save."""
         self._watch.stop()
+        content_view.remove()
         if ctx.master.should_exit.is_set():
             for flow, state in list(self._guard.states.items()):
                 flows.redact(flow, state)

@@ -18,6 +18,7 @@ from ..exchange import NO_MEMO, PASS, Handling, Head, Memo, NeedsBody, Upstream,
 from ..pipeline import Outgoing, Reply
 from ..providers.base import Provider
 from ..routing.providers import Providers
+from ..view.messages import Message
 from ..wire import head, header_fields
 from ..wire.header_fields import Fields
 from ..wire.printable import printable
@@ -32,6 +33,8 @@ UNSENT: Final = "would have been sent to "
 """The same for a request that is refused."""
 SIMULATED: Final = f"simulated, {UNSENT}"
 REPLAYED: Final = f"replayed, {UNSENT}"
+_SEEN: Final = 64 * 1024
+"""Bytes of a client's body that are kept for the content view, and saved with the flow."""
 NOWHERE: Final = Origin("http", "127.0.0.1", 0)
 """A request's origin while its body is held: port 0, so that it cannot be sent if the request hook is skipped."""
 
@@ -161,6 +164,7 @@ def send(flow: http.HTTPFlow, state: FlowState, outgoing: Outgoing) -> None:
     # First, so that redact() finds the credential if something raises below.
     state.secret_fields, state.redacted_target = outgoing.secret_fields, outgoing.redacted_target
     state.mask = mask_of(outgoing.secrets)
+    seen = _seen(flow, state, None if outgoing.body is None else request.raw_content)
     if outgoing.body is not None:
         request.raw_content = outgoing.body
     place(flow, upstream.origin)
@@ -175,12 +179,38 @@ def send(flow: http.HTTPFlow, state: FlowState, outgoing: Outgoing) -> None:
     state.upstream = upstream
     known = state.needs.notes if state.needs else ()
     state.note(*upstream.notes[len(known) :])
-    mark: dict[str, Any] = {"memo": dict(upstream.memo)}
+    mark: dict[str, Any] = {"memo": dict(upstream.memo), "client": seen}
     if state.name:
         mark["provider"] = state.name
     flow.metadata[MARK] = mark
     show_notes(flow, state)
     state.is_ready = True
+
+
+def _seen(flow: http.HTTPFlow, state: FlowState, body: bytes | None) -> dict[str, Any]:
+    """The client's own request, for all to see: without its query, which may hold a credential, and long bodies."""
+    mark = flow.metadata.get(MARK)
+    if isinstance(mark, dict) and isinstance(seen := mark.get("client"), dict):
+        return seen  # of the first try, or of a flow that is sent again
+    path = state.head.target.partition("?")[0]
+    return {
+        "method": state.head.method,
+        "path": path,
+        "type": header_fields.value(state.head.fields, b"content-type"),
+        "body": body if body is None or len(body) <= _SEEN else b"",
+    }
+
+
+def client_request(flow: http.HTTPFlow) -> Message | None:
+    """The client's own request of a rewritten flow, as far as it is kept; None for other flows."""
+    mark: Any = flow.metadata.get(MARK)
+    seen = mark.get("client") if isinstance(mark, dict) else None
+    if not isinstance(seen, dict):
+        return None
+    body = seen.get("body")
+    kept = body if isinstance(body, bytes) else flow.request.get_content(strict=False) or b""
+    fields = {"content-type": str(seen.get("type") or "")}
+    return Message(str(seen.get("method")), str(seen.get("path")), fields, kept)
 
 
 def memo_of(flow: http.HTTPFlow) -> Memo:

@@ -81,7 +81,14 @@ def brief(text: str) -> str:
 
 def amount(count: int) -> str:
     """A number of bytes as text: `4.2 KB`."""
-    return f"{count} bytes" if count < 1024 else f"{count / 1024:.1f} KB"
+    if count < 1024:
+        return f"{count} bytes"
+    return f"{count / 1024:.1f} KB" if count < 1024 * 1024 else f"{count / 1024 / 1024:.1f} MB"
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things as text: `1 tool`, `3 tools`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _part(value: Any) -> str:

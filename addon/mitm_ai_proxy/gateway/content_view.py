@@ -1,0 +1,95 @@
+"""mitmproxy's content view "AI", in both of its interfaces: conversations, jobs, and what was changed of a request."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mitmproxy import contentviews, http
+
+from ..view import ai
+from . import flows
+
+NAME: Final = "AI"
+_PRIORITY: Final = 10
+"""More than any view of mitmproxy's own has."""
+
+
+def show(data: bytes, flow: object, message: object) -> str:
+    """The text of the view for a body of a flow's message. Nothing raises: mitmproxy would show its own error."""
+    if not isinstance(flow, http.HTTPFlow):
+        return ""
+    try:
+        return ai.text(_shown(data, flow, message))
+    except Exception as error:
+        return f"(this cannot be shown: {type(error).__name__})\n"
+
+
+def priority(data: bytes, flow: object) -> float:
+    """10 for a body of an AI API, so that the view is chosen by itself; else -1."""
+    return _PRIORITY if data and isinstance(flow, http.HTTPFlow) and ai.knows(_path(flow)) else -1
+
+
+def _path(flow: http.HTTPFlow) -> str:
+    """The path that the client asked for; its answer belongs to it."""
+    client = flows.client_request(flow)
+    return flow.request.path if client is None else client.path
+
+
+def _shown(data: bytes, flow: http.HTTPFlow, message: object) -> ai.Shown:
+    is_request = message is not flow.response
+    head = flow.request if is_request or flow.response is None else flow.response
+    fields = {name.lower(): value for name, value in head.headers.items()}
+    path = flow.request.path if is_request else _path(flow)
+    client = flows.client_request(flow) if is_request else None
+    return ai.Shown(is_request, flow.request.method, path, fields, data, client, flow.comment)
+
+
+_Interface: Any = getattr(contentviews, "Contentview", None)
+
+if _Interface is not None:
+
+    class AI(_Interface):  # type: ignore[misc]
+        """The view for mitmproxy 12."""
+
+        name = NAME
+        syntax_highlight = "none"
+
+        def prettify(self, data: bytes, metadata: Any) -> str:
+            """The text that is shown."""
+            return show(data, metadata.flow, metadata.http_message)
+
+        def render_priority(self, data: bytes, metadata: Any) -> float:
+            """How much this view is for these bytes."""
+            return priority(data, metadata.flow)
+
+else:
+
+    class AI(contentviews.View):  # type: ignore[no-redef,name-defined,misc]
+        """The view for mitmproxy 11."""
+
+        name = NAME
+
+        def __call__(self, data: bytes, *, flow: object = None, http_message: object = None, **_: object) -> Any:
+            """The name of the view, and the text that is shown, in lines of styled parts."""
+            text = show(data, flow, http_message)
+            return NAME, ([("text", line)] for line in text.splitlines())
+
+        def render_priority(self, data: bytes, *, flow: object = None, **_: object) -> float:
+            """How much this view is for these bytes."""
+            return priority(data, flow)
+
+
+_VIEW: Final = AI()
+
+
+def add() -> None:
+    """Make the view known to mitmproxy, once or again after a reload of the script."""
+    remove()
+    contentviews.add(_VIEW)
+
+
+def remove() -> None:
+    """Take it away: mitmproxy 11 refuses a name that it has."""
+    module: Any = contentviews
+    for view in [view for view in getattr(module, "views", ()) if view.name == NAME]:
+        module.remove(view)

@@ -1,0 +1,179 @@
+"""What the content view "AI" shows of a request or an answer: a conversation, a job, or JSON with short values."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from ..chat.model import Usage
+from ..wire.printable import printable
+from . import answers, requests
+from .answers import Spent
+from .blocks import Entry, document_lines, text_lines
+from .messages import Message, amount
+from .subjects import Subject, subject
+
+_LONGEST = 4 * 1024 * 1024
+"""Bytes of a body that is no conversation and is laid out."""
+_DIFFERENT = 100_000
+"""Characters of a request that is compared."""
+_RULE = 60
+
+
+class Shown(NamedTuple):
+    """A request, or the answer to one. `path` is the one to which its body belongs, `fields` are names in lower case.
+
+    `notes` say what was changed and why.
+    """
+
+    is_request: bool
+    method: str
+    path: str
+    fields: dict[str, str]
+    body: bytes
+    client: Message | None = None
+    notes: str = ""
+
+
+def knows(path: str) -> bool:
+    """Whether a request to this path is one that the view is for."""
+    return subject(path) is not None
+
+
+def text(shown: Shown) -> str:
+    """The whole text of the view."""
+    about = subject(shown.path)
+    lines = _conversation(shown, about) if about and about.kind == "chat" else None
+    lines = _other(shown) if lines is None else lines
+    if shown.is_request:
+        lines += _changes(shown)
+    return "\n".join(lines) + "\n"
+
+
+def spent(path: str, body: bytes) -> Spent:
+    """What an answer says of its model and its cost."""
+    about = subject(path)
+    if about and about.kind == "chat" and answers.reads(about.dialect):
+        return answers.read(body, about.dialect).spent
+    return Spent()
+
+
+def _conversation(shown: Shown, about: Subject) -> list[str] | None:
+    """The lines of a chat; None for a body that is none."""
+    if shown.is_request:
+        found = requests.read(shown.body, about.model)
+        return None if found is None else [found[0], *_entries(found[1])]
+    if not shown.body or not answers.reads(about.dialect):
+        return None
+    answered = answers.read(shown.body, about.dialect)
+    end = " · ".join(filter(None, (answered.end, usage_text(answered.spent.usage), _dollars(answered.spent))))
+    head = printable(answered.spent.model)
+    return [*([head] if head else []), *_entries(answered.entries), "", end]
+
+
+def _entries(entries: Iterable[Entry]) -> list[str]:
+    lines = []
+    for entry in entries:
+        lines += ["", f"── {entry.title} {'─' * (_RULE - len(entry.title))}", *entry.lines]
+    return lines
+
+
+def usage_text(usage: Usage | None) -> str:
+    """Tokens in words: `1,200 tokens in (1,000 cached), 56 out (12 reasoning)`."""
+    if usage is None:
+        return ""
+    read = _part(usage.input, "tokens in", {"cached": usage.cached, "written to the cache": usage.written})
+    return ", ".join(filter(None, (read, _part(usage.output, "out", {"reasoning": usage.reasoning}))))
+
+
+def _part(count: int | None, what: str, parts: dict[str, int | None]) -> str:
+    if count is None:
+        return ""
+    inner = ", ".join(f"{part:,} {name}" for name, part in parts.items() if part)
+    return f"{count:,} {what} ({inner})" if inner else f"{count:,} {what}"
+
+
+def _dollars(spent: Spent) -> str:
+    return "" if spent.dollars is None else f"${spent.dollars:.6g}"
+
+
+# Other bodies
+
+
+def _other(shown: Shown) -> list[str]:
+    if not shown.body:
+        return ["(no body)"]
+    if len(shown.body) > _LONGEST:
+        return [f"({amount(len(shown.body))}: too long to be laid out here)"]
+    kind = shown.fields.get("content-type", "")
+    if kind.startswith("multipart/"):
+        return Message(shown.method, shown.path, shown.fields, shown.body).lines([])[2:]
+    try:
+        document = json.loads(shown.body)
+    except (ValueError, RecursionError):
+        return _no_json(shown.body, kind)
+    return [*_job(document), *document_lines(_briefly(document))]
+
+
+def _no_json(body: bytes, kind: str) -> list[str]:
+    try:
+        return text_lines(body.decode())
+    except UnicodeDecodeError:
+        return [printable(f"({kind.partition(';')[0] or 'binary'}, {amount(len(body))})")]
+
+
+def _job(document: Any) -> list[str]:
+    """The state of a job in one line, from OpenAI's Video object or Kling's envelope."""
+    data = document.get("data", document) if isinstance(document, dict) else None
+    if not isinstance(data, dict):
+        return []
+    state = data.get("task_status", data.get("status"))
+    name = data.get("task_id", data.get("id"))
+    if not isinstance(state, str) or not isinstance(name, str):
+        return []
+    progress = data.get("progress")
+    words = [name[:100], state[:100], f"{progress} %" if isinstance(progress, int) else ""]
+    words += [str(data.get("task_status_msg") or "")[:200]]
+    return [" · ".join(printable(word) for word in words if word), ""]
+
+
+def _briefly(value: Any, depth: int = 0) -> Any:
+    """A JSON value with its base64 and its long lists of numbers shortened."""
+    if depth > 20:
+        return "…"
+    if isinstance(value, dict):
+        return {name: _briefly(member, depth + 1) for name, member in value.items()}
+    if isinstance(value, list):
+        if len(value) > 16 and all(isinstance(member, int | float) for member in value):
+            return [*value[:2], f"… {len(value):,} numbers"]
+        return [_briefly(member, depth + 1) for member in value]
+    if isinstance(value, str) and len(value) > 1000 and " " not in value[:1000]:
+        return f"{value[:60]}… ({amount(len(value))})"
+    return value
+
+
+# What was changed
+
+
+def _changes(shown: Shown) -> list[str]:
+    """The client's request against this one, and why they differ."""
+    if shown.client is None:
+        return []
+    ours = Message(shown.method, shown.path, shown.fields, shown.body)
+    before, after = _compared(shown.client), _compared(ours)
+    if before is None or after is None:
+        difference = ["(too long to be compared here)"]
+    else:
+        difference = list(difflib.unified_diff(before, after, "client", "upstream", lineterm="", n=2))
+    why = [f"  {printable(note)}" for note in shown.notes.split("; ") if note]
+    return ["", *_entries([Entry("client and upstream", difference or ["(nothing was changed)"])]), "", *why]
+
+
+def _compared(message: Message) -> list[str] | None:
+    if len(message.body) > _DIFFERENT:
+        return None
+    kept = {name: value for name, value in message.headers.items() if name == "content-type"}
+    lines = Message(message.method, message.path, kept, message.body).lines(sorted(kept))
+    return [printable(line) for line in lines]

@@ -1,0 +1,146 @@
+"""The request of a conversation, in the JSON of any API: its head in one line, and its turns as entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from ..wire.printable import printable
+from .blocks import Entry, content, message
+from .messages import amount, counted
+
+_MOST: Final = 400_000
+"""Bytes of turns that are shown: the first ones, and the last ones."""
+_FIRST: Final = 4
+_COMMAS: Final = 200_000
+"""In a body with more, so many values may stand that to find the turns takes too long."""
+_NOTHING: Final = msgspec.Raw()
+_OPTIONS: Final = (
+    "max_tokens max_completion_tokens max_output_tokens temperature top_p reasoning_effort previous_response_id".split()
+)
+
+
+class _Body(msgspec.Struct):
+    """The members that are shown; the other ones are skipped, and the turns are decoded one by one."""
+
+    model: Any = None
+    system: msgspec.Raw = _NOTHING
+    instructions: msgspec.Raw = _NOTHING
+    system_instruction: msgspec.Raw = msgspec.field(default=_NOTHING, name="systemInstruction")
+    messages: msgspec.Raw = _NOTHING
+    input: msgspec.Raw = _NOTHING
+    contents: msgspec.Raw = _NOTHING
+    prompt: msgspec.Raw = _NOTHING
+    tools: msgspec.Raw = _NOTHING
+    tool_config: msgspec.Raw = msgspec.field(default=_NOTHING, name="toolConfig")
+    stream: Any = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    max_output_tokens: Any = None
+    temperature: Any = None
+    top_p: Any = None
+    reasoning_effort: Any = None
+    previous_response_id: Any = None
+
+
+_BODY: Final = msgspec.json.Decoder(_Body)
+_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def read(body: bytes, model: str = "") -> tuple[str, list[Entry]] | None:
+    """The head of a request, and its entries; None for a body that holds no conversation. `model` is that of the path.
+
+    Of a long conversation the first and the last turns are decoded, no others.
+    """
+    if body.count(b",") > _COMMAS:
+        return None
+    try:
+        found = _BODY.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    turns, given = _turns(found)
+    if turns is None and given is None:
+        return None
+    entries = [
+        entry
+        for instructions in (found.system, found.instructions, found.system_instruction)
+        for entry in content("system", _parts(_value(instructions)))
+    ]
+    if turns is None:
+        entries += content("user", given)
+    else:
+        entries += _shown(turns)
+    return _head(found, model, turns), entries
+
+
+def _turns(found: _Body) -> tuple[list[msgspec.Raw] | None, Any]:
+    """The turns, or a prompt that is no list of turns."""
+    for raw in (found.messages, found.input, found.contents):
+        try:
+            if raw:
+                return _LIST.decode(raw), None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None, _value(raw)
+    return None, _value(found.prompt)
+
+
+def _head(found: _Body, model: str, turns: list[msgspec.Raw] | None) -> str:
+    names = [found.model if isinstance(found.model, str) else model]
+    if turns is not None:
+        names.append(counted(len(turns), "turn") if turns else "")
+    tools = _tools(found)
+    names.append(counted(tools, "tool") if tools else "")
+    names.append("stream" if found.stream is True else "")
+    names += [
+        f"{name} {value}" for name in _OPTIONS if (value := getattr(found, name)) is not None and not _is_nested(value)
+    ]
+    return " · ".join(printable(str(name)[:200]) for name in names if name)
+
+
+def _tools(found: _Body) -> int:
+    tools = _value(found.tools) if found.tools else None
+    if tools is None and isinstance(config := _value(found.tool_config), dict):
+        tools = config.get("tools")
+    if not isinstance(tools, list):
+        return 0
+    # Gemini has several functions in one tool.
+    declared = (tool.get("functionDeclarations") if isinstance(tool, dict) else None for tool in tools)
+    return sum(len(functions) if isinstance(functions, list) else 1 for functions in declared)
+
+
+def _shown(turns: list[msgspec.Raw]) -> Iterator[Entry]:
+    """The entries of all turns, or of the first and the last of them."""
+    sizes = [memoryview(turn).nbytes for turn in turns]
+    begin, end, left = 0, len(turns), _MOST
+    while begin < min(_FIRST, end) and sizes[begin] <= left:
+        left -= sizes[begin]
+        begin += 1
+    while end > begin and (sizes[end - 1] <= left or end == len(turns)):
+        left -= sizes[end - 1]
+        end -= 1
+    for turn in turns[:begin]:
+        yield from message(_value(turn))
+    if begin < end:
+        yield Entry(f"{counted(end - begin, 'turn')}, {amount(sum(sizes[begin:end]))}: not shown", [])
+    for turn in turns[end:]:
+        yield from message(_value(turn))
+
+
+def _value(raw: msgspec.Raw) -> Any:
+    if not raw:
+        return None
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "(this is not valid JSON)"
+
+
+def _parts(value: Any) -> Any:
+    """Gemini's system instruction holds its parts in a message."""
+    return value["parts"] if isinstance(value, dict) and "parts" in value else value
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, dict | list)
