@@ -238,7 +238,11 @@ case ${1-start} in
     exec "$venv/bin/python" tests/bench/bench.py "$@"
     ;;
   *)
-    prepare
+    extras=()
+    if [[ ${1-} == platform ]]; then
+      extras=(platform ${REDIS_URL:+redis} ${DATABASE_URL:+postgres})
+    fi
+    prepare "${extras[@]}"
     # The name under which the command speaks of itself.
     AI_PROXY_NAME=$0
     [[ $0 == */* ]] || AI_PROXY_NAME=./$0

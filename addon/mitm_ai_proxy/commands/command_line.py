@@ -10,7 +10,7 @@ from typing import Final
 from ..config.keys import nearest
 
 TOOLS: Final = {"start": "mitmdump", "web": "mitmweb", "console": "mitmproxy"}
-COMMANDS: Final = (*TOOLS, "init", "simulate", "demo", "cassette", "check", "docs", "script")
+COMMANDS: Final = (*TOOLS, "init", "simulate", "demo", "platform", "cassette", "check", "docs", "script")
 DEFAULT_CONFIG: Final = "config.yaml"
 RUN_SH_COMMANDS: Final = ("test", "lint", "bench")
 """Further commands of run.sh, which takes them as its first word only."""
@@ -19,8 +19,8 @@ NAME: Final = "AI_PROXY_NAME"
 
 WITH_VALUE: Final = frozenset(
     "--allow-hosts --auth-choice --base-url --cert-passphrase --certs --client-replay --config"
-    " --console-layout --flow-detail --host --ignore-hosts --intercept --listen-host --listen-port"
-    " --map-local --map-remote --mode --modify-body --modify-headers --port --proxyauth --rfile"
+    " --console-layout --data --flow-detail --gateway-port --host --ignore-hosts --intercept --listen-host"
+    " --listen-port --map-local --map-remote --mode --modify-body --modify-headers --port --proxyauth --rfile"
     " --save-stream-file --scripts --server-replay --server-replay-extra --set --stickyauth"
     " --stickycookie --tcp-hosts --upstream-auth --view-filter --web-host --web-port -B -C -H -M -S -m -p"
     " -r -s -w".split()

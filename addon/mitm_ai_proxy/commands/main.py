@@ -37,6 +37,7 @@ console  the same with mitmproxy
 simulate a Kling and a chat model of our own as a plain HTTP server (--port N, --host ADDRESS)
 demo     make two simulated videos and show what is rewritten, into a folder (default: demo);
          demo chat: show a chat that is translated (--client anthropic or openai)
+platform many video jobs: queue, workers, budgets, storage, a page ({program} platform --help)
 cassette what is in a recording, and what can be done with it: {program} cassette --help
 check    read the configuration and say what is wrong with it
 docs     write the tables of docs/ that are made from the code (--check: only say which are stale)
@@ -69,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     if command == "cassette":
         return _cassette(words)
+    if command == "platform":
+        return _platform(words)
     if command == "init":
         # Imported when needed, here and below, since it takes a while.
         from . import init
@@ -100,19 +103,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command == "simulate":
             return _simulate(parser, path, bool(chosen.config), rest)
         may_simulate = command in TOOLS and _value(rest, SIMULATE) != "false"
-        configuration, providers, is_simulated = _providers(path, may_simulate, bool(_value(rest, REPLAY)))
+        configuration, found, is_simulated = providers(path, may_simulate, bool(_value(rest, REPLAY)))
     except ConfigurationError as error:
         print(f"ai-proxy: {error}", file=sys.stderr)
         return 1
     if command == "check":
-        for line in registry.described(configuration, providers, remarks=True):
+        for line in registry.described(configuration, found, remarks=True):
             print(f"{path}: {line}")
         for warning in registry.warnings(configuration):
             print(f"{path}: warning: {warning}", file=sys.stderr)
         return 0
     if is_simulated and _value(rest, SIMULATE) is None:
         rest = ["--set", f"{SIMULATE}=true", *rest]
-    return _start(TOOLS[command], tool_arguments(path, str(providers.main.origin), rest))
+    return _start(TOOLS[command], tool_arguments(path, str(found.main.origin), rest))
 
 
 def script() -> Path:
@@ -150,7 +153,7 @@ def tool_arguments(config: Path, origin: str, rest: Sequence[str]) -> list[str]:
     return [*arguments, *rest]
 
 
-def _providers(path: Path, may_simulate: bool, offline: bool) -> tuple[Configuration, Providers, bool]:
+def providers(path: Path, may_simulate: bool, offline: bool) -> tuple[Configuration, Providers, bool]:
     """A configuration file, its providers, and whether they have to be simulated because they have no credential.
 
     `offline`: a cassette answers, so that no credential is needed. Raises ConfigurationError.
@@ -232,6 +235,16 @@ def _cassette(words: Sequence[str]) -> int:
     from . import cassette
 
     return cassette.main(words, default_config())
+
+
+def _platform(words: Sequence[str]) -> int:
+    """Run a command of `ai-proxy platform`."""
+    try:
+        from . import platform
+    except ImportError as error:
+        print(f"ai-proxy: the platform needs {error.name}: pip install 'mitm-ai-proxy[platform]'", file=sys.stderr)
+        return 1
+    return platform.run(words)
 
 
 def _value(rest: Sequence[str], option: str) -> str | None:

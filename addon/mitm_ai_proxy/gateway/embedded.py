@@ -95,6 +95,11 @@ class Embedded:
             self.stop()
             raise NotStarted("; ".join(self._errors.texts) or "mitmproxy ended while it started")
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self._thread.is_alive()
+
     def call(self, function: Callable[[], _T]) -> _T:
         """Run a function in the proxy's thread, between hooks; returns or raises what the function does."""
 

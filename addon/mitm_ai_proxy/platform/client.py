@@ -6,9 +6,10 @@ What it returns says whether a request that failed had left; only a connection t
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Sequence
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import quote, urlsplit
 
 import urllib3
@@ -87,7 +88,22 @@ class Client:
         """Ask for a task by Kling's id or by our name; `path` is that of its create."""
         return self._ask("GET", f"{path}/{quote(name, safe='~')}")
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> Reply:
+    def document(self, method: str, target: str, body: bytes | None = None) -> tuple[Reply, Any]:
+        """Ask for something that is no task, such as a list: what the answer means, and its JSON."""
+        received: list[bytes] = []
+        reply = self._ask(method, target, body, received.append)
+        try:
+            return reply, json.loads(received[0]) if received else None
+        except (ValueError, RecursionError):
+            return reply, None
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        keep: Callable[[bytes], None] = lambda _: None,
+    ) -> Reply:
         url = f"{self._url}{path}"
         headers = {"accept": "application/json"} | ({} if body is None else {"content-type": "application/json"})
         ends_at = time.monotonic() + self._seconds
@@ -106,6 +122,7 @@ class Client:
             answer.close()
             return replies.unanswered(_words(error))
         answer.release_conn()
+        keep(received)
         return replies.read(answer.status, received, url)
 
 

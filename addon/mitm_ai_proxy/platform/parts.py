@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -13,10 +14,13 @@ from . import backends, callbacks
 from .client import Client, Downloader
 from .deployment import Deployment
 from .messages import Messages
+from .reconciling import Reconciler, Report
 from .steps import Steps
 from .storage import Storage
 from .store import Store
 from .worker import Worker
+
+logger = logging.getLogger(__name__)
 
 THREADS: Final = 8
 """Threads of a worker: each makes one call, or one download, at a time."""
@@ -69,7 +73,8 @@ class Parts:
             worker=f"{socket.gethostname()}:{os.getpid()}",
             callback=self._callback(),
         )
-        return Worker(self.store, steps, self.messages, timing, threads=threads)
+        reconciler = Reconciler(self.store.books, self.clients)
+        return Worker(self.store, steps, self.messages, timing, threads=threads, hourly=lambda: _tell(reconciler.run()))
 
     def _callback(self) -> Callable[[str], str] | None:
         public = self.deployment.public_url
@@ -77,3 +82,15 @@ class Parts:
             return None
         key = self.store.keys.signing_key()
         return lambda job_id: callbacks.address(public, key, job_id)
+
+
+def _tell(report: Report) -> None:
+    """Write what the comparison with Kling's books has found into the log."""
+    for line in report.settled:
+        logger.info("platform: a price was learned late: %s", line)
+    for line in report.differing:
+        logger.warning("platform: a price differs from Kling's books: %s", line)
+    for orphan in report.orphans:
+        logger.warning("platform: %s is a task of %s that no job here has", orphan.name, orphan.account)
+    for line in report.problems:
+        logger.warning("platform: %s", line)

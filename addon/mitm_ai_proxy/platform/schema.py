@@ -157,14 +157,7 @@ CREATE TABLE orphans (
     found_at REAL NOT NULL,
     PRIMARY KEY (account, task_id)
 );
--- What Kling said that an account had left, and what had been settled here by then.
-CREATE TABLE readings (
-    account TEXT NOT NULL,
-    at REAL NOT NULL,
-    units_left REAL NOT NULL,
-    settled INTEGER NOT NULL,
-    PRIMARY KEY (account, at)
-);
+CREATE INDEX jobs_of_task ON jobs (account, task_id) WHERE task_id <> '';
 
 CREATE TABLE facts (
     name TEXT PRIMARY KEY,

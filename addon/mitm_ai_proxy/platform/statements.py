@@ -11,7 +11,7 @@ from . import lanes, scheduling
 from .database import Row, Transaction, Values
 from .decisions import Decision
 from .lanes import NEW, Lane
-from .money import Balance
+from .money import Balance, shown
 from .records import DeliveryState, Job, Order, Repeat, StoredFile
 from .replies import Verdict
 from .scheduling import Held
@@ -142,6 +142,16 @@ def _end_reservation(transaction: Transaction, job: Job, spent: int, money: Mone
         add(transaction, name, spent, -amount)
     transaction.change("DELETE FROM reservations WHERE job = :job", {"job": job.id})
     book(transaction, job.id, now, money, spent if money is Money.SETTLED else job.estimate)
+
+
+def settle(transaction: Transaction, job: Job, units: int, now: float) -> None:
+    """Settle a job that has ended, whose price was not known then."""
+    _end_reservation(transaction, job, units, Money.SETTLED, now)
+    transaction.change(
+        "UPDATE jobs SET money = :money, actual = :units WHERE id = :id",
+        {"id": job.id, "money": Money.SETTLED, "units": units},
+    )
+    note(transaction, job.id, now, job.state, job.state, f"Kling has said its price: {shown(units)} units", "")
 
 
 def balance(transaction: Transaction, name: str) -> Balance:

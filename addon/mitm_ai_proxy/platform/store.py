@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import lanes, scheduling, statements
+from .books import Books
 from .database import Database
 from .decisions import Decision
 from .deliveries import Deliveries
@@ -56,6 +57,7 @@ class Store:
             self._database = where
         self.keys, self.deliveries = Keys(self._database), Deliveries(self._database)
         self.overview, self.repeats = Overview(self._database), Repeats(self._database)
+        self.books = Books(self._database)
 
     def close(self) -> None:
         """Close the database."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from huey.consumer import Consumer
 
+from . import reconciling
 from .database import StoreError
 from .messages import THE_QUEUE, Messages
 from .records import Job
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 _MOST_WAITING: Final = 1000
 """Messages beyond which the sweep adds none: those that are there come first."""
 _MOST_SWEPT: Final = 200
+_BETWEEN_QUESTIONS: Final = 60.0
+"""Seconds between two questions whether what is done once in an hour is due."""
 
 
 class _Consumer(Consumer):  # type: ignore[misc]
@@ -33,7 +36,10 @@ class _Consumer(Consumer):  # type: ignore[misc]
 
 
 class Worker:
-    """Takes messages with a number of threads. Any number of workers, in any number of processes, share the jobs."""
+    """Takes messages with a number of threads. Any number of workers, in any number of processes, share the jobs.
+
+    `hourly` is done by one of them once in an hour.
+    """
 
     def __init__(
         self,
@@ -43,10 +49,12 @@ class Worker:
         timing: Timing,
         *,
         threads: int = 8,
+        hourly: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store, self._steps, self._messages = store, steps, messages
-        self._timing, self._clock = timing, clock
+        self._timing, self._clock, self._hourly = timing, clock, hourly
+        self._asked_at = 0.0
         messages.work_with(self._do)
         self._consumer: Any = _Consumer(
             messages.huey,
@@ -101,10 +109,19 @@ class Worker:
         if job.state not in FINAL and job.state is not State.QUEUED:
             self._messages.wake(job.id, max(0.0, job.next_at - self._clock()))
 
+    def _do_hourly(self) -> None:
+        now = self._clock()
+        if now - self._asked_at < _BETWEEN_QUESTIONS:
+            return
+        self._asked_at = now
+        if self._store.books.is_due(reconciling.NAME, reconciling.EVERY, now):
+            self._hourly()
+
     def _sweep_on(self) -> None:
         while not self._ended.wait(self._timing.sweep):
             try:
                 self.sweep()
+                self._do_hourly()
             except Exception as error:
                 # Whatever it was, the next one may succeed; without sweeps, jobs would be lost.
                 logger.warning("platform: a sweep failed: %s", type(error).__name__)
