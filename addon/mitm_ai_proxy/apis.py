@@ -97,6 +97,62 @@ _MAX_LENGTH: Final = 4096
 _COLLECTION: Final = re.compile(r".*(/v1/([a-z_]+))(?:/.*)?", re.DOTALL | re.IGNORECASE)
 
 
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+RESPONSES: Final = "openai/v1/responses"
+_ANSWERED_AT_ONCE: Final = frozenset(
+    {
+        "anthropic/v1/complete",
+        "anthropic/v1/messages",
+        "anthropic/v1/messages/count_tokens",
+        "cohere/v1/rerank",
+        "gemini/v1beta/generatecontent",
+        "gemini/v1beta/streamgeneratecontent",
+        "openai/v1/audiospeech",
+        "openai/v1/audiotranscription",
+        "openai/v1/audiotranslation",
+        "openai/v1/chatcompletions",
+        "openai/v1/completions",
+        "openai/v1/embeddings",
+        "openai/v1/models",
+        "qwen/v1/rerank",
+        RESPONSES,
+    }
+)
+"""APIs whose whole result is the answer; a second request costs what the first did, and leaves nothing behind."""
+CONVERSATIONS: Final = "qwen/v1/conversations"
+_OF_CONSUMERS: Final = frozenset({CONVERSATIONS, RESPONSES}) | frozenset(
+    f"openai/v1/{name}"
+    for name in (
+        "files retrievefile retrievefilecontent batches retrievebatch cancelbatch fine-tuningjobs"
+        " retrievefine-tuningjob fine-tuningjobsevents fine-tuningjobcheckpoints cancelfine-tuningjob"
+        " resumefine-tuningjob"
+    ).split()
+)
+"""APIs about what a key has made, which no other key finds, with a key for each consumer. Source: Higress ai-proxy."""
+_COLLECTIONS_OF_CONSUMERS: Final = frozenset(
+    "/v1/responses /v1/files /v1/batches /v1/uploads /v1/vector_stores /v1/conversations /v1/containers"
+    " /v1/assistants /v1/threads".split()
+)
+"""Those of their parts that have no name of their own."""
+_JOBS: Final = ("video", "fine-tuning")
+
+
+def is_of_consumer(name: str | None, path: str) -> bool:
+    """Whether each consumer has a key of its own for a request. `name`: that of its API; None without one."""
+    return collection(path) in _COLLECTIONS_OF_CONSUMERS if name is None else name in _OF_CONSUMERS
+
+
+def is_stateful(name: str | None, path: str) -> bool:
+    """Whether a request is about what a provider keeps: a file, a batch, a conversation, a job."""
+    is_job = any(word in (name or path) for word in _JOBS) or "/fine_tuning/" in path
+    return is_of_consumer(name, path) or is_job
+
+
+def is_repeatable(method: str, name: str | None = None) -> bool:
+    """Whether a request buys nothing that a second one would buy again. `name`: that of its API; None without one."""
+    return method in _SAFE or name in _ANSWERED_AT_ONCE
+
+
 class Api(NamedTuple):
     """An API as clients call it: its name, its method (None: any), and its path with ids as `{video_id}`."""
 

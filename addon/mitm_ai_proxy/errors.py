@@ -132,6 +132,12 @@ def not_sent(status: int, upstream: str, reason: str) -> Refusal:
     return Refusal(status, f"The request to {upstream} failed: {reason}", code="provider_unreachable")
 
 
+def timed_out(upstream: str, key: str, milliseconds: int, *, is_sent: bool) -> Refusal:
+    """504 for an answer, or a connection, that took longer than a key of the configuration says."""
+    what = f"No answer from {upstream} has begun" if is_sent else f"There was no connection to {upstream}"
+    return Refusal(504, f"{what} within {milliseconds} ms ({key}).", code="provider_timeout")
+
+
 def no_room() -> Refusal:
     """503 for a long body beside others that are held already."""
     return Refusal(
@@ -140,6 +146,11 @@ def no_room() -> Refusal:
         code="no_room",
         headers={"Retry-After": "1"},
     )
+
+
+def broke_off() -> Refusal:
+    """502 for a stream that the provider broke off after it had begun."""
+    return Refusal(502, "The provider broke this answer off before its end.", code="answer_broken")
 
 
 def stream_failed() -> Refusal:

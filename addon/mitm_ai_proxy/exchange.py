@@ -5,6 +5,7 @@ Providers return these values; gateway/ carries them out with mitmproxy.
 
 from __future__ import annotations
 
+import enum
 import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -62,11 +63,20 @@ class Head(NamedTuple):
     is_tls: bool = False
 
 
+class Scope(enum.Enum):
+    """How far a request may be moved: what it is about may be known to one provider only, or to one of its tokens."""
+
+    ANYWHERE = enum.auto()
+    PROVIDER = enum.auto()
+    TOKEN = enum.auto()
+
+
 class Upstream(NamedTuple):
     """An upstream request without its credential.
 
     `fields` are changes to the client's header fields. `body` None: the client's body is streamed, or, if `is_shown`
     and it is small, held, so that mitmproxy can show it. `notes` has one line for each rewrite.
+    `is_repeatable`: it buys nothing that a second one would buy again.
     """
 
     origin: Origin
@@ -77,6 +87,7 @@ class Upstream(NamedTuple):
     memo: Memo = NO_MEMO
     notes: tuple[str, ...] = ()
     is_shown: bool = True
+    is_repeatable: bool = False
 
 
 _NO_HEADERS: Final[Mapping[str, str | None]] = MappingProxyType({})

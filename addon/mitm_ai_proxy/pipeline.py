@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from . import errors
+from . import apis, errors
 from .auth.header import CLIENT_FIELDS, NO_CREDENTIAL, Credential, redacted_query
 from .exchange import Answer, Handling, Head, Memo, NeedsBody, Upstream, Whole
 from .providers.base import Provider
@@ -60,7 +60,7 @@ class Reply(NamedTuple):
 
 def chosen(router: Router, head: Head, raw: bytes) -> Choice:
     """The provider that the router chooses by a body, which is `raw` as it was sent. Raises Refusal."""
-    return router.choose_with(head, decoded(raw, head.caller.content_encoding, _limit(raw)))
+    return router.choose_with(head, client_body(head, raw))
 
 
 def requestheaders(provider: Provider, head: Head) -> Upstream | NeedsBody:
@@ -73,9 +73,14 @@ def request(needs: NeedsBody, head: Head, raw: bytes) -> Upstream | Answer:
 
     `raw` is the body as it was sent. Raises Refusal.
     """
-    upstream = needs.rewrite(decoded(raw, head.caller.content_encoding, _limit(raw)))
+    upstream = needs.rewrite(client_body(head, raw))
     # An unchanged body keeps its Content-Encoding.
     return upstream._replace(body=None) if isinstance(upstream, Upstream) and upstream.body is raw else upstream
+
+
+def client_body(head: Head, raw: bytes) -> bytes:
+    """The client's body without its Content-Encoding; `raw` is as it was sent. Raises Refusal (400)."""
+    return decoded(raw, head.caller.content_encoding, _limit(raw))
 
 
 def _limit(raw: bytes) -> int:
@@ -84,15 +89,21 @@ def _limit(raw: bytes) -> int:
 
 
 def outgoing(
-    provider: Provider, head: Head, upstream: Upstream, fields: Fields | None = None, raw: bytes = b""
+    provider: Provider,
+    head: Head,
+    upstream: Upstream,
+    fields: Fields | None = None,
+    raw: bytes = b"",
+    token: int | None = None,
 ) -> Outgoing:
     """The request with the provider's credential.
 
     `fields` are the client's header fields where they are not those of the head any more; `raw` is its body where it
-    was held.
+    was held. `token` is the index of the provider's token, if it was chosen already.
     """
     fields = head.fields if fields is None else fields
-    credential = provider.credential(_with_body(upstream, raw), provider.token(fields))
+    own = provider.token(fields) if token is None else provider.tokens[token]
+    credential = provider.credential(_with_body(upstream, raw), own)
     without, prefixes = (CLIENT_FIELDS, provider.withheld_headers) if provider.has_credential else ((), ())
     return _outgoing(head, upstream, fields, raw, credential, without, prefixes)
 
@@ -117,6 +128,17 @@ def keeps(providers: Providers, provider: Provider, target: str) -> bool:
     except errors.Refusal:
         return False
     return isinstance(found, Upstream) and found.target == target
+
+
+def rewritten(provider: Provider, head: Head, raw: bytes) -> Upstream | Answer:
+    """The upstream request, or the answer, of a request whose body has been read: `raw`. Raises Refusal."""
+    found = provider.requestheaders(head)
+    return request(found, head, raw) if isinstance(found, NeedsBody) else found
+
+
+def is_repeatable(upstream: Upstream) -> bool:
+    """Whether a request buys nothing that a second one would buy again."""
+    return upstream.is_repeatable or apis.is_repeatable(upstream.method)
 
 
 def answered_by(upstream: Upstream, origin: Origin) -> Upstream:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from .cassette.settings import CassetteSettings, ScrubSettings
-from .config import file, values
+from .config import file, reliability, values
 from .config.file import ConfigurationError, ProviderType
 from .config.keys import Problem, Reading, declared, key
 from .config.keys import secrets as declared_secrets
@@ -20,6 +20,7 @@ from .platform.settings import PlatformSettings
 from .providers import higress_keys, higress_types, litellm
 from .providers.base import Clock, CommonKeys, Provider, SimulatorAccount
 from .providers.rows import COMPATIBLE
+from .routing.health import Health
 from .routing.providers import Providers
 from .routing.rules import Router, hidden
 from .simulator.links import FOLDER
@@ -153,12 +154,14 @@ def providers(configuration: Configuration, clock: Clock = time.time, *, simulat
         message = f"the simulator does not know the types in use ({types})"
         raise ConfigurationError(configuration.source, [Problem("ai_simulate", message)])
     made = {name: _made(configuration, keys, clock, simulated) for name, keys in configuration.providers.items()}
+    health = Health({name: keys.failover for name, keys in configuration.providers.items()}, time.monotonic)
     if len(made) == 1 and not configuration.routes:
-        return Providers(made, active=configuration.active)
+        return Providers(made, active=configuration.active, health=health)
     by_rank = sorted(made, key=lambda name: name != configuration.active)
     home = next((name for name in by_rank if (part := made[name].simulated_by) and PARTS[part].makes_files), None)
     links = {} if home is None else {f"/{FOLDER}/": home}
-    return Providers(made, Router(made, configuration.routes, configuration.active, links), configuration.active)
+    router = Router(made, configuration.routes, configuration.active, links)
+    return Providers(made, router, configuration.active, health)
 
 
 def provider(configuration: Configuration, clock: Clock = time.time) -> Provider:
@@ -212,7 +215,16 @@ def described(configuration: Configuration, providers: Providers, *, remarks: bo
 
 def warnings(configuration: Configuration) -> list[str]:
     """What is likely to be a mistake of whoever wrote the configuration, in a line each."""
-    return hidden(configuration.routes)
+    lines = hidden(configuration.routes)
+    together = {name for route in configuration.routes if len(route.provider) > 1 for name in route.provider}
+    for name, keys in configuration.providers.items():
+        where = f"providers ({name})" if name else "provider"
+        count = len(TYPES[keys.type](keys, time.time).tokens)
+        lines += [f"{where}.{line}" for line in reliability.warnings(keys.retry_on_failure, keys.failover)]
+        if keys.retry_on_failure.enabled and count < 2 and name not in together:
+            what = "one token" if count else "no token of apiTokens"
+            lines.append(f"{where}.retryOnFailure has no effect: there is {what}, and one provider")
+    return lines
 
 
 def public_origins(configuration: Configuration) -> tuple[Origin, ...]:

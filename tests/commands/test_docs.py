@@ -79,8 +79,8 @@ def test_the_readme_names_every_page() -> None:
 def test_every_configuration_that_a_page_shows_can_be_read(page: Path) -> None:
     environment = dict.fromkeys(
         [
-            f"{name}_KEY"
-            for name in "KLING_API API_302 NEW_API KILOCODE_API MOONSHOT_API ANTHROPIC_API GEMINI_API".split()
+            *("OPENAI_KEY_1", "OPENAI_KEY_2", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GROQ_API_KEY"),
+            *("KLING_API_KEY", "API_302_KEY", "NEW_API_KEY", "KILOCODE_API_KEY", "MOONSHOT_API_KEY"),
         ],
         "key",
     )

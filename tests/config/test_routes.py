@@ -87,7 +87,12 @@ OPEN = "missing ) at position 1"
             "routes: [{model: a, provider: opem}]",
             [f"routes[0].provider: no provider has this id; did you mean open? {KNOWN}"],
         ),
-        ("routes: [{model: a, provider: [open]}]", ["routes[0].provider: expected text"]),
+        ("routes: [{model: a, provider: [[open]]}]", ["routes[0].provider[0]: expected text"]),
+        ("routes: [{model: a, provider: [open, open]}]", ["routes[0].provider[1]: open stands here twice"]),
+        (
+            "routes: [{model: a, provider: [open, opem]}]",
+            [f"routes[0].provider[1]: no provider has this id; did you mean open? {KNOWN}"],
+        ),
         ("routes: [{provider: open}]", ["routes[0]: has no condition: give model, path, header or host"]),
         ("routes: [{model: , provider: open}]", ["routes[0]: has no condition: give model, path, header or host"]),
         ("routes: [{modle: a, provider: open}]", ["routes[0].modle: unknown condition; did you mean model?"]),
@@ -159,7 +164,7 @@ def test_two_equal_ids_are_a_mistake_where_routes_name_them() -> None:
 def test_an_id_and_a_pattern_may_come_from_the_environment_which_no_message_shows() -> None:
     text = "providers: [{id: '${ID}', type: openai}]\nroutes: [{model: '${M}-*', provider: '${P}'}]"
     (route,) = registry.read(text, {"ID": "s3cret", "M": "gpt", "P": "s3cret"}).routes
-    assert (route.model, route.provider) == ((Pattern("gpt-*"),), "s3cret")
+    assert (route.model, route.provider) == ((Pattern("gpt-*"),), ("s3cret",))
 
     with pytest.raises(ConfigurationError) as caught:
         registry.read(text, {"ID": "s3cret", "M": "gpt", "P": "s3crets"})
@@ -213,3 +218,22 @@ def test_a_pattern_covers_what_it_surely_matches() -> None:
     assert not slow.covers(Pattern("a" * 100 + "!"))
     assert ANYTHING.covers(slow)
     assert not slow.covers(ANYTHING)
+
+
+def test_what_works_otherwise_than_it_is_written_is_said_at_the_start() -> None:
+    retry = "retryOnFailure: {enabled: true, maxRetries: 0, retryOnStatus: ['2.*', '5..']}"
+    failover = "failover: {failureThreshold: 0}"
+    alone = registry.read(f"provider: {{type: openai, apiTokens: t, {retry}, {failover}}}", {})
+    assert registry.warnings(alone) == [
+        "provider.retryOnFailure.retryOnStatus has '2.*': a success is never tried again, and is no failure",
+        "provider.retryOnFailure.maxRetries is 0, which stands for 1",
+        "provider.failover.failureThreshold is 0, which stands for 3",
+        "provider.retryOnFailure has no effect: there is one token, and one provider",
+    ]
+    # The plugin's own defaults, though they are found in 204.
+    usual = "retryOnFailure: {enabled: true, retryOnStatus: ['4.*', '5.*']}"
+    pair = f"providers: [{{id: a, type: openai, apiTokens: t, {usual}}}, {{id: b, type: openai, apiTokens: t}}]"
+    assert registry.warnings(registry.read(f"{pair}\nroutes: [{{path: /v1/*, provider: [a, b]}}]", {})) == []
+    assert registry.warnings(registry.read(f"provider: {{type: openai, apiTokens: [t, u], {usual}}}", {})) == []
+    with pytest.raises(ConfigurationError, match=r"failover\.cooldownDuration: is 0, and there is no healthCheckModel"):
+        registry.read("provider: {type: openai, failover: {enabled: true, cooldownDuration: 0}}", {})

@@ -91,10 +91,9 @@ def test_a_block_whose_type_says_nothing_is_checked_by_what_all_types_have(name:
 @table(
     ("name", "key", "says"),
     [
-        ("deepl", "failover: {enabled: true}", "provider.failover: is not implemented for type generic"),
-        ("deepl", "failover: {enabled: false}", ""),
+        ("deepl", "failover: {enabled: true}", ""),
         ("triton", "context: {fileUrl: a}", ""),
-        ("triton", "retryOnFailure: {enabled: true}", "provider.retryOnFailure: is not implemented for type generic"),
+        ("triton", "retryOnFailure: {enabled: 7}", "provider.retryOnFailure.enabled: expected true or false"),
         ("triton", "id: a", ""),
     ],
 )

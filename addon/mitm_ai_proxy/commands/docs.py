@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import re
 import sys
 from argparse import ArgumentParser
@@ -20,6 +21,7 @@ from ..chat.dialects import ANTHROPIC, OPENAI
 from ..chat.translate import CHAT_APIS
 from ..chat.unsaid import MEMBERS
 from ..config.keys import Key, declared
+from ..config.reliability import Failover, RetryOnFailure, Statuses
 from ..config.routes import Route
 from ..config.values import UnknownWord
 from ..kling import error_codes, models
@@ -253,7 +255,12 @@ def _init_choices() -> str:
 
 def _route_keys() -> str:
     """The keys of a route."""
-    return table(_KEY_HEADER, map(_key, declared(Route).values()))
+    return _keys_of(Route)
+
+
+def _keys_of(declaration: type[object]) -> str:
+    """The keys that a dataclass declares."""
+    return table(_KEY_HEADER, map(_key, declared(declaration).values()))
 
 
 _KEY_HEADER: Final = ("Key", "Default", "Values", "Meaning")
@@ -265,6 +272,8 @@ def _key(key: Key) -> list[str]:
 
 def _default(value: object) -> str:
     """A default as in a configuration file; "" for none."""
+    if isinstance(value, Statuses):
+        return json.dumps(value.texts)
     if isinstance(value, Secret):
         return value.reveal()
     if isinstance(value, bool):
@@ -391,6 +400,8 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "provider keys": _provider_keys,
     **{f"{path} keys": functools.partial(_block_keys, declaration) for path, declaration in _blocks()},
     "route keys": _route_keys,
+    "retryOnFailure keys": functools.partial(_keys_of, RetryOnFailure),
+    "failover keys": functools.partial(_keys_of, Failover),
     "init choices": _init_choices,
     "capabilities": _capabilities,
     "paths": _paths,

@@ -21,6 +21,32 @@ def shortened(text: str) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
+def nested(owner: type[_T]) -> Callable[[Any], _T | None]:
+    """A converter of a mapping with the keys that a dataclass declares; `true` stands for `enabled` alone.
+
+    What is empty or false counts as missing. It raises WrongParts. The key has to be one with `mapping`, so that
+    variables are replaced.
+    """
+
+    def convert(value: Any) -> _T | None:
+        known = declared(owner)
+        if not value or value == "false":
+            return None
+        if value is True and "enabled" in known:
+            value = {"enabled": value}
+        if not isinstance(value, dict):
+            raise ValueError(f"expected a mapping of keys to values (known: {', '.join(known)})")
+        problems: list[Problem] = []
+        block = Block("", value, {}, problems)
+        block.refuse_unknown(known)
+        found = block.take_declared(owner)
+        if problems:
+            raise WrongParts(*[(f".{problem.key}", problem.message) for problem in problems])
+        return found
+
+    return convert
+
+
 class Block:
     """A mapping in the file, with its path; collects the problems of its values."""
 

@@ -228,7 +228,7 @@ def _chosen(top: Block, several: Any) -> _Used:
     if routes:
         listed.refuse_equal()
     active = _active(top, listed, is_needed=items is None or items == [])
-    named = {active, *(route.provider for route in routes)}
+    named = {active, *(name for route in routes for name in route.provider)}
     used = {name: block for name, block in zip(listed.ids, blocks, strict=True) if name and name in named}
     return _Used(used, active, tuple(routes))
 
@@ -290,8 +290,10 @@ def _routes(top: Block, items: list[Any], listed: _Listed) -> list[Route]:
             top.refuse(block.path, f"has no condition: give {', '.join(CONDITIONS[:-1])} or {CONDITIONS[-1]}")
         if not route.provider and not block.has_problem("provider"):
             block.refuse("provider", f"is missing: name the provider of this route (known: {listed.known})")
-        elif route.provider and route.provider not in listed.ids:
-            listed.refuse_unknown(block, "provider", route.provider)
+        for place, name in enumerate(route.provider):
+            if name not in listed.ids:
+                key = f"provider[{place}]" if isinstance(item["provider"], list) else "provider"
+                listed.refuse_unknown(block, key, name)
         found.append(route)
     return found
 

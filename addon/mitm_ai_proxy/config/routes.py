@@ -1,4 +1,4 @@
-"""The keys of a route: conditions on a request, and the provider of a request for which all of them hold."""
+"""The keys of a route: conditions on a request, and the providers of a request for which all of them hold."""
 
 from __future__ import annotations
 
@@ -60,6 +60,15 @@ def _headers(value: Any) -> Mapping[str, Patterns]:
     return found
 
 
+def _providers(value: Any) -> tuple[str, ...]:
+    """A list of ids, or one. Raises WrongParts for one that stands there twice."""
+    found = values.texts(value)
+    wrong = [(f"[{index}]", f"{name} stands here twice") for index, name in enumerate(found) if name in found[:index]]
+    if wrong:
+        raise WrongParts(*wrong)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One route. Of each condition, one of its patterns has to match; a condition without any always holds."""
@@ -77,4 +86,6 @@ class Route:
     host: Patterns = key(
         _hosts, (), help="The host that the client addresses, in lower case, with or without its port."
     )
-    provider: str = key(values.text, "", help="The `id` of the provider. Required.")
+    provider: tuple[str, ...] = key(
+        _providers, (), help="The `id` of the provider; of several, each is tried after the one before. Required."
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +21,13 @@ from ..exchange import UNKNOWN_CALLER, Answer, NeedsBody, Upstream, Whole
 from ..providers.base import Provider
 from ..registry import Configuration
 from ..routing.providers import Providers
-from ..routing.rules import Listing
+from ..routing.rules import Choice, Listing
+from ..routing.tries import Tries
 from ..wire import header_fields
 from ..wire.json_edit import JSONError
 from ..wire.targets import Origin
-from . import content_view, engine, flows, guard, pages, strangers, streams
+from . import content_view, engine, error_bodies, flows, guard, health_report, pages, strangers, streams
+from .attempts import Attempts
 from .flows import FlowState
 from .guard import Guard, fail_closed
 from .held import HELD
@@ -37,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 OPTION: Final = "ai_config"
 HELD_OPTION: Final = "ai_held_bodies"
+HEALTH: Final = "ai.health"
 
 
 class Gateway:
@@ -77,6 +81,7 @@ class Gateway:
         loader.add_option(
             HELD_OPTION, str, "512m", "Size of the long request bodies that are held at one time, in all."
         )
+        loader.add_command(HEALTH, self.health)
         for stage in self.stages:
             stage.declare(loader, self._guard)
 
@@ -141,6 +146,12 @@ class Gateway:
         if ctx.master.should_exit.is_set():
             for flow, state in list(self._guard.states.items()):
                 flows.redact(flow, state)
+
+    def health(self) -> Sequence[str]:
+        """Print which tokens and providers are in use, left out or on trial, since when and why."""
+        lines = health_report.lines(self.providers) if self.providers else ["there is no valid configuration"]
+        logger.info("ai-proxy: %s", "\n  ".join(lines))
+        return lines
 
     # Configuration
 
@@ -249,11 +260,15 @@ class Gateway:
     def request(self, flow: http.HTTPFlow) -> None:
         """Rewrite a request whose body was held."""
         state = self._guard.states.get(flow)
-        if state is None or state.is_ready or not guard.concerns(flow):
+        if state is None or not guard.concerns(flow):
             return
         raw = flow.request.raw_content or b""
+        if state.attempts and state.attempts.raw is None and not flow.request.stream:
+            state.attempts.raw = raw
+        if state.is_ready:
+            return
         try:
-            found = _rewritten(state, raw)
+            found = self._rewritten(flow, state, raw)
         except Refusal as refusal:
             self._refuse(flow, state, refusal)
         else:
@@ -275,6 +290,10 @@ class Gateway:
             return  # another addon answered it
         fields = response.headers.fields
         handling = pipeline.responseheaders(state.provider, state.upstream, response.status_code, fields)
+        if state.attempts:
+            state.attempts.hear(response.status_code, fields)
+            if state.attempts.is_refused:
+                handling = Whole(_as_it_came)
         for stage in self._active:
             handling = stage.begin_answer(flow, state, handling)
         state.handling = handling
@@ -286,14 +305,18 @@ class Gateway:
     @fail_closed
     def response(self, flow: http.HTTPFlow) -> None:
         """Rewrite an answer whose body was held."""
-        HELD.release(flow)
         state = self._guard.states.get(flow)
+        if not (state and state.attempts and state.attempts.is_refused):
+            HELD.release(flow)
         if state is None or flow.response is None:
             return
+        if state.attempts:
+            state.attempts.complete(flow.response.status_code)
         if state.is_ready:
             state.set_way(_way_of_answer(state, self._active))
             for stage in self._active:
                 stage.hear_answer(flow, flow.response)
+            error_bodies.log(flow, state)
         if state.has_failed:
             guard.answer(flow, state, errors.internal_error())
         elif not state.is_refused and isinstance(state.handling, Whole) and flow.is_replay != "response":
@@ -304,14 +327,14 @@ class Gateway:
             flows.mask_body(flow.response, state)
             if state.page:
                 pages.allow(flow.response, state.page)
-        flows.show_notes(flow, state)
+        self._end_try(flow, state)
         # Last: if something raises above, stop() needs the state.
-        del self._guard.states[flow]
+        if not (state.attempts and state.attempts.is_refused):
+            del self._guard.states[flow]
 
     @fail_closed
     def error(self, flow: http.HTTPFlow) -> None:
         """Redact and forget a flow whose connection broke, tell the provider, and answer the client."""
-        HELD.release(flow)
         state = self._guard.states.pop(flow, None)
         # mitmproxy refuses an invalid head before requestheaders.
         if state is None and not self._guard.takes(flow):
@@ -321,12 +344,47 @@ class Gateway:
         flows.redact(flow, state)
         if state and state.mask and flow.error:
             flow.error.msg = state.mask.text(flow.error.msg)
+        if state and state.attempts:
+            state.attempts.break_off(state.attempts.loop.problem if state.attempts.loop else None)
         if state and state.provider and state.upstream:
             state.set_way(_way_of_answer(state, self._active))
-            flows.show_notes(flow, state)
+            self._end_try(flow, state)
             state.provider.error(state.upstream)
+        if state and state.attempts and state.attempts.is_refused:
+            self._guard.states[flow] = state
+            return
+        HELD.release(flow)
         guard.answer_error(flow, state)
         engine.close_if_too_long(flow)
+
+    def _end_try(self, flow: http.HTTPFlow, state: FlowState) -> None:
+        """Show what is noted of a try; those of a try that another one follows are kept."""
+        if state.attempts:
+            state.note(*state.attempts.lines)
+            state.attempts.lines = []
+        flows.show_notes(flow, state)
+
+    async def ai_proxy_wait(self, flow: http.HTTPFlow) -> None:
+        """Wait between two tries of a flow, as long as its client does."""
+        state = self._guard.states.get(flow)
+        if state and state.attempts:
+            await state.attempts.wait_for_next()
+
+    def _again(self, flow: http.HTTPFlow, attempts: Attempts) -> bytes:
+        """Begin the next try of a flow, with the client's own request; returns its body."""
+        last = self._guard.states[flow]
+        earlier = (*last.earlier, *last.notes)
+        state = FlowState(last.head, last.providers, attempts.provider, attempts=attempts, earlier=earlier)
+        state.page, state.client_origin, state.stages = last.page, last.client_origin, last.stages
+        state.held_by.update(last.stages)
+        state.set_way(self._way)
+        state.prepared = attempts.prepared
+        self._guard.states[flow] = state
+        flows.restore(flow, last.head)
+        if attempts.provider.has_credential:
+            _drop_credentials(flow, attempts.provider.withheld_headers)
+        streams.hold_request(flow, self._streams)
+        return attempts.raw or b""
 
     def stop(self, flow: http.HTTPFlow) -> None:
         """Answer 500 or kill the flow after a hook raised (see fail_closed)."""
@@ -380,8 +438,13 @@ class Gateway:
             if isinstance(choice, Listing):
                 _answer_here(flow, state, Answer(200, choice.body, {"content-type": "application/json"}))
                 return
-            state.provider, head = choice.provider, choice.head
+            if not self._choose(flow, state, choice, None):
+                return
+            head = choice.head
+        elif not results and not self._choose(flow, state, Choice(state.provider, "", head), None):
+            return
         provider = state.provider
+        assert provider
         found = pipeline.requestheaders(provider, head)
         if isinstance(found, NeedsBody):
             state.needs = found
@@ -390,11 +453,33 @@ class Gateway:
             return
         if state.held_by:
             streams.hold_request(flow, self._streams)
-        elif found.is_shown:
+        elif found.is_shown or (state.attempts and state.attempts.can_follow):
             streams.stream_long_request(flow)
         else:
             streams.stream_request(flow)
         self._send(flow, state, found)
+
+    def _choose(self, flow: http.HTTPFlow, state: FlowState, choice: Choice, raw: bytes | None) -> bool:
+        """Take a choice of providers; False if the body is needed first. `raw`: the body as it was sent, if known."""
+        state.provider = choice.provider
+        providers = state.providers
+        assert providers
+        if not flow.live or flow.is_replay or not providers.is_watched(choice.names):
+            return True
+        if raw is None and choice.provider.needs_body_for_scope(choice.head):
+            state.choice, state.provider = choice, None
+            state.asked = choice.provider.origin
+            self._hold(flow, providers.have_credentials)
+            return False
+        body = None if raw is None else pipeline.client_body(state.head, raw)
+        tries = Tries(providers.stops(choice.names, choice.head, body), providers.health)
+        tries.first()
+        attempts = Attempts(flow, providers, tries, choice.head)
+        attempts.raw = raw
+        attempts.restart = functools.partial(self._again, flow, attempts)
+        attempts.arrange()
+        state.attempts, state.provider = attempts, attempts.provider
+        return True
 
     def _hold(self, flow: http.HTTPFlow, has_credential: bool, withheld: tuple[bytes, ...] = ()) -> None:
         """Hold a request until its body is there, without the client's credentials if none of them is sent on."""
@@ -407,7 +492,11 @@ class Gateway:
         assert state.provider
         # Other addons may have changed header fields since requestheaders.
         fields = flow.request.headers.fields
-        flows.send(flow, state, pipeline.outgoing(state.provider, state.head, upstream, fields, raw))
+        token = None
+        if state.attempts:
+            state.attempts.send(upstream)
+            token = state.attempts.place.token
+        flows.send(flow, state, pipeline.outgoing(state.provider, state.head, upstream, fields, raw, token))
 
     def _send_again(self, flow: http.HTTPFlow, state: FlowState) -> None:
         """Send a replayed flow, which is rewritten already, with a new credential."""
@@ -432,6 +521,27 @@ class Gateway:
             flows.reply(response, answer)
             state.note(*answer.notes)
 
+    def _rewritten(self, flow: http.HTTPFlow, state: FlowState, raw: bytes) -> Upstream | Answer:
+        """The upstream request of a flow, with its body as it was sent, or the answer. Raises Refusal."""
+        if state.prepared is not None:
+            return state.prepared
+        if state.needs is None:
+            assert state.providers
+            choice = state.choice
+            if choice is None:
+                assert state.providers.router
+                choice = pipeline.chosen(state.providers.router, state.head, raw)
+                state.note(choice.note)
+            self._choose(flow, state, choice, raw)
+            provider = state.provider
+            assert provider
+            found = pipeline.requestheaders(provider, choice.head)
+            if not isinstance(found, NeedsBody):
+                return found
+            state.needs = found
+            state.note(*found.notes)
+        return pipeline.request(state.needs, state.head, raw)
+
     def _refuse(self, flow: http.HTTPFlow, state: FlowState, refusal: Refusal) -> None:
         _drop_credentials(flow)
         _place_back(flow, state)
@@ -445,21 +555,8 @@ def _place_back(flow: http.HTTPFlow, state: FlowState) -> None:
         flows.place(flow, place)
 
 
-def _rewritten(state: FlowState, raw: bytes) -> Upstream | Answer:
-    """The upstream request of a flow, with its body as it was sent, or the answer. Raises Refusal."""
-    if state.provider is None:
-        assert state.providers
-        assert state.providers.router
-        choice = pipeline.chosen(state.providers.router, state.head, raw)
-        state.provider = choice.provider
-        state.note(choice.note)
-        found = pipeline.requestheaders(choice.provider, choice.head)
-        if not isinstance(found, NeedsBody):
-            return found
-        state.needs = found
-        state.note(*found.notes)
-    assert state.needs
-    return pipeline.request(state.needs, state.head, raw)
+def _as_it_came(answer: Answer) -> Answer:
+    return answer
 
 
 def _answer_here(flow: http.HTTPFlow, state: FlowState, answer: Answer) -> None:

@@ -53,7 +53,7 @@ class _Overlay:
 def lay_over(flow: http.HTTPFlow, changes: dict[str, Value]) -> bool:
     """Override some of mitmproxy's options for one flow; False if its layers are not as expected."""
     try:
-        stream = _stream_of(flow)
+        stream = stream_of(flow)
     except AttributeError:
         # A version of mitmproxy that was not tested.
         stream = None
@@ -110,7 +110,7 @@ def replace_error(flow: http.HTTPFlow, answer: Callable[[int, str], http.Respons
     answer has begun, and for a flow that was killed.
     """
     with contextlib.suppress(AttributeError):  # a version of mitmproxy that was not tested
-        if stream := _stream_of(flow):
+        if stream := stream_of(flow):
             _error_answers(stream).answers[stream.stream_id] = answer
 
 
@@ -120,7 +120,7 @@ def end_stream(flow: http.HTTPFlow, last: bytes) -> None:
     Nothing changes where it is the client that is gone.
     """
     with contextlib.suppress(AttributeError):  # a version of mitmproxy that was not tested
-        if stream := _stream_of(flow):
+        if stream := stream_of(flow):
             _error_answers(stream).ends[stream.stream_id] = last
 
 
@@ -181,7 +181,7 @@ def close_if_too_long(flow: http.HTTPFlow) -> None:
 
     mitmproxy 12.2 leaves the connection open, and does not read from it, after a "100 Continue".
     """
-    handler = _handler_of(flow)
+    handler = handler_of(flow)
     if handler and flow.error and "body_size_limit" in flow.error.msg and flow.request.http_version == "HTTP/1.1":
         client = handler.transports.get(flow.client_conn)
         if client and client.writer:
@@ -194,16 +194,16 @@ def close_upstream(flow: http.HTTPFlow) -> None:
     A connection that may carry other requests (HTTP/2) stays open: the rest of the answer is read and discarded.
     """
     with contextlib.suppress(AttributeError):  # a version of mitmproxy that was not tested
-        handler = _handler_of(flow)
+        handler = handler_of(flow)
         if handler and flow.response and flow.response.data.http_version.startswith(b"HTTP/1"):
             server = handler.transports.get(flow.server_conn)
             if server and server.writer:
                 asyncio.get_running_loop().call_soon(server.writer.close)
 
 
-def _stream_of(flow: http.HTTPFlow) -> HttpStream | None:
+def stream_of(flow: http.HTTPFlow) -> HttpStream | None:
     """The layer of this flow; None for a replayed flow, and if layers are not as expected."""
-    handler = _handler_of(flow)
+    handler = handler_of(flow)
     return _search(handler.layer.context.layers, flow, set()) if handler else None
 
 
@@ -216,7 +216,8 @@ def _connection_of(stream: HttpStream) -> HttpConnection:
     return connection
 
 
-def _handler_of(flow: http.HTTPFlow) -> ConnectionHandler | None:
+def handler_of(flow: http.HTTPFlow) -> ConnectionHandler | None:
+    """What handles the connection of a flow's client; None for a replayed flow."""
     proxyserver = ctx.master.addons.get("proxyserver")
     handler: ConnectionHandler | None = proxyserver.connections.get(flow.client_conn.id) if proxyserver else None
     return handler

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
@@ -14,15 +14,19 @@ from ..auth.masking import Mask, mask_of
 from ..chat import callers
 from ..chat.dialects import DIALECTS, Dialect
 from ..errors import Refusal
-from ..exchange import NO_MEMO, PASS, Handling, Head, Memo, NeedsBody, Upstream, without_surrogates
+from ..exchange import NO_MEMO, PASS, Answer, Handling, Head, Memo, NeedsBody, Upstream, without_surrogates
 from ..pipeline import Outgoing, Reply
 from ..providers.base import Provider
 from ..routing.providers import Providers
+from ..routing.rules import Choice
 from ..view.messages import Message
 from ..wire import head, header_fields
 from ..wire.header_fields import Fields
 from ..wire.printable import printable
 from ..wire.targets import Origin
+
+if TYPE_CHECKING:
+    from .attempts import Attempts
 
 MARK: Final = "ai_proxy"
 """Key in flow.metadata of a rewritten flow, with its memo. It is saved with the flow, for a later replay."""
@@ -65,6 +69,10 @@ class FlowState:
     way: SENT, UNSENT, SIMULATED or REPLAYED, as the notes have it.
     answered_way: SIMULATED or REPLAYED if a server of ours answers in the provider's place; else "".
     place: where the request was for, while it has the address of that server.
+    attempts: its tries, where there can be more than one, or where others are to know how they end.
+    choice: which providers it may go to, while its body is needed to know how far it may be moved.
+    prepared: the upstream request, or the answer, of a further try.
+    earlier: the notes of earlier tries.
     """
 
     head: Head
@@ -88,6 +96,10 @@ class FlowState:
     way: str = SENT
     answered_way: str = ""
     place: Place | None = None
+    attempts: Attempts | None = None
+    choice: Choice | None = None
+    prepared: Upstream | Answer | None = None
+    earlier: tuple[str, ...] = ()
 
     def note(self, *texts: str) -> None:
         """Add notes on what was changed and why."""
@@ -141,6 +153,17 @@ def check_head(flow: http.HTTPFlow) -> None:
     except Refusal:
         data.headers.fields = head.without_bad_fields(data.headers.fields)
         raise
+
+
+def restore(flow: http.HTTPFlow, found: Head) -> None:
+    """Put the client's own head back into a flow; it goes nowhere until it is rewritten again."""
+    request = flow.request
+    request.data.method, request.data.trailers = found.method.encode("utf-8", "surrogateescape"), None
+    request.path = found.target
+    request.headers.fields = found.fields
+    if request.data.authority:
+        request.data.authority = found.caller.host.encode("utf-8", "surrogateescape")
+    place(flow, NOWHERE)
 
 
 def put_back(flow: http.HTTPFlow, state: FlowState) -> None:
@@ -276,7 +299,7 @@ def mask_body(response: http.Response, state: FlowState) -> None:
 
 def show_notes(flow: http.HTTPFlow, state: FlowState) -> None:
     """Write the notes into the flow's comment, which mitmproxy shows."""
-    flow.comment = "; ".join(state.notes)
+    flow.comment = "; ".join([*state.earlier, *state.notes])
 
 
 def describe(flow: http.HTTPFlow) -> str:

@@ -143,9 +143,10 @@ def answer(flow: http.HTTPFlow, state: FlowState | None, refusal: Refusal) -> No
 
 def answer_error(flow: http.HTTPFlow, state: FlowState | None) -> None:
     """Have a flow whose connection broke answered in the client's dialect; call it in the error hook."""
-    if flow.response is not None and flow.response.stream:
+    has_begun = not (state and state.attempts and state.attempts.is_held_back)
+    if flow.response is not None and flow.response.stream and has_begun:
         # Its head is at the client already.
-        last = streams.end_of_broken(flow.response)
+        last = streams.end_of_broken(flow.response, state.dialect) if state else None
         if last is not None:
             engine.end_stream(flow, last)
         return
@@ -155,6 +156,8 @@ def answer_error(flow: http.HTTPFlow, state: FlowState | None) -> None:
     def answer(status: int, reason: str) -> http.Response:
         # mitmproxy may quote a header field of the provider's.
         reason = state.mask.text(reason) if state and state.mask else reason
+        if late := state.attempts.late if state and state.attempts else None:
+            return response(flow, state, late)
         is_full = HELD.was_refused(flow)
         return response(flow, state, errors.no_room() if is_full else errors.not_sent(status, upstream, reason))
 

@@ -133,11 +133,27 @@ def show_stream(response: http.Response) -> str:
     return f"of the streamed answer, the first {SHOWN_BODY} bytes are kept" if is_cut else ""
 
 
-def end_of_broken(response: http.Response) -> bytes | None:
+def refuse_stream(response: http.Response, body: bytes) -> None:
+    """Have a stream that was held end here, with this body, for those who listen to it and for whoever looks at it."""
+    if isinstance(response.stream, _Translation):
+        response.stream(body)
+        response.stream(b"")
+    response.stream = False
+    response.data.content = body
+
+
+def end_of_broken(response: http.Response, dialect: Dialect) -> bytes | None:
     """The last bytes for a client whose stream has broken off; None if they could not tell it that."""
-    if not isinstance(response.stream, _Translation) or not response.stream.tells_end:
+    translation = response.stream
+    if not isinstance(translation, _Translation) or translation.is_over:
         return None
-    return b"".join(response.stream(b""))
+    rest = b"".join(translation(b""))
+    if translation.tells_end:
+        return rest
+    is_events = header_fields.value(response.headers.fields, b"content-type").lower().startswith(EVENT_STREAM)
+    is_plain = "content-encoding" not in response.headers and "content-length" not in response.headers
+    # Behind an event that may be cut.
+    return rest + b"\n\n" + dialect.failure(errors.broke_off()) if is_events and is_plain else None
 
 
 def _is_media(response: http.Response) -> bool:
@@ -218,17 +234,17 @@ class _Translation:
         self._decoder = decoder
         self._failure = failure
         self._failed = failed
-        self._is_over = False
+        self.is_over = False
         self.copy = copy
         self.tells_end = tells_end
 
     def __call__(self, data: bytes) -> list[bytes]:
-        if self._is_over:
+        if self.is_over:
             return []
         try:
             translated = self._translated(data)
         except Exception as error:
-            self._is_over = True
+            self.is_over = True
             self._failed(error)
             translated = self._failure
         if self.copy is not None and len(self.copy) <= SHOWN_BODY:
@@ -237,7 +253,7 @@ class _Translation:
 
     def _translated(self, data: bytes) -> bytes:
         if not data:
-            self._is_over = True
+            self.is_over = True
             rest = self._decoder.end() if self._decoder else b""
             return (self._transducer.feed(rest) if rest else b"") + self._transducer.end()
         plain = self._decoder.feed(data) if self._decoder else data

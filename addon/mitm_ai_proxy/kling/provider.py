@@ -17,7 +17,7 @@ from ..auth.kling_jwt import KlingToken
 from ..auth.secret import Secret
 from ..config import values
 from ..config.keys import Problem, Reading, key
-from ..exchange import Handling, Head, NeedsBody, Upstream
+from ..exchange import Handling, Head, NeedsBody, Scope, Upstream
 from ..providers.base import Clock, CommonKeys, Provider, SimulatorAccount
 from ..providers.higress_keys import NOT_IMPLEMENTED
 from ..wire import json_edit, targets
@@ -340,6 +340,15 @@ class Kling(Provider):
     def has_credential(self) -> bool:
         """Always True: a configuration without one is refused."""
         return True
+
+    def scope(self, head: Head, body: bytes | None = None) -> Scope:
+        """A task is known to the account that made it."""
+        return Scope.PROVIDER
+
+    @property
+    def tokens(self) -> tuple[Secret, ...]:
+        """The tokens to choose from; none with a key pair."""
+        return () if self._jwt else super().tokens
 
     def token(self, fields: Fields) -> Secret | None:
         """A JWT of the key pair if there is one, else one of `apiTokens`."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..apis import APIS
-from .compatible import CONVERSATIONS
+from ..apis import APIS, CONVERSATIONS
 
 GROUPS: Final = {
     "chat": "openai/v1/chatcompletions",

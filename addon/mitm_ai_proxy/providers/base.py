@@ -19,14 +19,16 @@ from ..auth.bearer import bearer
 from ..auth.header import NO_CREDENTIAL, Credential
 from ..auth.secret import Secret
 from ..config import keys as declarations
-from ..config import values
+from ..config import reliability, values
 from ..config.keys import Problem, Reading, key, nearest
 from ..config.model_mapping import ModelMapping
+from ..config.reliability import Failover, RetryOnFailure
 from ..errors import Refusal, unsupported_api, wrong_base_url, wrong_method
-from ..exchange import Handling, Head, NeedsBody, Pass, Upstream
+from ..exchange import Handling, Head, NeedsBody, Pass, Scope, Upstream
 from ..wire import json_edit, targets
 from ..wire.header_fields import Fields
-from ..wire.request_body import object_members, replace_text, text_member, without_mark
+from ..wire.media_types import may_be_json
+from ..wire.request_body import is_true, object_members, replace_text, text_member, without_mark
 from ..wire.targets import Origin
 from .higress_keys import CHAT_KEYS, NOT_IMPLEMENTED
 
@@ -35,6 +37,9 @@ BASE_PATH_HANDLINGS: Final = ("removePrefix", "prepend")
 
 _API_VERSION: Final = "api-version"
 """Query parameter of AzureOpenAI's clients."""
+
+_CONTINUED: Final = (b'"previous_response_id"', b'"conversation"', b'"background"')
+"""What makes a response a part of what the provider keeps, or a job."""
 
 Clock = Callable[[], float]
 
@@ -84,6 +89,37 @@ class CommonKeys:
         values.origin,
         help="Host, `host:port`, or origin with its scheme (`http://127.0.0.1:3000`); https without a scheme."
         " Default: the provider's own host.",
+    )
+    retry_on_failure: RetryOnFailure = key(
+        reliability.retry_on_failure,
+        reliability.NO_RETRY,
+        mapping=True,
+        help="When a request is tried again with another of `apiTokens`: see [Reliability](reliability.md).",
+    )
+    failover: Failover = key(
+        reliability.failover,
+        reliability.NO_FAILOVER,
+        mapping=True,
+        help="When tokens and providers that fail are left out: see [Reliability](reliability.md#what-is-left-out).",
+    )
+    timeout: int = key(
+        reliability.milliseconds,
+        0,
+        help="Milliseconds until something of the answer is sent to the client, all tries and waits together; 0: no"
+        " limit.",
+    )
+    first_byte_timeout: int = key(
+        reliability.milliseconds,
+        0,
+        help="Milliseconds in which the answer to a request for a stream has to begin; 0: no limit.",
+    )
+    connect_timeout: int = key(
+        reliability.milliseconds,
+        0,
+        help="Milliseconds in which the connection to the provider has to be made; 0: no limit.",
+    )
+    log_upstream_error_response_body: bool = key(
+        values.flag, False, help="Log the bodies of the provider's errors, without its credential."
     )
 
     def problems(self, reading: Reading) -> Iterator[Problem]:
@@ -184,6 +220,12 @@ class Provider(ABC):
                 yield Problem(where, f"the path has no place for {{{missing}}}")
             for unknown in sorted(given - named):
                 yield Problem(where, f"nothing is known to put into {{{unknown}}}{nearest(unknown, named)}")
+        failover = keys.failover
+        if failover.enabled and not (failover.cooldown_duration or failover.health_check_model):
+            message = "is 0, and there is no healthCheckModel: what is left out would never come back"
+            yield Problem("failover.cooldownDuration", message, ("failover",))
+        if failover.enabled and failover.health_check_model:
+            yield Problem("failover.healthCheckModel", "timed probes are not implemented", ("failover",))
         yield from keys.problems(reading)
 
     # Request
@@ -223,7 +265,8 @@ class Provider(ABC):
         self, head: Head, path: str, query: str, notes: tuple[str, ...], *, is_shown: bool = True
     ) -> Upstream:
         target = targets.join_query(self.with_base_path(path), query)
-        return Upstream(self.origin, head.method, target, notes=notes, is_shown=is_shown)
+        is_repeatable = apis.is_repeatable(head.method)
+        return Upstream(self.origin, head.method, target, notes=notes, is_shown=is_shown, is_repeatable=is_repeatable)
 
     def _nearly(self, head: Head, path: str, before: str) -> tuple[Call | None, str]:
         """The API of OpenAI's that a path without one is meant for, and that path as it should have been written.
@@ -291,8 +334,10 @@ class Provider(ABC):
         """As requestheaders(), for an API that the provider has. `query` is the client's, `notes` are those so far."""
         for name, value in call.ids.items():
             targets.check_id(name, value)
-        target = self.upstream_path(call.api.name, call.ids, query)
-        return self.with_mapped_model(head, Upstream(self.origin, head.method, target, notes=notes))
+        name = call.api.name
+        target, is_repeatable = self.upstream_path(name, call.ids, query), apis.is_repeatable(head.method, name)
+        upstream = Upstream(self.origin, head.method, target, notes=notes, is_repeatable=is_repeatable)
+        return self.with_mapped_model(head, upstream)
 
     def with_mapped_model(self, head: Head, upstream: Upstream) -> Upstream | NeedsBody:
         """The request, with modelMapping applied to its body if that is JSON and there is a mapping."""
@@ -309,6 +354,46 @@ class Provider(ABC):
         mapped, notes = self.map_model(asked)
         edited = json_edit.apply(body, replace_text(member, asked, mapped))
         return upstream._replace(body=edited, notes=(*upstream.notes, *notes))
+
+    # Further tries
+
+    def needs_body_for_scope(self, head: Head) -> bool:
+        """Whether scope() needs the body."""
+        call = self.detect(head.method, self.without_base_path(targets.split_query(head.target)[0]))
+        return head.method == "POST" and call is not None and call.api.name == apis.RESPONSES
+
+    def scope(self, head: Head, body: bytes | None = None) -> Scope:
+        """How far a request may be moved; `body` is the client's, without its Content-Encoding, where it is known."""
+        path = self.without_base_path(targets.split_query(head.target)[0])
+        call = self.detect(head.method, path)
+        name = call.api.name if call else None
+        if name == apis.RESPONSES and head.method == "POST":
+            # One that goes on with nothing that the provider keeps.
+            is_new = body is not None and not any(word in body for word in _CONTINUED)
+            return Scope.ANYWHERE if is_new else Scope.PROVIDER
+        return Scope.PROVIDER if apis.is_stateful(name, path) else Scope.ANYWHERE
+
+    def place(self, head: Head) -> int | None:
+        """The index of the token that a request has to have; None for any."""
+        return None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a request to this provider alone can be tried again, or its end matters to others."""
+        keys = self.keys
+        is_limited = bool(keys.timeout or keys.first_byte_timeout or keys.connect_timeout)
+        return is_limited or keys.failover.enabled or (keys.retry_on_failure.enabled and len(self.tokens) > 1)
+
+    def asks_for_stream(self, head: Head, body: bytes) -> bool:
+        """Whether a request asks for a stream; `body` is the client's, without its Content-Encoding."""
+        if b'"stream"' in body and may_be_json(head.caller.content_type):
+            return is_true(body, "stream")
+        return ":streamGenerateContent" in head.target
+
+    @property
+    def tokens(self) -> tuple[Secret, ...]:
+        """The tokens to choose from; none where token() has another way."""
+        return self.keys.api_tokens
 
     # Response
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
+from .. import apis
 from ..apis import Call
 from ..auth import sigv4
 from ..auth.header import Credential
@@ -231,7 +232,7 @@ class Bedrock(Compatible):
     def _message(self, head: Head, query: str, notes: Notes, body: bytes) -> Upstream:
         """A request of Anthropic's Messages, by its model: to Claude as it is, else to Converse."""
         model = self._model_of(body)
-        upstream = Upstream(self.origin, "POST", "", notes=notes)
+        upstream = Upstream(self.origin, "POST", "", notes=notes, is_repeatable=apis.is_repeatable("POST", MESSAGES))
         if family(model).vendor != CLAUDE:
             _, query = targets.pop_parameter(query, "beta")
             notes = (f"{self._sent_to}: {MESSAGES} as {self._chats.named(CHAT)} of {self.type}",)
@@ -304,6 +305,7 @@ class Bedrock(Compatible):
             body=json_values.encode({"input": {"converse": converse}}),
             memo={_COUNT: token_estimate.estimate(body)},
             notes=(*notes, *written.notes),
+            is_repeatable=True,
         )
 
     # Answers

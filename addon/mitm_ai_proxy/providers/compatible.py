@@ -24,7 +24,7 @@ from ..config import keys as declarations
 from ..config.custom_settings import Setting
 from ..config.keys import Problem, Reading
 from ..errors import bad_body
-from ..exchange import NO_MEMO, Handling, Head, Memo, NeedsBody, Upstream
+from ..exchange import NO_MEMO, Handling, Head, Memo, NeedsBody, Scope, Upstream
 from ..wire import form_edit, header_fields, json_edit, json_tree, media_types, multipart, targets
 from ..wire.header_fields import Fields
 from ..wire.json_tree import Value
@@ -36,7 +36,6 @@ from .chats import CHAT, COUNT_TOKENS, MESSAGES, Chats
 from .conversions import Conversions
 from .row import AddressKeys, ChatKeys, CompatibleKeys, Row, SchemaKeys
 
-CONVERSATIONS: Final = "qwen/v1/conversations"
 _REALTIME: Final = "openai/v1/realtime"
 _STREAMS: Final = frozenset({CHAT, "openai/v1/completions"})
 """APIs whose streams tell the counts of tokens on request."""
@@ -44,20 +43,6 @@ _FORMS: Final = frozenset(
     f"openai/v1/{name}" for name in ("imageedit", "imagevariation", "audiotranscription", "audiotranslation", "videos")
 )
 """APIs whose forms hold a model."""
-_STATEFUL: Final = frozenset({CONVERSATIONS}) | frozenset(
-    f"openai/v1/{name}"
-    for name in (
-        "responses files retrievefile retrievefilecontent batches retrievebatch cancelbatch fine-tuningjobs"
-        " retrievefine-tuningjob fine-tuningjobsevents fine-tuningjobcheckpoints cancelfine-tuningjob"
-        " resumefine-tuningjob"
-    ).split()
-)
-"""APIs about what a key has made, which no other key finds. Source: Higress ai-proxy."""
-_STATEFUL_COLLECTIONS: Final = frozenset(
-    "/v1/responses /v1/files /v1/batches /v1/uploads /v1/vector_stores /v1/conversations /v1/containers"
-    " /v1/assistants /v1/threads".split()
-)
-"""Those of their parts that have no name of their own."""
 _TOKEN: Final = "token"  # noqa: S105 - a name in the memo, for the place of one
 _BETA: Final = "beta"
 """Parameter of the query that Anthropic's SDKs send."""
@@ -238,7 +223,20 @@ class Compatible(Provider):
 
     def _stateful(self, method: str, path: str) -> bool:
         call = self.detect(method, path)
-        return call.api.name in _STATEFUL if call else apis.collection(path) in _STATEFUL_COLLECTIONS
+        return apis.is_of_consumer(call.api.name if call else None, path)
+
+    def scope(self, head: Head, body: bytes | None = None) -> Scope:
+        """As of every provider; what a consumer has made is known to its key."""
+        found = super().scope(head, body)
+        path = targets.split_query(head.target)[0]
+        is_fixed = found is not Scope.TOKEN and self._memo(head, self._stateful(head.method, path))
+        return Scope.TOKEN if is_fixed else found
+
+    def place(self, head: Head) -> int | None:
+        """The index of the token that a request has to have; None for any."""
+        path = targets.split_query(head.target)[0]
+        found = self._memo(head, self._stateful(head.method, path)).get(_TOKEN)
+        return found if isinstance(found, int) else None
 
     def _memo(self, head: Head, is_stateful: bool) -> Memo:
         """For a request about what a key has made: the place of the consumer's key."""
@@ -260,13 +258,15 @@ class Compatible(Provider):
         if self._chats.is_foreign(name):
             return self._translating(head, call, name, query)
         if name in self._conversions and head.method == "POST":
-            upstream = Upstream(self.origin, "POST", self.upstream_path(name, call.ids, query), notes=notes)
+            path, is_repeatable = self.upstream_path(name, call.ids, query), apis.is_repeatable("POST", name)
+            upstream = Upstream(self.origin, "POST", path, notes=notes, is_repeatable=is_repeatable)
             return NeedsBody(self.origin, functools.partial(self._converted, upstream, name), notes)
         if name == _REALTIME and self.maps_models and query:
             query, notes = self._mapped_parameter(query, notes)
         target = self.upstream_path(name, call.ids, query)
-        memo = self._memo(head, name in _STATEFUL)
-        upstream = Upstream(self.origin, head.method, target, memo=memo, notes=notes)
+        memo = self._memo(head, apis.is_of_consumer(name, ""))
+        is_repeatable = apis.is_repeatable(head.method, name)
+        upstream = Upstream(self.origin, head.method, target, memo=memo, notes=notes, is_repeatable=is_repeatable)
         needs_model = self.needs_model(name)
         if head.method == "POST":
             content_type = head.caller.content_type
@@ -344,7 +344,8 @@ class Compatible(Provider):
         if CHAT_APIS[name] == ANTHROPIC:
             query = targets.pop_parameter(query, _BETA)[1]
         notes = (f"{self._sent_to}: {name} as {self._chats.named(other)} of {self.type}",)
-        upstream = Upstream(self.origin, "POST", self.upstream_path(other, {}, query), notes=notes)
+        path, is_repeatable = self.upstream_path(other, {}, query), apis.is_repeatable("POST", name)
+        upstream = Upstream(self.origin, "POST", path, notes=notes, is_repeatable=is_repeatable)
         return NeedsBody(self.origin, functools.partial(self._translated, upstream, name, other), notes)
 
     def _translated(self, upstream: Upstream, asked: str, other: str, body: bytes) -> Upstream:

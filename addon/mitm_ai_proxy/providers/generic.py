@@ -64,5 +64,9 @@ class Generic(Compatible):
         settings = self.keys.custom_settings
         return (BodyEdit(functools.partial(with_settings, settings)),) if settings else ()
 
+    def asks_for_stream(self, head: Head, body: bytes) -> bool:
+        """True: any request may."""
+        return True
+
     def detect(self, method: str, path: str) -> None:
         """None: every path is passed on."""

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
-NOT_IMPLEMENTED: Final = frozenset({"customSettings", "failover", "logUpstreamErrorResponseBody", "retryOnFailure"})
+NOT_IMPLEMENTED: Final = frozenset({"customSettings"})
 """Keys that apply to every type of provider."""
 CHAT_KEYS: Final = frozenset({"context"})
 """Keys that apply to chat APIs only."""
 SOME_CHATS: Final = frozenset({"disableStreamUsageStats", "responseJsonSchema"})
 """Keys that apply to the chat API of some types only."""
-SIDE_CALL_KEYS: Final = frozenset({"firstByteTimeout", "timeout"})
-"""Keys for additional calls that the plugin makes, and for header fields of Envoy."""
 TYPE_KEYS: Final = frozenset(
     "apiVersion awsAccessKey awsRegion awsSecretKey azureServiceUrl bedrockAdditionalFields"
     " bedrockPromptCachePointPositions botType claudeCodeMode claudeVersion cloudflareAccountId difyApiUrl"
@@ -25,4 +23,4 @@ TYPE_KEYS: Final = frozenset(
     " vertexTokenRefreshAhead vllmCustomUrl vllmServerHost zhipuCodePlanMode zhipuDomain".split()
 )
 """Keys of one type each; other types ignore them, as in the plugin."""
-ALL: Final = NOT_IMPLEMENTED | CHAT_KEYS | SOME_CHATS | SIDE_CALL_KEYS | TYPE_KEYS
+ALL: Final = NOT_IMPLEMENTED | CHAT_KEYS | SOME_CHATS | TYPE_KEYS

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from ..config import reliability
 from ..errors import Refusal
-from ..exchange import Head
+from ..exchange import Head, Scope
 from ..providers.base import Provider
 from ..wire.targets import Origin
+from .health import Health, Place
 from .rules import Choice, Router
+from .tries import Stop
 
 
 @dataclass(frozen=True, slots=True)
 class Providers:
     """The providers in use, by id, and the id of the active one.
 
-    Without a router there is one provider, which serves all requests.
+    Without a router there is one provider, which serves all requests. `health`: how their tokens are.
     """
 
     by_id: Mapping[str, Provider]
     router: Router | None = None
     active: str | None = None
+    health: Health = field(default_factory=lambda: Health({}, time.monotonic), compare=False)
 
     @classmethod
     def one(cls, provider: Provider) -> Providers:
@@ -59,6 +64,29 @@ class Providers:
     def of_link(self, origin: Origin) -> Provider:
         """The provider whose answers have links to an origin, as far as that can be told."""
         return self.at(origin) or self.main
+
+    def is_watched(self, names: Sequence[str]) -> bool:
+        """Whether a request to the first of these providers can be tried again, or its end matters to others."""
+        provider = self.by_id[names[0]]
+        return len(names) > 1 or provider.is_watched
+
+    def stops(self, names: Sequence[str], head: Head, body: bytes | None = None) -> tuple[Stop, ...]:
+        """Where a request may be tried, in this order; `body` is the client's, where it is known."""
+        first = self.by_id[names[0]]
+        scope = first.scope(head, body)
+        names = names if scope is Scope.ANYWHERE else names[:1]
+        fixed = first.place(head) if scope is Scope.TOKEN else None
+        return tuple(self._stop(name, fixed) for name in names)
+
+    def _stop(self, name: str, fixed: int | None) -> Stop:
+        keys, count = self.by_id[name].keys, len(self.by_id[name].tokens)
+        retry = keys.retry_on_failure
+        places = [Place(name, index) for index in range(count)] or [Place(name)]
+        if fixed is not None:
+            places = [Place(name, fixed)]
+        tries = 1 + (retry.max_retries or reliability.NO_RETRY.max_retries if retry.enabled else 0)
+        timeout = (retry.retry_timeout or reliability.NO_RETRY.retry_timeout) / 1000
+        return Stop(name, tuple(places), tries, retry.retry_on_status, timeout)
 
     def serving(self, target: str) -> Provider | None:
         """The provider of a client's GET of a path and query; None if there is none."""

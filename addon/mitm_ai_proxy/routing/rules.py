@@ -27,11 +27,15 @@ LONGEST_SHOWN: Final = 60
 
 
 class Choice(NamedTuple):
-    """The provider of a request, a note why, and the head that it gets: without what was for the router alone."""
+    """The provider of a request, a note why, and the head that it gets: without what was for the router alone.
+
+    `names`: the ids of the providers that may be tried, the first of which is that one.
+    """
 
     provider: Provider
     note: str
     head: Head
+    names: tuple[str, ...] = ("",)
 
 
 class Listing(NamedTuple):
@@ -76,11 +80,11 @@ class _Asked(NamedTuple):
 
 
 class _Rule:
-    """A route with its provider. `name` is its key in the configuration: `routes[3]`."""
+    """A route with its providers. `name` is its key in the configuration: `routes[3]`."""
 
-    def __init__(self, index: int, route: Route, provider: Provider) -> None:
+    def __init__(self, index: int, route: Route, providers: Sequence[Provider]) -> None:
         self.name = f"routes[{index}]"
-        self.route, self.provider = route, provider
+        self.route, self.providers = route, providers
         self._header = [(name.encode("utf-8", "surrogateescape"), found) for name, found in route.header.items()]
 
     def matched(self, asked: _Asked) -> list[str] | None:
@@ -113,8 +117,7 @@ class _Rule:
         return self._first("model", self.route.model, (model,))
 
     def _paths(self, path: str) -> tuple[str, ...]:
-        bare = self.provider.without_base_path(path)
-        return (path,) if bare == path else (bare, path)
+        return tuple(dict.fromkeys([*(one.without_base_path(path) for one in self.providers), path]))
 
     def _first(self, condition: str, patterns: Patterns, texts: Iterable[str]) -> str | None:
         """The first pattern that matches one of the texts. Raises Refusal (400) if that takes too long."""
@@ -153,7 +156,9 @@ class Router:
     ) -> None:
         self._providers, self._active = providers, active
         self._links = dict(links or {})
-        self._rules = [_Rule(index, route, providers[route.provider]) for index, route in enumerate(routes)]
+        self._rules = [
+            _Rule(index, route, [providers[name] for name in route.provider]) for index, route in enumerate(routes)
+        ]
         # Of several at one host, or with ids of one kind, the active one counts, else the first.
         by_rank = sorted(providers, key=lambda name: name != active)
         self._origins = [(origin, name) for name in by_rank for origin in providers[name].origins]
@@ -203,7 +208,15 @@ class Router:
         return self._home(asked, model)
 
     def _by(self, rule: _Rule, words: list[str], asked: _Asked) -> Choice:
-        return self._choice(asked.head, rule.route.provider, f"{rule.name} ({', '.join(words)}): {rule.route.provider}")
+        """One of the rule's providers: the one that the id in the path names, else all of them in their order."""
+        names, segments = rule.route.provider, asked.path.split("/")
+        prefixes = [(prefix, name) for prefix, name in self._ids if name in names] if len(names) > 1 else ()
+        for prefix, name in prefixes:
+            if any(segment.startswith(prefix) for segment in segments):
+                words, names = [*words, f"the id begins with {prefix}"], (name,)
+                break
+        note = f"{rule.name} ({', '.join(words)}): {', then '.join(names)}"
+        return Choice(self._providers[names[0]], note, asked.head, names)
 
     def _home(self, asked: _Asked, model: str | None) -> Choice:
         """The provider that a request points at, else the active one. Raises Refusal (404)."""
@@ -224,12 +237,12 @@ class Router:
         raise errors.no_route(what, [*conditions, *([f"and {more} more"] if more > 0 else ())])
 
     def _choice(self, head: Head, name: str, note: str) -> Choice:
-        return Choice(self._providers[name], note, head)
+        return Choice(self._providers[name], note, head, (name,))
 
     @property
     def described(self) -> list[str]:
         """The routes in words, with the provider of each."""
-        return [f"{rule.name} ({rule.described}): {rule.route.provider}" for rule in self._rules]
+        return [f"{rule.name} ({rule.described}): {', then '.join(rule.route.provider)}" for rule in self._rules]
 
     # The list of models
 
@@ -273,9 +286,9 @@ class Router:
             if rule.route.model and rule.matched_model(model) is None:
                 continue
             if not rule.route.path:
-                return [*ends, rule.route.provider]
+                return [*ends, rule.route.provider[0]]
             if rule.route.model:
-                ends.append(rule.route.provider)
+                ends.append(rule.route.provider[0])
         return ends if self._active is None else [*ends, self._active]
 
 

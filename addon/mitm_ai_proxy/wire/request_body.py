@@ -47,6 +47,16 @@ def text_member(body: bytes, members: list[json_edit.Member], name: str) -> tupl
     return found[0], text
 
 
+def is_true(body: bytes, name: str) -> bool:
+    """Whether a JSON body has a member of that name that is true; False for what cannot be read."""
+    try:
+        members = json_edit.members(without_mark(body))
+    except json_edit.JSONError:
+        return False
+    plain = without_mark(body)
+    return any(member.key == name and plain[member.start : member.end] == b"true" for member in members)
+
+
 def replace_text(member: json_edit.Member, before: str, after: str) -> list[json_edit.Edit]:
     """The edit that sets a member's string; none if it is equal, so that its bytes are kept."""
     return [] if before == after else [json_edit.Edit(member.start, member.end, json_edit.string(after))]
