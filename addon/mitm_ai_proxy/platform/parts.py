@@ -18,6 +18,7 @@ from .reconciling import Reconciler, Report
 from .steps import Steps
 from .storage import Storage
 from .store import Store
+from .webhooks import Webhooks
 from .worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,15 @@ class Parts:
             callback=self._callback(),
         )
         reconciler = Reconciler(self.store.books, self.clients)
-        return Worker(self.store, steps, self.messages, timing, threads=threads, hourly=lambda: _tell(reconciler.run()))
+        return Worker(
+            self.store,
+            steps,
+            self.messages,
+            timing,
+            threads=threads,
+            hourly=lambda: _tell(reconciler.run()),
+            webhooks=Webhooks(self.store, self.deployment.platform),
+        )
 
     def _callback(self) -> Callable[[str], str] | None:
         public = self.deployment.public_url

@@ -18,6 +18,7 @@ from .states import FINAL, SLOT_STATES, State
 from .steps import Steps
 from .store import Store
 from .timing import Timing
+from .webhooks import Webhooks
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class _Consumer(Consumer):  # type: ignore[misc]
 class Worker:
     """Takes messages with a number of threads. Any number of workers, in any number of processes, share the jobs.
 
-    `hourly` is done by one of them once in an hour.
+    `hourly` is done by one of them once in an hour. `webhooks` are sent as long as it works.
     """
 
     def __init__(
@@ -50,10 +51,11 @@ class Worker:
         *,
         threads: int = 8,
         hourly: Callable[[], None] = lambda: None,
+        webhooks: Webhooks | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store, self._steps, self._messages = store, steps, messages
-        self._timing, self._clock, self._hourly = timing, clock, hourly
+        self._timing, self._clock, self._hourly, self._webhooks = timing, clock, hourly, webhooks
         self._asked_at = 0.0
         messages.work_with(self._do)
         self._consumer: Any = _Consumer(
@@ -72,6 +74,8 @@ class Worker:
         """Begin; returns at once."""
         self._consumer.start()
         self._sweeper.start()
+        if self._webhooks:
+            self._webhooks.start()
 
     def stop(self) -> None:
         """Take no more messages, and wait until the steps in hand have ended."""
@@ -79,6 +83,8 @@ class Worker:
         self._consumer.stop(graceful=True)
         self._consumer.scheduler.join()
         self._sweeper.join()
+        if self._webhooks:
+            self._webhooks.stop()
 
     def sweep(self) -> int:
         """Wake what is overdue and has nobody, and the queue if anything waits there; how many messages that took."""

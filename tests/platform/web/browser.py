@@ -65,6 +65,8 @@ class Browser:
         self._session = self._send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._send(f"{domain}.enable")
+        # As in the window that somebody works in.
+        self._send("Emulation.setFocusEmulationEnabled", enabled=True)
         self.resize(width, height)
 
     def __enter__(self) -> Browser:
@@ -84,6 +86,11 @@ class Browser:
         """Go to a page, and wait until it is there."""
         self._send("Page.navigate", url=url)
         self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+
+    def leave(self) -> None:
+        """Go to an empty page, as before a server ends: a page would complain about that."""
+        self._send("Page.navigate", url="about:blank")
+        self.until("location.href === 'about:blank'")
 
     def resize(self, width: int, height: int, *, phone: bool = False) -> None:
         """Set the size of the window; a phone's has a finger."""

@@ -92,8 +92,8 @@ class Server:
         self.messages.close()
         self.store.close()
 
-    def set_clock(self, now: float) -> None:
-        """Let it be this time from now on."""
+    def set_clock(self, now: float | None) -> None:
+        """Let it be this time from now on; None: what it really is."""
         self._now = now
 
     def _clock(self) -> float:

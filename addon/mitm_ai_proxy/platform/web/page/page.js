@@ -55,7 +55,9 @@ const dollars = (value) => `$${value.toFixed(2)}`;
 
 function duration(seconds) {
   if (seconds < 1) return `${seconds.toFixed(1)} s`;
-  if (seconds < 120) return `${Math.round(seconds)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 100) return `${whole} s`;
+  if (whole < 600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
   if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
   return `${Math.round(seconds / 3600)} h`;
 }
@@ -205,17 +207,18 @@ function drawUsage(usage) {
 function drawAccounts(accounts) {
   byId("accounts").replaceChildren(...accounts.map((account) => {
     const learned = Math.max(0, ...account.models.map((model) => model.limit));
+    const isPaused = account.pauses.some((pause) => pause.model === null);
     const limit = account.models.length ? learned : account.concurrency;
     const shown = Math.max(account.concurrency, account.running);
     const slots = element("div", { className: "slots", role: "img", ariaLabel: `${account.running} of ${limit} slots in use` });
     for (let slot = 0; slot < Math.min(shown, 60); slot += 1) {
-      const kind = slot < account.running ? "held" : slot >= limit ? "closed" : "";
+      const kind = slot < account.running ? "held" : slot >= limit || isPaused ? "closed" : "";
       slots.append(element("i", { className: kind }));
     }
     const each = account.models.filter((model) => model.running || model.limit < account.concurrency)
       .map((model) => `${model.model} ${model.running} of ${model.limit}`).join(", ");
     return element("div", { className: "account", title: each },
-      element("span", {}, `${account.account}: `), element("b", {}, `${account.running} of ${limit} running`), slots);
+      element("span", {}, `${account.account}: `), element("b", {}, `${account.running} of ${limit} running${isPaused ? ", paused" : ""}`), slots);
   }));
   const banners = accounts.flatMap((account) => account.pauses.map((pause) => {
     const until = pause.until && pause.until > now() ? ` It is tried again in ${duration(pause.until - now())}.` : "";
