@@ -380,6 +380,31 @@ def test_a_command_becomes_the_tool_of_this_environment(
     assert executed == [[str(programs / tool), *_arguments(*REVERSE, *HOST, *PORT)]]
 
 
+@pytest.mark.parametrize(
+    ("words", "tool", "rest"),
+    [
+        ("inspect", "mitmweb", (*HOST, *PORT)),
+        ("inspect -p 9000 --mode socks5", "mitmweb", (*HOST, "-p", "9000", "--mode", "socks5")),
+        ("console --set ai_inspect=true", "mitmproxy", (*HOST, *PORT, "--set", "ai_inspect=true")),
+    ],
+)
+def test_who_only_looks_needs_no_configuration_and_no_key(
+    words: str, tool: str, rest: tuple[str, ...], programs: Path, executed: list[list[str]]
+) -> None:
+    main.main(words.split())
+
+    script = ("-s", str(main.script()), "--set", "ai_inspect=true")
+    assert executed == [[str(programs / tool), *script, *rest]]
+
+
+def test_looking_takes_no_configuration(executed: list[list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main.main(["inspect", "--config", "config.yaml"])
+
+    assert executed == []
+    assert "inspect takes no configuration: it changes nothing" in capsys.readouterr().err
+
+
 def test_a_tool_that_this_environment_lacks_is_taken_from_the_search_path(
     folder: Path, programs: Path, executed: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -462,7 +487,7 @@ def test_a_slip_in_the_command_ends_with_its_name_and_the_usage(
     assert caught.value.code == 2
     assert executed == []
     error = capsys.readouterr().err
-    assert error.startswith("usage: ai-proxy [start|web|console|")
+    assert error.startswith("usage: ai-proxy [start|web|console|inspect|")
     assert error.endswith(f"ai-proxy: error: {says}\n")
 
 

@@ -26,6 +26,7 @@ LISTEN: Final = ("127.0.0.1", "8080")
 SIMULATOR_PORT: Final = 8090
 SIMULATE: Final = "ai_simulate"
 REPLAY: Final = "ai_replay"
+INSPECT: Final = "ai_inspect"
 HOME: Final = "AI_PROXY_HOME"
 """Environment variable: the folder of config.yaml if the current folder has none."""
 
@@ -34,6 +35,7 @@ start    mitmdump with the addon, as a reverse proxy on 127.0.0.1:8080 (the defa
 init     write a first configuration: which provider, which key (init --help)
 web      the same with mitmweb
 console  the same with mitmproxy
+inspect  look at any AI API's traffic in mitmweb, as a regular proxy without a provider; nothing is changed
 simulate a Kling and a chat model of our own as a plain HTTP server (--port N, --host ADDRESS)
 demo     make two simulated videos and show what is rewritten, into a folder (default: demo);
          demo chat: show a chat that is translated (--client anthropic or openai)
@@ -83,6 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return docs.main(words)
     chosen, rest = parser.parse_known_args(words)
+    if command == "inspect" or (command in TOOLS and _value(rest, INSPECT) == "true"):
+        if chosen.config:
+            parser.error("inspect takes no configuration: it changes nothing")
+        return _start(TOOLS.get(command, TOOLS["web"]), inspecting(rest))
     if rest and command not in TOOLS and command not in ("simulate", "demo"):
         parser.error(f"{command} does not take {' '.join(rest)}")
     if command == "demo":
@@ -145,12 +151,20 @@ def tool_arguments(config: Path, origin: str, rest: Sequence[str]) -> list[str]:
     arguments = ["-s", str(script()), "--set", f"ai_config={config}"]
     if not _gives(rest, "mode", "-m", "--mode"):
         arguments += ["--mode", f"reverse:{origin}", "--set", "connection_strategy=lazy"]
+    return [*arguments, *_listen_arguments(rest), *rest]
+
+
+def inspecting(rest: Sequence[str]) -> list[str]:
+    """Arguments for one of mitmproxy's tools that only looks at traffic; those in `rest` override our defaults."""
+    arguments = ["-s", str(script()), "--set", f"{INSPECT}=true"]
+    return [*arguments, *_listen_arguments(rest), *rest]
+
+
+def _listen_arguments(rest: Sequence[str]) -> list[str]:
+    """Where to listen, as far as the arguments do not say it."""
     host, port = LISTEN
-    if not _gives(rest, "listen_host", "--listen-host"):
-        arguments += ["--listen-host", host]
-    if not _gives(rest, "listen_port", "-p", "--listen-port"):
-        arguments += ["--listen-port", port]
-    return [*arguments, *rest]
+    arguments = [] if _gives(rest, "listen_host", "--listen-host") else ["--listen-host", host]
+    return arguments if _gives(rest, "listen_port", "-p", "--listen-port") else [*arguments, "--listen-port", port]
 
 
 def providers(path: Path, may_simulate: bool, offline: bool) -> tuple[Configuration, Providers, bool]:

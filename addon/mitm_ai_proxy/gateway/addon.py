@@ -26,7 +26,7 @@ from ..routing.tries import Tries
 from ..wire import header_fields
 from ..wire.json_edit import JSONError
 from ..wire.targets import Origin
-from . import content_view, engine, error_bodies, flows, guard, health_report, pages, strangers, streams
+from . import content_view, engine, error_bodies, flows, guard, health_report, inspected, pages, strangers, streams
 from .attempts import Attempts
 from .flows import FlowState
 from .guard import Guard, fail_closed
@@ -62,6 +62,7 @@ class Gateway:
         self._guard = Guard(registry.DEFAULT_HOSTS)
         self._path = Path()
         self._watch = Watch(self._load, self._use_changed)
+        self._inspects = False
 
     # Start, options and end
 
@@ -70,7 +71,12 @@ class Gateway:
         self._guard = Guard.install(registry.DEFAULT_HOSTS)
         engine.drop_trailers()
         content_view.add()
-        options = [OPTION, HELD_OPTION, *(option for stage in self.stages for option in stage.options)]
+        options = [
+            OPTION,
+            HELD_OPTION,
+            inspected.OPTION,
+            *(option for stage in self.stages for option in stage.options),
+        ]
         # mitmproxy silently drops a script if a value of its option has the wrong type, and ignores unknown options.
         for name, value in ctx.options.deferred.items():
             if name.startswith("ai_") and name not in options:
@@ -82,6 +88,10 @@ class Gateway:
             HELD_OPTION, str, "512m", "Size of the long request bodies that are held at one time, in all."
         )
         loader.add_command(HEALTH, self.health)
+        # A str: mitmproxy would silently drop the script for a value that is no bool.
+        loader.add_option(
+            inspected.OPTION, str, "false", "true: change nothing, use no configuration; show chats and jobs."
+        )
         for stage in self.stages:
             stage.declare(loader, self._guard)
 
@@ -91,13 +101,15 @@ class Gateway:
         for stage in reversed(self.stages):
             stage.set_options(updated, self.stages, self.providers is not None)
         self._activate()
+        if inspected.OPTION in updated:
+            self._inspect(getattr(ctx.options, inspected.OPTION))
         if HELD_OPTION in updated:
             self._limit_held(getattr(ctx.options, HELD_OPTION))
-        if OPTION in updated:
+        if OPTION in updated and not self._inspects:
             self._configure()
         if "stream_large_bodies" in updated:
             self._streams = bool(ctx.options.stream_large_bodies)
-        if {"mode", "connection_strategy", "keep_host_header"} & updated:
+        if not self._inspects and {"mode", "connection_strategy", "keep_host_header"} & updated:
             _connect_late()
             strangers.keep_host()
 
@@ -109,6 +121,17 @@ class Gateway:
             self._use_file(path)
         except (ConfigurationError, StageError) as error:
             self._complain(str(error))
+
+    def _inspect(self, value: str) -> None:
+        """Begin to look at all traffic and to touch none, or not; for the start only."""
+        if value not in ("true", "false"):
+            self._complain(f"{inspected.OPTION} takes true or false.")
+        elif self.providers is not None:
+            raise exceptions.OptionsError(f"ai-proxy: {inspected.OPTION} can only be set at the start.")
+        elif value == "true" and (busy := [stage.name for stage in self._active]):
+            self._complain(f"{inspected.OPTION} changes nothing, so it does not go with {' and '.join(busy)}.")
+        else:
+            self._inspects = self._guard.is_off = value == "true"
 
     def _limit_held(self, text: str) -> None:
         try:
@@ -129,6 +152,10 @@ class Gateway:
 
     def running(self) -> None:
         """Begin to watch the configuration file; log the stages' banners and a hint about connection_strategy."""
+        if self._inspects:
+            here = _here()
+            logger.info("%s", inspected.hints(here.host, here.port, Path(ctx.options.confdir)))
+            return
         self._watch.start()
         for stage in self._active:
             if self.configuration and (banner := stage.banner(self.configuration, _here())):
@@ -281,6 +308,9 @@ class Gateway:
     @fail_closed
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Redact the request, which has been sent, and begin to hold, translate or pass the answer."""
+        if self._inspects:
+            inspected.begin_answer(flow, self._streams)
+            return
         state, response = self._guard.states.get(flow), flow.response
         if state is None or state.is_refused or response is None:
             return
@@ -305,6 +335,9 @@ class Gateway:
     @fail_closed
     def response(self, flow: http.HTTPFlow) -> None:
         """Rewrite an answer whose body was held."""
+        if self._inspects:
+            inspected.end_answer(flow)
+            return
         state = self._guard.states.get(flow)
         if not (state and state.attempts and state.attempts.is_refused):
             HELD.release(flow)
@@ -335,6 +368,9 @@ class Gateway:
     @fail_closed
     def error(self, flow: http.HTTPFlow) -> None:
         """Redact and forget a flow whose connection broke, tell the provider, and answer the client."""
+        if self._inspects:
+            inspected.redact(flow)
+            return
         state = self._guard.states.pop(flow, None)
         # mitmproxy refuses an invalid head before requestheaders.
         if state is None and not self._guard.takes(flow):

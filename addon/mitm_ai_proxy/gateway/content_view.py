@@ -36,6 +36,8 @@ def _path(flow: http.HTTPFlow) -> str:
 
 
 def _shown(data: bytes, flow: http.HTTPFlow, message: object) -> ai.Shown:
+    if not isinstance(message, http.Message):  # of a WebSocket
+        return ai.Shown(False, "GET", _path(flow), {}, data)
     is_request = message is not flow.response
     head = flow.request if is_request or flow.response is None else flow.response
     fields = {name.lower(): value for name, value in head.headers.items()}
@@ -56,7 +58,7 @@ if _Interface is not None:
 
         def prettify(self, data: bytes, metadata: Any) -> str:
             """The text that is shown."""
-            return show(data, metadata.flow, metadata.http_message)
+            return show(data, metadata.flow, metadata.http_message or metadata.websocket_message)
 
         def render_priority(self, data: bytes, metadata: Any) -> float:
             """How much this view is for these bytes."""

@@ -40,6 +40,8 @@ class Guard:
 
     def __init__(self, hosts: Sequence[HostPattern]) -> None:
         self.hosts = hosts
+        self.is_off = False
+        """Whether it lets everything pass, since nothing is rewritten and no credential is set."""
         self.states: WeakKeyDictionary[http.HTTPFlow, FlowState] = WeakKeyDictionary()
         self.addons: list[object] = []
         """The addon that was last in the chain, if it has no request hooks: as a child of the guard it saves time with
@@ -67,6 +69,8 @@ class Guard:
 
     def takes(self, flow: http.HTTPFlow) -> bool:
         """Whether the gateway handles a flow: every flow in reverse mode, else those to its hosts."""
+        if self.is_off:
+            return False
         if flow.client_conn.proxy_mode.type_name == "reverse":
             return True
         request = flow.request
@@ -74,7 +78,7 @@ class Guard:
         return self._has_host(request.port, request.pretty_host, request.host)
 
     def _has_host(self, port: int, *names: str) -> bool:
-        return any(pattern.matches(name, port) for name in names for pattern in self.hosts)
+        return not self.is_off and any(pattern.matches(name, port) for name in names for pattern in self.hosts)
 
     def next_layer(self, nextlayer: NextLayer) -> None:
         """Have a connection to one of the hosts read as HTTP; mitmproxy passes what is no HTTP past the hooks.

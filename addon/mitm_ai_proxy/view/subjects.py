@@ -34,7 +34,7 @@ _JOB: Final = re.compile(
     re.DOTALL,
 )
 _CALL: Final = re.compile(
-    r".*/(completions|embeddings?|rerank|reranks|moderations|models|images/(edits|variations)|audio/\w+|count_tokens)"
+    r".*/(completions|embeddings?|rerank|reranks|moderations|models|images/(edits|variations)|audio/\w+|count_tokens|realtime)"
     r"(/[^/]*)?",
     re.DOTALL,
 )
