@@ -47,13 +47,14 @@ def _mode(path: Path) -> int:
 
 
 # By type, what a type needs besides its key.
-PLACES = {"baseUrl": "http://host.test:1/v1", "cloudflareAccountId": "abc"}
+PLACES = {"baseUrl": "http://host.test:1/v1"}
+NEEDS = {"cloudflare": ["--cloudflare-account-id", "abc"], "deepl": ["--target-lang", "ZH"]}
 
 
 def _place(kind: type[Provider]) -> list[str]:
     if not kind.needs:
         return []
-    return ["--cloudflare-account-id", "abc"] if kind.type == "cloudflare" else ["--base-url", PLACES["baseUrl"]]
+    return NEEDS.get(kind.type, ["--base-url", PLACES["baseUrl"]])
 
 
 @table("choice", list(init.choices().values()))

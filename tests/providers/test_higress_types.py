@@ -65,7 +65,7 @@ def test_no_type_of_ours_is_said_to_be_elsewhere() -> None:
         ("modelMapping: {'~(': b}", ["provider.modelMapping: "]),
     ],
 )
-@table("name", ["vertex", "triton", "deepl", "klong"])
+@table("name", ["vertex", "klong"])
 def test_all_other_mistakes_of_the_block_are_named_with_it(line: str, others: list[str], name: str) -> None:
     found = _problems(f"provider: {{type: {name}, {line}}}\nhots: [a]")
     said = [problem for problem in found if not problem.startswith(("hots: ", "provider.type: "))]
@@ -91,10 +91,10 @@ def test_a_block_whose_type_says_nothing_is_checked_by_what_all_types_have(name:
 @table(
     ("name", "key", "says"),
     [
-        ("deepl", "failover: {enabled: true}", ""),
-        ("triton", "context: {fileUrl: a}", ""),
-        ("triton", "retryOnFailure: {enabled: 7}", "provider.retryOnFailure.enabled: expected true or false"),
-        ("triton", "id: a", ""),
+        ("vertex", "failover: {enabled: true}", ""),
+        ("vertex", "context: {fileUrl: a}", ""),
+        ("vertex", "retryOnFailure: {enabled: 7}", "provider.retryOnFailure.enabled: expected true or false"),
+        ("vertex", "id: a", ""),
     ],
 )
 def test_a_block_is_checked_as_one_of_the_type_that_serves_it(name: str, key: str, says: str) -> None:

@@ -80,7 +80,7 @@ KEY = {"api_key": "os.environ/THE_KEY"}
             {"type": "claude", "apiTokens": ["${THE_KEY}"]},
         ),
         (
-            _entry("m", model="deepl/m", **KEY),
+            _entry("m", model="vertex_ai/m", **KEY),
             {"type": "generic", "providerDomain": "HOST", "apiTokens": ["${THE_KEY}"]},
         ),
         (

@@ -68,7 +68,6 @@ SERVICES: Final = {
         "chat/completions embeddings",
         elsewhere="rerank=/v1/rerank chat/completions=/v2/chat",
     ),
-    "coze": Service("https://api.coze.cn/v1", ""),
     "deepseek": Service(
         "https://api.deepseek.com/v1",
         "chat/completions models",
@@ -179,7 +178,7 @@ FIELDS = (
     (b"Authorization", b"Bearer sk-of-the-client"),
     (b"Content-Type", b"application/json"),
 )
-OWN_FORMS: Final = frozenset({"bedrock", "gemini"})
+OWN_FORMS: Final = frozenset({"bedrock", "coze", "deepl", "dify", "gemini", "triton"})
 """Types whose APIs are in forms of their own, with tests of their own."""
 CHATS: Final = ("openai/v1/chatcompletions", "anthropic/v1/messages", "anthropic/v1/messages/count_tokens")
 MENDED: Final = {row.name: row.chat.mends != "nothing" for row in ROWS}

@@ -1,4 +1,4 @@
-"""Mends answers in OpenAI's dialect whose vendor says single things its own way: errors with status 200, usage.
+"""Mends answers in OpenAI's dialect whose vendor says single things its own way: errors, with status 200 too, usage.
 
 All other members, and all bytes of events that are as they should be, are kept.
 """
@@ -17,7 +17,7 @@ from .dialects import OPENAI
 from .model import Fault
 
 _EVENT_END: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-_MAY_FAIL: Final = (b'"base_resp"', b'"code"', b'"error"')
+_MAY_FAIL: Final = (b'"base_resp"', b'"code"', b'"error"', b'"error_code"')
 _DONE: Final = b"[DONE]"
 
 
@@ -26,11 +26,26 @@ def handling(status: int, fields: Fields) -> Handling | None:
     kind = header_fields.value(fields, b"content-type").lower()
     if kind.startswith(EVENT_STREAM):
         return Pieces(Repaired(), tells_end=False)
-    return Whole(_repaired) if "json" in kind and 200 <= status < 300 else None
+    if "json" not in kind:
+        return None
+    return Whole(_repaired if 200 <= status < 300 else _rewritten)
 
 
 def _repaired(answer: Answer) -> Answer:
     fault = _fault(answer.body)
+    return answer if fault is None else vendor_errors.answer(fault, OPENAI)
+
+
+def _rewritten(answer: Answer) -> Answer:
+    """An answer that is no success, in OpenAI's form if it is in another one."""
+    try:
+        document = json_values.decode(answer.body)
+    except ValueError:
+        return answer
+    error = document.get("error") if isinstance(document, dict) else None
+    if isinstance(error, dict) and isinstance(error.get("message"), str):
+        return answer
+    fault = vendor_errors.of_value(document, answer.status)
     return answer if fault is None else vendor_errors.answer(fault, OPENAI)
 
 

@@ -15,9 +15,13 @@ GEMINI: Final = "gemini"
 
 COHERE: Final = "cohere"
 CONVERSE: Final = "converse"
+COZE: Final = "coze"
 DASHSCOPE: Final = "dashscope"
+DEEPL: Final = "deepl"
+DIFY: Final = "dify"
 HUNYUAN: Final = "hunyuan"
 MINIMAX_PRO: Final = "minimax pro"
+TRITON: Final = "triton"
 """Those of single vendors, which no client speaks here."""
 
 

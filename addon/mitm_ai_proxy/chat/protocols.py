@@ -20,8 +20,14 @@ from . import (
     cohere_upstream,
     converse_answers,
     converse_upstream,
+    coze_answers,
+    coze_upstream,
     dashscope_answers,
     dashscope_upstream,
+    deepl_answers,
+    deepl_upstream,
+    dify_answers,
+    dify_upstream,
     gemini_answers,
     gemini_requests,
     gemini_upstream,
@@ -33,11 +39,26 @@ from . import (
     openai_requests,
     openai_upstream,
     openai_writer,
+    triton_answers,
+    triton_upstream,
     vendor_errors,
 )
 from .aws_frames import Frames
 from .converse_models import family
-from .dialects import ANTHROPIC, COHERE, CONVERSE, DASHSCOPE, GEMINI, HUNYUAN, MINIMAX_PRO, OPENAI
+from .dialects import (
+    ANTHROPIC,
+    COHERE,
+    CONVERSE,
+    COZE,
+    DASHSCOPE,
+    DEEPL,
+    DIFY,
+    GEMINI,
+    HUNYUAN,
+    MINIMAX_PRO,
+    OPENAI,
+    TRITON,
+)
 from .model import Chat, Event, Fault
 from .target import Target
 
@@ -89,7 +110,8 @@ class Vendor(NamedTuple):
     """An API of vendors.
 
     `read_error` takes the body, the status and the header fields of an answer that is no success. `framing` takes the
-    bytes that an event may have, `stream_begins` are beginnings of streams. `request_id`: the header field of answers.
+    bytes that an event may have, `stream_begins` are beginnings of streams; without `tells_end`, a stream that has
+    broken off is like a complete one. `request_id`: the header field of answers.
     """
 
     write_request: Callable[[Chat, str, Target, list[str]], bytes]
@@ -99,6 +121,7 @@ class Vendor(NamedTuple):
     framing: Callable[[int], Framing] = sse.Reader
     stream_begins: tuple[bytes, ...] = (b"data:", b"event", b":")
     request_id: str = "x-request-id"
+    tells_end: bool = True
 
 
 def _openai_settings(memo: Memo) -> openai_writer.Settings:
@@ -169,6 +192,27 @@ VENDORS: Final = {
         gemini_upstream.write,
         lambda memo: gemini_answers.Reader(memo["id"]),
         lambda body, memo: gemini_answers.read_whole(body, memo["id"]),
+    ),
+    COZE: Vendor(
+        coze_upstream.write,
+        lambda _: coze_answers.Reader(),
+        lambda body, _: coze_answers.read_whole(body),
+        read_error=lambda body, status, _: coze_answers.read_error(body, status),
+        request_id="x-tt-logid",
+    ),
+    DEEPL: Vendor(
+        deepl_upstream.write,
+        lambda _: deepl_answers.Reader(),
+        lambda body, _: deepl_answers.read_whole(body),
+        read_error=lambda body, status, _: deepl_answers.read_error(body, status),
+        request_id="x-trace-id",
+    ),
+    DIFY: Vendor(dify_upstream.write, dify_answers.Reader, dify_answers.read_whole),
+    TRITON: Vendor(
+        triton_upstream.write,
+        lambda _: triton_answers.Reader(),
+        lambda body, _: triton_answers.read_whole(body),
+        tells_end=False,
     ),
 }
 

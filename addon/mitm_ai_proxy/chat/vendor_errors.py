@@ -96,6 +96,8 @@ _NUMBERS: Final = {
     11203: 429,
 }
 """The same by numbers. Sources: MiniMax's and iFlytek's API references, error codes."""
+_BAIDU: Final = {6: 403, 17: 429, 18: 429, 19: 429, 110: 401, 111: 401, 336501: 429, 336502: 429}
+"""By `error_code` of Baidu's gateway. Source: Baidu Qianfan's API reference, error codes."""
 # Google's reasons that its statuses hide: a wrong key is INVALID_ARGUMENT there.
 _REASONS: Final = {"API_KEY_INVALID": 401, "API_KEY_EXPIRED": 401}
 _BROKEN: Final = 502
@@ -154,6 +156,9 @@ def _found(value: dict[str, Any], status: int) -> Fault | None:
     if isinstance(base, dict) and base.get("status_code"):
         return _fault(status, base.get("status_msg"), {"code": base["status_code"]})
     message = value.get("message") or value.get("msg") or value.get("detail") or value.get("error_msg")
+    if "error_code" in value:
+        code = value["error_code"]
+        value = {"code": code, "status_code": _BAIDU.get(code) if isinstance(code, int) else None, **value}
     if message and (status >= 400 or value.get("code") not in _NO_ERROR):
         return _fault(status, message, value)
     return None

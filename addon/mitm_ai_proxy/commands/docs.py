@@ -144,7 +144,7 @@ def _capabilities() -> str:
 
     def row(api: apis.Api) -> list[str]:
         types = [provider.type for provider in providers if provider.has(api.name)]
-        return [_code(api.name), _code(str(api)), _of_types(types, registry.TYPES.keys() - {"coze", "generic"})]
+        return [_code(api.name), _code(str(api)), _of_types(types, registry.TYPES.keys() - {"generic"})]
 
     return table(["API name", "The client's request", "Types that have it"], map(row, apis.APIS))
 

@@ -21,7 +21,7 @@ MESSAGES: Final = "anthropic/v1/messages"
 COUNT_TOKENS: Final = "anthropic/v1/messages/count_tokens"
 READABLE: Final[Changes] = {b"accept-encoding": b"identity"}
 """Header fields of a request whose answer is read here: clients ask for encodings that are not known here."""
-_TRANSLATION: Final = "translation"
+TRANSLATION: Final = "translation"
 """In the memo of a chat that was translated: what its answer needs."""
 _MENDED: Final = "mended"
 """In that of one whose answer may have errors with the status of a success."""
@@ -66,7 +66,7 @@ class Chats:
         if self._mends(api) != "all":
             return NO_MEMO
         memo = translate.own_memo(body, self._targets[api], self._clock(), uuid.uuid4().hex)
-        return {_TRANSLATION: memo, _DIALECT: CHAT_APIS[api]}
+        return {TRANSLATION: memo, _DIALECT: CHAT_APIS[api]}
 
     def edited(self, body: bytes) -> tuple[bytes, Notes]:
         """A request that is to be translated, with what the configuration asks for. Raises Refusal."""
@@ -75,12 +75,12 @@ class Chats:
     def translated(self, asked: str, other: str, body: bytes) -> Rewritten:
         """A request for the API `asked`, translated for the `other` one. Raises Refusal."""
         found = translate.rewrite(body, CHAT_APIS[asked], self._targets[other], self._clock(), uuid.uuid4().hex)
-        memo = {_TRANSLATION: dict(found.memo), _DIALECT: CHAT_APIS[asked]}
+        memo = {TRANSLATION: dict(found.memo), _DIALECT: CHAT_APIS[asked]}
         return found._replace(memo=memo, fields={**found.fields, **READABLE})
 
     def handling(self, memo: Memo, inner: Handling, status: int, fields: Fields) -> Handling:
         """What is done with an answer beside `inner`: one to a translated request is translated back."""
-        translation, dialect = memo.get(_TRANSLATION), memo.get(_DIALECT)
+        translation, dialect = memo.get(TRANSLATION), memo.get(_DIALECT)
         found = inner if translation is None else translate.handling(translation, status, fields)
         if memo.get(_MENDED):
             found = answer_repairs.handling(status, fields) or found

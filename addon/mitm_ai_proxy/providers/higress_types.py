@@ -11,7 +11,7 @@ from typing import Any, Final
 from ..config.file import Elsewhere
 from ..config.keys import Problem
 
-_OTHERS: Final = "deepl dify triton vertex"
+_OTHERS: Final = "vertex"
 """Types whose API, path or credential is not that of `openai`."""
 
 

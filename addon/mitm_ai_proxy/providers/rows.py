@@ -16,7 +16,7 @@ from ..chat.dialects import COHERE, CONVERSE
 from ..chat.target import CLAUDE, GOOGLE, OPENAI_CHAT, Target
 from ..config import values
 from ..config.keys import key
-from . import azure, bedrock_models, gemini, minimax, qwen
+from . import azure, bedrock_models, coze, deepl, dify, gemini, minimax, qwen, triton
 from .api_groups import OPENAI, named, native_paths
 from .bedrock import Bedrock, BedrockKeys
 from .chats import CHAT, MESSAGES
@@ -28,7 +28,7 @@ from .generic import Generic, GenericKeys
 from .hunyuan import Hunyuan, HunyuanKeys
 from .kilocode import Kilocode, KilocodeKeys
 from .openai import OpenAI, OpenAIKeys
-from .row import AddressKeys, CompatibleKeys, Row, SchemaKeys
+from .row import CompatibleKeys, Row, SchemaKeys
 from .self_hosted import Ollama, OllamaKeys, Vllm, VllmKeys
 from .zhipuai import CODE_PLAN, EFFORT_AS_THINKING, KEPT_THINKING, Zhipuai, ZhipuaiKeys
 
@@ -98,7 +98,9 @@ ROWS: Final = (
         "/v2",
         named("chat embeddings models"),
         "Baidu Qianfan (ERNIE).",
+        site="https://cloud.baidu.com/doc/qianfan-api/index.html",
         native=native_paths(chat="/v2/chat/completions"),
+        chat=OPENAI_CHAT._replace(mends="errors"),
     ),
     Row(
         "bedrock",
@@ -144,6 +146,7 @@ ROWS: Final = (
         "Cloudflare Workers AI.",
         site="https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility/",
         needs=("cloudflareAccountId",),
+        chat=OPENAI_CHAT._replace(mends="errors"),
         keys=CloudflareKeys,
     ),
     Row(
@@ -169,15 +172,8 @@ ROWS: Final = (
             counts_streams=False,
         ),
     ),
-    Row(
-        "coze",
-        "api.coze.cn",
-        "/v1",
-        frozenset(),
-        "Coze, with its own paths (`/v3/chat`), as they are: `protocol: original`.",
-        keys=AddressKeys,
-        site="https://www.coze.cn/open/docs",
-    ),
+    coze.ROW,
+    deepl.ROW,
     Row(
         "deepseek",
         "api.deepseek.com",
@@ -188,6 +184,7 @@ ROWS: Final = (
         elsewhere={MESSAGES: "/anthropic/v1/messages", "openai/v1/completions": "/beta/completions"},
         aliases=("",),
     ),
+    dify.ROW,
     Row(
         "doubao",
         "ark.cn-beijing.volces.com",
@@ -432,6 +429,7 @@ ROWS: Final = (
         native=native_paths(chat="/v1/chat/completions"),
         chat=OPENAI_CHAT._replace(options=frozenset({"top_k"})),
     ),
+    triton.ROW,
     Row(
         "vllm",
         "",
