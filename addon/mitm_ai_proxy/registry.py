@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -19,6 +19,7 @@ from .kling.provider import Kling
 from .platform.settings import PlatformSettings
 from .providers import higress_keys, higress_types, litellm
 from .providers.base import Clock, CommonKeys, Provider, SimulatorAccount
+from .providers.fetches import Fetch
 from .providers.rows import COMPATIBLE
 from .routing.health import Health
 from .routing.providers import Providers
@@ -77,7 +78,14 @@ def _declarations() -> dict[str, ProviderType[CommonKeys]]:
         ignored = known - keys[name].keys() - not_implemented
         variable = "" if provider.is_key_optional else provider.variable
         instead = frozenset(provider.key_instead)
-        found[name] = ProviderType(provider.Keys, ignored, not_implemented, provider.problems, variable, instead)
+        aliases = {
+            alias: next(iter(meant))
+            for alias, names in higress_keys.ALIASES.items()
+            if alias not in keys[name] and (meant := [one for one in names if one in keys[name]])
+        }
+        found[name] = ProviderType(
+            provider.Keys, ignored - aliases.keys(), not_implemented, provider.problems, variable, instead, aliases
+        )
     return found
 
 
@@ -142,6 +150,28 @@ def _is_simulators(keys: CommonKeys) -> bool:
     """Whether a provider is the real Kling with one of the simulator's public credentials."""
     known = {SECRET_KEY, API_KEY}
     return keys.type == Kling.type and keys.provider_domain is None and not known.isdisjoint(declared_secrets(keys))
+
+
+def fetched(configuration: Configuration, load: Callable[[Fetch], str]) -> Configuration:
+    """The configuration with the texts that its providers need; the same one if they need none.
+
+    `load` gets each of them, and raises a ValueError whose text continues a sentence. Raises ConfigurationError.
+    """
+    found = dict(configuration.providers)
+    problems = []
+    for name, keys in configuration.providers.items():
+        for fetch in _made(configuration, keys, time.time, False).fetches():
+            try:
+                text = load(fetch)
+            except ValueError as error:
+                block = f"providers ({name})" if name else "provider"
+                problems.append(Problem(f"{block}.{fetch.key}", f"{fetch.source} {error}"))
+            else:
+                value = getattr(found[name], fetch.field)._replace(text=text)
+                found[name] = replace(found[name], **{fetch.field: value})
+    if problems:
+        raise ConfigurationError(configuration.source, problems)
+    return configuration if found == configuration.providers else replace(configuration, providers=found)
 
 
 def providers(configuration: Configuration, clock: Clock = time.time, *, simulated: bool = False) -> Providers:

@@ -31,7 +31,6 @@ CHAT = (
     "context contextCleanupCommands disableStreamUsageStats hiclawMode mergeConsecutiveMessages"
     " promoteThinkingOnEmpty reasoningContentMode responseJsonSchema".split()
 )
-CHAT_NOT_IMPLEMENTED = ["context"]
 NOT_IMPLEMENTED = ["customSettings"]
 OTHER_TYPES = (
     "apiVersion awsAccessKey awsRegion awsSecretKey azureServiceUrl bedrockAdditionalFields"
@@ -615,7 +614,6 @@ def test_a_key_of_the_plugin_that_does_not_apply_to_a_type_is_accepted_whatever_
 
 NOT_AVAILABLE = [
     *(("kling", key) for key in NOT_IMPLEMENTED),
-    *(("openai", key) for key in CHAT_NOT_IMPLEMENTED),
 ]
 
 

@@ -189,7 +189,6 @@ def test_a_body_is_edited_in_place(block: str, target: str, before: bytes, after
         ),
         ("minimax, minimaxApiType: pro", "minimaxGroupId: is missing: minimaxApiType pro needs it"),
         ("minimax, minimaxApiType: v3", "minimaxApiType: unknown value 'v3' (known: v2, pro)"),
-        ("moonshot, moonshotFileId: f", "moonshotFileId: is not implemented for type moonshot"),
     ],
 )
 def test_what_is_wrong_with_a_block_is_said_at_the_start(block: str, problem: str) -> None:

@@ -34,13 +34,14 @@ class Edits(NamedTuple):
 
     `cleanup_commands`: a user's message that is one of these begins the conversation anew. `merges`: neighbours of one
     role become one message. `promotes`: thinking becomes the answer where there is no other. `reasoning`: what becomes
-    of reasoning_content, in OpenAI's dialect.
+    of reasoning_content, in OpenAI's dialect. `context`: a text that is put behind the instructions.
     """
 
     cleanup_commands: tuple[str, ...] = ()
     merges: bool = False
     promotes: bool = False
     reasoning: ReasoningMode = "passthrough"
+    context: str = ""
 
     def with_hiclaw(self) -> Edits:
         """These edits with `hiclawMode`, which is two of them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,9 @@ MAX_VALUES: Final = 100_000
 """Values in a file, each counted as often as aliases repeat it: a few lines of them can stand for billions."""
 MAX_BITS: Final = 4096
 """Of an integer. Python refuses to write longer ones than some 14,000 bits."""
+MAX_COMMAS: Final = 20
+"""Commas that are passed over."""
+_COMMA: Final = re.compile(r",[ \t]*(?:#.*)?(?=\r?$)", re.MULTILINE)
 MAX_BRACKETS: Final = 100
 """Brackets in each other; PyYAML's time grows with their square."""
 
@@ -52,23 +56,38 @@ def _text_of(path: Path) -> str:
         raise DocumentError(Problem("", f"cannot be read: {reason}")) from None
 
 
-def content(path: Path) -> bytes:
-    """The bytes of a regular file up to MAX_SIZE. Raises OSError; a pipe or a device would block, or never end."""
+def content(path: Path, limit: int = MAX_SIZE) -> bytes:
+    """The bytes of a regular file, up to this many. Raises OSError; a pipe or a device would block, or never end."""
     # Opening a pipe must not wait for its writer either.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(0, "it is not a regular file")
-        data = file.read(MAX_SIZE + 1)
-    if len(data) > MAX_SIZE:
-        raise OSError(0, f"it is longer than {MAX_SIZE} bytes")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(0, f"it is longer than {limit} bytes")
     return data
 
 
+def _loaded(text: str) -> Any:
+    for _ in range(MAX_COMMAS):
+        try:
+            return yaml.load(text, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
+        except yaml.parser.ParserError as error:
+            place = error.problem_mark.index if error.problem_mark else len(text)
+            if not _COMMA.match(text, place):
+                raise
+            text = text[:place] + " " + text[place + 1 :]
+    return yaml.load(text, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
+
+
 def parsed(text: str) -> dict[Any, Any]:
-    """The mapping that a text of YAML stands for. Raises DocumentError."""
+    """The mapping that a text of YAML stands for. Raises DocumentError.
+
+    A comma behind a value in quotes, at the end of a line, is passed over: the Higress plugin's page has several.
+    """
     try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
+        document = _loaded(text)
     except _TooManyValues:
         raise DocumentError(Problem("", f"stands for more than {MAX_VALUES} values")) from None
     except yaml.MarkedYAMLError as error:

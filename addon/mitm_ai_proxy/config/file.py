@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from . import document, values
@@ -41,6 +42,7 @@ class ProviderType(NamedTuple, Generic[_Keys]):
     `keys` declares them. Keys in `ignored` are accepted with any value, those in `not_implemented` only if they are
     switched off. `problems` checks keys against each other; it names them without the block's path. `variable`: the
     environment variable that is used where `apiTokens` is missing, if there is one, and no key of `instead` either.
+    `aliases`: other names of keys.
     """
 
     keys: type[_Keys]
@@ -49,6 +51,7 @@ class ProviderType(NamedTuple, Generic[_Keys]):
     problems: Callable[[_Keys, Reading], Iterator[Problem]]
     variable: str = ""
     instead: frozenset[str] = frozenset()
+    aliases: Mapping[str, str] = MappingProxyType({})
 
 
 class Elsewhere(NamedTuple):
@@ -328,7 +331,11 @@ def _provider(
 
 def _take_keys(block: Block, name: str, kind: ProviderType[_Keys]) -> _Keys:
     """The keys of a block of a type; its unknown and wrong keys are reported."""
-    block.refuse_unknown(declared(kind.keys).keys() | kind.ignored | kind.not_implemented)
+    for alias, key in kind.aliases.items():
+        if alias in block.values and key in block.values:
+            block.refuse(alias, f"stands beside {key}, which means the same; keep one of the two")
+        block.values = {key if name == alias else name: value for name, value in block.values.items()}
+    block.refuse_unknown(declared(kind.keys).keys() | kind.ignored | kind.not_implemented | kind.aliases.keys())
     for key in sorted(kind.not_implemented & block.values.keys()):
         if not _is_off(block.values[key]):
             block.refuse(key, f"is not implemented for type {name}")

@@ -19,14 +19,27 @@ from ..config.file import ConfigurationError
 from ..errors import Refusal
 from ..exchange import UNKNOWN_CALLER, Answer, NeedsBody, Upstream, Whole
 from ..providers.base import Provider
+from ..providers.fetches import Fetch
 from ..registry import Configuration
 from ..routing.providers import Providers
 from ..routing.rules import Choice, Listing
 from ..routing.tries import Tries
 from ..wire import header_fields
 from ..wire.json_edit import JSONError
-from ..wire.targets import Origin
-from . import content_view, engine, error_bodies, flows, guard, health_report, inspected, pages, strangers, streams
+from ..wire.targets import Origin, Url
+from . import (
+    content_view,
+    engine,
+    error_bodies,
+    fetching,
+    flows,
+    guard,
+    health_report,
+    inspected,
+    pages,
+    strangers,
+    streams,
+)
 from .attempts import Attempts
 from .flows import FlowState
 from .guard import Guard, fail_closed
@@ -188,7 +201,7 @@ class Gateway:
         Flows in progress keep the old configuration. If it raises ConfigurationError or StageError, nothing changes.
         """
         self._activate()
-        self._use(configuration)
+        self._use(self._with_texts(configuration))
         self._watch.forget()
 
     def _use(self, configuration: Configuration) -> None:
@@ -212,8 +225,24 @@ class Gateway:
         self._path = path
 
     def _read(self, path: Path) -> Configuration:
-        offline = any(stage.is_offline for stage in self._active)
-        return registry.read(path, offline=offline, simulated=self._simulates)
+        found = registry.read(path, offline=self._is_offline, simulated=self._simulates)
+        return self._with_texts(found)
+
+    @property
+    def _is_offline(self) -> bool:
+        return any(stage.is_offline for stage in self._active)
+
+    def _with_texts(self, configuration: Configuration) -> Configuration:
+        """The configuration with the files of its providers. Where nothing is sent, no URL is loaded, either."""
+
+        def load(fetch: Fetch) -> str:
+            if isinstance(fetch.source, Url) and (self._is_offline or self._simulates):
+                return ""
+            text = fetching.load(fetch)
+            logger.info("ai-proxy: %s loaded for %s: %d characters", fetch.source, fetch.key, len(text))
+            return text
+
+        return registry.fetched(configuration, load)
 
     def _load(self, path: Path) -> Configuration | Exception:
         try:

@@ -30,6 +30,7 @@ from ..wire.header_fields import Fields
 from ..wire.media_types import may_be_json
 from ..wire.request_body import is_true, object_members, replace_text, text_member, without_mark
 from ..wire.targets import Origin
+from .fetches import Fetch
 from .higress_keys import CHAT_KEYS, NOT_IMPLEMENTED
 
 PROTOCOLS: Final = ("openai", "original")
@@ -227,6 +228,10 @@ class Provider(ABC):
         if failover.enabled and failover.health_check_model:
             yield Problem("failover.healthCheckModel", "timed probes are not implemented", ("failover",))
         yield from keys.problems(reading)
+
+    def fetches(self) -> tuple[Fetch, ...]:
+        """What has to be loaded before requests are served, and is not yet."""
+        return ()
 
     # Request
 

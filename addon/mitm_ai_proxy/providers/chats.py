@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Final
 
-from ..chat import answer_repairs, edits, native, token_estimate, translate
+from ..chat import answer_repairs, context, edits, native, token_estimate, translate
 from ..chat.body_edits import Notes
 from ..chat.dialects import OPENAI
 from ..chat.edits import Edits
@@ -49,7 +49,7 @@ class Chats:
     def prepared(self, api: str, body: bytes) -> tuple[bytes, Notes]:
         """A request in the provider's own dialect, of which nothing is read that need not be. Raises Refusal."""
         body, taken = native.request(body, CHAT_APIS[api], self._targets[api].vendor)
-        body, done = edits.request(body, self._wanted)
+        body, done = self.edited(api, body)
         return body, (*taken, *done)
 
     def memo(self, api: str) -> Memo:
@@ -68,9 +68,11 @@ class Chats:
         memo = translate.own_memo(body, self._targets[api], self._clock(), uuid.uuid4().hex)
         return {TRANSLATION: memo, _DIALECT: CHAT_APIS[api]}
 
-    def edited(self, body: bytes) -> tuple[bytes, Notes]:
-        """A request that is to be translated, with what the configuration asks for. Raises Refusal."""
-        return edits.request(body, self._wanted)
+    def edited(self, api: str, body: bytes) -> tuple[bytes, Notes]:
+        """A request with what the configuration asks for. Raises Refusal."""
+        body, done = edits.request(body, self._wanted)
+        body, added = context.added(body, CHAT_APIS[api], self._wanted.context)
+        return body, (*done, *added)
 
     def translated(self, asked: str, other: str, body: bytes) -> Rewritten:
         """A request for the API `asked`, translated for the `other` one. Raises Refusal."""

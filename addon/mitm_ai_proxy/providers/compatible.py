@@ -34,6 +34,7 @@ from . import chats, conversions
 from .base import Clock, CommonKeys, Provider, SimulatorAccount
 from .chats import CHAT, COUNT_TOKENS, MESSAGES, Chats
 from .conversions import Conversions
+from .fetches import Fetch
 from .row import AddressKeys, ChatKeys, CompatibleKeys, Row, SchemaKeys
 
 _REALTIME: Final = "openai/v1/realtime"
@@ -100,7 +101,6 @@ class Compatible(Provider):
             "is_key_optional": row.is_key_optional,
             "key_instead": row.key_instead,
             "needs": row.needs,
-            "not_implemented": (row.kind or cls).not_implemented | row.not_implemented,
             "site": row.site,
         }
         for name, value in members.items():
@@ -126,6 +126,8 @@ class Compatible(Provider):
             yield Problem(cls.needs[0], f"is missing; give {', '.join(ways[:-1])} or {ways[-1]}", ways)
         assert isinstance(keys, AddressKeys)
         yield from cls.setting_problems(keys)
+        if isinstance(keys, ChatKeys) and keys.context and keys.protocol == "original":
+            yield Problem("context", "has no effect with protocol: original", ("protocol",))
         has_key = keys.api_tokens or cls.is_key_optional or given & {*cls.key_instead}
         if not (has_key or reading.offline):
             variables = " or ".join(dict.fromkeys((*reading.variables.get("apiTokens", ()), cls.variable)))
@@ -139,6 +141,14 @@ class Compatible(Provider):
             yield Problem("customSettings", "has no effect with protocol: original", ("protocol",))
         else:
             yield from custom_settings.problems(keys.custom_settings)
+
+    def fetches(self) -> tuple[Fetch, ...]:
+        """The file of `context`."""
+        found = self.keys.context if isinstance(self.keys, ChatKeys) else None
+        if found is None or found.text or found.url is None or self.keys.protocol == "original":
+            return ()
+        assert isinstance(self.keys, ChatKeys)
+        return (Fetch("context", "context", found.url, self.keys.seconds_to_load),)
 
     # Addresses
 
@@ -349,7 +359,7 @@ class Compatible(Provider):
         return NeedsBody(self.origin, functools.partial(self._translated, upstream, name, other), notes)
 
     def _translated(self, upstream: Upstream, asked: str, other: str, body: bytes) -> Upstream:
-        body, done = self._chats.edited(without_mark(body))
+        body, done = self._chats.edited(asked, without_mark(body))
         upstream = upstream._replace(notes=(*upstream.notes, *done))
         is_foreign = self._chats.is_foreign(other)
         # Edits know OpenAI's dialect and Anthropic's only, so that they come first, but for the type's own.

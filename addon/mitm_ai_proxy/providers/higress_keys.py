@@ -23,4 +23,10 @@ TYPE_KEYS: Final = frozenset(
     " vertexTokenRefreshAhead vllmCustomUrl vllmServerHost zhipuCodePlanMode zhipuDomain".split()
 )
 """Keys of one type each; other types ignore them, as in the plugin."""
-ALL: Final = NOT_IMPLEMENTED | CHAT_KEYS | SOME_CHATS | TYPE_KEYS
+ALIASES: Final = {
+    "subPath": ("basePath",),
+    "version": ("claudeVersion", "apiVersion"),
+    "vertexGeminiSafetySetting": ("geminiSafetySetting",),
+}
+"""Older names on the plugin's page, and the keys of which a type's own one is meant; types without one ignore them."""
+ALL: Final = NOT_IMPLEMENTED | CHAT_KEYS | SOME_CHATS | TYPE_KEYS | ALIASES.keys()

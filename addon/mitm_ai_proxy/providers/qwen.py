@@ -5,7 +5,7 @@ Sources: Higress ai-proxy plugin, qwen; DashScope's API reference.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from ..chat.body_edits import BodyEdit, Notes
 from ..chat.dialects import DASHSCOPE
 from ..chat.target import Target
 from ..config import values
-from ..config.keys import key
+from ..config.keys import Problem, Reading, key
 from ..exchange import Upstream
 from ..wire import json_edit
 from ..wire.json_tree import Value
@@ -100,6 +100,13 @@ class QwenKeys(CompatibleKeys):
         (),
         help="Ids of files at DashScope that are the context of chats with `qwen-long`; not beside `context`.",
     )
+
+    def problems(self, reading: Reading) -> Iterator[Problem]:
+        """Two contexts, or one without an effect."""
+        if self.qwen_file_ids and self.context:
+            yield Problem("qwenFileIds", "stand beside context; keep one of the two", ("context",))
+        if self.qwen_file_ids and self.protocol == "original":
+            yield Problem("qwenFileIds", "have no effect with protocol: original", ("protocol",))
 
 
 class Qwen(Compatible):

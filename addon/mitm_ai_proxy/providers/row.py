@@ -17,8 +17,10 @@ from ..config import custom_settings, values
 from ..config.custom_settings import Setting
 from ..config.keys import key
 from ..wire.targets import Url
+from . import fetches
 from .base import CommonKeys
 from .conversions import Conversions
+from .fetches import Context
 
 if TYPE_CHECKING:
     from .compatible import Compatible
@@ -47,6 +49,7 @@ class AddressKeys(CommonKeys):
     )
 
 
+_TIMEOUT: Final = 120_000
 _REASONING_MODE: Final = values.one_of(*REASONING_MODES)
 
 
@@ -79,6 +82,18 @@ class ChatKeys(AddressKeys):
         " (put in front of the content, in `<think>`).",
     )
 
+    context: Context | None = key(
+        fetches.context,
+        mapping=True,
+        help="A text that is put behind the instructions of every chat: `fileUrl` (`http://`, `https://`, `file://`) is"
+        " loaded with the configuration; `serviceName` and `servicePort` are accepted.",
+    )
+
+    @property
+    def seconds_to_load(self) -> float:
+        """How long the loading of a file may take: `timeout`, else the plugin's default for it."""
+        return (self.timeout or _TIMEOUT) / 1000
+
     def chat_edits(self) -> Edits:
         """What these keys ask for."""
         edits = Edits(
@@ -86,6 +101,7 @@ class ChatKeys(AddressKeys):
             self.merge_consecutive_messages,
             self.promote_thinking_on_empty,
             self.reasoning_content_mode,
+            self.context.text if self.context else "",
         )
         return edits.with_hiclaw() if self.hiclaw_mode else edits
 
@@ -119,8 +135,7 @@ class Row(NamedTuple):
     `beside` are paths of clients, without an API, whose place is not below the base. `native` has texts in a path that
     tell the API under `protocol: original`.
     `edits` are what the type changes in JSON bodies, by the name of the API. `domain` is the key that names another
-    host of the service. `not_implemented` are keys that the type has in the Higress ai-proxy plugin, and that are
-    refused here. `chat` and `messages` are what is particular about its chat APIs, OpenAI's and Anthropic's, for
+    host of the service. `chat` and `messages` are what is particular about its chat APIs, OpenAI's and Anthropic's, for
     requests that are translated; a dialect that is not the API's own makes it the vendor's form of chats. `conversions`
     are its forms of other APIs. `kind` is the class of a type that is more than its row.
     """
@@ -144,7 +159,6 @@ class Row(NamedTuple):
     keeps_developer: bool = False
     edits: Mapping[str, tuple[BodyEdit, ...]] = MappingProxyType({})
     domain: str = ""
-    not_implemented: frozenset[str] = frozenset()
     chat: Target = OPENAI_CHAT
     messages: Target = ANTHROPIC_MESSAGES
     conversions: Conversions = MappingProxyType({})

@@ -27,6 +27,7 @@ from .gemini import Gemini, GeminiKeys
 from .generic import Generic, GenericKeys
 from .hunyuan import Hunyuan, HunyuanKeys
 from .kilocode import Kilocode, KilocodeKeys
+from .moonshot import Moonshot, MoonshotKeys
 from .openai import OpenAI, OpenAIKeys
 from .row import CompatibleKeys, Row, SchemaKeys
 from .self_hosted import Ollama, OllamaKeys, Vllm, VllmKeys
@@ -354,8 +355,9 @@ ROWS: Final = (
         named("chat models files"),
         "Moonshot AI (Kimi). A key of outside China needs `baseUrl: https://api.moonshot.ai/v1`.",
         site="https://platform.moonshot.ai/docs",
-        not_implemented=frozenset({"moonshotFileId"}),
         chat=OPENAI_CHAT._replace(reasoning="thinking", reasoning_back="calls", mends="errors"),
+        keys=MoonshotKeys,
+        kind=Moonshot,
     ),
     Row(
         "ollama",
