@@ -27,6 +27,7 @@ from .routing.rules import Router, hidden
 from .simulator.links import FOLDER
 from .simulator.parts import PARTS
 from .simulator.settings import API_KEY, SECRET_KEY, SimulatorSettings
+from .view.prices import PriceSettings
 from .wire.targets import DEFAULT_PORTS, Origin
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ BLOCKS: Final[Mapping[str, type[Any]]] = {
     "cassette": CassetteSettings,
     "platform": PlatformSettings,
 }
-TOP_LEVEL: Final = (HostSettings, PageSettings, ScrubSettings)
+TOP_LEVEL: Final = (HostSettings, PageSettings, PriceSettings, ScrubSettings)
 """Declare the keys that stand beside the blocks."""
 
 DEFAULT_HOSTS: Final = (HostPattern("api.openai.com"),)

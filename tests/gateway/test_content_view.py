@@ -10,6 +10,7 @@ from mitmproxy import contentviews, http
 from mitmproxy.test import taddons, tflow
 
 from mitm_ai_proxy.gateway import content_view, flows
+from mitm_ai_proxy.view.prices import LIST_PRICES, PriceKeys, PriceSettings
 from tests.tables import table
 
 CHAT = b'{"model": "kimi-k2", "messages": [{"role": "user", "content": "hi"}]}'
@@ -90,13 +91,25 @@ def test_the_view_is_not_chosen_for_other_paths(path: str) -> None:
 
 
 def test_what_cannot_be_shown_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> str:
+    def fail(*_: object) -> str:
         raise ZeroDivisionError
 
     monkeypatch.setattr("mitm_ai_proxy.view.ai.text", fail)
     flow = _flow("/v1/messages", CHAT)
 
     assert _shown(flow.request, flow)[1] == "(this cannot be shown: ZeroDivisionError)\n"
+
+
+def test_an_answer_has_the_price_of_the_configuration_else_that_of_the_list() -> None:
+    flow = _flow("/v1/messages", CHAT, ANSWER.replace(b'"claude"', b'"claude-opus-5-5"'))
+    listed = _shown(flow.response, flow)[1]
+    content_view.use(PriceSettings({"claude-opus-5-5": PriceKeys(1000.0, 2000.0)}))
+
+    own = _shown(flow.response, flow)[1]
+
+    content_view.use(LIST_PRICES)
+    assert listed.endswith("1 tokens in, 1 out · $0.000024 (list price)\n")
+    assert own.endswith("1 tokens in, 1 out · $0.003 (list price)\n")
 
 
 def test_the_view_is_added_again_after_a_reload_and_is_there_once() -> None:

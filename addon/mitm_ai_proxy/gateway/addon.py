@@ -24,6 +24,7 @@ from ..registry import Configuration
 from ..routing.providers import Providers
 from ..routing.rules import Choice, Listing
 from ..routing.tries import Tries
+from ..view.prices import PriceSettings
 from ..wire import header_fields
 from ..wire.json_edit import JSONError
 from ..wire.targets import Origin, Url
@@ -213,6 +214,7 @@ class Gateway:
         self._guard.hosts = registry.hosts(configuration, *providers)
         names = [pattern.host for pattern in self._guard.hosts]
         allowed = configuration.block(registry.PageSettings).allowed_origins
+        content_view.use(configuration.block(PriceSettings))
         self._pages = Rules.made(allowed, registry.public_origins(configuration), names)
         for line in registry.described(configuration, providers):
             logger.info("ai-proxy: %s: %s", configuration.source, line)

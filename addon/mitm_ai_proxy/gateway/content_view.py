@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from mitmproxy import contentviews, http
 
-from ..view import ai
+from ..view import ai, prices
+from ..view.prices import PriceSettings
 from . import flows
 
 NAME: Final = "AI"
@@ -14,12 +15,21 @@ _PRIORITY: Final = 10
 """More than any view of mitmproxy's own has."""
 
 
+_prices = prices.LIST_PRICES
+
+
+def use(settings: PriceSettings) -> None:
+    """Use the prices of a configuration."""
+    global _prices
+    _prices = settings
+
+
 def show(data: bytes, flow: object, message: object) -> str:
     """The text of the view for a body of a flow's message. Nothing raises: mitmproxy would show its own error."""
     if not isinstance(flow, http.HTTPFlow):
         return ""
     try:
-        return ai.text(_shown(data, flow, message))
+        return ai.text(_shown(data, flow, message), _prices)
     except Exception as error:
         return f"(this cannot be shown: {type(error).__name__})\n"
 
@@ -43,7 +53,9 @@ def _shown(data: bytes, flow: http.HTTPFlow, message: object) -> ai.Shown:
     fields = {name.lower(): value for name, value in head.headers.items()}
     path = flow.request.path if is_request else _path(flow)
     client = flows.client_request(flow) if is_request else None
-    return ai.Shown(is_request, flow.request.method, path, fields, data, client, flow.comment)
+    return ai.Shown(
+        is_request, flow.request.method, path, fields, data, client, flow.comment, flow.request.timestamp_start
+    )
 
 
 _Interface: Any = getattr(contentviews, "Contentview", None)

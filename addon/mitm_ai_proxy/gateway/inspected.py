@@ -10,7 +10,7 @@ from mitmproxy import http
 from ..auth.header import redacted
 from ..chat.dialects import DIALECTS, OPENAI
 from ..exchange import PASS
-from ..view import ai
+from ..view import ai, prices
 from . import streams
 
 OPTION: Final = "ai_inspect"
@@ -32,7 +32,8 @@ def end_answer(flow: http.HTTPFlow) -> None:
         return
     note = streams.show_stream(response) if response.stream else ""
     spent = ai.spent(flow.request.path, response.get_content(strict=False) or b"")
-    flow.comment = "; ".join(filter(None, (spent.model, ai.usage_text(spent.usage), note)))
+    cost = ai.spent_text(spent, prices.LIST_PRICES, flow.request.timestamp_start)
+    flow.comment = "; ".join(filter(None, (spent.model, cost, note)))
 
 
 def redact(flow: http.HTTPFlow) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ..chat.model import Usage
 from ..wire.printable import printable
-from . import answers, requests
+from . import answers, prices, requests
 from .answers import Spent
 from .blocks import Entry, document_lines, text_lines
 from .messages import Message, amount
+from .prices import PriceSettings
 from .subjects import Subject, subject
 
 _LONGEST = 4 * 1024 * 1024
@@ -25,7 +27,7 @@ _RULE = 60
 class Shown(NamedTuple):
     """A request, or the answer to one. `path` is the one to which its body belongs, `fields` are names in lower case.
 
-    `notes` say what was changed and why.
+    `notes` say what was changed and why. `began` is when, in Unix time.
     """
 
     is_request: bool
@@ -35,6 +37,7 @@ class Shown(NamedTuple):
     body: bytes
     client: Message | None = None
     notes: str = ""
+    began: float = 0.0
 
 
 def knows(path: str) -> bool:
@@ -42,10 +45,10 @@ def knows(path: str) -> bool:
     return subject(path) is not None
 
 
-def text(shown: Shown) -> str:
+def text(shown: Shown, settings: PriceSettings = prices.LIST_PRICES) -> str:
     """The whole text of the view."""
     about = subject(shown.path)
-    lines = _conversation(shown, about) if about and about.kind == "chat" else None
+    lines = _conversation(shown, about, settings) if about and about.kind == "chat" else None
     lines = _other(shown) if lines is None else lines
     if shown.is_request:
         lines += _changes(shown)
@@ -60,7 +63,7 @@ def spent(path: str, body: bytes) -> Spent:
     return Spent()
 
 
-def _conversation(shown: Shown, about: Subject) -> list[str] | None:
+def _conversation(shown: Shown, about: Subject, settings: PriceSettings) -> list[str] | None:
     """The lines of a chat; None for a body that is none."""
     if shown.is_request:
         found = requests.read(shown.body, about.model)
@@ -68,7 +71,7 @@ def _conversation(shown: Shown, about: Subject) -> list[str] | None:
     if not shown.body or not answers.reads(about.dialect):
         return None
     answered = answers.read(shown.body, about.dialect)
-    end = " · ".join(filter(None, (answered.end, usage_text(answered.spent.usage), _dollars(answered.spent))))
+    end = " · ".join(filter(None, (answered.end, spent_text(answered.spent, settings, shown.began))))
     head = printable(answered.spent.model)
     return [*([head] if head else []), *_entries(answered.entries), "", end]
 
@@ -95,8 +98,21 @@ def _part(count: int | None, what: str, parts: dict[str, int | None]) -> str:
     return f"{count:,} {what} ({inner})" if inner else f"{count:,} {what}"
 
 
-def _dollars(spent: Spent) -> str:
-    return "" if spent.dollars is None else f"${spent.dollars:.6g}"
+def spent_text(spent: Spent, settings: PriceSettings, now: float) -> str:
+    """Tokens and dollars: `1,200 tokens in, 56 out · $0.003 (list price)`; what is not known is left out."""
+    if spent.dollars is not None:
+        cost = _money(spent.dollars)
+    else:
+        dollars = prices.dollars(spent.model, spent.usage, settings, now)
+        cost = "" if dollars is None else f"{_money(dollars)} (list price)"
+    return " · ".join(filter(None, (usage_text(spent.usage), cost)))
+
+
+def _money(dollars: float) -> str:
+    """Three figures, and cents at least: `$0.000024`, `$1.20`."""
+    digits = 2 if dollars >= 1 or not dollars else 2 - math.floor(math.log10(dollars))
+    text = f"{dollars:.{digits}f}"
+    return f"${text.rstrip('0') if dollars < 0.1 and dollars else text}"
 
 
 # Other bodies
