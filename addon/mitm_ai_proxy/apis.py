@@ -12,13 +12,14 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 VIDEOS: Final = "openai/v1/videos"
+CHAT_PATH: Final = "/v1/chat/completions"
 RETRIEVE_VIDEO: Final = "openai/v1/retrievevideo"
 
 _POST, _GET, _DELETE, _ANY = "POST", "GET", "DELETE", None
 
 # name, method (None: any), path
 _ROWS: Final[tuple[tuple[str, str | None, str], ...]] = (
-    ("openai/v1/chatcompletions", _ANY, "/v1/chat/completions"),
+    ("openai/v1/chatcompletions", _ANY, CHAT_PATH),
     ("openai/v1/completions", _ANY, "/v1/completions"),
     ("openai/v1/embeddings", _ANY, "/v1/embeddings"),
     ("openai/v1/audiospeech", _ANY, "/v1/audio/speech"),

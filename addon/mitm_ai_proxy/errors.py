@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -136,6 +137,15 @@ def timed_out(upstream: str, key: str, milliseconds: int, *, is_sent: bool) -> R
     """504 for an answer, or a connection, that took longer than a key of the configuration says."""
     what = f"No answer from {upstream} has begun" if is_sent else f"There was no connection to {upstream}"
     return Refusal(504, f"{what} within {milliseconds} ms ({key}).", code="provider_timeout")
+
+
+def no_place_in_line(provider: str, milliseconds: int, seconds: float) -> Refusal:
+    """429 for a request that has waited in line as long as it may; after so many seconds there may be room."""
+    message = (
+        f"The limits that are configured for {provider} are reached, and the request has waited for {milliseconds} ms"
+        " (queueTimeout). Send it again later."
+    )
+    return Refusal(429, message, code="limit_reached", headers={"Retry-After": str(max(1, math.ceil(seconds)))})
 
 
 def no_room() -> Refusal:

@@ -10,11 +10,12 @@ from typing import Final, NamedTuple
 
 from . import apis, errors
 from .auth.header import CLIENT_FIELDS, NO_CREDENTIAL, Credential, redacted_query
+from .chat import token_estimate
 from .exchange import Answer, Handling, Head, Memo, NeedsBody, Upstream, Whole
 from .providers.base import Provider
 from .routing.providers import Providers
 from .routing.rules import Choice, Router
-from .wire import content_encoding, header_fields, targets
+from .wire import content_encoding, header_fields, request_body, targets
 from .wire.header_fields import Fields
 from .wire.targets import Origin
 
@@ -24,6 +25,9 @@ MAX_RATIO: Final = 50
 """How many times longer a client's body may become when it is decoded; text compresses to a tenth, base64 hardly."""
 SMALL_BODY: Final = 1024 * 1024
 """Bytes up to which that does not matter."""
+
+_MOST_ASKED: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+"""Members of a body that limit the answer."""
 
 # Removed when a request is sent without its body.
 _BODY_FIELDS: Final = (b"content-length", b"content-type", b"transfer-encoding", b"expect")
@@ -134,6 +138,12 @@ def rewritten(provider: Provider, head: Head, raw: bytes) -> Upstream | Answer:
     """The upstream request, or the answer, of a request whose body has been read: `raw`. Raises Refusal."""
     found = provider.requestheaders(head)
     return request(found, head, raw) if isinstance(found, NeedsBody) else found
+
+
+def most_tokens(body: bytes) -> int:
+    """The tokens of a model that a request may use, estimated: its own, and as many as it asks for in the answer."""
+    found = token_estimate.estimate(body)
+    return found + max([request_body.whole_number(body, name) for name in _MOST_ASKED], default=0)
 
 
 def is_repeatable(upstream: Upstream) -> bool:

@@ -9,12 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from . import apis
 from .cassette.settings import CassetteSettings, ScrubSettings
 from .config import file, reliability, values
 from .config.file import ConfigurationError, ProviderType
 from .config.keys import Problem, Reading, declared, key
 from .config.keys import secrets as declared_secrets
+from .config.reliability import Limits
 from .config.values import HostPattern
+from .errors import Refusal
+from .exchange import Caller, Head
 from .kling.provider import Kling
 from .platform.settings import PlatformSettings
 from .providers import higress_keys, higress_types, litellm
@@ -22,6 +26,7 @@ from .providers.base import Clock, CommonKeys, Provider, SimulatorAccount
 from .providers.fetches import Fetch
 from .providers.rows import COMPATIBLE
 from .routing.health import Health
+from .routing.limits import Lines, Quota
 from .routing.providers import Providers
 from .routing.rules import Router, hidden
 from .simulator.links import FOLDER
@@ -186,13 +191,18 @@ def providers(configuration: Configuration, clock: Clock = time.time, *, simulat
         raise ConfigurationError(configuration.source, [Problem("ai_simulate", message)])
     made = {name: _made(configuration, keys, clock, simulated) for name, keys in configuration.providers.items()}
     health = Health({name: keys.failover for name, keys in configuration.providers.items()}, time.monotonic)
+    quotas = {
+        name: Quota(Limits(keys.concurrency, keys.rate), keys.token_limits)
+        for name, keys in configuration.providers.items()
+    }
+    lines = Lines(quotas, time.monotonic)
     if len(made) == 1 and not configuration.routes:
-        return Providers(made, active=configuration.active, health=health)
+        return Providers(made, active=configuration.active, health=health, lines=lines)
     by_rank = sorted(made, key=lambda name: name != configuration.active)
     home = next((name for name in by_rank if (part := made[name].simulated_by) and PARTS[part].makes_files), None)
     links = {} if home is None else {f"/{FOLDER}/": home}
     router = Router(made, configuration.routes, configuration.active, links)
-    return Providers(made, router, configuration.active, health)
+    return Providers(made, router, configuration.active, health, lines)
 
 
 def provider(configuration: Configuration, clock: Clock = time.time) -> Provider:
@@ -250,12 +260,23 @@ def warnings(configuration: Configuration) -> list[str]:
     together = {name for route in configuration.routes if len(route.provider) > 1 for name in route.provider}
     for name, keys in configuration.providers.items():
         where = f"providers ({name})" if name else "provider"
-        count = len(TYPES[keys.type](keys, time.time).tokens)
+        made = TYPES[keys.type](keys, time.time)
+        count = len(made.tokens)
+        if keys.failover.enabled and keys.failover.health_check_model and not _has_chats(made):
+            lines.append(f"{where}.failover.healthCheckModel has no effect: type {keys.type} has no chats to ask by")
         lines += [f"{where}.{line}" for line in reliability.warnings(keys.retry_on_failure, keys.failover)]
         if keys.retry_on_failure.enabled and count < 2 and name not in together:
             what = "one token" if count else "no token of apiTokens"
             lines.append(f"{where}.retryOnFailure has no effect: there is {what}, and one provider")
     return lines
+
+
+def _has_chats(provider: Provider) -> bool:
+    try:
+        provider.requestheaders(Head("POST", apis.CHAT_PATH, Caller("application/json")))
+    except Refusal:
+        return False
+    return True
 
 
 def public_origins(configuration: Configuration) -> tuple[Origin, ...]:

@@ -21,7 +21,7 @@ from ..chat.dialects import ANTHROPIC, OPENAI
 from ..chat.translate import CHAT_APIS
 from ..chat.unsaid import MEMBERS
 from ..config.keys import Key, declared
-from ..config.reliability import Failover, RetryOnFailure, Statuses
+from ..config.reliability import Failover, Limits, Rate, RetryOnFailure, Statuses
 from ..config.routes import Route
 from ..config.values import UnknownWord
 from ..kling import error_codes, models
@@ -402,6 +402,8 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "route keys": _route_keys,
     "retryOnFailure keys": functools.partial(_keys_of, RetryOnFailure),
     "failover keys": functools.partial(_keys_of, Failover),
+    "tokenLimits keys": functools.partial(_keys_of, Limits),
+    "rate keys": functools.partial(_keys_of, Rate),
     "init choices": _init_choices,
     "capabilities": _capabilities,
     "paths": _paths,

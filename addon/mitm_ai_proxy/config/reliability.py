@@ -16,7 +16,9 @@ from .values import WrongParts
 
 LONGEST: Final = 86_400_000
 """Milliseconds that anything may be told to take: a day."""
-MOST: Final = 1_000_000_000
+MOST: Final = 100_000_000
+"""Requests or tokens in a minute."""
+MOST_AT_ONCE: Final = 100_000
 
 milliseconds: Final = values.whole(0, LONGEST, "milliseconds")
 
@@ -105,7 +107,7 @@ class Rate:
 class Limits:
     """How much may be asked at one time and in any minute; 0: no limit."""
 
-    concurrency: int = key(values.whole(0, 100_000), 0, help="Requests at one time.")
+    concurrency: int = key(values.whole(0, MOST_AT_ONCE), 0, help="Requests at one time.")
     rate: Rate = key(nested(Rate), Rate(), mapping=True, help="Requests and tokens in any minute.")
 
 

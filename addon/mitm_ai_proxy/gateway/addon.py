@@ -23,7 +23,6 @@ from ..providers.fetches import Fetch
 from ..registry import Configuration
 from ..routing.providers import Providers
 from ..routing.rules import Choice, Listing
-from ..routing.tries import Tries
 from ..view.prices import PriceSettings
 from ..wire import header_fields
 from ..wire.json_edit import JSONError
@@ -46,6 +45,7 @@ from .flows import FlowState
 from .guard import Guard, fail_closed
 from .held import HELD
 from .pages import Rules
+from .probes import Probes
 from .stages import Stage, StageError
 from .strangers import client_origin
 from .watch import Watch
@@ -77,6 +77,7 @@ class Gateway:
         self._path = Path()
         self._watch = Watch(self._load, self._use_changed)
         self._inspects = False
+        self._probes = Probes()
 
     # Start, options and end
 
@@ -171,6 +172,7 @@ class Gateway:
             logger.info("%s", inspected.hints(here.host, here.port, Path(ctx.options.confdir)))
             return
         self._watch.start()
+        self._probes.start(lambda: None if self._way != flows.SENT else self.providers)
         for stage in self._active:
             if self.configuration and (banner := stage.banner(self.configuration, _here())):
                 logger.info("%s", banner)
@@ -183,6 +185,7 @@ class Gateway:
     def done(self) -> None:
         """Stop watching. At the end of the process, redact unfinished flows, which mitmproxy may save."""
         self._watch.stop()
+        self._probes.stop()
         content_view.remove()
         if ctx.master.should_exit.is_set():
             for flow, state in list(self._guard.states.items()):
@@ -432,10 +435,10 @@ class Gateway:
         flows.show_notes(flow, state)
 
     async def ai_proxy_wait(self, flow: http.HTTPFlow) -> None:
-        """Wait between two tries of a flow, as long as its client does."""
+        """Wait between two tries of a flow, or for a place in line, as long as its client does."""
         state = self._guard.states.get(flow)
         if state and state.attempts:
-            await state.attempts.wait_for_next()
+            await state.attempts.wait_for_it()
 
     def _again(self, flow: http.HTTPFlow, attempts: Attempts) -> bytes:
         """Begin the next try of a flow, with the client's own request; returns its body."""
@@ -476,7 +479,8 @@ class Gateway:
         is_preflight = pages.is_preflight(head.method, head.fields)
         results = [] if is_preflight else [r for stage in self._active if (r := stage.begin(flow, state))]
         is_open = bool(results) and not any(result.needs_credential for result in results)
-        strangers.refuse_strangers(flow, UNKNOWN_CALLER if is_open else head.caller, self._pages)
+        if flows.PROBE not in flow.metadata:
+            strangers.refuse_strangers(flow, UNKNOWN_CALLER if is_open else head.caller, self._pages)
         if is_preflight:
             strangers.answer_preflight(flow, state)
             return
@@ -494,7 +498,10 @@ class Gateway:
                 send = pipeline.without_credential(head, result.origin, result.target, note, fields)
                 flows.send(flow, state, send)
                 return
-        if state.provider is None:
+        if flows.PROBE in flow.metadata:
+            self._probes.begin(flow, state, providers)
+            assert state.provider
+        elif state.provider is None:
             assert providers.router
             choice = providers.router.choose(head)
             if choice is None:
@@ -539,7 +546,7 @@ class Gateway:
             self._hold(flow, providers.have_credentials)
             return False
         body = None if raw is None else pipeline.client_body(state.head, raw)
-        tries = Tries(providers.stops(choice.names, choice.head, body), providers.health)
+        tries = providers.tries(choice.names, choice.head, body)
         tries.first()
         attempts = Attempts(flow, providers, tries, choice.head)
         attempts.raw = raw

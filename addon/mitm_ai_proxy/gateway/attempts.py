@@ -11,25 +11,24 @@ from typing import Final
 from mitmproxy import http
 
 from .. import pipeline
-from ..errors import Refusal, timed_out
+from ..errors import Refusal, no_place_in_line, timed_out
 from ..exchange import Answer, Head, Upstream
 from ..providers.base import Provider
 from ..routing.first_event import FirstEvent
 from ..routing.health import Place
+from ..routing.limits import Line, Ticket
 from ..routing.providers import Providers
 from ..routing.tries import Failure, Pick, Tries, reason_against, seconds_of
 from ..wire import header_fields
 from ..wire.media_types import EVENT_STREAM
 from ..wire.printable import printable
-from . import second_tries, streams
+from . import lines, second_tries, streams
 from .second_tries import Loop, Problem
 
 logger = logging.getLogger(__name__)
 
 RETRY_TIMEOUT: Final = "retryTimeout"
 TIMEOUT: Final = "timeout"
-_LOOK: Final = 0.1
-"""Seconds between two looks whether a client that waits is still there."""
 _LONGEST: Final = 120
 """Characters of a reason in a note."""
 
@@ -58,6 +57,7 @@ class Attempts:
         self._first: FirstEvent | None = None
         self._pick: Pick | None = None
         self._is_told = False
+        self._ticket: Ticket | None = None
         self.lines: list[str] = []
         """What is to be noted."""
 
@@ -122,6 +122,7 @@ class Attempts:
 
     def complete(self, status: int) -> None:
         """Take the end of an answer; one that is no failure goes to the client."""
+        self._leave_line()
         if not self._is_told:
             self._is_told = True
             self._providers.health.succeed(self.place)
@@ -130,21 +131,35 @@ class Attempts:
 
     def break_off(self, problem: Problem | None) -> None:
         """Take the end of a try without an answer, or with half of one; without a problem, the client has ended it."""
+        self._leave_line()
         if problem is None:
             self._pick = None
             self._providers.health.give_up(self.place)
         elif self._pick is None:
             if problem.timeout:
-                milliseconds = round(problem.seconds * 1000)
-                upstream = str(self.provider.origin)
-                self.late = timed_out(upstream, problem.timeout, milliseconds, is_sent=problem.is_sent)
+                self.late = self._refusal(problem)
             self._fail(_failure(problem))
+
+    def _refusal(self, problem: Problem) -> Refusal:
+        """What a client is told of a try that took too long."""
+        upstream, seconds = str(self.provider.origin), problem.seconds
+        name, milliseconds = problem.timeout, round(seconds * 1000)
+        line = self._line_of_place
+        if name == second_tries.QUEUE and line and self._left > 0:
+            wait = line.wait(self.place, 0)
+            after = 1.0 if wait == float("inf") else wait
+            return no_place_in_line(self.place.provider or self.provider.type, self.provider.keys.queue_timeout, after)
+        if name == second_tries.QUEUE:
+            name, milliseconds = TIMEOUT, self.provider.keys.timeout
+        return timed_out(upstream, name, milliseconds, is_sent=problem.is_sent)
 
     def _fail(self, failure: Failure) -> None:
         """Note a failure, and decide what follows."""
         self._is_told = True
         health, policy = self._providers.health, self.provider.keys.failover
-        if failure.status is None or policy.failover_on_status.have(failure.status):
+        if failure.is_ours:
+            health.give_up(self.place)
+        elif failure.status is None or policy.failover_on_status.have(failure.status):
             health.fail(self.place, failure.what, is_providers=failure.is_providers)
         else:
             health.give_up(self.place)
@@ -200,13 +215,46 @@ class Attempts:
         number = len(self._tries.made)
         return f"try {number} of {self._tries.total}: {what} from {name}{token} in {milliseconds} ms"
 
-    async def wait_for_next(self) -> None:
-        """Wait until the next try is due, or the client is gone."""
-        end = time.monotonic() + self.wait
-        while (left := end - time.monotonic()) > 0 and not (self.loop and self.loop.is_gone):
-            await asyncio.sleep(min(left, _LOOK))
+    async def wait_for_it(self) -> None:
+        """Wait until the next try is due, or for a place in line; or until the client is gone."""
+        if self._pick is not None:
+            end = time.monotonic() + self.wait
+            while (left := end - time.monotonic()) > 0 and not self._is_gone():
+                await asyncio.sleep(min(left, lines.LOOK))
+        elif line := self._line_of_place:
+            self._ticket = Ticket(self.place, self._tokens())
+            seconds = min(self.provider.keys.queue_timeout / 1000, self._left)
+            if not await lines.keeper(line).enter(self._ticket, seconds, self._is_gone):
+                self._ticket = None
+
+    def _is_gone(self) -> bool:
+        return self.loop is not None and self.loop.is_gone
+
+    def _tokens(self) -> int:
+        keys = self.provider.keys
+        is_counted = keys.rate.tokens_per_minute or keys.token_limits.rate.tokens_per_minute
+        return pipeline.most_tokens(self._client_body()) if is_counted else 0
+
+    @property
+    def _line_of_place(self) -> Line | None:
+        return self._providers.lines.of(self.place.provider)
+
+    def _leave_line(self) -> None:
+        if self._ticket and (line := self._line_of_place):
+            lines.keeper(line).leave(self._ticket)
+            self._ticket = None
 
     # Methods of Judge
+
+    def needs_place(self) -> bool:
+        """Whether the provider has limits, and the request really goes there."""
+        data, upstream = self._flow.request.data, self.upstream
+        is_there = upstream and (data.host, data.port) == (upstream.origin.host, upstream.origin.port)
+        return bool(is_there) and self._ticket is None and self._line_of_place is not None
+
+    def has_place(self) -> bool:
+        """See Judge."""
+        return self._ticket is not None
 
     def goes_again(self) -> bool:
         """Whether a next try is prepared."""
@@ -250,6 +298,8 @@ class Attempts:
 
 
 def _failure(problem: Problem) -> Failure:
+    if problem.timeout == second_tries.QUEUE:
+        return Failure("no place in line (queueTimeout)", is_sent=False, is_ours=True)
     if problem.timeout:
         what = "no answer" if problem.is_sent else "no connection"
         return Failure(

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MARK: Final = "ai_proxy"
 """Key in flow.metadata of a rewritten flow, with its memo. It is saved with the flow, for a later replay."""
 MASKED: Final = "the answer repeated the credential, which is masked"
+PROBE: Final = "ai_proxy_probe"
+"""Key in flow.metadata of a flow of our own that asks a token whether it works: the provider's id, and its index."""
 SENT: Final = "sent to "
 """How the note begins that says where a request goes."""
 UNSENT: Final = "would have been sent to "

@@ -71,7 +71,7 @@ class Guard:
         """Whether the gateway handles a flow: every flow in reverse mode, else those to its hosts."""
         if self.is_off:
             return False
-        if flow.client_conn.proxy_mode.type_name == "reverse":
+        if flow.client_conn.proxy_mode.type_name == "reverse" or flows.PROBE in flow.metadata:
             return True
         request = flow.request
         # With redirected connections only the Host header names the host; with both, either may match.

@@ -48,6 +48,7 @@ MOST_HELD: Final = 64 * 1024
 
 CONNECT: Final = "connectTimeout"
 FIRST_BYTE: Final = "firstByteTimeout"
+QUEUE: Final = "queueTimeout"
 _REFUSED: Final = "refused"
 _NO_TIMEOUT: Final = ("", 0.0)
 
@@ -85,7 +86,7 @@ def _wait_hook() -> Any:
     def made() -> type[Hook]:
         @dataclass
         class WaitHook(commands.StartHook):
-            """Called between two tries of a flow. May wait."""
+            """Called between two tries of a flow, and before a request that needs a place in line. May wait."""
 
             name: ClassVar[str] = "ai_proxy_wait"
             flow: http.HTTPFlow
@@ -118,6 +119,12 @@ class Judge(Protocol):
     """Seconds to wait before the next try."""
     is_refused: bool
     """Whether the answer whose head has come is followed by another try, whatever its body is."""
+
+    def needs_place(self) -> bool:
+        """Whether the request has to take a place in line before it is sent; WaitHook does so."""
+
+    def has_place(self) -> bool:
+        """After WaitHook: whether it has got one."""
 
     def goes_again(self) -> bool:
         """After the response hook or the error hook: whether there is another try."""
@@ -287,10 +294,20 @@ class Loop:
         yield from stream.send_response()
 
     def _make_server_connection(self) -> CommandGenerator[bool]:
-        self._is_sent, self._is_connecting = False, True
+        self._is_sent = False
         for connection in _failed(_http_layer(self._stream)):
             # mitmproxy would give its error again, for as long as the client stays.
             del _http_layer(self._stream).connections[connection]
+        if self._judge.needs_place():
+            yield WaitHook(self._stream.flow)
+            if (yield from self._stream.check_killed(True)):
+                return False
+            if not self._judge.has_place():
+                self._timeout = QUEUE, 0.0
+                error = ResponseProtocolError(self._stream.stream_id, "no place in line", _FAILED)
+                yield from self._stream.handle_protocol_error(error)
+                return False
+        self._is_connecting = True
         self.limit(CONNECT, self.connect_timeout)
         is_open: bool = yield from self._of["make_server_connection"]()
         # Otherwise other tries may have followed in the meantime.

@@ -22,7 +22,7 @@ from ..config import keys as declarations
 from ..config import reliability, values
 from ..config.keys import Problem, Reading, key, nearest
 from ..config.model_mapping import ModelMapping
-from ..config.reliability import Failover, RetryOnFailure
+from ..config.reliability import Failover, Limits, Rate, RetryOnFailure
 from ..errors import Refusal, unsupported_api, wrong_base_url, wrong_method
 from ..exchange import Handling, Head, NeedsBody, Pass, Scope, Upstream
 from ..wire import json_edit, targets
@@ -118,6 +118,26 @@ class CommonKeys:
         reliability.milliseconds,
         0,
         help="Milliseconds in which the connection to the provider has to be made; 0: no limit.",
+    )
+    concurrency: int = key(
+        values.whole(0, reliability.MOST_AT_ONCE), 0, help="Requests to the provider at one time; 0: no limit."
+    )
+    rate: Rate = key(
+        reliability.rate,
+        reliability.NO_RATE,
+        mapping=True,
+        help="How much is asked of the provider in any minute: see [Reliability](reliability.md#limits).",
+    )
+    token_limits: Limits = key(
+        reliability.limits,
+        reliability.NO_LIMITS,
+        mapping=True,
+        help="`concurrency` and `rate` of each of `apiTokens`.",
+    )
+    queue_timeout: int = key(
+        reliability.milliseconds,
+        30_000,
+        help="Milliseconds that a request waits in line, where `concurrency`, `rate` or `tokenLimits` is reached.",
     )
     log_upstream_error_response_body: bool = key(
         values.flag, False, help="Log the bodies of the provider's errors, without its credential."
@@ -225,8 +245,6 @@ class Provider(ABC):
         if failover.enabled and not (failover.cooldown_duration or failover.health_check_model):
             message = "is 0, and there is no healthCheckModel: what is left out would never come back"
             yield Problem("failover.cooldownDuration", message, ("failover",))
-        if failover.enabled and failover.health_check_model:
-            yield Problem("failover.healthCheckModel", "timed probes are not implemented", ("failover",))
         yield from keys.problems(reading)
 
     def fetches(self) -> tuple[Fetch, ...]:
@@ -386,7 +404,8 @@ class Provider(ABC):
     def is_watched(self) -> bool:
         """Whether a request to this provider alone can be tried again, or its end matters to others."""
         keys = self.keys
-        is_limited = bool(keys.timeout or keys.first_byte_timeout or keys.connect_timeout)
+        is_limited = bool(keys.timeout or keys.first_byte_timeout or keys.connect_timeout or keys.concurrency)
+        is_limited = is_limited or keys.rate != reliability.NO_RATE or keys.token_limits != reliability.NO_LIMITS
         return is_limited or keys.failover.enabled or (keys.retry_on_failure.enabled and len(self.tokens) > 1)
 
     def asks_for_stream(self, head: Head, body: bytes) -> bool:

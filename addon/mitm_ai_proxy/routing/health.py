@@ -129,6 +129,17 @@ class Health:
         """All places to which something has happened."""
         return self._conditions
 
+    def to_probe(self, name: str) -> list[Place]:
+        """The places of a provider that are left out, of one that has timed probes; of its tokens, else itself."""
+        policy = self._policies.get(name)
+        if policy is None or not policy.health_check_model:
+            return []
+        return [
+            place
+            for place, condition in self._conditions.items()
+            if place.provider == name and condition.state is State.LEFT_OUT
+        ]
+
     def is_free(self, place: Place) -> bool:
         """Whether a place can be drawn now: neither it nor its provider is left out or rests."""
         if not self._conditions:

@@ -12,8 +12,9 @@ from ..exchange import Head, Scope
 from ..providers.base import Provider
 from ..wire.targets import Origin
 from .health import Health, Place
+from .limits import NO_LINES, Lines
 from .rules import Choice, Router
-from .tries import Stop
+from .tries import Stop, Tries
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,14 @@ class Providers:
     """The providers in use, by id, and the id of the active one.
 
     Without a router there is one provider, which serves all requests. `health`: how their tokens are.
+    `lines`: who waits for them.
     """
 
     by_id: Mapping[str, Provider]
     router: Router | None = None
     active: str | None = None
     health: Health = field(default_factory=lambda: Health({}, time.monotonic), compare=False)
+    lines: Lines = NO_LINES
 
     @classmethod
     def one(cls, provider: Provider) -> Providers:
@@ -64,6 +67,10 @@ class Providers:
     def of_link(self, origin: Origin) -> Provider:
         """The provider whose answers have links to an origin, as far as that can be told."""
         return self.at(origin) or self.main
+
+    def tries(self, names: Sequence[str], head: Head, body: bytes | None = None) -> Tries:
+        """The tries of a request to these providers; `body` is the client's, where it is known."""
+        return Tries(self.stops(names, head, body), self.health, has_room=self.lines.has_room)
 
     def is_watched(self, names: Sequence[str]) -> bool:
         """Whether a request to the first of these providers can be tried again, or its end matters to others."""

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from ..config.reliability import Statuses
 from .health import LONGEST_REST, Health, Place
+from .limits import NO_LINES, HasRoom
 
 CERTAIN: Final = frozenset({401, 429})
 """Statuses of a refusal: nothing was done, and nothing is charged."""
@@ -21,7 +22,7 @@ class Failure(NamedTuple):
 
     `what`: in words, for a note. `status`: that of the answer; None without one. `is_sent`: whether the provider may
     have got the request. `retry_after`: seconds that it asked for. `is_providers`: it concerns the provider, whatever
-    the token.
+    the token. `is_ours`: it says nothing about the provider.
     """
 
     what: str
@@ -29,6 +30,7 @@ class Failure(NamedTuple):
     is_sent: bool = True
     retry_after: float = 0.0
     is_providers: bool = False
+    is_ours: bool = False
 
     @property
     def is_certain(self) -> bool:
@@ -59,9 +61,16 @@ class Pick(NamedTuple):
 class Tries:
     """The tries of one request. `made` are the places of those so far, the last one that of the current try."""
 
-    def __init__(self, stops: Sequence[Stop], health: Health, choose: Choose = random.choice) -> None:
+    def __init__(
+        self,
+        stops: Sequence[Stop],
+        health: Health,
+        choose: Choose = random.choice,
+        has_room: HasRoom = NO_LINES.has_room,
+    ) -> None:
+        """`has_room`: whether a request to a place would not have to wait in line."""
         self._stops = tuple(stops)
-        self._health, self._choose = health, choose
+        self._health, self._choose, self._has_room = health, choose, has_room
         self.made: list[Place] = []
 
     @property
@@ -87,7 +96,11 @@ class Tries:
     def first(self) -> Place:
         """The place of the first try; where all are left out, the one that failed least recently."""
         everywhere = [place for stop in self._stops for place in stop.places]
-        free = next(filter(None, map(self._free, self._stops)), None)
+        free = next(filter(None, map(self._free, self._stops)), None) or next(
+            # In line at the first that is there at all.
+            filter(None, [[place for place in stop.places if self._health.is_free(place)] for stop in self._stops]),
+            None,
+        )
         place = self._choose(free) if free else self._health.last_resort(everywhere)
         return self._make(place)
 
@@ -116,7 +129,7 @@ class Tries:
         return [place for place in stop.places if place not in used] if len(used) < stop.tries else []
 
     def _free(self, stop: Stop) -> list[Place]:
-        return [place for place in self._left(stop) if self._health.is_free(place)]
+        return [place for place in self._left(stop) if self._health.is_free(place) and self._has_room(place)]
 
     def _make(self, place: Place) -> Place:
         self._health.draw(place)

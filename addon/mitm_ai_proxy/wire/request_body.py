@@ -10,6 +10,7 @@ from ..errors import bad_body
 from . import json_edit
 
 MARK: Final = codecs.BOM_UTF8
+_MOST_DIGITS: Final = 10
 
 
 def without_mark(body: bytes) -> bytes:
@@ -49,12 +50,23 @@ def text_member(body: bytes, members: list[json_edit.Member], name: str) -> tupl
 
 def is_true(body: bytes, name: str) -> bool:
     """Whether a JSON body has a member of that name that is true; False for what cannot be read."""
-    try:
-        members = json_edit.members(without_mark(body))
-    except json_edit.JSONError:
-        return False
+    return _raw(body, name) == b"true"
+
+
+def whole_number(body: bytes, name: str) -> int:
+    """The whole number that a member of a JSON body has; 0 for none, and for what cannot be read."""
+    digits = _raw(body, name)
+    return int(digits) if digits.isdigit() and len(digits) < _MOST_DIGITS else 0
+
+
+def _raw(body: bytes, name: str) -> bytes:
+    """The JSON of a member; b"" for none, and for a body that cannot be read."""
     plain = without_mark(body)
-    return any(member.key == name and plain[member.start : member.end] == b"true" for member in members)
+    try:
+        members = json_edit.members(plain) if f'"{name}"'.encode() in plain else []
+    except json_edit.JSONError:
+        return b""
+    return next((plain[member.start : member.end] for member in members if member.key == name), b"")
 
 
 def replace_text(member: json_edit.Member, before: str, after: str) -> list[json_edit.Edit]:
