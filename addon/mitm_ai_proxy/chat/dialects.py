@@ -40,8 +40,6 @@ def _openai(refusal: Refusal) -> dict[str, Any]:
         kind = "server_error"
     elif refusal.status == 403:
         kind = "permission_error"
-    elif refusal.status == 429:
-        kind = "rate_limit_error"
     return {"error": {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code}}
 
 
