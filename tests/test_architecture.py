@@ -45,7 +45,7 @@ ARROWS: dict[str, set[str]] = {
 """An arrow may lead to a single module of a room: the keys of the platform's block are declared by the platform."""
 # Modules of the command line that are imported when they are needed, within a function: who has not installed the
 # platform has all other commands.
-LATE = {"commands.platform": {"platform"}, "commands.platform_records": {"platform"}}
+LATE = {name: {"platform"} for name in ("commands.platform", "commands.platform_records", "commands.platform_servers")}
 # Packages that only some rooms may import.
 OUTSIDE: dict[str, set[str]] = {
     "mitmproxy": {"gateway", "commands"},

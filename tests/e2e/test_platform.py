@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-DEADLINE = 60.0
+DEADLINE = 180.0
 
 
 def _json(url: str, body: Any = None) -> Any:

@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-DEADLINE: Final = 60.0
+DEADLINE: Final = 180.0
 _USERS: Final = ("postgres", "nobody")
 """Who runs the servers where the tests run as root, which PostgreSQL refuses."""
 

@@ -6,40 +6,27 @@ It is imported when it is called, since it needs the extra `platform`.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import logging
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from ..config.file import ConfigurationError
-from ..gateway.addon import Gateway
-from ..gateway.embedded import HOST, Embedded, NotStarted
-from ..gateway.simulated import Simulated
 from ..platform import deployment
 from ..platform.backends import NotInstalled
 from ..platform.database import StoreError
-from ..platform.deployment import Deployment
 from ..platform.parts import THREADS, Parts
 from ..platform.storage import StorageError
-from ..platform.web.app import Application
-from ..platform.web.services import Services
-from ..platform.web.serving import NotServed, Serving
-from ..simulator.settings import SimulatorSettings
 from . import dotenv, main, platform_records
 from .command_line import program
+from .platform_process import CannotStart, ended
 
 API_PORT: Final = 8000
 WEBHOOK_PORT: Final = 8001
 GATEWAY_PORT: Final = 8080
-_LOOK_AT_MOST: Final = 0.5
-"""Seconds between two looks at a simulated task."""
-_PROMPT: Final = "a cat on a skateboard"
 
 _DESCRIPTION: Final = """\
 all        gateway, API, page and workers in one process, simulated where there is no credential (the default)
@@ -71,7 +58,7 @@ def run(words: Sequence[str]) -> int:
     logging.getLogger("mitm_ai_proxy.platform").setLevel(logging.INFO)
     try:
         return _COMMANDS[chosen.command](path, chosen)
-    except (ConfigurationError, NotInstalled, NotServed, NotStarted, StorageError, StoreError) as error:
+    except (CannotStart, ConfigurationError, NotInstalled, StorageError, StoreError) as error:
         print(f"ai-proxy: {error}", file=sys.stderr)
         return 1
 
@@ -89,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         own.add_argument("--config", type=Path, metavar="FILE", help="configuration (default: config.yaml)")
         own.add_argument("--data", type=Path, metavar="FOLDER", help="where SQLite and files are kept")
         if name in _SERVERS:
-            own.add_argument("--host", default=HOST, metavar="H", help="address to listen on (default: %(default)s)")
+            own.add_argument(
+                "--host", default=main.LISTEN[0], metavar="H", help="address to listen on (default: %(default)s)"
+            )
             own.add_argument(
                 "--port", type=_port, default=_SERVERS[name], metavar="N", help="port; 0: any (default: %(default)s)"
             )
@@ -120,56 +109,22 @@ def _threads(text: str) -> int:
 # Processes
 
 
-def _all(path: Path, chosen: argparse.Namespace) -> int:
-    """Everything in this process."""
-    with _ended() as has_ended, ExitStack() as stack:
-        # Its mistakes first: the gateway takes a second to start.
-        deployment.read(path, os.environ, data=chosen.data, gateway=f"http://{HOST}")
-        embedded, speed, is_simulated = _embedded(path, chosen.gateway_port)
-        stack.callback(embedded.stop)
-        embedded.start()
-        found = deployment.read(path, os.environ, data=chosen.data, gateway=embedded.origin)
-        parts = Parts.open(_faster(found, speed))
-        stack.callback(parts.close)
-        serving = _served(parts, chosen)
-        worker = parts.worker(chosen.threads)
-        worker.start()
-        stack.callback(worker.stop)
-        serving.start()
-        stack.callback(serving.stop)
-        if is_simulated:
-            print("SIMULATED: no credential found, nothing is sent, nothing is paid", flush=True)
-        print(f"the page and the API are at {serving.origin}, the gateway is at {embedded.origin}", flush=True)
-        body = f'{{"prompt": "{_PROMPT}"}}'
-        print(f"  curl {serving.origin}/api/videos -H 'Content-Type: application/json' -d '{body}'", flush=True)
-        return has_ended(lambda: serving.has_ended or not embedded.is_alive)
+def _listening(name: str) -> Callable[[Path, argparse.Namespace], int]:
+    """A process that listens. What it needs, mitmproxy and FastAPI, is imported for it alone."""
 
+    def run(path: Path, chosen: argparse.Namespace) -> int:
+        from . import platform_servers
 
-def _api(path: Path, chosen: argparse.Namespace) -> int:
-    """The API and the page."""
-    return _serve(path, chosen, "the page and the API are", only_callbacks=False)
+        process: Callable[[Path, argparse.Namespace], int] = getattr(platform_servers, name)
+        return process(path, chosen)
 
-
-def _webhook(path: Path, chosen: argparse.Namespace) -> int:
-    """The receiver of callbacks."""
-    return _serve(path, chosen, "Kling's callbacks are received", only_callbacks=True)
-
-
-def _serve(path: Path, chosen: argparse.Namespace, what: str, *, only_callbacks: bool) -> int:
-    with _ended() as has_ended, ExitStack() as stack:
-        parts = _open(path, chosen)
-        stack.callback(parts.close)
-        serving = _served(parts, chosen, only_callbacks=only_callbacks)
-        serving.start()
-        stack.callback(serving.stop)
-        print(f"{what} at {serving.origin}", flush=True)
-        return has_ended(lambda: serving.has_ended)
+    return run
 
 
 def _worker(path: Path, chosen: argparse.Namespace) -> int:
     """Workers."""
-    with _ended() as has_ended, ExitStack() as stack:
-        parts = _open(path, chosen)
+    with ended() as has_ended, ExitStack() as stack:
+        parts = Parts.open(deployment.read(path, os.environ, data=chosen.data))
         stack.callback(parts.close)
         worker = parts.worker(chosen.threads)
         worker.start()
@@ -185,63 +140,10 @@ def _gateway(path: Path, chosen: argparse.Namespace) -> int:
     return main.main([*words, "--set", "flow_detail=0"])
 
 
-def _open(path: Path, chosen: argparse.Namespace) -> Parts:
-    return Parts.open(deployment.read(path, os.environ, data=chosen.data))
-
-
-def _served(parts: Parts, chosen: argparse.Namespace, *, only_callbacks: bool = False) -> Serving:
-    services = Services(parts.store, parts.storage, parts.messages, parts.deployment, parts.clients)
-    application = Application(services, only_callbacks=only_callbacks)
-    return Serving(application, chosen.host, chosen.port, stopping=application.close)
-
-
-def _embedded(path: Path, port: int) -> tuple[Embedded, float, bool]:
-    """The gateway in a thread of this process, how much faster than Kling it is, and whether it is simulated."""
-    configuration, _, is_simulated = main.providers(path, True, False)
-    simulated = Simulated()
-    simulated.turn(is_simulated)
-    speed = configuration.block(SimulatorSettings).speed if is_simulated else 1.0
-    return Embedded(Gateway([simulated]), configuration, listen_port=port), speed, is_simulated
-
-
-def _faster(found: Deployment, speed: float) -> Deployment:
-    """The waits of a platform whose Kling is so much faster."""
-    if speed == 1:
-        return found
-    timing = found.platform.timing
-    faster = dataclasses.replace(timing, speed=speed, look=min(timing.look, _LOOK_AT_MOST))
-    return dataclasses.replace(found, platform=dataclasses.replace(found.platform, timing=faster))
-
-
-@contextmanager
-def _ended() -> Iterator[Callable[[Callable[[], bool]], int]]:
-    """A function that waits for SIGTERM or SIGINT, or until what it is given says that a part has ended by itself.
-
-    It gives the exit status. The signals are heard from the beginning of the block to its end.
-    """
-    is_asked = threading.Event()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, lambda *_: is_asked.set()) for number in signals}
-
-    def wait(has_failed: Callable[[], bool]) -> int:
-        while not is_asked.wait(1):
-            if has_failed():
-                print("ai-proxy: a part of the platform has ended by itself; its log says why.", file=sys.stderr)
-                return 1
-        print("ending: what is in hand is finished", flush=True)
-        return 0
-
-    try:
-        yield wait
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 _COMMANDS: Final[dict[str, Callable[[Path, argparse.Namespace], int]]] = {
-    "all": _all,
-    "api": _api,
+    "all": _listening("everything"),
+    "api": _listening("api"),
     "worker": _worker,
-    "webhook": _webhook,
+    "webhook": _listening("webhook"),
     **platform_records.COMMANDS,
 }

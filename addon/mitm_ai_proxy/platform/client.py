@@ -31,6 +31,8 @@ CONNECT_SECONDS: Final = 10.0
 LARGEST_ANSWER: Final = 4 << 20
 LARGEST_FILE: Final = 512 << 20
 _CHUNK: Final = 256 << 10
+_CONNECTIONS: Final = 16
+"""Idle ones that are kept for one host."""
 _REDIRECTS: Final = 3
 _DEAD: Final = frozenset({403, 404, 410})
 """Statuses of a link that does not hold any more."""
@@ -63,10 +65,10 @@ class DownloadFailed(Exception):
 class Client:
     """A client of one gateway, which holds the key of one account. May be used by many threads."""
 
-    def __init__(self, url: str, *, seconds: float, connections: int = 16) -> None:
+    def __init__(self, url: str, *, seconds: float) -> None:
         """`url` is the gateway's, with its base path if it has one; `seconds` is how long an answer may take."""
         self._url, self._seconds = url.rstrip("/"), seconds
-        self._pool = urllib3.PoolManager(maxsize=connections, block=False, retries=False)
+        self._pool = urllib3.PoolManager(maxsize=_CONNECTIONS, block=False, retries=False)
 
     def close(self) -> None:
         """Close its connections."""
@@ -137,7 +139,7 @@ class Downloader:
         retries = urllib3.Retry(
             None, connect=0, read=0, status=0, other=0, redirect=_REDIRECTS, raise_on_redirect=False
         )
-        self._pool = urllib3.PoolManager(retries=retries)
+        self._pool = urllib3.PoolManager(retries=retries, maxsize=_CONNECTIONS)
 
     def close(self) -> None:
         """Close its connections."""

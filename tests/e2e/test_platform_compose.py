@@ -1,0 +1,205 @@
+"""The services of compose.yaml as processes: their commands and environments, a real Redis and a real PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mitm_ai_proxy.auth.secret import Secret
+from mitm_ai_proxy.platform.postgres import PostgresDatabase
+from mitm_ai_proxy.platform.schema import MIGRATIONS
+from mitm_ai_proxy.platform.store import Store
+from tests.platform import compose
+from tests.platform.servers import DEADLINE, Postgres, Server, binary, free_port, until
+
+SECRETS = {"KLING_ACCESS_KEY": "compose-access", "KLING_SECRET_KEY": "compose-s3cret", "POSTGRES_PASSWORD": "pa55"}
+JOBS = 10
+PORTS = {"gateway": 8080, "api": 8000, "webhook": 8001, "redis": 6379, "db": 5432}
+CONFIG = """
+provider:
+  type: kling
+  klingAccessKey: ${KLING_ACCESS_KEY:-}
+  klingSecretKey: ${KLING_SECRET_KEY:-}
+  providerDomain: ${SIMULATOR:-}
+
+platform:
+  concurrency: 5
+  timing: {typical: 1.7, look: 0.3, sweep: 0.5, again: [0.5], doubt: [0.5]}
+"""
+
+
+class Simulator(Server):
+    """A Kling that knows the key of the compose file."""
+
+    def __init__(self) -> None:
+        super().__init__("kling")
+        config = self.folder / "simulator.yaml"
+        config.write_text(
+            f"simulator: {{speed: 100, accessKey: {SECRETS['KLING_ACCESS_KEY']},"
+            f" secretKey: {SECRETS['KLING_SECRET_KEY']}}}\n"
+        )
+        self._user = None
+        self.launch(*_python("simulate", "--config", str(config), "--port", str(self.port)))
+
+
+def _python(*words: str) -> list[str]:
+    return [sys.executable, "-m", "mitm_ai_proxy.commands.main", *words]
+
+
+class Composed:
+    """All services, started as the file says; what is a host's name there is a port of 127.0.0.1 here."""
+
+    def __init__(self, folder: Path, postgres: Postgres, simulator: Simulator) -> None:
+        self.ports = {name: free_port() for name in PORTS} | {"db": postgres.port}
+        self._folder, self._postgres, self._simulator = folder, postgres, simulator
+        (folder / "config.yaml").write_text(CONFIG)
+        self.services = compose.read({**SECRETS, "STORAGE_URL": f"file://{folder}/results"})
+        self.running: dict[str, list[subprocess.Popen[bytes]]] = {}
+
+    def start(self) -> None:
+        """Start them in the order in which they depend on each other, and wait until they are there."""
+        for name in ("redis", "gateway", "api", "worker", "webhook"):
+            count = self.services[name].get("deploy", {}).get("replicas", 1)
+            self.running[name] = [self._start(name, number) for number in range(count)]
+            if name in self.ports:
+                until(lambda name=name: self._is_open(name), lambda name=name: self.log(name))  # type: ignore[misc]
+
+    def _start(self, name: str, number: int) -> subprocess.Popen[bytes]:
+        service = self.services[name]
+        command = [self._here(word) for word in service["command"]]
+        if name == "redis":
+            program = binary(command[0])
+            assert program
+            command = [program, *command[1:], "--port", str(self.ports["redis"]), "--bind", "127.0.0.1", "--save", ""]
+        else:
+            command = _python(*command)
+            if "--port" in command:
+                command[command.index("--port") + 1] = str(self.ports[name])
+        environment = {key: self._here(str(value or "")) for key, value in service.get("environment", {}).items()}
+        log = (self._folder / f"{name}.log").open("ab")
+        with log:
+            return subprocess.Popen(
+                command,
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+                env={
+                    "PATH": os.environ.get("PATH", ""),
+                    "HOME": str(self._folder),
+                    "SIMULATOR": f"http://127.0.0.1:{self._simulator.port}",
+                    **environment,
+                },
+            )
+
+    def _here(self, word: str) -> str:
+        for name, port in PORTS.items():
+            word = word.replace(f"@{name}:{port}", f"@127.0.0.1:{self.ports[name]}")
+            word = word.replace(f"//{name}:{port}", f"//127.0.0.1:{self.ports[name]}")
+        word = word.replace(f"platform:{SECRETS['POSTGRES_PASSWORD']}@", f"tester:{SECRETS['POSTGRES_PASSWORD']}@")
+        word = word.replace(f":{self.ports['db']}/platform", f":{self.ports['db']}/postgres")
+        return {"/config.yaml": str(self._folder / "config.yaml"), "0.0.0.0": "127.0.0.1"}.get(word, word)
+
+    def _is_open(self, name: str) -> bool:
+        for process in self.running.get(name, []):
+            assert process.poll() is None, self.log(name)
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}/healthz", timeout=5).close()
+        except urllib.error.HTTPError:
+            return True
+        except (urllib.error.URLError, ConnectionError) as error:
+            return "refused" not in str(error)
+        except Exception:
+            # A Redis answers in no HTTP.
+            return True
+        return True
+
+    def log(self, name: str) -> str:
+        """What a service has written."""
+        return (self._folder / f"{name}.log").read_text()
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """A request to the API."""
+        data = None if body is None else json.dumps(body).encode()
+        url = f"http://127.0.0.1:{self.ports['api']}{path}"
+        with urllib.request.urlopen(
+            urllib.request.Request(url, data, {"Content-Type": "application/json"}), timeout=30
+        ) as answer:
+            return json.loads(answer.read())
+
+    def close(self) -> None:
+        """End all that runs."""
+        for process in (process for processes in self.running.values() for process in processes):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def composed(tmp_path: Path) -> Iterator[Composed]:
+    """All services."""
+    if not (binary("initdb") and binary("redis-server")):
+        pytest.skip("PostgreSQL and Redis are not both installed")
+    with ExitStack() as stack:
+        postgres = Postgres()
+        stack.callback(postgres.close)
+        simulator = Simulator()
+        stack.callback(simulator.close)
+        made = Composed(tmp_path, postgres, simulator)
+        stack.callback(made.close)
+        made.start()
+        yield made
+
+
+def test_the_commands_of_the_file_store_ten_jobs_and_end_when_they_are_told(composed: Composed, tmp_path: Path) -> None:
+    jobs = [composed.ask("/api/videos", {"prompt": f"cat {number}"})["job_id"] for number in range(JOBS)]
+    ends_at = time.monotonic() + DEADLINE
+    while any(composed.ask(f"/api/videos/{job}")["status"] != "stored" for job in jobs):
+        assert time.monotonic() < ends_at, composed.log("worker") + composed.log("gateway")
+        time.sleep(0.5)
+
+    assert len(list((tmp_path / "results").rglob("*.mp4"))) == JOBS
+    assert composed.ask("/readyz")["status"] == "ok"
+    url = f"http://127.0.0.1:{composed.ports['webhook']}"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{url}/api/videos", timeout=10)
+    refused.value.close()
+    store = Store(PostgresDatabase(Secret(composed._postgres.url), MIGRATIONS))
+    workers = {event.worker for event in store.events() if event.after == "processing"}
+    store.close()
+    assert len(workers) == 2
+    for name in ("api", "worker", "webhook", "gateway"):
+        for process in composed.running[name]:
+            process.send_signal(signal.SIGTERM)
+    for name in ("api", "worker", "webhook", "gateway"):
+        assert [process.wait(DEADLINE) for process in composed.running[name]] == [0] * len(composed.running[name]), name
+    logs = "".join(composed.log(name) for name in composed.running)
+    assert not [secret for secret in SECRETS.values() if secret in logs]
+
+
+def test_only_the_gateway_gets_klings_key_and_nothing_is_open_but_on_this_machine() -> None:
+    services = compose.read(SECRETS)
+
+    holders = [name for name, service in services.items() if "KLING_SECRET_KEY" in service.get("environment", {})]
+    assert holders == ["gateway"]
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert ports == ["127.0.0.1:8000:8000", "127.0.0.1:8001:8001"]
+    own = [service for service in services.values() if "build" in service]
+    assert all(service["read_only"] and service["stop_grace_period"] == "2m" for service in own)
+    assert len(own) == 4
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_that_is_not_set_is_named(name: str) -> None:
+    with pytest.raises(compose.Missing, match=name):
+        compose.read({**SECRETS, name: ""})
