@@ -202,13 +202,6 @@ def test_tools_and_their_choice_are_said_in_openai_s_words(members: Json, writte
         ({"metadata": {"user_id": "u"}}, {"user": "u"}),
         ({"metadata": {"user_id": "u" * 65}}, {}),
         ({"service_tier": "auto"}, {}),
-        ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, {"reasoning_effort": "low"}),
-        ({"thinking": {"type": "enabled", "budget_tokens": 4096}}, {"reasoning_effort": "medium"}),
-        ({"thinking": {"type": "enabled", "budget_tokens": 16384}}, {"reasoning_effort": "high"}),
-        ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "xhigh"}}, {"reasoning_effort": "xhigh"}),
-        ({"thinking": {"type": "adaptive"}}, {}),
-        ({"thinking": {"type": "disabled"}}, {}),
-        ({"output_config": {"effort": "low"}}, {"reasoning_effort": "low"}),
         (
             {"output_config": {"format": {"type": "json_schema", "schema": {"a": 1}}}},
             {
@@ -224,7 +217,49 @@ def test_settings_are_said_in_openai_s_words(members: Json, written: Json) -> No
     assert to_other(**members) == to_other() | written
 
 
-THINKS = {"thinking": {"type": "enabled", "budget_tokens": 5000}}
+ADAPTIVE = {"thinking": {"type": "adaptive"}}
+
+
+def _budget(tokens: int) -> Json:
+    return {"thinking": {"type": "enabled", "budget_tokens": tokens}}
+
+
+@table(
+    ("model", "members", "effort"),
+    [
+        ("gpt-5.2", _budget(2000), "low"),
+        ("gpt-5.2", _budget(4096), "medium"),
+        ("gpt-5.2", _budget(16384), "high"),
+        ("gpt-5.2", {**ADAPTIVE, "output_config": {"effort": "xhigh"}}, "xhigh"),
+        ("gpt-5.2", {**ADAPTIVE, "output_config": {"effort": "max"}}, "xhigh"),
+        ("gpt-5.2", {"output_config": {"effort": "low"}}, "low"),
+        ("gpt-5.2", ADAPTIVE, "medium"),
+        ("gpt-5.2", {"thinking": {"type": "disabled"}}, "none"),
+        ("gpt-5.1", {"output_config": {"effort": "max"}}, "high"),
+        ("gpt-5.1-codex-max", {"output_config": {"effort": "max"}}, "xhigh"),
+        ("gpt-5-mini", {"thinking": {"type": "disabled"}}, "minimal"),
+        ("gpt-5-pro", _budget(2000), "high"),
+        ("gpt-5-chat-latest", ADAPTIVE, None),
+        ("gpt-4o", ADAPTIVE, None),
+        ("o3-mini", {"thinking": {"type": "disabled"}}, "low"),
+        ("o1-mini", ADAPTIVE, None),
+        ("openai/gpt-oss-120b", {"output_config": {"effort": "max"}}, "high"),
+        ("grok-3-mini", ADAPTIVE, "low"),
+        ("grok-4-fast-reasoning", ADAPTIVE, None),
+        ("grok-4.3", ADAPTIVE, "medium"),
+        ("llama-3.3-70b-versatile", _budget(2000), None),
+        ("m", {}, None),
+    ],
+)
+def test_effort_is_said_to_models_that_take_it_by_the_nearest_word(
+    model: str, members: Json, effort: str | None
+) -> None:
+    plain = to_other(model=model)
+
+    assert to_other(model=model, **members) == (plain if effort is None else plain | {"reasoning_effort": effort})
+
+
+THINKS = _budget(5000)
 SILENT = {"thinking": {"type": "disabled"}}
 
 
@@ -297,7 +332,7 @@ def test_cache_marks_are_written_as_the_provider_s_row_says(cache: Any, part: Js
         ({"context_management": {"edits": []}}, "context_management left out"),
         ({"unheard_of": 1}, "unheard_of left out"),
         ({"metadata": {"user_id": "u" * 65}}, "the user's id left out"),
-        ({"thinking": {"type": "disabled"}}, "thinking off left out"),
+        ({"thinking": {"type": "disabled"}}, "reasoning_effort none left out: m takes none"),
         ({"system": [_text("a", **MARK)]}, "cache marks left out"),
         ({"messages": [*HELLO, _assistant({"type": "server_tool_use", "id": "x"}, _text("a"))]}, "server_tool_use"),
         ({"messages": [*HELLO, _assistant(THOUGHT, _text("a"))]}, "thinking of earlier turns left out"),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
-from mitm_ai_proxy.chat import native, sealed_ids
-from mitm_ai_proxy.chat.dialects import ANTHROPIC, OPENAI
+import pytest
+
+from mitm_ai_proxy.chat import invoked_messages, native, sealed_ids
+from mitm_ai_proxy.chat.dialects import ANTHROPIC, DIALECTS, OPENAI
 from mitm_ai_proxy.chat.model import Seal, Thinking
-from tests.chat.exchanges import HELLO, Json, anthropic_request, encoded, openai_request
+from mitm_ai_proxy.errors import Refusal
+from tests.chat.exchanges import HELLO, OTHER, Json, anthropic_request, encoded, openai_request, rewritten
 from tests.tables import table
 
 CLAUDE, GOOGLE = Seal("anthropic", "S"), Seal("google", "G")
@@ -83,6 +87,30 @@ def test_a_vendor_gets_no_seal_of_another_and_one_that_signs_only_its_own(vendor
 
     assert json.loads(written)["messages"][1]["content"] == kept
     assert (written is body) is (not notes) is (content == kept)
+
+
+@table("thread", [{"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}])
+@table(
+    "refuse",
+    [
+        lambda body: native.refuse_thread(body, "DeepSeek"),
+        lambda body: invoked_messages.request(body, ""),
+        lambda body: rewritten(ANTHROPIC, body, OTHER),
+    ],
+)
+def test_a_conversation_that_only_anthropic_keeps_is_refused_so_that_its_sdks_send_it_whole(
+    refuse: Callable[[bytes], object], thread: Json
+) -> None:
+    with pytest.raises(Refusal, match="thread asks for a conversation") as caught:
+        refuse(encoded(anthropic_request(thread=thread)))
+
+    error = json.loads(DIALECTS[ANTHROPIC].refusal(caught.value))["error"]
+    assert error["details"] == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+
+
+def test_the_word_thread_elsewhere_is_no_conversation() -> None:
+    native.refuse_thread(encoded(anthropic_request(thread=None)), "DeepSeek")
+    native.refuse_thread(encoded(anthropic_request({"role": "user", "content": "thread"})), "DeepSeek")
 
 
 def test_a_message_of_nothing_else_is_left_out() -> None:

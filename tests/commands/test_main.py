@@ -189,6 +189,17 @@ def test_without_a_credential_the_tool_simulates(
     assert sum("ai_simulate" in word for word in executed[0]) == 1
 
 
+def test_a_simulation_that_is_asked_for_needs_no_key_whatever_the_type(
+    folder: Path, executed: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / HERE).write_text("provider: {type: moonshot}")
+
+    assert main.main(["start"]) == 1
+    assert "MOONSHOT_API_KEY" in capsys.readouterr().err
+    main.main(["start", "--set", "ai_simulate=true"])
+    assert executed[0][-2:] == ["--set", "ai_simulate=true"]
+
+
 def test_what_is_set_last_decides_whatever_its_spelling(
     folder: Path, executed: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:

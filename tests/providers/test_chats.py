@@ -94,6 +94,17 @@ def test_a_type_with_messages_gets_the_seals_of_its_own_vendor_only(name: str) -
     assert sent[-1]["id"] == "c"
 
 
+@table("name", [name for name, type in COMPATIBLE.items() if MESSAGES_API in type.default_capabilities])
+def test_only_claude_keeps_conversations(name: str) -> None:
+    block = f"{name}, apiTokens: k{', vllmServerHost: localhost' if name == 'vllm' else ''}"
+    asked = {**HELLO, "thread": {"type": "create"}}
+    if name == "claude":
+        assert upstream_of(provider_of(block), MESSAGES, asked).body is None, "it passes as it is"
+    else:
+        with pytest.raises(Refusal, match="thread asks for a conversation"):
+            _sent(f"{block}{', awsRegion: us-east-1' if name == 'bedrock' else ''}", MESSAGES, asked)
+
+
 # Translated requests
 
 

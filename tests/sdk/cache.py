@@ -53,7 +53,7 @@ def python(*requirements: str) -> Callable[[Path], None]:
 
 def clean_environment() -> dict[str, str]:
     """The environment without the variables that an SDK reads, and without proxies."""
-    prefixes = ("openai_", "litellm_", "kling_", "ai_proxy_", "npm_config_", "node_")
+    prefixes = ("anthropic_", "openai_", "litellm_", "kling_", "ai_proxy_", "npm_config_", "node_")
     return {
         name: value
         for name, value in os.environ.items()

@@ -1,4 +1,4 @@
-"""Chats with the SDKs of OpenAI and Anthropic in the folder named first: {sdk, base_url}, as JSON lines.
+"""Chats with the SDKs of OpenAI and Anthropic in the folder named first: {sdk, base_url, model}, as JSON lines.
 
 The answer is an object: what came of each kind of chat. Both SDKs have the same kinds, and say the same of them.
 """
@@ -16,7 +16,6 @@ anthropic: Any = importlib.import_module("anthropic")
 openai: Any = importlib.import_module("openai")
 pydantic: Any = importlib.import_module("pydantic")
 
-MODEL = "claude-sonnet-4-5"
 SAY = [{"role": "user", "content": "hi é"}]
 PNG = "iVBORw0KGgo="
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -33,19 +32,20 @@ class Person(pydantic.BaseModel):  # type: ignore[misc]
 class OpenAI:
     """The kinds with OpenAI's SDK."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, model: str) -> None:
+        self.model = model
         self.client = openai.OpenAI(base_url=f"{url}/v1", api_key="sk-of-the-client", max_retries=0, timeout=20)
         self.chat = self.client.chat.completions
         self.errors = openai
 
     def create(self) -> list[Any]:
-        found = self.chat.create(model=MODEL, messages=SAY, max_completion_tokens=100)
+        found = self.chat.create(model=self.model, messages=SAY, max_completion_tokens=100)
         usage = found.usage
         return [found.choices[0].message.content, usage.prompt_tokens, usage.completion_tokens, found.model]
 
     def stream(self) -> list[Any]:
         options = {"include_usage": True}
-        with self.chat.stream(model=MODEL, messages=SAY, stream_options=options) as events:
+        with self.chat.stream(model=self.model, messages=SAY, stream_options=options) as events:
             deltas = [event.delta for event in events if event.type == "content.delta"]
             found = events.get_final_completion()
         usage = found.usage
@@ -65,7 +65,7 @@ class OpenAI:
 
     def _tool_options(self) -> dict[str, Any]:
         tool = {"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}
-        return {"model": MODEL, "tools": [tool], "max_completion_tokens": 4000}
+        return {"model": self.model, "tools": [tool], "max_completion_tokens": 4000}
 
     def tools(self) -> list[Any]:
         return self._tools(lambda said: self.chat.create(messages=said, **self._tool_options()).choices[0].message)
@@ -82,16 +82,16 @@ class OpenAI:
         return self._tools(lambda said: self.chat.create(messages=said, **options).choices[0].message)
 
     def thinking(self) -> list[Any]:
-        found = self.chat.create(model=MODEL, messages=SAY, reasoning_effort="low", max_completion_tokens=4000)
+        found = self.chat.create(model=self.model, messages=SAY, reasoning_effort="low", max_completion_tokens=4000)
         return [found.choices[0].message.reasoning_content, found.choices[0].message.content]
 
     def parse(self) -> list[Any]:
-        person = self.chat.parse(model=MODEL, messages=SAY, response_format=Person).choices[0].message.parsed
+        person = self.chat.parse(model=self.model, messages=SAY, response_format=Person).choices[0].message.parsed
         return [person.name, person.age]
 
     def picture(self) -> str:
         part = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
-        found = self.chat.create(model=MODEL, messages=[{"role": "user", "content": [part]}])
+        found = self.chat.create(model=self.model, messages=[{"role": "user", "content": [part]}])
         return str(found.choices[0].message.content)
 
     def failure(self, status: int) -> None:
@@ -108,17 +108,18 @@ class OpenAI:
 class Anthropic:
     """The kinds with Anthropic's SDK."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, model: str) -> None:
+        self.model = model
         self.client = anthropic.Anthropic(base_url=url, api_key="sk-of-the-client", max_retries=0, timeout=20)
         self.messages = self.client.messages
         self.errors = anthropic
 
     def create(self) -> list[Any]:
-        found = self.messages.create(model=MODEL, messages=SAY, max_tokens=100)
+        found = self.messages.create(model=self.model, messages=SAY, max_tokens=100)
         return [found.content[0].text, found.usage.input_tokens, found.usage.output_tokens, found.model]
 
     def stream(self) -> list[Any]:
-        with self.messages.stream(model=MODEL, messages=SAY, max_tokens=100) as events:
+        with self.messages.stream(model=self.model, messages=SAY, max_tokens=100) as events:
             text = "".join(events.text_stream)
             found = events.get_final_message()
         assert text == found.content[0].text
@@ -139,7 +140,7 @@ class Anthropic:
         return [_text(said), [call.input["city"] for call in calls], _text(ask(messages))]
 
     def _tool_options(self) -> dict[str, Any]:
-        return {"model": MODEL, "tools": [{"name": "weather", "input_schema": SCHEMA}], "max_tokens": 4000}
+        return {"model": self.model, "tools": [{"name": "weather", "input_schema": SCHEMA}], "max_tokens": 4000}
 
     def tools(self) -> list[Any]:
         return self._tools(lambda said: self.messages.create(messages=said, **self._tool_options()))
@@ -157,20 +158,20 @@ class Anthropic:
 
     def thinking(self) -> list[Any]:
         thinking = {"type": "enabled", "budget_tokens": 1024}
-        found = self.messages.create(model=MODEL, messages=SAY, max_tokens=4000, thinking=thinking)
+        found = self.messages.create(model=self.model, messages=SAY, max_tokens=4000, thinking=thinking)
         return [found.content[0].thinking, found.content[1].text]
 
     def parse(self) -> list[Any]:
-        found = self.messages.parse(model=MODEL, messages=SAY, max_tokens=100, output_format=Person)
+        found = self.messages.parse(model=self.model, messages=SAY, max_tokens=100, output_format=Person)
         return [found.parsed_output.name, found.parsed_output.age]
 
     def picture(self) -> str:
         source = {"type": "base64", "media_type": "image/png", "data": PNG}
         said = [{"role": "user", "content": [{"type": "image", "source": source}]}]
-        return str(self.messages.create(model=MODEL, messages=said, max_tokens=100).content[0].text)
+        return str(self.messages.create(model=self.model, messages=said, max_tokens=100).content[0].text)
 
     def count(self) -> bool:
-        return bool(self.messages.count_tokens(model=MODEL, messages=SAY).input_tokens > 0)
+        return bool(self.messages.count_tokens(model=self.model, messages=SAY).input_tokens > 0)
 
     def failure(self, status: int) -> None:
         self.messages.create(model=f"fail-{status}", messages=SAY, max_tokens=100)
@@ -211,7 +212,7 @@ def main() -> None:
     """Answer questions until there is none."""
     for line in sys.stdin:
         question = json.loads(line)
-        sdk = {"openai": OpenAI, "anthropic": Anthropic}[question["sdk"]](question["base_url"])
+        sdk = {"openai": OpenAI, "anthropic": Anthropic}[question["sdk"]](question["base_url"], question["model"])
         found = {name: outcome(getattr(sdk, name)) for name in KINDS}
         found["errors"] = [failed(sdk, status) for status in STATUSES]
         if isinstance(sdk, Anthropic):

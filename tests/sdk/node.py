@@ -14,6 +14,7 @@ BEFORE_MULTIPART = "6.27.0"
 """The last version that sends JSON if there is no file."""
 NEWEST_FOR_NODE_20 = "6.49.0"
 NEWEST = "7.57.0"
+NEWEST_ANTHROPIC = "1.14.0"
 NEEDS = {BEFORE_MULTIPART: 20, NEWEST_FOR_NODE_20: 20, NEWEST: 22}
 """The oldest major version of Node for each version of the SDK."""
 BROUGHT = 22
@@ -26,9 +27,11 @@ def missing() -> str | None:
     return f"there is no {' and no '.join(absent)} here" if absent else None
 
 
-def start(version: str, script: str = "node_worker.mjs") -> Worker:
-    """Start a worker with this version."""
-    folder = cache.folder(f"openai-node-{version}", lambda part: _install(part, f"openai@{version}"))
+def start(version: str, script: str = "node_worker.mjs", anthropic: str = "") -> Worker:
+    """Start a worker with this version, and with this one of Anthropic's SDK if it is named."""
+    packages = (f"openai@{version}", *([f"@anthropic-ai/sdk@{anthropic}"] if anthropic else []))
+    name = f"openai-node-{version}{f'-anthropic-{anthropic}' if anthropic else ''}"
+    folder = cache.folder(name, lambda part: _install(part, *packages))
     return Worker(_node(NEEDS[version]), Path(__file__).with_name(script), folder)
 
 
@@ -44,8 +47,8 @@ def _node(needed: int) -> Path:
     return brought / "node_modules" / "node" / "bin" / "node"
 
 
-def _install(part: Path, package: str) -> None:
+def _install(part: Path, *packages: str) -> None:
     npm = shutil.which("npm")
     assert npm
     quiet = ("--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error")
-    cache.run(npm, "install", "--prefix", part, *quiet, package, cwd=part)
+    cache.run(npm, "install", "--prefix", part, *quiet, *packages, cwd=part)

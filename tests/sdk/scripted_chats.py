@@ -30,6 +30,7 @@ class ScriptedChats:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, str], Json]] = []
         self.gave_up = threading.Event()
+        self._thread_of_messages: list[Json] = []  # that a client of Anthropic's goes on with by its new messages alone
         service = self
 
         class Chats(Handler):
@@ -64,10 +65,16 @@ class ScriptedChats:
             return _send(handler, status, api.error(status))
         if "count-tokens" in handler.path:
             return _send(handler, 200, {"inputTokens": 7})
+        thread = document.get("thread") or {}
+        if thread.get("type") == "continue":
+            document["messages"] = [*self._thread_of_messages, *document["messages"]]
         try:
             said = _said(document, api)
         except AssertionError as error:
             return _send(handler, 400, {**api.error(400), "why": str(error)})
+        if thread:
+            answer = {"role": "assistant", "content": api.whole(model, said)["content"]}
+            self._thread_of_messages = [*document["messages"], answer]
         if not document.get("stream"):
             return _send(handler, 200, api.whole(model, said))
         handler.send_response(200)

@@ -1,4 +1,4 @@
-"""The newest SDKs of both vendors, each with four types of provider: with one dialect, with both, with neither."""
+"""The newest SDKs of both vendors, for Python and Node, with types of provider: one dialect, both, or neither."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ import pytest
 
 from tests.e2e.conftest import Proxies
 from tests.e2e.proxy import Proxy
-from tests.sdk import cache
+from tests.sdk import cache, node
 from tests.sdk.scripted_chats import THOUGHT, ScriptedChats
 from tests.sdk.test_chat_types import ANTHROPIC_SDK, OPENAI_SDK
 from tests.sdk.worker import Worker
 
-MODEL = "claude-sonnet-4-5"
+MODELS = {
+    "groq": "openai/gpt-oss-20b",
+    "claude": "claude-sonnet-4-5",
+    "deepseek": "deepseek-chat",
+    "bedrock": "claude-sonnet-4-5",
+    "gemini": "claude-sonnet-4-5",
+}
 NATIVE = {
     "groq": {"openai"},
     "claude": {"anthropic"},
@@ -44,8 +50,8 @@ CLASSES = (
     "InternalServerError",
 )
 EXPECTED: dict[str, Any] = {
-    "create": ["hello é", 10, 5, MODEL],
-    "stream": ["hello é", 10, 5, MODEL],
+    "create": ["hello é", 10, 5],
+    "stream": ["hello é", 10, 5],
     "tools": TOOLS,
     "stream_tools": TOOLS,
     "thinking_tools": TOOLS,
@@ -78,11 +84,16 @@ def proxy(service: ScriptedChats, tmp_path_factory: pytest.TempPathFactory) -> I
     started.close()
 
 
-@pytest.fixture(scope="module")
-def client() -> Iterator[Worker]:
+@pytest.fixture(scope="module", params=["python", "node"])
+def client(request: pytest.FixtureRequest) -> Iterator[Worker]:
     """A process with both SDKs."""
-    folder = cache.folder(f"chat-{OPENAI_SDK}-{ANTHROPIC_SDK}", cache.python(OPENAI_SDK, ANTHROPIC_SDK))
-    running = Worker(sys.executable, "-I", "-S", "-W", "ignore", Path(__file__).with_name("chat_client.py"), folder)
+    if request.param == "python":
+        folder = cache.folder(f"chat-{OPENAI_SDK}-{ANTHROPIC_SDK}", cache.python(OPENAI_SDK, ANTHROPIC_SDK))
+        running = Worker(sys.executable, "-I", "-S", "-W", "ignore", Path(__file__).with_name("chat_client.py"), folder)
+    else:
+        if reason := node.missing():
+            pytest.skip(reason)
+        running = node.start(node.NEWEST, "chat_client.mjs", node.NEWEST_ANTHROPIC)
     yield running
     running.close()
 
@@ -94,14 +105,21 @@ def test_an_sdk_gets_what_it_asks_for_whatever_the_provider_speaks(
 ) -> None:
     service.asked.clear()
     service.gave_up.clear()
-    found = client.ask({"sdk": sdk, "base_url": f"http://127.0.0.1:{proxy.port}/{name}"}, 120)
+    question = {"sdk": sdk, "base_url": f"http://127.0.0.1:{proxy.port}/{name}", "model": MODELS[name]}
+    found = client.ask(question, 120)
 
     if sdk == "anthropic" and name != "claude":
         # Claude counts itself, and the scripted one cannot.
         assert found.pop("count") is True
     found.pop("count", None)
+    # The SDKs for Node call the tools themselves, too.
+    assert found.pop("runner", TOOLS[-1]) == TOOLS[-1]
+    for kind in ("create", "stream"):
+        assert found[kind].pop() == MODELS[name]
     assert found == EXPECTED
     assert service.gave_up.wait(10), "the provider goes on with a stream that its client has left"
+    in_threads = [document["thread"]["type"] for _, _, document in service.asked if "thread" in document]
+    assert in_threads in ([], ["create", "continue"] if name == "claude" and sdk == "anthropic" else [])
     for path, fields, _ in service.asked:
         is_messages = path.partition("?")[0].endswith("/messages")
         if not path.endswith("/count_tokens"):

@@ -6,7 +6,7 @@ Sources: Anthropic's API reference, messages; the types of Anthropic's SDK for P
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -24,6 +24,7 @@ from .model import (
     Media,
     Reasoning,
     Result,
+    Role,
     Text,
     Thinking,
     Tool,
@@ -32,7 +33,8 @@ from .model import (
 
 # Members that are read here. All others are options.
 _READ: Final = frozenset(
-    "model messages system tools tool_choice thinking output_config max_tokens stop_sequences stream metadata".split()
+    "model messages system tools tool_choice thinking output_config output_format max_tokens stop_sequences stream"
+    " metadata".split()
 )
 _NUMBERS: Final = ("temperature", "top_p", "top_k")
 _EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
@@ -52,7 +54,7 @@ def read(body: bytes) -> Chat:
         raise root.wrong("max_tokens", "is missing")
     for name in _NUMBERS:
         root.number(name)
-    output = root.object("output_config")
+    output = root.object("output_config")  # its format was output_format in beta versions
     metadata = root.object("metadata")
     choice = root.object("tool_choice")
     parallel = None
@@ -66,7 +68,7 @@ def read(body: bytes) -> Chat:
         tuple(_tool(tool, f"tools[{index}]") for index, tool in enumerate(root.typed("tools", _decode_tools) or ())),
         _choice(choice),
         parallel,
-        _format(output.object("format")) if output else None,
+        _format((output and output.object("format")) or root.object("output_format")),
         _reasoning(root.object("thinking"), output),
         limit,
         root.texts("stop_sequences"),
@@ -101,7 +103,7 @@ class _Block(msgspec.Struct):
 
 
 class _Message(msgspec.Struct):
-    role: Literal["user", "assistant", "system"]
+    role: str
     content: Raw = NOTHING
 
 
@@ -139,10 +141,13 @@ def _without_billing(text: str) -> str:
 
 
 def _turn(message: _Message, path: str) -> Turn:
-    blocks = _blocks(message.content, f"{path}.content", _ROLES[message.role])
+    role = _ROLES.get(message.role)
+    if role is None:
+        raise wrong(f"{path}.role", f"is {shown(message.role)}, not one of {', '.join(_ROLES)}")
+    blocks = _blocks(message.content, f"{path}.content", _BLOCKS[role])
     if not blocks and is_null(message.content):
         raise wrong(f"{path}.content", "is missing")
-    return Turn(message.role, tuple(blocks), path)
+    return Turn(role, tuple(blocks), path)
 
 
 def _blocks(content: Raw, path: str, readers: Mapping[str, _Reader]) -> list[Block]:
@@ -276,13 +281,14 @@ _RESULT_BLOCKS: Final[Mapping[str, _Reader]] = {
     "document": _document,
     "search_result": _search_result,
 }
-_ROLES: Final[Mapping[str, Mapping[str, _Reader]]] = {
-    "system": _TEXT_BLOCKS,
+_BLOCKS: Final[Mapping[Role, Mapping[str, _Reader]]] = {
     "user": {**_RESULT_BLOCKS, "tool_result": _result},
     "assistant": {"text": _text, "thinking": _thinking, "redacted_thinking": _redacted, "tool_use": _call},
+    "system": _TEXT_BLOCKS,
 }
 """By role, the blocks that its messages have."""
-_ALL_BLOCKS: Final = frozenset(type for readers in _ROLES.values() for type in readers)
+_ROLES: Final[Mapping[str, Role]] = {role: role for role in _BLOCKS}
+_ALL_BLOCKS: Final = frozenset(type for readers in _BLOCKS.values() for type in readers)
 
 
 def _tool(tool: _Tool, path: str) -> Tool:

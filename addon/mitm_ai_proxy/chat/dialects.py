@@ -25,6 +25,10 @@ TRITON: Final = "triton"
 """Those of single vendors, which no client speaks here."""
 
 
+NO_THREADS: Final = "thread_unsupported_request"
+"""Anthropic's code for a request in a thread, which cannot be one: its SDKs then send the whole conversation."""
+
+
 class Dialect(NamedTuple):
     """A dialect: `refusal` makes the JSON body of an error, `failure` the event that ends a stream with an error."""
 
@@ -58,7 +62,10 @@ _ANTHROPIC_TYPES: Final = {
 
 def _anthropic(refusal: Refusal) -> dict[str, Any]:
     kind = _ANTHROPIC_TYPES.get(refusal.status, "api_error" if refusal.status >= 500 else "invalid_request_error")
-    return {"type": "error", "error": {"type": kind, "message": refusal.message}}
+    error: dict[str, Any] = {"type": kind, "message": refusal.message}
+    if refusal.code == NO_THREADS:
+        error["details"] = {"error_code": NO_THREADS, "unsupported": ["thread"]}
+    return {"type": "error", "error": error}
 
 
 def _encoded(document: dict[str, Any]) -> bytes:

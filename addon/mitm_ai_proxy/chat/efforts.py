@@ -28,6 +28,46 @@ def effort_of(budget: int) -> str:
     return "low" if budget < _LOW_BELOW else "medium" if budget < _MEDIUM_BELOW else "high"
 
 
+_ORDER: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
+
+class EffortModel(NamedTuple):
+    """A family of models with OpenAI's API, and the words of reasoning_effort that it takes. `pattern`: of names."""
+
+    pattern: str
+    words: tuple[str, ...]
+
+
+_THREE: Final = ("low", "medium", "high")
+EFFORT_MODELS: Final = (
+    EffortModel(r"gpt-5(\.\d+)?-chat|\bo1-(mini|preview)", ()),
+    EffortModel(r"gpt-5(\.\d+)?-pro", ("high",)),
+    EffortModel(r"gpt-5(?!\.\d)", ("minimal", *_THREE)),
+    EffortModel(r"gpt-5\.1(?!\d|-codex-max)", ("none", *_THREE)),
+    EffortModel(r"gpt-5\.\d|gpt-[6-9]", ("none", *_THREE, "xhigh")),
+    EffortModel(r"\bo[134](?!\d)|gpt-oss|grok-4[.-][3-9]", _THREE),
+    EffortModel(r"grok-3-mini", ("low", "high")),
+    EffortModel(r"", ()),
+)
+"""The first row whose pattern is in the name of the model. Others refuse the member, or nobody knows that they take it.
+
+Sources: OpenAI's and Microsoft's API references, reasoning effort; Groq's documentation, reasoning; xAI's, reasoning.
+"""
+_EFFORTS: Final = tuple((re.compile(row.pattern), row.words) for row in EFFORT_MODELS)
+
+
+def effort_for(model: str, wanted: str) -> str | None:
+    """The word of reasoning_effort for a model that is nearest to the one that is wanted; None if it takes none.
+
+    Less is nearer than more.
+    """
+    name = model.lower()
+    words = next(words for pattern, words in _EFFORTS if pattern.search(name))
+    place = _ORDER.index(wanted) if wanted in _ORDER else _ORDER.index("medium")
+    less = [word for word in words if _ORDER.index(word) <= place]
+    return less[-1] if less else words[0] if words else None
+
+
 class ClaudeModel(NamedTuple):
     """What a family of Claude models takes.
 

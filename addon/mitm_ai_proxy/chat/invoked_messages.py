@@ -18,6 +18,7 @@ from . import converse_answers, json_values, vendor_errors
 from .aws_frames import BROKEN, EXCEPTION, Frames
 from .dialects import ANTHROPIC
 from .model import Fault
+from .native import refuse_thread
 
 VERSION: Final = "bedrock-2023-05-31"
 BETAS: Final = frozenset(
@@ -36,6 +37,7 @@ def request(body: bytes, betas: str) -> tuple[bytes, tuple[str, ...]]:
     Raises Refusal (400).
     """
     body = without_mark(body)
+    refuse_thread(body, "Amazon Bedrock")
     try:
         root = json_tree.parsed(body, object_members(body))
         for name in ("model", "stream"):

@@ -37,7 +37,7 @@ _TYPES: Final = {
     "str": "a string",
     "array": "a list",
     "object": "an object",
-    "bool": "a truth value",
+    "bool": "true or false",
     "int": "a whole number",
 }
 # Both halves of a pair, a lone half, or another escape.
@@ -325,7 +325,9 @@ def _mistyped(message: str, path: str) -> Refusal:
     path += place[1] if place else ""
     if found and found["missing"]:
         return wrong(f"{path}.{found['missing']}", "is missing")
-    words = [_TYPES.get(word, word) for word in (found["types"] if found else "").split(" | ") if word != "null"]
+    if not found:
+        return wrong(path, "is none of the values that it may have")
+    words = [_TYPES.get(word, word) for word in found["types"].split(" | ") if word != "null"]
     return wrong(path, f"is not {words[0]}" if len(words) == 1 else f"is neither {' nor '.join(words)}")
 
 

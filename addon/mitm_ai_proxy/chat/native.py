@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from ..wire import json_edit, request_body
-from . import json_values, sealed_ids
+from . import json_values, sealed_ids, unsaid
 from .dialects import ANTHROPIC
 from .json_values import Raw
 
@@ -20,6 +20,7 @@ _UNSIGNED: Final = re.compile(rb'"signature"\s*:\s*""')
 _PREFIX: Final = sealed_ids.PREFIX.encode()
 _SIGNS: Final = frozenset({"anthropic"})
 """Vendors that refuse thinking without their signature. Others take any, and some want it back."""
+_THREAD: Final = b'"thread"'
 
 Message = dict[str, Raw]
 
@@ -44,6 +45,17 @@ def request(body: bytes, dialect: str, vendor: str) -> tuple[bytes, tuple[str, .
             body = signed
             notes.append("thinking of another provider is left out, or its signature")
     return body, tuple(notes)
+
+
+def refuse_thread(body: bytes, target: str) -> None:
+    """Raise Refusal (400) for a request of Anthropic's dialect in a thread, which has only what is new in it.
+
+    `target`: the name of an API that keeps no conversations.
+    """
+    if _THREAD in body:
+        for member in request_body.object_members(body):
+            if member.key == "thread" and body[member.start : member.end] != b"null":
+                raise unsaid.refusal(ANTHROPIC, "thread", target)
 
 
 def _plain(found: re.Match[bytes]) -> bytes:

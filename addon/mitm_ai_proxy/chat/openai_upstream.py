@@ -239,10 +239,15 @@ def _write_reasoning(document: Json, chat: Chat, target: Target, notes: list[str
     if effort is None and asked.budget is not None:
         effort = efforts.effort_of(asked.budget)
     if target.reasoning == "effort":
-        if effort and asked.is_on is not False:
-            document["reasoning_effort"] = effort
-        elif asked.is_on is False:
-            note(notes, f"thinking off left out: {target.name} has no such word for all its models")
+        wanted = "none" if asked.is_on is False else effort or "medium"
+        word = efforts.effort_for(chat.model, wanted)
+        model = chat.model[:60]
+        if word is None:
+            note(notes, f"reasoning_effort {wanted} left out: {model} takes none, as far as is known")
+            return
+        document["reasoning_effort"] = word
+        if word != wanted:
+            note(notes, f"reasoning_effort is {word}: {model} takes no {wanted}")
     elif target.reasoning == "thinking" and asked.is_on is not None:
         document["thinking"] = {"type": _THINKING_WORDS[asked.is_on]}
     elif target.reasoning == "enable" and asked.is_on is not None:

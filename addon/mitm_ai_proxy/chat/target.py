@@ -32,6 +32,7 @@ class Target(NamedTuple):
     Anthropic Messages:
       `version`: the anthropic-version that the request is sent with.
       `default_system`: the system prompt of a request that has none. `caches_system`: whether the prompt gets a mark.
+      `has_threads`: whether it keeps conversations, of which a request then has only what is new.
     """
 
     name: str = "the provider"
@@ -50,6 +51,7 @@ class Target(NamedTuple):
     version: str = "2023-06-01"
     default_system: str = ""
     caches_system: bool = False
+    has_threads: bool = False
     settings: object = None
     answers: Mapping[str, str] = MappingProxyType({})
 

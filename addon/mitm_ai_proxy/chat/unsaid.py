@@ -8,21 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from ..errors import bad_body
+from ..errors import Refusal
 from . import json_values
-from .dialects import ANTHROPIC, OPENAI
+from .dialects import ANTHROPIC, NO_THREADS, OPENAI
 
 
 class Rule(NamedTuple):
     """What becomes of a member that a target cannot say.
 
     `why`: in docs/ and in the message, after the member's name. `harmless`: JSON values without blanks that mean
-    nothing special, and are dropped without a word. `is_refused`: others are, as they change what the client gets.
+    nothing special, and are dropped without a word. `is_refused`: others are, as they change what the client gets, with
+    this `code`.
     """
 
     why: str
     harmless: frozenset[bytes] = frozenset()
     is_refused: bool = False
+    code: str = "invalid_body"
 
 
 _OFF: Final = frozenset({b"false"})
@@ -58,6 +60,7 @@ OPENAI_MEMBERS: Final[Mapping[str, Rule]] = {
 ANTHROPIC_MEMBERS: Final[Mapping[str, Rule]] = {
     "mcp_servers": Rule("asks for servers that only Anthropic's own API calls", _EMPTY, True),
     "container": Rule("asks for a container that only Anthropic's own API has", frozenset(), True),
+    "thread": Rule("asks for a conversation that only Anthropic's own API keeps", frozenset(), True, NO_THREADS),
     "temperature": Rule("is not taken by this model"),
     "top_p": Rule("is not taken by this model"),
     "top_k": Rule("is not taken"),
@@ -66,6 +69,11 @@ ANTHROPIC_MEMBERS: Final[Mapping[str, Rule]] = {
     "speed": Rule("is Anthropic's own price list", frozenset({b'"standard"'})),
     "inference_geo": Rule("is Anthropic's own"),
     "context_management": Rule("is not taken: the whole conversation is sent"),
+    "compaction": Rule("is not taken: the whole conversation is sent"),
+    "fallbacks": Rule("names models that only Anthropic's own API asks instead"),
+    "fallback_credit_token": Rule("is Anthropic's own price list"),
+    "billing_policy": Rule("is Anthropic's own price list"),
+    "workspace_id": Rule("is Anthropic's own"),
     "diagnostics": Rule("is Anthropic's own"),
     "user_profile_id": Rule("is Anthropic's own"),
 }
@@ -87,9 +95,15 @@ def leave_out(dialect: str, options: Mapping[str, bytes], said: Iterable[str], t
         if name in taken or _short(value) in rule.harmless:
             continue
         if rule.is_refused:
-            raise bad_body(f"{name} {rule.why} ({target}).", param=name)
+            raise refusal(dialect, name, target)
         notes.append(f"{name[:60]} left out: it {rule.why} ({target})")
     return notes
+
+
+def refusal(dialect: str, name: str, target: str) -> Refusal:
+    """The refusal (400) of a member of a dialect for a target."""
+    rule = MEMBERS[dialect][name]
+    return Refusal(400, f"{name} {rule.why} ({target}).", code=rule.code, param=name)
 
 
 def _short(value: bytes) -> bytes:

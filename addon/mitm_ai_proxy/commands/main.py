@@ -108,8 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if command == "simulate":
             return _simulate(parser, path, bool(chosen.config), rest)
-        may_simulate = command in TOOLS and _value(rest, SIMULATE) != "false"
-        configuration, found, is_simulated = providers(path, may_simulate, bool(_value(rest, REPLAY)))
+        simulate = _value(rest, SIMULATE) if command in TOOLS else "false"
+        configuration, found, is_simulated = providers(path, simulate, bool(_value(rest, REPLAY)))
     except ConfigurationError as error:
         print(f"ai-proxy: {error}", file=sys.stderr)
         return 1
@@ -167,16 +167,20 @@ def _listen_arguments(rest: Sequence[str]) -> list[str]:
     return arguments if _gives(rest, "listen_port", "-p", "--listen-port") else [*arguments, "--listen-port", port]
 
 
-def providers(path: Path, may_simulate: bool, offline: bool) -> tuple[Configuration, Providers, bool]:
-    """A configuration file, its providers, and whether they have to be simulated because they have no credential.
+def providers(path: Path, simulate: str | None, offline: bool) -> tuple[Configuration, Providers, bool]:
+    """A configuration file, its providers, and whether they are simulated, perhaps because they have no credential.
 
-    `offline`: a cassette answers, so that no credential is needed. Raises ConfigurationError.
+    `simulate`: whether they are to be, "true" or "false"; None: where it is needed. `offline`: a cassette answers, so
+    that no credential is needed. Raises ConfigurationError.
     """
+    if simulate == "true" and not offline:
+        configuration = registry.read(path, simulated=True)
+        return configuration, registry.providers(configuration, simulated=True), True
     try:
         configuration = registry.read(path, offline=offline)
         return configuration, registry.providers(configuration), False
     except ConfigurationError:
-        if may_simulate:
+        if simulate is None:
             with contextlib.suppress(ConfigurationError):
                 configuration = registry.read(path, simulated=True)
                 if registry.is_simulated_without_key(configuration):

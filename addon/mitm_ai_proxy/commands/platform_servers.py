@@ -84,7 +84,7 @@ def _served(parts: Parts, chosen: argparse.Namespace, *, only_callbacks: bool = 
 
 def _embedded(path: Path, port: int) -> tuple[Embedded, float, bool]:
     """The gateway in a thread of this process, how much faster than Kling it is, and whether it is simulated."""
-    configuration, _, is_simulated = main.providers(path, True, False)
+    configuration, _, is_simulated = main.providers(path, None, False)
     simulated = Simulated()
     simulated.turn(is_simulated)
     speed = configuration.block(SimulatorSettings).speed if is_simulated else 1.0

@@ -8,7 +8,7 @@ from typing import Final
 
 from ..chat import answer_repairs, context, edits, native, token_estimate, translate
 from ..chat.body_edits import Notes
-from ..chat.dialects import OPENAI
+from ..chat.dialects import ANTHROPIC, OPENAI
 from ..chat.edits import Edits
 from ..chat.target import Target
 from ..chat.translate import CHAT_APIS, Rewritten
@@ -48,7 +48,10 @@ class Chats:
 
     def prepared(self, api: str, body: bytes) -> tuple[bytes, Notes]:
         """A request in the provider's own dialect, of which nothing is read that need not be. Raises Refusal."""
-        body, taken = native.request(body, CHAT_APIS[api], self._targets[api].vendor)
+        dialect, target = CHAT_APIS[api], self._targets[api]
+        if dialect == ANTHROPIC and not target.has_threads:
+            native.refuse_thread(body, target.name)
+        body, taken = native.request(body, dialect, target.vendor)
         body, done = self.edited(api, body)
         return body, (*taken, *done)
 

@@ -135,7 +135,7 @@ ROWS: Final = (
         site="https://platform.claude.com/docs/en/api/overview",
         variable="ANTHROPIC_API_KEY",
         is_key_optional=True,
-        messages=CLAUDE,
+        messages=CLAUDE._replace(has_threads=True),
         keys=ClaudeKeys,
         kind=Claude,
     ),
