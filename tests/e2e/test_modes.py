@@ -231,6 +231,7 @@ def test_reverse_mode_over_tls_names_its_target_to_the_provider_and_not_what_the
 
 
 RAW = {
+    "HTTP behind an empty line": b"\r\nPOST /v1/videos/text2video HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
     "two bytes": b"\0\1",
     "a line": b"HELO there\n",
     "SSH": b"SSH-2.0-OpenSSH_9.9\r\n",
@@ -265,10 +266,12 @@ def _rest(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("mode", ["regular", "socks5"])
-@pytest.mark.parametrize("arguments", [(), ("--set", "ai_simulate=true")], ids=["gateway", "simulation"])
-def test_what_is_no_http_does_not_reach_the_provider(
-    mode: str, arguments: tuple[str, ...], kling: str, upstream: Upstream, start_proxy: StartProxy
+@pytest.mark.parametrize("option", ["ai_config=config.yaml", "ai_simulate=true", "ai_replay=recorded.har"])
+def test_what_is_no_http_does_not_reach_the_provider_and_ends(
+    mode: str, option: str, kling: str, upstream: Upstream, start_proxy: StartProxy, tmp_path: Path
 ) -> None:
+    (tmp_path / "recorded.har").write_text('{"log": {"version": "1.2", "entries": []}}')
+    arguments = ("--set", option.replace("=recorded", f"={tmp_path}/recorded"))
     proxy = start_proxy(kling, "--mode", mode, "--set", "connection_strategy=lazy", *arguments, tls=True)
     failed = []
     for name, data in RAW.items():
@@ -279,8 +282,7 @@ def test_what_is_no_http_does_not_reach_the_provider(
                     context = ssl.create_default_context()
                     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
                     connection = context.wrap_socket(plain, server_hostname="api.openai.com")
-                # mitmproxy reads a head up to a blank line.
-                connection.sendall(data + b"\r\n\r\n")
+                connection.sendall(data)
                 answer = _rest(connection)
                 connection.close()
             if (answer and b" 400 " not in answer) or upstream.connections:

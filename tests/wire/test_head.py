@@ -112,3 +112,33 @@ def test_a_field_whose_value_could_hold_another_field(value: bytes, place: int) 
     assert (refusal.status, refusal.code, refusal.param) == (400, "invalid_head", "X-B")
     assert "secret" not in refusal.message
     assert head.without_bad_fields(fields) == FIELDS
+
+
+@table(
+    ("data", "may"),
+    [
+        (b"G", True),
+        (b"GET", True),
+        (b"GET ", True),
+        (b"get /v1/videos", True),
+        (b"GET /v1/videos HTTP/1.1\r", True),
+        (b"GET /v1/videos HTTP/1.1\r\nHost: x", True),
+        (b"PROP-FIND http://x/ HTTP/1.0\n", True),
+        (b"GET /a b HTTP/1.1\r\n", True),  # which check() refuses
+        (b"GET /caf\xc3\xa9 HTTP/1.1\r\n", True),
+        (b"", False),
+        (b"\r\nGET / HTTP/1.1\r\n", False),
+        (b" GET / HTTP/1.1\r\n", False),
+        (b"\0\1", False),
+        (b"HELO there\n", False),
+        (b"SSH-2.0-OpenSSH_9.9\r\n", False),
+        (b"GET /\r\n", False),
+        (b"GET / HTTP/1.1\0\n", False),
+        (b"GET /\0", False),
+        (b"x\nGET / HTTP/1.1\r\n", False),
+        (b"GET  HTTP/1.1", True),
+        (b"(a) / HTTP/1.1\r\n", False),
+    ],
+)
+def test_what_can_be_the_beginning_of_a_request(data: bytes, may: bool) -> None:
+    assert head.may_begin(data) is may

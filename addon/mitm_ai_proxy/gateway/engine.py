@@ -12,6 +12,7 @@ from h11._readers import ChunkedReader
 from mitmproxy import ctx, http
 from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator, Layer
 from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
 from mitmproxy.proxy.layers.http._base import HttpConnection
@@ -101,6 +102,20 @@ class _WithoutTrailers(NamedTuple):
     def read_eof(self) -> NoReturn:
         """The client is gone. Raises ProtocolError."""
         self.reader.read_eof()
+
+
+class EndedLayer(Layer):
+    """A client's connection that is answered with these bytes when it sends some, and ends."""
+
+    def __init__(self, context: Context, answer: bytes) -> None:
+        super().__init__(context)
+        self._answer = answer
+
+    def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        client = self.context.client
+        if isinstance(event, events.DataReceived) and client.state & ConnectionState.CAN_WRITE:
+            yield commands.SendData(client, self._answer)
+            yield commands.CloseConnection(client)
 
 
 def replace_error(flow: http.HTTPFlow, answer: Callable[[int, str], http.Response]) -> None:

@@ -14,15 +14,17 @@ from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx, http
+from mitmproxy.net.http.http1 import assemble
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy.layer import NextLayer
 from mitmproxy.proxy.layers import HttpLayer, TCPLayer
 from mitmproxy.proxy.layers.http import HTTPMode
 
 from .. import errors
-from ..chat.dialects import DIALECTS
+from ..chat.dialects import DIALECTS, OPENAI, Dialect
 from ..config.values import HostPattern
 from ..errors import Refusal
+from ..wire import head
 from ..wire.printable import printable
 from . import engine, flows, pages, streams
 from .flows import FlowState
@@ -83,16 +85,28 @@ class Guard:
     def next_layer(self, nextlayer: NextLayer) -> None:
         """Have a connection to one of the hosts read as HTTP; mitmproxy passes what is no HTTP past the hooks.
 
-        It is answered with 400, and the connection ends. `ignore_hosts` still holds.
+        What cannot be HTTP is answered with 400, and the connection ends. `ignore_hosts` still holds.
         """
-        context, chosen = nextlayer.context, nextlayer.layer
+        context, chosen, data = nextlayer.context, nextlayer.layer, nextlayer.data_client()
         address = context.server.address
-        if not isinstance(chosen, TCPLayer) or address is None or context.client.proxy_mode.type_name == "reverse":
+        if address is None or context.client.proxy_mode.type_name == "reverse":
             return
-        # mitmproxy passes TLS only where it is told to ignore the host.
-        is_ignored = chosen.flow is None or starts_like_tls_record(nextlayer.data_client())
-        if not is_ignored and self._has_host(address[1], address[0], context.client.sni or ""):
+        if isinstance(chosen, TCPLayer):
+            # mitmproxy passes TLS only where it is told to ignore the host.
+            is_ignored = chosen.flow is None or starts_like_tls_record(data)
+        else:
+            # What asks the proxy itself has another mode.
+            is_ignored = not (isinstance(chosen, HttpLayer) and chosen.mode is HTTPMode.transparent)
+        if is_ignored or not self._has_host(address[1], address[0], context.client.sni or ""):
+            return
+        if head.may_begin(data):
             nextlayer.layer = HttpLayer(context, HTTPMode.transparent)
+        else:
+            refusal = errors.bad_head(f"What came for {address[0]} is no HTTP, so it was not passed on.")
+            logger.warning("ai-proxy: 400: %s", printable(refusal.message))
+            made = _answered(DIALECTS[OPENAI], refusal)
+            made.headers["Connection"] = "close"
+            nextlayer.layer = engine.EndedLayer(context, assemble.assemble_response(made))
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Refuse a flow that the gateway did not see, or that another addon redirected."""
@@ -171,12 +185,15 @@ def answer_error(flow: http.HTTPFlow, state: FlowState | None) -> None:
 def response(flow: http.HTTPFlow, state: FlowState | None, refusal: Refusal) -> http.Response:
     """The response that tells a client of a refusal, in its dialect."""
     dialect = state.dialect if state else DIALECTS[flows.head_of(flow).caller.dialect]
-    body = b"" if flow.request.method == "HEAD" else dialect.refusal(refusal)
-    headers = {"Content-Type": "application/json", **refusal.headers}
-    made = http.Response.make(refusal.status, body, headers)
+    made = _answered(dialect, refusal, has_body=flow.request.method != "HEAD")
     if state and state.page:
         pages.allow(made, state.page)
     return made
+
+
+def _answered(dialect: Dialect, refusal: Refusal, has_body: bool = True) -> http.Response:
+    headers = {"Content-Type": "application/json", **refusal.headers}
+    return http.Response.make(refusal.status, dialect.refusal(refusal) if has_body else b"", headers)
 
 
 def refuse(flow: http.HTTPFlow, state: FlowState, refusal: Refusal, level: int = logging.INFO) -> None:

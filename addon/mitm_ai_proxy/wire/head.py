@@ -15,6 +15,8 @@ from .header_fields import Fields
 _TOKEN: Final = (string.digits + string.ascii_letters + "!#$%&'*+-.^_`|~").encode()
 """The characters of a method and of a field's name (RFC 9110, section 5.6.2)."""
 _TARGET: Final = re.compile(rb"/(?!/)[^\x00-\x20\x7f]*")
+_LINE: Final = re.compile(rb"[%s]+ [^\x00-\x1f\x7f]+ HTTP/[0-9.]+\r?" % re.escape(_TOKEN))
+_BEGINNING_OF_LINE: Final = re.compile(rb"[%s]+(?: [^\x00-\x1f\x7f]*\r?)?" % re.escape(_TOKEN))
 _CONTROL: Final = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])
 """What no value may hold: a tab is allowed (RFC 9110, section 5.5), a folded value holds a line break."""
 
@@ -37,6 +39,12 @@ def check(method: bytes, target: bytes, fields: Fields) -> None:
         or _is_broken(b"".join([value for _, value in fields]))
     ):
         raise _bad_field(fields)
+
+
+def may_begin(data: bytes) -> bool:
+    """Whether a client's first bytes may be those of a request over HTTP/1 (RFC 9112, section 3)."""
+    line, end, _ = data.partition(b"\n")
+    return bool((_LINE if end else _BEGINNING_OF_LINE).fullmatch(line))
 
 
 def without_bad_fields(fields: Fields) -> Fields:
