@@ -22,11 +22,11 @@ from mitm_ai_proxy.exchange import PASS, Answer, Head, NeedsBody, Upstream, Whol
 from mitm_ai_proxy.kling.provider import Kling
 from mitm_ai_proxy.pipeline import Outgoing, Reply
 from mitm_ai_proxy.providers.base import Provider
-from mitm_ai_proxy.providers.generic import Generic
 from mitm_ai_proxy.wire import json_edit
 from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.json_edit import JSONError
 from mitm_ai_proxy.wire.targets import Origin
+from tests.completed import Generic
 from tests.tables import table
 from tests.upstream_of import requested
 

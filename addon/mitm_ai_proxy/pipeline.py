@@ -108,7 +108,7 @@ def outgoing(
     fields = head.fields if fields is None else fields
     own = provider.token(fields) if token is None else provider.tokens[token]
     credential = provider.credential(_with_body(upstream, raw), own)
-    without, prefixes = (CLIENT_FIELDS, provider.withheld_headers) if provider.has_credential else ((), ())
+    without, prefixes = (CLIENT_FIELDS, provider.withheld_headers) if provider.withholds_credential else ((), ())
     return _outgoing(head, upstream, fields, raw, credential, without, prefixes)
 
 

@@ -24,6 +24,7 @@ from .platform.settings import PlatformSettings
 from .providers import higress_keys, higress_types, litellm
 from .providers.base import Clock, CommonKeys, Provider, SimulatorAccount
 from .providers.fetches import Fetch
+from .providers.row import AddressKeys
 from .providers.rows import COMPATIBLE
 from .routing.health import Health
 from .routing.limits import Lines, Quota
@@ -189,7 +190,10 @@ def providers(configuration: Configuration, clock: Clock = time.time, *, simulat
         types = ", ".join(sorted({keys.type for keys in configuration.providers.values()}))
         message = f"the simulator does not know the types in use ({types})"
         raise ConfigurationError(configuration.source, [Problem("ai_simulate", message)])
-    made = {name: _made(configuration, keys, clock, simulated) for name, keys in configuration.providers.items()}
+    blocks = configuration.providers
+    if len(blocks) > 1:
+        blocks = {name: _among_others(keys) for name, keys in blocks.items()}
+    made = {name: _made(configuration, keys, clock, simulated) for name, keys in blocks.items()}
     health = Health({name: keys.failover for name, keys in configuration.providers.items()}, time.monotonic)
     quotas = {
         name: Quota(Limits(keys.concurrency, keys.rate), keys.token_limits)
@@ -203,6 +207,13 @@ def providers(configuration: Configuration, clock: Clock = time.time, *, simulat
     links = {} if home is None else {f"/{FOLDER}/": home}
     router = Router(made, configuration.routes, configuration.active, links)
     return Providers(made, router, configuration.active, health, lines)
+
+
+def _among_others(keys: CommonKeys) -> CommonKeys:
+    """The keys of one of several providers: a client's own key may be meant for another one."""
+    if isinstance(keys, AddressKeys) and keys.send_client_key is None and TYPES[keys.type].is_key_optional:
+        return replace(keys, send_client_key=False)
+    return keys
 
 
 def provider(configuration: Configuration, clock: Clock = time.time) -> Provider:

@@ -10,8 +10,9 @@ import pytest
 
 from mitm_ai_proxy.auth.bearer import bearer
 from mitm_ai_proxy.auth.secret import Secret
-from mitm_ai_proxy.providers.generic import Generic, GenericKeys
+from mitm_ai_proxy.providers.generic import GenericKeys
 from mitm_ai_proxy.wire.targets import Origin
+from tests.completed import Generic
 from tests.tables import table
 
 TEXT = "sk-never-shown"

@@ -29,8 +29,8 @@ def _event(dialect: str, refusal: Refusal) -> tuple[list[str], Any]:
     ("status", "openai", "anthropic"),
     [
         (400, "invalid_request_error", "invalid_request_error"),
-        (401, "invalid_request_error", "authentication_error"),
-        (402, "invalid_request_error", "billing_error"),
+        (401, "authentication_error", "authentication_error"),
+        (402, "insufficient_quota", "billing_error"),
         (403, "permission_error", "permission_error"),
         (404, "invalid_request_error", "not_found_error"),
         (405, "invalid_request_error", "invalid_request_error"),
@@ -38,7 +38,7 @@ def _event(dialect: str, refusal: Refusal) -> tuple[list[str], Any]:
         (413, "invalid_request_error", "request_too_large"),
         (415, "invalid_request_error", "invalid_request_error"),
         (422, "invalid_request_error", "invalid_request_error"),
-        (429, "invalid_request_error", "rate_limit_error"),
+        (429, "rate_limit_error", "rate_limit_error"),
         (499, "invalid_request_error", "invalid_request_error"),
         (500, "server_error", "api_error"),
         (501, "server_error", "api_error"),
@@ -61,6 +61,12 @@ def test_a_refusal_is_the_error_object_of_its_dialect_and_ends_a_stream_as_such(
     assert json.loads(DIALECTS[ANTHROPIC].refusal(refusal)) == theirs
     assert _event(OPENAI, refusal) == ([], ours)
     assert _event(ANTHROPIC, refusal) == (["event: error"], theirs)
+
+
+def test_the_type_of_an_account_without_money_is_its_code_at_openai() -> None:
+    refusal = Refusal(429, "m", code="insufficient_quota")
+    assert json.loads(DIALECTS[OPENAI].refusal(refusal))["error"]["type"] == "insufficient_quota"
+    assert json.loads(DIALECTS[ANTHROPIC].refusal(refusal))["error"]["type"] == "rate_limit_error"
 
 
 @table("name", DIALECTS)

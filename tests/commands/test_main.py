@@ -91,6 +91,7 @@ def test_check_says_where_each_provider_in_use_is_and_what_is_likely_to_be_a_mis
     assert capsys.readouterr() == (
         "config.yaml: provider kling (kling) at https://kling.test\n"
         "config.yaml: provider local (generic) at http://127.0.0.1:9, where no route matches\n"
+        "  no apiTokens: requests are sent without a key; the client's own is sent with sendClientKey: true\n"
         "config.yaml: routes[0] (model kling-* or a): kling\n"
         "config.yaml: routes[1] (path /v1/b): local\n"
         "config.yaml: routes[2] (model kling-v3): local\n",

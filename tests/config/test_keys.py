@@ -31,6 +31,7 @@ class Special(Base):
     special_host: Origin | None = key(values.origin, help="Where to.")
     special_key: str = key(values.credential, "", secret=True, help="A key.")
     other_key: Secret = key(values.secret, Secret(""), secret=True, help="Another.")
+    third_key: Secret | None = key(values.secret, secret=True, help="One without a default.")
     names: dict[str, str] = key(values.text_mapping, {}, mapping=True, help="Names.")
     retries: int = key(values.whole(0, 9), 3, help="How often.")
 
@@ -94,8 +95,8 @@ def _messages(document: Any) -> list[str]:
 def test_a_declaration_tells_its_keys_with_those_it_inherits() -> None:
     keys = declared(Special)
 
-    assert list(keys) == ["type", "tokens", "specialHost", "specialKey", "otherKey", "names", "retries"]
-    assert [name for name, one in keys.items() if one.is_secret] == ["tokens", "specialKey", "otherKey"]
+    assert list(keys) == ["type", "tokens", "specialHost", "specialKey", "otherKey", "thirdKey", "names", "retries"]
+    assert [name for name, one in keys.items() if one.is_secret] == ["tokens", "specialKey", "otherKey", "thirdKey"]
     assert (keys["retries"].field, keys["retries"].default, keys["retries"].help) == ("retries", 3, "How often.")
 
 

@@ -25,8 +25,8 @@ from mitm_ai_proxy.exchange import PASS, Handling, Head, NeedsBody, Upstream
 from mitm_ai_proxy.gateway.addon import Gateway
 from mitm_ai_proxy.gateway.guard import NAME, Guard
 from mitm_ai_proxy.gateway.stages import Stage
-from mitm_ai_proxy.providers.generic import Generic
 from mitm_ai_proxy.wire.header_fields import Fields
+from tests.completed import Generic
 
 REVERSE = "reverse:http://x.test"
 PORT = 8123

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mitm_ai_proxy.cassette.entry import Chunk, Response
+from mitm_ai_proxy.gateway import replay_server
 from mitm_ai_proxy.gateway.replay_server import ReplayServer
 from mitm_ai_proxy.wire.targets import Origin
 
@@ -63,6 +64,33 @@ def test_nothing_is_told_without_a_token(token: str) -> None:
         return sent
 
     assert _run(ask()).startswith(b"HTTP/1.1 404 ")
+
+
+def test_a_client_that_leaves_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_server, "_LOOK", 0.001)
+
+    async def ask() -> bytes:
+        server = ReplayServer()
+        origin, token = await server.offer(ANSWER, 1.0)
+        reader, writer = await asyncio.open_connection(origin.host, origin.port)
+        writer.write(_request(token))
+        begun = await reader.readuntil(b"abc\r\n")
+        writer.close()
+        # The next piece would come after 400 seconds.
+        while server._connections:
+            await asyncio.sleep(0.001)
+        await server.close()
+        return begun
+
+    assert _run(ask()).endswith(b"3\r\nabc\r\n")
+
+
+@pytest.mark.parametrize(("seconds", "gone", "whole"), [(0.0, True, True), (0.003, False, True), (100.0, True, False)])
+def test_only_a_wait_that_is_long_looks_for_the_client(
+    seconds: float, gone: bool, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_server, "_LOOK", 0.001)
+    assert asyncio.run(asyncio.wait_for(replay_server.wait(seconds, lambda: gone), 10)) is whole
 
 
 def test_an_answer_is_told_once() -> None:

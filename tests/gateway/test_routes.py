@@ -116,24 +116,42 @@ def test_a_body_that_only_routes_look_at_leaves_as_it_came() -> None:
     _run(work)
 
 
-@pytest.mark.parametrize("token", ["key-of-one", ""])
-def test_the_clients_key_waits_for_a_provider_only_if_one_of_them_may_need_it(token: str) -> None:
-    providers = [{**PROVIDERS[0], "apiTokens": token}, *PROVIDERS[1:]]
+@table(
+    ("keys", "expected"),
+    [
+        ({"apiTokens": "key-of-one"}, "Bearer key-of-one"),
+        # It may be meant for another of them.
+        ({}, ""),
+        ({"sendClientKey": False}, ""),
+        ({"sendClientKey": True}, "Bearer key-of-client"),
+    ],
+)
+@table("kind", ["fake", "openai", "ollama"])
+@table("is_held", [True, False])
+def test_of_several_providers_only_one_that_asks_for_it_gets_the_clients_key(
+    keys: dict[str, Any], expected: str, kind: str, is_held: bool
+) -> None:
+    one = {"id": "one", "type": kind, "providerDomain": ONE, **keys}
+    is_sent = "sendClientKey" in keys and keys["sendClientKey"]
 
     async def work(proxy: Proxy) -> None:
-        flow = _make(CHAT, "other")
-        flow.request.data.content = None
-        await proxy.hook(HttpRequestHeadersHook(flow))
-        assert ("authorization" in flow.request.headers) is not bool(token)
-        assert (flow.request.port, flow.request.stream) == (0, False)
-        flow.request.data.content = _asking("other")
-        await proxy.hook(HttpRequestHook(flow))
-        assert flow.request.headers["authorization"] == f"Bearer {token or 'key-of-client'}"
+        request, model = (CHAT, "other") if is_held else ("GET /own?api_key=key-of-client", "")
+        more = {} if is_sent else {"X-Api-Key": "key-of-client"}
+        if is_held:
+            flow = _make(request, model, more)
+            flow.request.data.content = None
+            await proxy.hook(HttpRequestHeadersHook(flow))
+            assert ("key-of-client" in str(flow.request.headers.fields)) is is_sent
+            assert (flow.request.port, flow.request.stream) == (0, False)
+        sent, comment = await _sent(proxy, request, model, more)
+        assert sent.values("authorization") == ([expected] if expected else [])
+        assert is_sent or "key-of-client" not in str(sent)
+        assert ("without a credential" in comment) is (not expected)
         # It is never sent to a provider with a key of its own.
         sent, _ = await _sent(proxy, CHAT, "two-a")
         assert sent.values("authorization") == ["Bearer key-of-two"]
 
-    _run(work, providers=providers)
+    _run(work, providers=[one, *PROVIDERS[1:]])
 
 
 @table(

@@ -12,12 +12,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from mitmproxy import exceptions
+from mitmproxy.connection import ConnectionState
 from mitmproxy.test import taddons
 
 from mitm_ai_proxy import registry
 from mitm_ai_proxy.cassette import har
 from mitm_ai_proxy.cassette.cassette import Mode, Opening
 from mitm_ai_proxy.config.file import ConfigurationError
+from mitm_ai_proxy.gateway import replay_server
 from mitm_ai_proxy.gateway.addon import Gateway
 from mitm_ai_proxy.gateway.recorded import Recorded
 from mitm_ai_proxy.gateway.simulated import Simulated
@@ -80,6 +82,21 @@ def test_a_cut_closes_the_connection(text: str) -> None:
         assert flow.error.msg == "Connection killed."
 
     _run(work)
+
+
+def test_an_answer_that_is_stuck_ends_when_its_client_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_server, "_LOOK", 0.001)
+
+    async def work(proxy: Proxy) -> None:
+        flow = make("POST /v1/chat/completions", JSON)
+        flow.client_conn.state = ConnectionState.CAN_WRITE
+        text = "hello [simulate: stuck]"
+        body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode()
+        assert await asyncio.wait_for(proxy.send(flow, body), 10) is None
+        assert flow.error
+        assert flow.error.msg == "Connection killed."
+
+    _run(work, provider={"type": "openai", "providerDomain": "http://provider.test:81"})
 
 
 def test_a_simulator_that_raises_leaves_the_flow_to_the_guard(

@@ -224,6 +224,66 @@ def test_the_model_of_a_form_is_mapped_in_place(api: str) -> None:
         sent("{a: b}", b"{}")
 
 
+@table(
+    ("block", "before", "after"),
+    [
+        (f"openai, {MAPPING}", b'{"model": "a", "input": "b\\/"}', b'{"model": "b/c", "input": "b\\/"}'),
+        (f"openai, {MAPPING}", b'{"input":"a"}', None),
+        ("openai, modelMapping: {'*': b}", b'{"input":"a"}', None),
+        (f"openai, {MAPPING}", b'{"model":null}', None),
+        (f"openai, {MAPPING}", b'{"model":{"name":"a"}}', None),
+        (f"openai, {MAPPING}", b'["model"]', None),
+        (f"openai, {MAPPING}", b"{broken", None),
+        (f"openai, {MAPPING}", b"", None),
+        ("openai", b'{"model":"a"}', None),
+        ("kilocode", b'{"model":"kilocode/a"}', b'{"model":"a"}'),
+        ("kilocode, modelMapping: {x: kilocode/y}", b'{"model":"x"}', b'{"model":"y"}'),
+        (f"generic, genericHost: h, {MAPPING}", b'{"model":"a"}', None),
+        (f"openai, protocol: original, {MAPPING}", b'{"model":"a"}', None),
+        (
+            f"azure, azureServiceUrl: 'https://a.test/own?api-version=1', {MAPPING}",
+            b'{"model":"a"}',
+            b'{"model":"b/c"}',
+        ),
+    ],
+)
+@table("target", ["/v1/moderations", "/v1/responses/compact", "/v1/new/thing", "/own"])
+@table("content_type", [JSON, "", "text/plain"])
+def test_a_model_is_mapped_where_the_path_is_no_api(
+    block: str, before: bytes, after: bytes | None, target: str, content_type: str
+) -> None:
+    assert _body(block, before, target, content_type) == (before if after is None else after)
+
+
+@table(
+    ("before", "after"),
+    [
+        (_form(("model", "a"), ("file", "--X\n")), _form(("model", "b/c"), ("file", "--X\n"))),
+        (_form(("n", "1")), None),
+        (b"no form", None),
+    ],
+)
+@table("length", ["", "100", "67108865"])
+def test_the_model_of_a_form_is_mapped_where_the_path_is_no_api_and_it_is_no_long_upload(
+    before: bytes, after: bytes | None, length: str
+) -> None:
+    provider = _provider(f"openai, {MAPPING}")
+    fields = {"Content_Length": length} if length else {}
+    sent = _sent(provider, before, "/v1/new/forms", "multipart/form-data; boundary=X", **fields).body
+    assert sent == (after if length == "100" else None)
+
+
+def test_a_body_of_no_api_is_sent_with_the_key_of_its_consumer() -> None:
+    provider = _provider(f"openai, apiTokens: [one, two, three], {MAPPING}")
+    consumer = {consumers.FIELD.decode(): "me"}
+    keys = {
+        dict(_sent(provider, b'{"model":"a"}', path, **consumer).fields)[b"Authorization"]
+        for path in ("/v1/responses", "/v1/responses/compact", "/v1/threads/x")
+        for _ in range(8)
+    }
+    assert len(keys) == 1
+
+
 def test_the_model_in_the_query_of_realtime_is_mapped() -> None:
     provider = _provider(f"openai, {MAPPING}")
 

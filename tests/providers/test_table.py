@@ -15,7 +15,8 @@ from mitm_ai_proxy.chat import callers
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Head, NeedsBody
 from mitm_ai_proxy.providers.base import Provider
-from mitm_ai_proxy.providers.rows import ROWS
+from mitm_ai_proxy.providers.row import Row
+from mitm_ai_proxy.providers.rows import COMPATIBLE, ROWS
 from tests.tables import table
 from tests.upstream_of import requested
 
@@ -241,3 +242,11 @@ def test_each_api_goes_to_its_place_or_is_refused(name: str, service: Service, a
 def test_the_table_is_whole() -> None:
     assert SERVICES.keys() | OWN_FORMS | {"generic"} == {row.name for row in ROWS}
     assert registry.TYPES.keys() == {row.name for row in ROWS} | {"kling"}
+
+
+@table("row", [row for row in ROWS if row.kind])
+def test_a_type_of_a_row_is_a_class_of_its_own_so_that_no_import_completes_another(row: Row) -> None:
+    assert row.kind
+    assert issubclass(COMPATIBLE[row.name], row.kind)
+    assert not hasattr(row.kind, "row")
+    assert "home" not in vars(row.kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from typing import Any
 
@@ -378,6 +379,18 @@ def test_without_a_server_that_waits_the_answer_waits_itself(monkeypatch: pytest
     assert slept == pytest.approx([views.FIRST_TOKEN + 2 * views.TOKEN])
     del slept[:]
     assert len(model.events(OPENAI, openai("one two"))) == len(slept)
+
+
+@table(("sends", "closes", "waited"), [(b"", True, False), (b"x", True, True), (b"", False, True)])
+def test_a_client_that_leaves_is_waited_for_no_longer(sends: bytes, closes: bool, waited: bool) -> None:
+    ours, client = socket.socketpair()
+    with ours, client:
+        client.sendall(sends)
+        if closes:
+            client.shutdown(socket.SHUT_WR)
+        seconds = 0.01 if waited else 600
+        answer = list(views._waiting([(seconds, b"a")], ours))
+        assert answer == ([b"a"] if waited else [])
 
 
 def test_what_breaks_inside_is_an_error_of_the_format(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

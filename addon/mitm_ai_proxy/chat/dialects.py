@@ -37,13 +37,28 @@ class Dialect(NamedTuple):
     failure: Callable[[Refusal], bytes]
 
 
+_OPENAI_TYPES: Final = {
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
+"""Source: OpenAI's API reference, error codes. Other statuses are invalid_request_error, or server_error from 500 on:
+what is not found (404) is, at OpenAI, an invalid request."""
+_QUOTA: Final = "insufficient_quota"
+"""OpenAI's code of an account without money, which is the type as well."""
+
+
+def openai_type(status: int, code: str) -> str:
+    """The type of OpenAI's error with this status and code."""
+    if code == _QUOTA:
+        return code
+    return _OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+
+
 def _openai(refusal: Refusal) -> dict[str, Any]:
     """Source: OpenAI's API reference, error object."""
-    kind = "invalid_request_error"
-    if refusal.status >= 500:
-        kind = "server_error"
-    elif refusal.status == 403:
-        kind = "permission_error"
+    kind = openai_type(refusal.status, refusal.code)
     return {"error": {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code}}
 
 

@@ -150,7 +150,7 @@ def secrets(values: Any) -> tuple[str, ...]:
         if one.is_secret:
             value = getattr(values, one.field)
             items = value if isinstance(value, tuple) else (value,)
-            found += [item.reveal() if isinstance(item, Secret) else str(item) for item in items]
+            found += [item.reveal() if isinstance(item, Secret) else str(item) for item in items if item is not None]
     return tuple(filter(None, found))
 
 

@@ -506,7 +506,7 @@ class Gateway:
             choice = providers.router.choose(head)
             if choice is None:
                 state.asked = Origin(flow.request.scheme, flow.request.host, flow.request.port)
-                self._hold(flow, providers.have_credentials)
+                self._hold(flow, providers.withhold_credentials)
                 return
             state.note(choice.note)
             if isinstance(choice, Listing):
@@ -523,7 +523,7 @@ class Gateway:
         if isinstance(found, NeedsBody):
             state.needs = found
             state.note(*found.notes)
-            self._hold(flow, provider.has_credential, provider.withheld_headers)
+            self._hold(flow, provider.withholds_credential, provider.withheld_headers)
             return
         if state.held_by:
             streams.hold_request(flow, self._streams)
@@ -543,7 +543,7 @@ class Gateway:
         if raw is None and choice.provider.needs_body_for_scope(choice.head):
             state.choice, state.provider = choice, None
             state.asked = choice.provider.origin
-            self._hold(flow, providers.have_credentials)
+            self._hold(flow, providers.withhold_credentials)
             return False
         body = None if raw is None else pipeline.client_body(state.head, raw)
         tries = providers.tries(choice.names, choice.head, body)
@@ -555,9 +555,9 @@ class Gateway:
         state.attempts, state.provider = attempts, attempts.provider
         return True
 
-    def _hold(self, flow: http.HTTPFlow, has_credential: bool, withheld: tuple[bytes, ...] = ()) -> None:
+    def _hold(self, flow: http.HTTPFlow, withholds: bool, withheld: tuple[bytes, ...] = ()) -> None:
         """Hold a request until its body is there, without the client's credentials if none of them is sent on."""
-        if has_credential:
+        if withholds:
             _drop_credentials(flow, withheld)
         streams.hold_request(flow, self._streams)
         flows.place(flow, flows.NOWHERE)

@@ -203,6 +203,11 @@ def close_if_too_long(flow: http.HTTPFlow) -> None:
             asyncio.get_running_loop().call_later(CLOSE_DELAY, client.writer.close)
 
 
+def client_is_gone(flow: http.HTTPFlow) -> bool:
+    """Whether a client has closed its connection, at least its own side of it, as one that wants no answer does."""
+    return not flow.client_conn.state & ConnectionState.CAN_READ
+
+
 def close_upstream(flow: http.HTTPFlow) -> None:
     """Stop an answer that is still coming in, CLOSE_DELAY after what was sent of it to the client.
 

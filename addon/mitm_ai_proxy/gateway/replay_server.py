@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from collections.abc import Callable
 from typing import Final
 
 from ..cassette.entry import Response
@@ -15,6 +16,21 @@ from ..wire.targets import Origin
 
 HOST: Final = "127.0.0.1"
 _LEFT_OUT: Final = frozenset(("content-length", "transfer-encoding", "connection", "keep-alive"))
+
+
+_LOOK: Final = 1.0
+"""Seconds between two looks whether a client that has to wait is still there."""
+
+
+async def wait(seconds: float, is_gone: Callable[[], bool]) -> bool:
+    """Wait before an answer goes on; False as soon as the client is gone."""
+    while seconds > _LOOK:
+        await asyncio.sleep(_LOOK)
+        seconds -= _LOOK
+        if is_gone():
+            return False
+    await asyncio.sleep(seconds)
+    return True
 
 
 class ReplayServer:
@@ -73,7 +89,8 @@ class ReplayServer:
         position, passed = 0, 0.0
         for chunk in response.chunks:
             if pace is not None:
-                await asyncio.sleep(max(0.0, chunk.milliseconds - passed) / 1000 * pace)
+                if not await wait(max(0.0, chunk.milliseconds - passed) / 1000 * pace, reader.at_eof):
+                    return False
                 passed = chunk.milliseconds
             piece = response.body[position : position + chunk.length]
             position += chunk.length

@@ -21,10 +21,10 @@ from ..simulator.parts import PARTS
 from ..simulator.settings import SimulatorSettings
 from ..wire.media_types import is_events
 from ..wire.targets import Origin
-from . import detours, flows, guard
+from . import detours, engine, flows, guard
 from .flows import FlowState
 from .guard import Guard
-from .replay_server import ReplayServer
+from .replay_server import ReplayServer, wait
 from .stages import Result, Stage
 
 if TYPE_CHECKING:
@@ -156,7 +156,9 @@ class Simulated:
                 streamed = _streamed(response, pieces)
                 await detours.lead(flow, state, self._loopback, streamed, 1.0, flows.SIMULATED, is_cut=bool(cuts))
                 return
-            await asyncio.sleep(sum(seconds for seconds, _ in pieces))
+            if not await wait(sum(seconds for seconds, _ in pieces), lambda: engine.client_is_gone(flow)):
+                flow.kill()
+                return
         except Exception as error:
             name = type(error).__name__
             logger.warning("ai-proxy: %s in the simulator; %s was stopped.", name, flows.describe(flow))

@@ -9,37 +9,38 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
+from ..chat.dialects import openai_type
 from ..exchange import Answer
 
 
 class Meaning(NamedTuple):
-    """OpenAI's error for one of Kling's. `retry_after` is in seconds; without `repeat`, SDKs are told not to retry."""
+    """OpenAI's error for one of Kling's; its type follows from status and code.
+
+    `retry_after` is in seconds; without `repeat`, SDKs are told not to retry.
+    """
 
     status: int
-    type: str
     code: str
     repeat: bool = True
     retry_after: int | None = None
 
 
-_INVALID, _QUOTA = "invalid_request_error", "insufficient_quota"
-
 MEANINGS: Final[dict[int, Meaning]] = {
-    **{code: Meaning(401, "authentication_error", "invalid_api_key") for code in (1000, 1001, 1002, 1003, 1004)},
-    **{code: Meaning(429, _QUOTA, _QUOTA, repeat=False) for code in (1100, 1101, 1102)},
-    1103: Meaning(403, "permission_error", "model_not_available"),
-    **{code: Meaning(400, _INVALID, "invalid_value") for code in (1200, 1201)},
-    **{code: Meaning(404, _INVALID, "not_found") for code in (1202, 1203)},
-    **{code: Meaning(400, _INVALID, "moderation_blocked") for code in (1300, 1301)},
-    1302: Meaning(429, "rate_limit_error", "rate_limit_exceeded", retry_after=1),
-    1303: Meaning(429, "rate_limit_error", "concurrency_limit", retry_after=15),
-    1304: Meaning(403, "permission_error", "ip_not_allowed"),
-    5000: Meaning(500, "server_error", "server_error"),
-    5001: Meaning(503, "server_error", "server_error"),
-    5002: Meaning(504, "server_error", "server_error"),
+    **{code: Meaning(401, "invalid_api_key") for code in (1000, 1001, 1002, 1003, 1004)},
+    **{code: Meaning(429, "insufficient_quota", repeat=False) for code in (1100, 1101, 1102)},
+    1103: Meaning(403, "model_not_available"),
+    **{code: Meaning(400, "invalid_value") for code in (1200, 1201)},
+    **{code: Meaning(404, "not_found") for code in (1202, 1203)},
+    **{code: Meaning(400, "moderation_blocked") for code in (1300, 1301)},
+    1302: Meaning(429, "rate_limit_exceeded", retry_after=1),
+    1303: Meaning(429, "concurrency_limit", retry_after=15),
+    1304: Meaning(403, "ip_not_allowed"),
+    5000: Meaning(500, "server_error"),
+    5001: Meaning(503, "server_error"),
+    5002: Meaning(504, "server_error"),
 }
 
-UNKNOWN: Final = Meaning(502, "server_error", "bad_gateway")
+UNKNOWN: Final = Meaning(502, "bad_gateway")
 """For a status that is no error, with a code that is not Kling's."""
 
 CLOCK: Final = frozenset({1003, 1004})
@@ -79,9 +80,9 @@ def meaning(status: int, code: int | str | None, message: str) -> Meaning:
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if 400 <= status < 500:
-        return Meaning(status, _INVALID, "invalid_value")
+        return Meaning(status, "invalid_value")
     if status >= 500:
-        return Meaning(status, "server_error", "server_error")
+        return Meaning(status, "server_error")
     return UNKNOWN
 
 
@@ -133,7 +134,7 @@ def answer(
     what = meaning(status, code, message)
     error = {
         "message": message or "Kling gave no reason.",
-        "type": what.type,
+        "type": openai_type(what.status, what.code),
         "param": None,
         "code": what.code,
         "kling_code": code,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
+from ..chat.dialects import openai_type
 from . import charges, create_prices, error_codes, prices
 from .charges import TaskCharge
 from .ids import split_parameters
@@ -84,7 +85,8 @@ class KlingRecordedAPI:
                 request_id = str(uuid.uuid5(uuid.NAMESPACE_URL, url))
             return status, {"code": code, "message": message, "request_id": request_id}, {}
         meaning = error_codes.meaning(status, code, message)
-        error = {"message": message, "type": meaning.type, "param": None, "code": meaning.code}
+        kind = openai_type(meaning.status, meaning.code)
+        error = {"message": message, "type": kind, "param": None, "code": meaning.code}
         headers = {"Retry-After": str(meaning.retry_after)} if meaning.retry_after is not None else {}
         return meaning.status, {"error": error}, headers
 

@@ -21,6 +21,7 @@ from ..errors import bad_body
 from ..exchange import Head, NeedsBody, Upstream
 from ..wire import targets
 from ..wire.targets import Url
+from .compatible import Compatible
 from .custom_url import CustomUrl
 from .row import AddressKeys, CompatibleKeys
 
@@ -101,7 +102,7 @@ class Azure(CustomUrl):
     def pass_on(self, head: Head, path: str, upstream: Upstream) -> Upstream | NeedsBody:
         """The same for what is no API."""
         if self._exact and not self.only:
-            return upstream._replace(target=self.with_base_path(self._exact))
+            return Compatible.pass_on(self, head, path, upstream._replace(target=self.with_base_path(self._exact)))
         return super().pass_on(head, path, upstream)
 
     @property

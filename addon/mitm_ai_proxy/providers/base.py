@@ -27,6 +27,7 @@ from ..errors import Refusal, unsupported_api, wrong_base_url, wrong_method
 from ..exchange import Handling, Head, NeedsBody, Pass, Scope, Upstream
 from ..wire import json_edit, targets
 from ..wire.header_fields import Fields
+from ..wire.json_edit import Member
 from ..wire.media_types import may_be_json
 from ..wire.request_body import is_true, object_members, replace_text, text_member, without_mark
 from ..wire.targets import Origin
@@ -370,7 +371,10 @@ class Provider(ABC):
 
     def _mapped(self, upstream: Upstream, body: bytes) -> Upstream:
         body = without_mark(body)
-        model = text_member(body, object_members(body), "model")
+        return self.with_model(upstream, body, text_member(body, object_members(body), "model"))
+
+    def with_model(self, upstream: Upstream, body: bytes, model: tuple[Member, str] | None) -> Upstream:
+        """The request with modelMapping applied to this member of its JSON body."""
         if model is None:
             return upstream._replace(body=body)
         member, asked = model
@@ -449,8 +453,13 @@ class Provider(ABC):
 
     @property
     def has_credential(self) -> bool:
-        """Whether a credential is configured. If so, the client's are removed."""
+        """Whether a credential is configured."""
         return bool(self.keys.api_tokens)
+
+    @property
+    def withholds_credential(self) -> bool:
+        """Whether the client's own credential is not sent to the provider."""
+        return self.has_credential
 
     def token(self, fields: Fields) -> Secret | None:
         """The token for one request: one of `apiTokens`, at random, as the Higress ai-proxy plugin does.

@@ -23,12 +23,13 @@ from ..config import custom_settings
 from ..config import keys as declarations
 from ..config.custom_settings import Setting
 from ..config.keys import Problem, Reading
-from ..errors import bad_body
+from ..errors import Refusal, bad_body
 from ..exchange import NO_MEMO, Handling, Head, Memo, NeedsBody, Scope, Upstream
 from ..wire import form_edit, header_fields, json_edit, json_tree, media_types, multipart, targets
+from ..wire.form_edit import Form
 from ..wire.header_fields import Fields
 from ..wire.json_tree import Value
-from ..wire.request_body import object_members, without_mark
+from ..wire.request_body import object_members, text_member, without_mark
 from ..wire.targets import Origin
 from . import chats, conversions
 from .base import Clock, CommonKeys, Provider, SimulatorAccount
@@ -44,6 +45,8 @@ _FORMS: Final = frozenset(
     f"openai/v1/{name}" for name in ("imageedit", "imagevariation", "audiotranscription", "audiotranslation", "videos")
 )
 """APIs whose forms hold a model."""
+_LONGEST_FORM: Final = 64 * 1024 * 1024
+"""Bytes of a form for a path that is no API, in which a model is looked for."""
 _TOKEN: Final = "token"  # noqa: S105 - a name in the memo, for the place of one
 _BETA: Final = "beta"
 """Parameter of the query that Anthropic's SDKs send."""
@@ -71,6 +74,8 @@ class Compatible(Provider):
         self._bases = sorted(bases, key=len, reverse=True)
         self._has_bare = self.base != _VERSION or "" in self.row.aliases
         super().__init__(keys, clock)
+        if self.withholds_credential and not self.has_credential:
+            self._sent_to += " without a credential"
         # Under `protocol: original` too: they belong to the client's credential.
         self.withheld_headers = type(self).withheld_headers
         # By API name: up to what is done to the model, without that, and all.
@@ -88,8 +93,8 @@ class Compatible(Provider):
 
     @classmethod
     def made(cls, row: Row) -> type[Compatible]:
-        """The class of a row: its `kind`, which is completed, or a new one."""
-        kind = row.kind or types.new_class(row.name, (cls,))
+        """The class of a row, made of its `kind`, which stays as it is: nothing depends on who imports rows.py."""
+        kind = types.new_class(row.name, (row.kind or cls,))
         members = {
             "__doc__": row.about,
             "type": row.name,
@@ -128,8 +133,10 @@ class Compatible(Provider):
         yield from cls.setting_problems(keys)
         if isinstance(keys, ChatKeys) and keys.context and keys.protocol == "original":
             yield Problem("context", "has no effect with protocol: original", ("protocol",))
-        has_key = keys.api_tokens or cls.is_key_optional or given & {*cls.key_instead}
-        if not (has_key or reading.offline):
+        has_own = bool(keys.api_tokens or given & {*cls.key_instead})
+        if keys.send_client_key is not None and has_own:
+            yield Problem("sendClientKey", "has no effect beside a key; keep one of the two", ("apiTokens",))
+        if not (has_own or cls.is_key_optional or reading.offline):
             variables = " or ".join(dict.fromkeys((*reading.variables.get("apiTokens", ()), cls.variable)))
             instead = f"; or give {' and '.join(cls.key_instead)}" if cls.key_instead else ""
             yield Problem("apiTokens", f"is missing: give it here, or set {variables} in the environment{instead}")
@@ -173,6 +180,18 @@ class Compatible(Provider):
         """The APIs of the row, below the base that is configured."""
         return _paths(self.row, self.base, self._before)
 
+    @property
+    def withholds_credential(self) -> bool:
+        """Also one that may be meant for another provider."""
+        return self.has_credential or self.keys.send_client_key is False
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """That nothing is sent that authenticates a request, if that is so."""
+        if self.has_credential or not self.withholds_credential:
+            return ()
+        return ("no apiTokens: requests are sent without a key; the client's own is sent with sendClientKey: true",)
+
     def credential_of(self, token: Secret) -> Credential:
         """The credential as the service takes it."""
         return self.row.style(token)
@@ -203,7 +222,7 @@ class Compatible(Provider):
 
     def requestheaders(self, head: Head) -> Upstream | NeedsBody:
         """As at every provider, less the client's credential in the query; with the key of the consumer."""
-        if "?" in head.target and self.has_credential:
+        if "?" in head.target and self.withholds_credential:
             head = head._replace(target=self._without_credential(head.target))
         found = super().requestheaders(head)
         if self.keys.protocol == "original" and isinstance(found, Upstream):
@@ -312,6 +331,37 @@ class Compatible(Provider):
             fields={**conversion.fields, **chats.READABLE, b"content-type": b"application/json"},
             notes=(*mapped.notes, *found.notes),
         )
+
+    def pass_on(self, head: Head, path: str, upstream: Upstream) -> Upstream | NeedsBody:
+        """What is no API, with the model in its body mapped if it has one; longer forms are uploads, and pass."""
+        if head.method != "POST" or not self.maps_models:
+            return upstream
+        content_type = head.caller.content_type
+        upstream = upstream._replace(memo=self._memo(head, self._stateful(head.method, path)))
+        if media_types.may_be_json(content_type):
+            return NeedsBody(self.origin, functools.partial(self._mapped_if_readable, upstream), upstream.notes)
+        length = header_fields.value(head.fields, b"content-length")
+        is_short = length.isdigit() and int(length[:10]) <= _LONGEST_FORM
+        if is_short and media_types.kind_of(content_type) == "multipart/form-data":
+            rewrite = functools.partial(self._form_mapped_if_readable, upstream, content_type)
+            return NeedsBody(self.origin, rewrite, upstream.notes)
+        return upstream
+
+    def _mapped_if_readable(self, upstream: Upstream, body: bytes) -> Upstream:
+        """The body of a path that nobody knows may be anything: what is no object with a text as model is kept."""
+        plain = without_mark(body)
+        try:
+            model = text_member(plain, object_members(plain), "model")
+        except Refusal:
+            return upstream._replace(body=body)
+        return self.with_model(upstream, plain, model)
+
+    def _form_mapped_if_readable(self, upstream: Upstream, content_type: str, body: bytes) -> Upstream:
+        try:
+            form = form_edit.find(body, multipart.boundary(content_type), "model")
+        except Refusal:
+            return upstream._replace(body=body)
+        return self._with_form(upstream, form, False) if form.field else upstream._replace(body=body)
 
     def needs_model(self, api: str) -> bool:
         """Whether the path of an API depends on the model in the body."""
@@ -463,13 +513,15 @@ class Compatible(Provider):
         return notes
 
     def _edited_form(self, upstream: Upstream, content_type: str, needs_model: bool, body: bytes) -> Upstream:
-        form = form_edit.find(body, multipart.boundary(content_type), "model")
+        return self._with_form(upstream, form_edit.find(body, multipart.boundary(content_type), "model"), needs_model)
+
+    def _with_form(self, upstream: Upstream, form: Form, needs_model: bool) -> Upstream:
         asked = form.field.text.strip() if form.field else ""
         mapped, notes = self.map_model(asked)
         if needs_model:
             upstream = self.for_model(upstream, mapped or None)
         if mapped == asked:
-            return upstream._replace(body=body)
+            return upstream._replace(body=form.body)
         return upstream._replace(body=form.with_text("model", mapped), notes=(*upstream.notes, *notes))
 
     def _mapped_parameter(self, query: str, notes: Notes) -> tuple[str, Notes]:

@@ -54,7 +54,7 @@ class CustomUrl(Compatible):
         """What is no API goes below a base; where the URL names an API, it is refused."""
         if self.only:
             raise self.unsupported(path, "")
-        return upstream._replace(target=self.with_own_query(upstream.target))
+        return super().pass_on(head, path, upstream._replace(target=self.with_own_query(upstream.target)))
 
     def with_own_query(self, target: str) -> str:
         """A target with the query of the URL, whose parameters replace the client's of the same names."""
@@ -69,9 +69,12 @@ class CustomUrl(Compatible):
     def remarks(self) -> tuple[str, ...]:
         """That only one API is served, if that is so."""
         if not self.only:
-            return ()
+            return super().remarks
         served = " and ".join(self.only.values())
-        return (f"{self.url_key} is the URL of one API: only {served} is served, all else is refused.",)
+        return (
+            f"{self.url_key} is the URL of one API: only {served} is served, all else is refused.",
+            *super().remarks,
+        )
 
 
 def apis_at(path: str) -> dict[str, str]:

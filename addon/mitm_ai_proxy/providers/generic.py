@@ -59,6 +59,10 @@ class Generic(Compatible):
         rewrite = functools.partial(self.edited, found, self.body_edits(""), is_json, False)
         return NeedsBody(self.origin, rewrite, found.notes)
 
+    def pass_on(self, head: Head, path: str, upstream: Upstream) -> Upstream | NeedsBody:
+        """As it is, whatever the body has."""
+        return upstream
+
     def body_edits(self, api: str) -> tuple[BodyEdit, ...]:
         """Nothing but customSettings."""
         settings = self.keys.custom_settings

@@ -42,7 +42,7 @@ class OpenAI(CustomUrl):
     def token(self, fields: Fields) -> Secret | None:
         """One of `apiTokens`, else the client's key from x-api-key, x-authorization or Authorization."""
         own = super().token(fields)
-        if own:
+        if own or self.withholds_credential:
             return own
         keys = (header_fields.value(fields, name) for name in (b"x-api-key", b"x-authorization", b"authorization"))
         key = next(filter(None, keys), "")

@@ -41,6 +41,12 @@ class AddressKeys(CommonKeys):
         help="What an SDK calls `base_url` (`https://api.moonshot.ai/v1`): replaces scheme, host and base path of the"
         " type.",
     )
+    send_client_key: bool | None = key(
+        values.flag,
+        extension=True,
+        help="Whether the client's own key is sent where `apiTokens` is missing. Default: true with one provider, false"
+        " with several, for it may be the key of another.",
+    )
     custom_settings: tuple[Setting, ...] = key(
         custom_settings.settings,
         (),

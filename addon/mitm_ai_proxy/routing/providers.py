@@ -55,9 +55,9 @@ class Providers:
         return tuple(secret for provider in self for secret in provider.secrets())
 
     @property
-    def have_credentials(self) -> bool:
-        """Whether each of them has a credential, so that none needs the client's."""
-        return all(provider.has_credential for provider in self)
+    def withhold_credentials(self) -> bool:
+        """Whether none of them gets the client's credential."""
+        return all(provider.withholds_credential for provider in self)
 
     def at(self, origin: Origin, name: str = "") -> Provider | None:
         """The provider at an origin; of several, the one with this id, else the first."""

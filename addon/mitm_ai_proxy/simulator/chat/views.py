@@ -6,6 +6,8 @@ import hashlib
 import itertools
 import json
 import math
+import selectors
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -35,6 +37,8 @@ TOKEN: Final = 0.02
 """Seconds that the first token takes, and each one after it, at the speed 1."""
 STUCK: Final = 600.0
 """Seconds until the connection of an answer that is stuck is closed."""
+_LOOK: Final = 0.5
+"""Seconds between two looks whether a client that has sent more than its request is still there."""
 
 _MADE: Final = 1_767_225_600
 """When the models were made, in Unix time: the beginning of 2026."""
@@ -167,7 +171,7 @@ class ChatViews:
             host += pieces
             response = Response(b"".join(piece for _, piece in pieces), mimetype=media_type)
         elif found or pieces[0][0] > 0:
-            response = Response(_waiting(pieces), mimetype=media_type)
+            response = Response(_waiting(pieces, request.environ.get("werkzeug.socket")), mimetype=media_type)
         else:
             response = Response(pieces[0][1], mimetype=media_type)
         response.headers["request-id" if _is_anthropic() else "x-request-id"] = _request_id()
@@ -209,12 +213,34 @@ def _whole_with_fault(pieces: Pieces, fault: Fault) -> Pieces:
     return pieces
 
 
-def _waiting(pieces: Pieces) -> Iterator[bytes]:
+def _waiting(pieces: Pieces, client: socket.socket | None) -> Iterator[bytes]:
+    """The pieces, each at its time, as long as the client is there."""
     for seconds, piece in pieces:
-        if seconds > 0 and math.isfinite(seconds):
-            time.sleep(seconds)
+        if seconds > 0 and math.isfinite(seconds) and not _waited(seconds, client):
+            return
         if piece:
             yield piece
+
+
+def _waited(seconds: float, client: socket.socket | None) -> bool:
+    """Wait; False as soon as the client, if its socket is known, has closed the connection."""
+    if client is None:
+        time.sleep(seconds)
+        return True
+    end = time.monotonic() + seconds
+    with selectors.DefaultSelector() as selector:
+        selector.register(client, selectors.EVENT_READ)
+        while (left := end - time.monotonic()) > 0:
+            if not selector.select(left):
+                break
+            try:
+                if not client.recv(1, socket.MSG_PEEK):
+                    return False
+            except OSError:
+                return False
+            # It has sent more, which the next request will be read from.
+            time.sleep(min(left, _LOOK))
+    return True
 
 
 def _authenticate(key: str) -> None:
