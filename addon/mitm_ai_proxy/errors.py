@@ -148,6 +148,16 @@ def no_place_in_line(provider: str, milliseconds: int, seconds: float) -> Refusa
     return Refusal(429, message, code="limit_reached", headers={"Retry-After": str(max(1, math.ceil(seconds)))})
 
 
+def no_access_token(account: str, reason: str) -> Refusal:
+    """503 for a request whose provider has no access token at the moment."""
+    return Refusal(
+        503,
+        f"There is no access token for {account}: {reason}. Nothing was sent.",
+        code="no_access_token",
+        headers={"Retry-After": "1"},
+    )
+
+
 def no_room() -> Refusal:
     """503 for a long body beside others that are held already."""
     return Refusal(

@@ -100,9 +100,7 @@ _SIMULATORS: Final = (
     "is missing: the key is the simulator's, which Kling does not know; give the address that ai-proxy simulate prints,"
     " such as http://127.0.0.1:8090"
 )
-_UNKNOWN: Final = file.Unknown(
-    higress_types.ELSEWHERE, higress_types.ANYTHING_ELSE, (higress_types.problem, litellm.problem)
-)
+_UNKNOWN: Final = file.Unknown(higress_types.ANYTHING_ELSE, (higress_types.problem, litellm.problem))
 
 
 def recorded_api(*types: str) -> RecordedAPI:

@@ -175,11 +175,13 @@ def test_show_tells_what_was_said_in_chats(folder: Path, capsys: pytest.CaptureF
         "content": [{"type": "text", "text": "w" * 600}], "usage": {"input_tokens": 1, "output_tokens": 1},
     }  # fmt: skip
     chat, messages = "https://a.test/v2/chat/completions", "https://b.test/v1/messages?beta=true"
+    predicted = "https://c.test/v1/publishers/anthropic/models/claude:rawPredict"
     _write(
         "chat.har",
         (_ask("POST", chat, {"model": "m", "messages": said}), _says(tools)),
         (_ask("POST", chat, {"model": "m", "messages": more}), Response(200, "", EVENTS, stream)),
         (_ask("POST", messages, {"model": "m", "max_tokens": 9, "messages": said}), _says(answer)),
+        (_ask("POST", predicted, {"max_tokens": 9, "messages": said[-1:]}), _says(answer)),
         (_ask("POST", chat, {"model": "m", "messages": said}), _says({"error": {"message": "no"}})),
         (_ask("POST", chat, {"model": "m", "messages": 5}), None),
     )

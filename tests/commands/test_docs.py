@@ -13,6 +13,7 @@ import pytest
 from mitm_ai_proxy import registry
 from mitm_ai_proxy.commands import docs, main
 from mitm_ai_proxy.commands.command_line import COMMANDS
+from tests.auth.service_account import key_file
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -84,6 +85,7 @@ def test_every_configuration_that_a_page_shows_can_be_read(page: Path) -> None:
         ],
         "key",
     )
+    environment["GOOGLE_KEY"] = key_file()
     for text in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE):
         registry.read(text, environment)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mitm_ai_proxy.commands import main
+from tests.auth import service_account
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import Proxy
 from tests.e2e.upstream import Answer, Received, Upstream
@@ -93,3 +94,34 @@ def test_an_agent_s_loop_is_recorded_shown_and_replayed(
         "assistant: It is sunny é",
     ):
         assert line in shown
+
+
+def test_a_service_account_s_token_is_fetched_before_the_first_request_and_is_kept_nowhere(
+    upstream: Upstream, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    whole = {"candidates": [{"content": {"parts": [{"text": "hi"}]}, "finishReason": "STOP"}]}
+
+    def answer(request: Received) -> Answer:
+        if request.target == "/token":
+            return Answer(200, b'{"access_token":"ya29.the-access-token","expires_in":3600}')
+        return Answer(200, json.dumps(whole).encode())
+
+    upstream.respond = answer
+    tape = tmp_path / "tape.har"
+    key = json.dumps(service_account.key_file(token_uri=f"http://{upstream.address}/token"))
+    place = f"providerDomain: 'http://{upstream.address}', vertexRegion: r, vertexProjectId: p"
+    proxy = start_proxy(f"provider: {{type: vertex, vertexAuthKey: {key}, {place}}}", "--set", f"ai_record={tape}")
+    asked = upstream.received.get(timeout=10)
+    body = json.dumps({"model": "gemini-3-pro", "messages": [{"role": "user", "content": "a"}]}).encode()
+    reply = proxy.request("POST", "/v1/chat/completions", body, {**JSON, "Authorization": "Bearer of-the-client"})
+    log = proxy.close()
+    sent = upstream.received.get(timeout=10)
+
+    assert (asked.method, asked.target, asked.one("authorization")) == ("POST", "/token", None)
+    assert (reply.status, json.loads(reply.body)["choices"][0]["message"]["content"]) == (200, "hi")
+    assert sent.target == "/v1/projects/p/locations/r/publishers/google/models/gemini-3-pro:generateContent"
+    assert sent.all("authorization") == ["Bearer ya29.the-access-token"]
+    secrets = [b"ya29.the-access-token", service_account.pem().splitlines()[1].encode(), b"of-the-client"]
+    kept = tape.read_bytes() + log.encode()
+    assert not [secret for secret in secrets if secret in kept]
+    assert f"access token for {service_account.EMAIL}, until " in log

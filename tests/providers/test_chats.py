@@ -75,7 +75,7 @@ def _answer(provider: Provider, sent: Upstream, document: Json | bytes, status: 
 
 @table("name", [name for name, type in COMPATIBLE.items() if MESSAGES_API in type.default_capabilities])
 def test_a_type_with_messages_gets_the_seals_of_its_own_vendor_only(name: str) -> None:
-    is_claude = name in ("claude", "bedrock")
+    is_claude = name in ("claude", "bedrock", "vertex")
     vendor = "anthropic" if is_claude else name
     marked = [
         {"type": "thinking", "thinking": f"by {one}", "signature": sealed_ids.signature(Seal(one, f"S-{one}"))}
@@ -85,7 +85,8 @@ def test_a_type_with_messages_gets_the_seals_of_its_own_vendor_only(name: str) -
     messages = [*HELLO["messages"], {"role": "assistant", "content": [*marked, call]}]
     needs = {"vllm": ", vllmServerHost: localhost", "bedrock": ", awsRegion: us-east-1"}
     block = f"{name}, apiTokens: k{needs.get(name, '')}"
-    document = {**HELLO, "model": "anthropic.claude-opus-4-7", "messages": messages}
+    model = "claude-opus-4-7" if name == "vertex" else "anthropic.claude-opus-4-7"
+    document = {**HELLO, "model": model, "messages": messages}
     sent = _sent(block, MESSAGES, document)["messages"][1]["content"]
 
     signatures = {found["thinking"]: found["signature"] for found in sent if found["type"] == "thinking"}

@@ -128,7 +128,6 @@ def test_a_block_of_the_plugin_works_as_it_is() -> None:
         ("", f"{CHAT}?a=1", {"stream": True}, f"{HOME}/v1beta/models/m:streamGenerateContent?alt=sse"),
         ("apiVersion: v1", CHAT, {}, f"{HOME}/v1/models/m:generateContent"),
         ("version: v1", CHAT, {}, f"{HOME}/v1/models/m:generateContent"),
-        ("apiVersion: v1, version: v1alpha", CHAT, {}, f"{HOME}/v1/models/m:generateContent"),
         ("providerDomain: 'http://127.0.0.1:9'", CHAT, {}, "http://127.0.0.1:9/v1beta/models/m:generateContent"),
         ("baseUrl: 'https://h.test/gw/v1'", CHAT, {}, "https://h.test/gw/v1/models/m:generateContent"),
         ("providerBasePath: /ai", CHAT, {}, f"{HOME}/ai/v1beta/models/m:generateContent"),

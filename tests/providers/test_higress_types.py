@@ -6,7 +6,7 @@ import pytest
 
 from mitm_ai_proxy import registry
 from mitm_ai_proxy.config.file import ConfigurationError
-from mitm_ai_proxy.providers.higress_types import ANYTHING_ELSE, ELSEWHERE
+from mitm_ai_proxy.providers.higress_types import ANYTHING_ELSE
 from tests.tables import table
 
 KNOWN = f"(known: {', '.join(sorted(registry.TYPES))})"
@@ -27,19 +27,9 @@ def _hint(name: str) -> str:
     return problem.removeprefix(head).removesuffix(tail)
 
 
-@table("name", sorted(ELSEWHERE))
-def test_a_type_with_an_api_of_its_own_is_passed_on_by_generic(name: str) -> None:
-    assert _hint(name).startswith("type: generic with providerDomain passes requests on as they are")
-
-
 @table("name", ["sora", "nobody", "x" * 60, "é"])
 def test_an_unknown_type_has_a_way_on_too(name: str) -> None:
     assert _hint(name) == ANYTHING_ELSE
-
-
-def test_no_type_of_ours_is_said_to_be_elsewhere() -> None:
-    assert ELSEWHERE.keys().isdisjoint(registry.TYPES)
-    assert {row.type for row in ELSEWHERE.values()} <= registry.TYPES.keys()
 
 
 @table(
@@ -65,7 +55,7 @@ def test_no_type_of_ours_is_said_to_be_elsewhere() -> None:
         ("modelMapping: {'~(': b}", ["provider.modelMapping: "]),
     ],
 )
-@table("name", ["vertex", "klong"])
+@table("name", ["klong"])
 def test_all_other_mistakes_of_the_block_are_named_with_it(line: str, others: list[str], name: str) -> None:
     found = _problems(f"provider: {{type: {name}, {line}}}\nhots: [a]")
     said = [problem for problem in found if not problem.startswith(("hots: ", "provider.type: "))]
@@ -86,21 +76,6 @@ def test_a_block_whose_type_says_nothing_is_checked_by_what_all_types_have(name:
         "provider.apiToken: unknown key; did you mean apiTokens?",
         "provider.protocol: unknown value 'odd' (known: openai, original)",
     ]
-
-
-@table(
-    ("name", "key", "says"),
-    [
-        ("vertex", "failover: {enabled: true}", ""),
-        ("vertex", "context: {fileUrl: a}", ""),
-        ("vertex", "retryOnFailure: {enabled: 7}", "provider.retryOnFailure.enabled: expected true or false"),
-        ("vertex", "id: a", ""),
-    ],
-)
-def test_a_block_is_checked_as_one_of_the_type_that_serves_it(name: str, key: str, says: str) -> None:
-    _, *rest = _problems(f"provider: {{type: {name}, {key}}}")
-
-    assert rest == ([says] if says else [])
 
 
 RESOURCE = """

@@ -81,7 +81,7 @@ KEY = {"api_key": "os.environ/THE_KEY"}
         ),
         (
             _entry("m", model="vertex_ai/m", **KEY),
-            {"type": "generic", "providerDomain": "HOST", "apiTokens": ["${THE_KEY}"]},
+            {"type": "vertex", "apiTokens": ["${THE_KEY}"]},
         ),
         (
             _entry("m", model="azure/m", api_base="https://mine.openai.azure.com/", **KEY),

@@ -179,7 +179,7 @@ FIELDS = (
     (b"Authorization", b"Bearer sk-of-the-client"),
     (b"Content-Type", b"application/json"),
 )
-OWN_FORMS: Final = frozenset({"bedrock", "coze", "deepl", "dify", "gemini", "triton"})
+OWN_FORMS: Final = frozenset({"bedrock", "coze", "deepl", "dify", "gemini", "triton", "vertex"})
 """Types whose APIs are in forms of their own, with tests of their own."""
 CHATS: Final = ("openai/v1/chatcompletions", "anthropic/v1/messages", "anthropic/v1/messages/count_tokens")
 MENDED: Final = {row.name: row.chat.mends != "nothing" for row in ROWS}

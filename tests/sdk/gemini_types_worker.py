@@ -12,6 +12,7 @@ from typing import Any
 
 sys.path.insert(0, sys.argv[1])
 
+auth_jwt: Any = importlib.import_module("google.auth.jwt")
 genai: Any = importlib.import_module("google.genai")
 types: Any = importlib.import_module("google.genai.types")
 pydantic: Any = importlib.import_module("pydantic")
@@ -58,7 +59,12 @@ def client(value: Any) -> Any:
     return [whole.text, streamed, sdk.models.count_tokens(**asked).total_tokens, failure]
 
 
-_QUESTIONS = {function.__name__: function for function in (request, client)}
+def assertion(value: Any) -> Any:
+    """The claims of a JWT that asks for an access token, as google-auth verifies it for its audience."""
+    return auth_jwt.decode(value["assertion"], certs=value["public_key"], audience=value["audience"])
+
+
+_QUESTIONS = {function.__name__: function for function in (request, client, assertion)}
 
 if __name__ == "__main__":
     for line in sys.stdin:

@@ -41,8 +41,8 @@ class ScriptedChats:
                 document = json.loads(self.read_body())
                 fields = {name.lower(): value for name, value in self.headers.items()}
                 service.asked.append((self.path, fields, document))
-                if self.path.endswith(":countTokens"):
-                    return _send(self, 200, {"totalTokens": 7})
+                if ":countTokens" in self.path or "/count-tokens:rawPredict" in self.path:
+                    return _send(self, 200, {"totalTokens": 7, "input_tokens": 7})
                 return service.answer(self, *_asked(self.path, document))
 
         self._server = Server(("127.0.0.1", 0), Chats)
@@ -110,6 +110,10 @@ def _asked(path: str, document: Json) -> tuple[Json, Api]:
     if native := scripted_gemini.PATH.fullmatch(path):
         told = {"model": native[1], "stream": native[2].startswith("stream")}
         return {**document, **told}, scripted_gemini.Gemini(len(CITIES))
+    if predicted := scripted_gemini.PREDICTED.fullmatch(path):
+        assert document.pop("anthropic_version")
+        assert "model" not in document
+        return {**document, "model": predicted[1]}, _Messages()
     if not path.startswith("/model/"):
         return document, _Messages() if "/messages" in path else _Chat()
     model, _, action = path.removeprefix("/model/").partition("/")

@@ -11,7 +11,9 @@ from typing import Any
 Json = dict[str, Any]
 
 SIGNATURE = base64.b64encode(b"signed by the scripted Gemini").decode()
-PATH = re.compile(r"/.*/models/([^/:]+):(generateContent|streamGenerateContent|countTokens)(?:\?alt=sse)?")
+PATH = re.compile(r"/.*/models/([^/:]+):(generateContent|streamGenerateContent|countTokens)(?:\?.*)?")
+PREDICTED = re.compile(r"/.*/models/([^/:]+):(?:rawPredict|streamRawPredict)(?:\?.*)?")
+"""Claude at Vertex AI."""
 
 
 class Gemini:

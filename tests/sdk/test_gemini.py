@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mitm_ai_proxy.auth import google
 from mitm_ai_proxy.chat.dialects import ANTHROPIC, OPENAI
 from mitm_ai_proxy.chat.gemini_upstream import Settings
 from mitm_ai_proxy.chat.target import CLAUDE, GOOGLE
 from mitm_ai_proxy.providers import google_images
+from tests.auth import service_account
 from tests.chat.exchanges import HELLO, TOOL, Json, anthropic_request, encoded, rewritten, whole_document
 from tests.chat.test_from_gemini import MEMOS as GEMINI_MEMOS
 from tests.chat.test_from_gemini import PARTS, response
@@ -106,3 +109,15 @@ def test_google_s_own_client_passes(worker: Worker, tmp_path: Path) -> None:
     assert {path.rpartition("/")[2].partition(":")[0] for path, _, _ in service.asked} == {"gemini-3-pro", "fail-429"}
     assert all(fields["x-goog-api-key"] == "sk-of-the-provider" for _, fields, _ in service.asked)
     assert "of-the-client" not in str(service.asked)
+
+
+def test_google_s_own_library_accepts_the_signature_of_a_service_account(worker: Worker) -> None:
+    account = google.account(service_account.key_file())
+    question = {
+        "assertion": google.assertion(account, time.time()),
+        "public_key": service_account.public_pem(),
+        "audience": service_account.TOKEN_URL,
+    }
+    claims = worker.ask({"question": "assertion", "value": question}, LIMIT)
+
+    assert (claims["iss"], claims["scope"]) == (service_account.EMAIL, google.SCOPE)

@@ -54,26 +54,18 @@ class ProviderType(NamedTuple, Generic[_Keys]):
     aliases: Mapping[str, str] = MappingProxyType({})
 
 
-class Elsewhere(NamedTuple):
-    """A type of provider that is not here: the type that serves it (its block is checked as one), and a hint how."""
-
-    type: str
-    hint: str
-
-
 class Unknown(NamedTuple):
     """What is said about a file that is meant for another program, or for a type of provider that is not here.
 
-    `types`: by name, the types that are known elsewhere; `hint` is for all others. Each of `foreign` gives a complaint
-    about the file of another program, None for one of ours.
+    `hint`: what serves the type. Each of `foreign` gives a complaint about the file of another program, None for one of
+    ours.
     """
 
-    types: Mapping[str, Elsewhere]
     hint: str
     foreign: tuple[Callable[[Mapping[Any, Any]], Problem | None], ...]
 
 
-NOTHING_UNKNOWN: Final = Unknown({}, "", ())
+NOTHING_UNKNOWN: Final = Unknown("", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,12 +307,10 @@ def _provider(
             block.refuse("type", f"is missing (known: {', '.join(sorted(types))})")
         _take_common(block, types)
         return None
-    elsewhere = unknown.types.get(name)
     near = difflib.get_close_matches(name[:LONGEST_SHOWN], types, n=1)
-    hint = elsewhere.hint if elsewhere else "" if near else unknown.hint
-    block.refuse_word("type", "type", name, sorted(types), hint)
-    meant = elsewhere.type if elsewhere else next(iter(near), "")
-    if meant in types:
+    block.refuse_word("type", "type", name, sorted(types), "" if near else unknown.hint)
+    if near:
+        meant = near[0]
         keys = _take_keys(block, meant, types[meant])
         # What is missing may come with the right type.
         _report(block, types[meant], keys, offline, only_given=True)

@@ -48,6 +48,7 @@ from .pages import Rules
 from .probes import Probes
 from .stages import Stage, StageError
 from .strangers import client_origin
+from .token_fetcher import TokenFetcher
 from .watch import Watch
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class Gateway:
         self._watch = Watch(self._load, self._use_changed)
         self._inspects = False
         self._probes = Probes()
+        self._tokens = TokenFetcher()
 
     # Start, options and end
 
@@ -173,6 +175,7 @@ class Gateway:
             return
         self._watch.start()
         self._probes.start(lambda: None if self._way != flows.SENT else self.providers)
+        self._tokens.start()
         for stage in self._active:
             if self.configuration and (banner := stage.banner(self.configuration, _here())):
                 logger.info("%s", banner)
@@ -187,6 +190,7 @@ class Gateway:
         self._watch.stop()
         self._probes.stop()
         content_view.remove()
+        self._tokens.stop()
         if ctx.master.should_exit.is_set():
             for flow, state in list(self._guard.states.items()):
                 flows.redact(flow, state)
@@ -213,6 +217,8 @@ class Gateway:
         prepared = [stage.prepare(configuration, providers) for stage in self._active]
         for put_to_use in prepared:
             put_to_use()
+        tokens = [provider.access_tokens for provider in providers if provider.access_tokens]
+        self._tokens.use(tokens, is_offline=any(stage.is_offline for stage in self._active) or self._simulates)
         self.configuration, self.providers, self._only = configuration, providers, providers.only
         self._guard.hosts = registry.hosts(configuration, *providers)
         names = [pattern.host for pattern in self._guard.hosts]
@@ -330,14 +336,14 @@ class Gateway:
             return
         try:
             found = self._rewritten(flow, state, raw)
+            if isinstance(found, Upstream):
+                self._send(flow, state, found, raw)
         except Refusal as refusal:
             self._refuse(flow, state, refusal)
         else:
             if isinstance(found, Answer):
                 _place_back(flow, state)
                 _answer_here(flow, state, found)
-            else:
-                self._send(flow, state, found, raw)
 
     @fail_closed
     def responseheaders(self, flow: http.HTTPFlow) -> None:

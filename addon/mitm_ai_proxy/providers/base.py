@@ -15,6 +15,7 @@ from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 from .. import apis
 from ..apis import Call
+from ..auth.access_tokens import AccessTokens
 from ..auth.bearer import bearer
 from ..auth.header import NO_CREDENTIAL, Credential
 from ..auth.secret import Secret
@@ -198,6 +199,8 @@ class Provider(ABC):
     models: tuple[str, ...] = ()
     """The models that clients can name to it, of a type whose models are known."""
 
+    access_tokens: AccessTokens | None = None
+    """What has to be fetched before requests can be sent, and again from time to time."""
     keys: CommonKeys
 
     def __init__(self, keys: CommonKeys, clock: Clock) -> None:

@@ -41,7 +41,6 @@ class GeminiKeys(GoogleKeys):
     """The keys of `type: gemini`."""
 
     api_version: str = key(_version, "", help="The version in the paths of translated requests; `v1beta` if missing.")
-    version: str = key(_version, "", help="The same; `apiVersion` wins.")
 
 
 class Gemini(Google):
@@ -52,7 +51,7 @@ class Gemini(Google):
     def own_base(self, keys: AddressKeys) -> str:
         """With the version of the configuration."""
         assert isinstance(keys, GeminiKeys)
-        return f"/{keys.api_version or keys.version or VERSION}"
+        return f"/{keys.api_version or VERSION}"
 
     def own_capabilities(self) -> Mapping[str, str]:
         """The paths below the base."""

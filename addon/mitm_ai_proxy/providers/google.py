@@ -80,9 +80,8 @@ def budget(value: Any) -> int:
 class GoogleKeys(ChatKeys):
     """The keys of both types."""
 
-    gemini_safety_setting: tuple[tuple[str, str], ...] = key(
+    gemini_safety_setting: tuple[tuple[str, str], ...] | None = key(
         safety,
-        (),
         mapping=True,
         help="`safetySettings` of translated requests: category to threshold, in the order of the file.",
     )
@@ -112,7 +111,7 @@ class Google(Compatible):
 
     def gemini_settings(self) -> Settings:
         """What the writer of Gemini's requests needs."""
-        return Settings(self.keys.gemini_safety_setting, self.keys.gemini_thinking_budget)
+        return Settings(self.keys.gemini_safety_setting or (), self.keys.gemini_thinking_budget)
 
     @classmethod
     def setting_problems(cls, keys: AddressKeys) -> Iterator[Problem]:
@@ -152,7 +151,7 @@ class Google(Compatible):
             targets.check_id("model", one[1])
             listed = targets.split_query(self.upstream_path(MODELS, {}, ""))[0]
             sent = upstream._replace(target=f"{listed}/{one[1]}")
-            return self._asking(sent, "model", head)
+            return self.asking(sent, "model", head)
         return self._with_native_model(upstream)
 
     def _unchanged(self, head: Head, query: str, upstream: Upstream) -> Upstream:
@@ -229,13 +228,13 @@ class Google(Compatible):
         """Tokens are counted by Gemini; a client of Google's own has more APIs than others."""
         if _is_google(head):
             return self._unchanged(head, query, Upstream(self.origin, head.method, "", notes=(self._sent_to,)))
-        if call.api.name == COUNT_TOKENS and head.method == "POST" and not self.has(MESSAGES):
+        if call.api.name == COUNT_TOKENS and head.method == "POST":
             notes = (f"{self._sent_to}: {call.api.name} as countTokens of {self.type}",)
             upstream = Upstream(self.origin, "POST", "", notes=notes)
-            return NeedsBody(self.origin, functools.partial(self._counted, upstream, head), notes)
+            return NeedsBody(self.origin, functools.partial(self.counted, upstream, head), notes)
         return super().lacking(head, call, query)
 
-    def _asking(self, upstream: Upstream, kind: str, head: Head, **memo: Any) -> Upstream:
+    def asking(self, upstream: Upstream, kind: str, head: Head, **memo: Any) -> Upstream:
         """A request whose answer is one of google_answers, in the dialect of the client."""
         fields = {**upstream.fields, **chats.READABLE}
         return upstream._replace(fields=fields, memo={_KIND: kind, "client": head.caller.dialect, **memo})
@@ -252,9 +251,9 @@ class Google(Compatible):
     def _models(self, head: Head, query: str, upstream: Upstream) -> Upstream:
         if head.method != "GET" or _is_google(head):
             return self._unchanged(head, query, upstream)
-        return self._asking(upstream._replace(target=self.upstream_path(MODELS, {}, "pageSize=1000")), "models", head)
+        return self.asking(upstream._replace(target=self.upstream_path(MODELS, {}, "pageSize=1000")), "models", head)
 
-    def _counted(self, upstream: Upstream, head: Head, body: bytes) -> Upstream | Answer:
+    def counted(self, upstream: Upstream, head: Head, body: bytes) -> Upstream | Answer:
         """The request for a count. What cannot be translated is estimated: clients do not go on without a number."""
         body = without_mark(body)
         try:
@@ -269,7 +268,7 @@ class Google(Compatible):
             fields=found.fields,
             notes=(*mapped.notes, *found.notes),
         )
-        return self._asking(sent, "count", head, estimate=token_estimate.estimate(body))
+        return self.asking(sent, "count", head, estimate=token_estimate.estimate(body))
 
     def counting_body(self, model: str, body: bytes) -> bytes:
         """The body that asks for the tokens of a request."""
@@ -287,7 +286,7 @@ class Google(Compatible):
             notes=(*mapped.notes, *asked.notes),
         )
         memo = {"model": asked.model, "base64": asked.is_base64}
-        return _as_json(self._asking(sent, "embeddings", head, **memo))
+        return _as_json(self.asking(sent, "embeddings", head, **memo))
 
     def embedding_body(self, asked: google_embeddings.Asked) -> bytes:
         """The body of a request for embeddings."""
@@ -308,7 +307,7 @@ class Google(Compatible):
                 {"category": name, "threshold": word} for name, word in self.gemini_settings().safety
             ]
         sent = sent._replace(body=json_values.encode(members))
-        return _as_json(self._asking(sent, "images", head, created=int(self.clock())))
+        return _as_json(self.asking(sent, "images", head, created=int(self.clock())))
 
 
 def _as_json(upstream: Upstream) -> Upstream:

@@ -59,7 +59,8 @@ def _failed(fault: Fault, memo: Memo, body: bytes) -> Answer:
 def _counted(memo: Memo, answer: Answer) -> Answer:
     """The tokens; an estimate where Google does not tell them, for clients cannot go on without a number."""
     try:
-        tokens = vendor_errors.count(json_values.decode(answer.body).get("totalTokens"))
+        told = json_values.decode(answer.body)
+        tokens = vendor_errors.count(told.get("totalTokens", told.get("input_tokens")))
     except (ValueError, AttributeError):
         tokens = None
     if answer.status == 200 and tokens is not None:

@@ -1,18 +1,11 @@
-"""Types of the Higress ai-proxy plugin that are not here, and which of ours serves them.
-
-Sources: Higress ai-proxy plugin, types; the services' public documentation, hosts and paths.
-"""
+"""What is said of files of the Higress ai-proxy plugin, all of whose types are here, and of types that nobody knows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..config.file import Elsewhere
 from ..config.keys import Problem
-
-_OTHERS: Final = "vertex"
-"""Types whose API, path or credential is not that of `openai`."""
 
 
 def flow(keys: Mapping[str, object]) -> str:
@@ -21,14 +14,6 @@ def flow(keys: Mapping[str, object]) -> str:
         f"{key}: {{{flow(value)}}}" if isinstance(value, Mapping) else f"{key}: {value}" for key, value in keys.items()
     )
 
-
-_GENERIC_HINT: Final = (
-    "type: generic with providerDomain passes requests on as they are: only host and base path are rewritten, and"
-    " apiTokens are sent as Bearer (without any, the client's own credential is)"
-)
-
-ELSEWHERE: Final[Mapping[str, Elsewhere]] = {name: Elsewhere("generic", _GENERIC_HINT) for name in _OTHERS.split()}
-"""By type: the type here that serves it, and how."""
 
 _IN_A_RESOURCE: Final = (
     "this is a resource of Kubernetes; the file is what stands in its spec.defaultConfig, or in the config of a rule:"

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..config.keys import Problem
 from ..wire.targets import Url
-from .higress_types import ELSEWHERE, flow
+from .higress_types import flow
 from .rows import ROWS
 
 _TYPES: Final = {
@@ -68,8 +68,6 @@ def _block(entry: Mapping[Any, Any]) -> str:
 
 def _address(name: str, url: Url | None) -> dict[str, object]:
     """The keys that say where a type of provider is."""
-    if name in ELSEWHERE:
-        return {"type": "generic", "providerDomain": _origin(url) if url else _ABSENT}
     row = _ROWS.get(name)
     if row:
         keys: dict[str, object] = {"type": name}
@@ -97,7 +95,3 @@ def _url(value: Any) -> Url | None:
     except ValueError:
         return None
     return url if _PATH.fullmatch(url.path) else Url(url.origin, "/v1")
-
-
-def _origin(url: Url) -> str:
-    return url.origin.authority if url.origin.scheme == "https" else str(url.origin)

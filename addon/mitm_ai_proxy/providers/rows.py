@@ -16,7 +16,7 @@ from ..chat.dialects import COHERE, CONVERSE
 from ..chat.target import CLAUDE, GOOGLE, OPENAI_CHAT, Target
 from ..config import values
 from ..config.keys import key
-from . import azure, bedrock_models, coze, deepl, dify, gemini, minimax, qwen, triton
+from . import azure, bedrock_models, coze, deepl, dify, gemini, minimax, qwen, triton, vertex
 from .api_groups import OPENAI, named, native_paths
 from .bedrock import Bedrock, BedrockKeys
 from .chats import CHAT, MESSAGES
@@ -31,6 +31,7 @@ from .moonshot import Moonshot, MoonshotKeys
 from .openai import OpenAI, OpenAIKeys
 from .row import CompatibleKeys, Row, SchemaKeys
 from .self_hosted import Ollama, OllamaKeys, Vllm, VllmKeys
+from .vertex import Vertex, VertexKeys
 from .zhipuai import CODE_PLAN, EFFORT_AS_THINKING, KEPT_THINKING, Zhipuai, ZhipuaiKeys
 
 
@@ -432,6 +433,28 @@ ROWS: Final = (
         chat=OPENAI_CHAT._replace(options=frozenset({"top_k"})),
     ),
     triton.ROW,
+    Row(
+        "vertex",
+        "aiplatform.googleapis.com",
+        "",
+        frozenset(),
+        "Google Vertex AI: Gemini, Claude, embeddings and pictures. With a service account (`vertexAuthKey`) below a"
+        " project and a region; with `apiTokens`, which are keys of its express mode, without.",
+        site="https://cloud.google.com/vertex-ai/generative-ai/docs",
+        elsewhere=vertex.PATHS,
+        is_key_optional=True,
+        native=(
+            (":generateContent", "gemini/v1beta/generatecontent"),
+            (":streamGenerateContent", "gemini/v1beta/streamgeneratecontent"),
+            (":rawPredict", MESSAGES),
+            (":streamRawPredict", MESSAGES),
+        ),
+        keeps_developer=True,
+        chat=GOOGLE,
+        messages=CLAUDE,
+        keys=VertexKeys,
+        kind=Vertex,
+    ),
     Row(
         "vllm",
         "",

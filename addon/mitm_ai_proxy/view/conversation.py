@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from ..chat import protocols, translate
+from ..chat import json_values, protocols, translate
 from ..chat.dialects import ANTHROPIC, GEMINI, OPENAI
 from ..chat.model import Block, Call, Delta, Event, Fault, Foreign, Media, Open, Result, Text, Thinking, Turn
 from ..errors import Refusal
@@ -17,6 +17,8 @@ _ENDS: Final = {
     "/messages": ANTHROPIC,
     ":generateContent": GEMINI,
     ":streamGenerateContent": GEMINI,
+    ":rawPredict": ANTHROPIC,
+    ":streamRawPredict": ANTHROPIC,
 }
 """Ends of the paths of chats, and their dialects."""
 _MEMO: Final = {"id": "", "vendor": ""}
@@ -31,11 +33,17 @@ def lines(method: str, target: str, request: bytes, answer: bytes | None) -> lis
     if method != "POST" or dialect is None:
         return []
     try:
-        turns = protocols.READERS[dialect](request).turns
+        turns = protocols.READERS[dialect](_with_model(request)).turns
     except Refusal:
         return []
     said = [line for turn in _new(turns) for line in _lines(turn.role, turn.blocks)]
     return said + ([] if answer is None else [*_answer(translate.answer_events(answer, dialect, _MEMO))])
+
+
+def _with_model(request: bytes) -> bytes:
+    """A request that has a model, which some vendors have in the path. Raises Refusal."""
+    members = json_values.request_object(request).members
+    return request if "model" in members else json_values.encode({"model": "", **members})
 
 
 def _new(turns: Sequence[Turn]) -> Sequence[Turn]:
