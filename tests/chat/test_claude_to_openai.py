@@ -217,6 +217,12 @@ def test_settings_are_said_in_openai_s_words(members: Json, written: Json) -> No
     assert to_other(**members) == to_other() | written
 
 
+def test_the_format_of_an_answer_is_read_where_beta_versions_have_it() -> None:
+    format = {"type": "json_schema", "schema": {"a": 1}}
+
+    assert to_other(output_format=format) == to_other(output_config={"format": format})
+
+
 ADAPTIVE = {"thinking": {"type": "adaptive"}}
 
 

@@ -45,7 +45,7 @@ class Told(NamedTuple):
 
 
 def told(events: Iterable[Event]) -> Told:
-    """A whole answer from its events, which end with End. Texts without a letter and a seal are left out."""
+    """A whole answer from its events, which end with End."""
     start, stop, usage = Start(), Stop("end"), None
     blocks: list[Said] = []
     block: Said = Text()
@@ -59,7 +59,7 @@ def told(events: Iterable[Event]) -> Told:
             case Sealed():
                 block = msgspec.structs.replace(block, seal=event.seal)
             case Close():
-                blocks += _complete(block, "".join(pieces))
+                blocks.append(_complete(block, "".join(pieces)))
             case Start():
                 start = event
             case Stop():
@@ -69,11 +69,7 @@ def told(events: Iterable[Event]) -> Told:
     return Told(start, tuple(blocks), stop, usage)
 
 
-def _complete(block: Said, text: str) -> tuple[Said, ...]:
-    if isinstance(block, Call):
-        return (msgspec.structs.replace(block, arguments=text),)
+def _complete(block: Said, text: str) -> Said:
     if isinstance(block, Media):
-        return (block,)
-    if isinstance(block, Text) and not text and block.seal is None:
-        return ()
-    return (msgspec.structs.replace(block, text=text),)
+        return block
+    return msgspec.structs.replace(block, **{"arguments" if isinstance(block, Call) else "text": text})
