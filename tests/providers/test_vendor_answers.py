@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any, Final, NamedTuple
 
 from mitm_ai_proxy.exchange import Answer, Pieces, Upstream, Whole
@@ -280,6 +281,34 @@ def test_an_error_inside_a_stream_is_its_last_event(vendor: Vendor, stream: byte
 
     assert openai["error"]["message"] == message
     assert anthropic["error"]["message"].startswith(message)
+
+
+def _damaged(value: Any, chance: random.Random) -> Any:
+    """The value with one value in it replaced by another, or one member less."""
+    if isinstance(value, dict) and value and chance.random() < 0.9:
+        name = chance.choice([*value])
+        rest = {key: item for key, item in value.items() if key != name}
+        return rest if chance.random() < 0.2 else {**value, name: _damaged(value[name], chance)}
+    if isinstance(value, list) and value and chance.random() < 0.9:
+        return [_damaged(value[0], chance), *value[1:]]
+    return chance.choice([None, 0, -1, True, "", "x", [], {}, [None], {"a": 1}, 10**30])
+
+
+@table(("name", "vendor"), VENDORS.items())
+def test_a_damaged_answer_is_an_answer_or_an_error(name: str, vendor: Vendor) -> None:
+    chance = random.Random(name)
+    events = vendor.stream.removesuffix(b"\n\n").split(b"\n\n")
+    for _ in range(60):
+        damaged = _damaged(vendor.whole, chance)
+        place = chance.randrange(len(events))
+        head, mark, data = events[place].partition(b"data: ")
+        data = b"[DONE]" if data == b"[DONE]" else json.dumps(_damaged(json.loads(data), chance)).encode()
+        stream = b"\n\n".join([*events[:place], head + mark + data, *events[place + 1 :], b""])
+        for target, end in ((CHAT, b"[DONE]"), (MESSAGES, b"message_stop")):
+            answer = _whole(vendor, target, damaged)
+            assert answer.status == 200 or "error" in json.loads(answer.body)
+            told = _streamed(vendor, target, stream)
+            assert end in told or b'"error"' in told
 
 
 # MiniMax pro: Anthropic's dialect passes to its own API.

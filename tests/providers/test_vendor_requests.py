@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from mitm_ai_proxy import pipeline
+from mitm_ai_proxy import pipeline, registry
 from mitm_ai_proxy.auth import tc3
 from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.errors import Refusal
@@ -319,3 +319,20 @@ def test_hunyuan_signs_what_clients_of_its_own_send_too() -> None:
 
     assert (outgoing.target, outgoing.body, fields["x-tc-action"]) == ("/", None, "GetTokenCount")
     assert fields["authorization"].encode() == expected.fields[b"authorization"]
+
+
+@table(
+    ("block", "path"),
+    [
+        ("cohere", "/compatibility/v1/chat/completions"),
+        (QWEN, "/compatible-mode/v1/chat/completions"),
+        (HUNYUAN, "/v1/chat/completions"),
+        (PRO.partition(", capabilities")[0], "/v1/chat/completions"),
+    ],
+)
+def test_the_simulator_is_spoken_to_in_openai_s_dialect(block: str, path: str) -> None:
+    read = registry.read(f"provider: {{type: {block}}}", {}, simulated=True)
+    (provider,) = registry.providers(read, simulated=True)
+    upstream = upstream_of(provider, CHAT, REQUEST)
+
+    assert (upstream.target, json.loads(upstream.body or b"")["messages"][1]) == (path, REQUEST["messages"][1])

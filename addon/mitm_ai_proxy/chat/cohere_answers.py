@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from . import json_values, vendor_errors
 from .model import CLOSE, END, Call, Delta, Event, Fault, Open, Reason, Start, Stop, Text, Thinking, Usage
-from .reading import StreamReader
+from .reading import StreamReader, object_of, text_of
 
 _REASONS: Final[dict[str, Reason]] = {
     "COMPLETE": "end",
@@ -30,7 +30,7 @@ class Reader(StreamReader):
 
     def _event(self, document: dict[str, Any], type: bytes) -> Iterator[Event]:
         kind = document.get("type") or type.decode("latin-1")
-        read = _EVENTS.get(kind)
+        read = _EVENTS.get(kind) if isinstance(kind, str) else None
         if read is None:
             fault = None if "delta" in document else vendor_errors.of_value(document, 500)
             if fault is not None:
@@ -49,11 +49,11 @@ class Reader(StreamReader):
         content = event["delta"]["message"]["content"]
         for kind in ("thinking", "text"):
             if content.get(kind):
-                yield from self._grow(kind, content[kind])
+                yield from self._grow(kind, text_of(content[kind]))
 
     def _plan(self, event: dict[str, Any]) -> Iterator[Event]:
         if plan := event["delta"]["message"]["tool_plan"]:
-            yield from self._grow("text", plan)
+            yield from self._grow("text", text_of(plan))
 
     def _grow(self, kind: str, text: str) -> Iterator[Event]:
         if self._open != kind:
@@ -67,15 +67,15 @@ class Reader(StreamReader):
         call = event["delta"]["message"]["tool_calls"]
         function = call["function"]
         self._open = "call"
-        yield Open(Call(call["id"], function["name"]))
+        yield Open(Call(text_of(call["id"]), text_of(function["name"])))
         if function.get("arguments"):
-            yield Delta(function["arguments"])
+            yield Delta(text_of(function["arguments"]))
 
     def _arguments(self, event: dict[str, Any]) -> Iterator[Event]:
         if self._open != "call":
             raise ValueError("arguments of no call")
         if arguments := event["delta"]["message"]["tool_calls"]["function"].get("arguments"):
-            yield Delta(arguments)
+            yield Delta(text_of(arguments))
 
     def _close(self, event: dict[str, Any]) -> Iterator[Event]:
         if self._open:
@@ -83,8 +83,8 @@ class Reader(StreamReader):
             yield CLOSE
 
     def _end(self, event: dict[str, Any]) -> Iterator[Event]:
+        delta = object_of(event.get("delta"))
         yield from self._close({})
-        delta = event.get("delta") or {}
         self._is_over = True
         yield from _ended(delta.get("finish_reason"), delta.get("usage"), delta.get("error"))
 
@@ -118,31 +118,33 @@ def read_whole(body: bytes) -> list[Event]:
 def _whole(document: dict[str, Any], message: dict[str, Any]) -> list[Event]:
     events: list[Event] = []
     if plan := message.get("tool_plan"):
-        events += (Open(Text()), Delta(plan), CLOSE)
+        events += (Open(Text()), Delta(text_of(plan)), CLOSE)
     for part in message.get("content") or ():
         kind = part["type"]
         if kind in ("text", "thinking") and part[kind]:
-            events += (Open(Thinking() if kind == "thinking" else Text()), Delta(part[kind]), CLOSE)
+            events += (Open(Thinking() if kind == "thinking" else Text()), Delta(text_of(part[kind])), CLOSE)
     for call in message.get("tool_calls") or ():
         function = call["function"]
-        events += (Open(Call(call["id"], function["name"])), Delta(function.get("arguments") or "{}"), CLOSE)
+        arguments = text_of(function.get("arguments") or "{}")
+        events += (Open(Call(text_of(call["id"]), text_of(function["name"]))), Delta(arguments), CLOSE)
     return [*events, *_ended(document.get("finish_reason"), document.get("usage"), None)]
 
 
 def _ended(reason: Any, usage: Any, error: Any) -> Iterator[Event]:
-    if error or reason in _FAILURES:
-        status = _FAILURES.get(reason, 500)
-        yield Fault(status, error if isinstance(error, str) and error else "The model has failed.", str(reason or ""))
+    word = reason if isinstance(reason, str) else ""
+    if error or word in _FAILURES:
+        status = _FAILURES.get(word, 500)
+        yield Fault(status, error if isinstance(error, str) and error else "The model has failed.", word)
         return
     if isinstance(usage, dict):
         yield _usage(usage)
-    yield Stop(_REASONS.get(reason, "end"))
+    yield Stop(_REASONS.get(word, "end"))
     yield END
 
 
 def _usage(usage: dict[str, Any]) -> Usage:
     """Of the tokens, not of what is billed; the numbers are floats."""
-    tokens = usage.get("tokens") or usage.get("billed_units") or {}
+    tokens = object_of(usage.get("tokens") or usage.get("billed_units"))
     return Usage(
         vendor_errors.count(tokens.get("input_tokens")),
         vendor_errors.count(tokens.get("output_tokens")),

@@ -15,9 +15,9 @@ from ..auth.header import Credential
 from ..auth.secret import Secret
 from ..chat import body_edits, json_values
 from ..chat.body_edits import BodyEdit, Notes
-from ..chat.dialects import ANTHROPIC
+from ..chat.dialects import ANTHROPIC, OPENAI
 from ..chat.edits import NO_EDITS
-from ..chat.target import Target
+from ..chat.target import OPENAI_CHAT, Target
 from ..chat.translate import CHAT_APIS, substitute
 from ..config import custom_settings
 from ..config import keys as declarations
@@ -114,9 +114,14 @@ class Compatible(Provider):
 
     @classmethod
     def simulated(cls, keys: CommonKeys, clock: Clock, account: SimulatorAccount) -> Compatible:
-        """With the account's API key."""
+        """With the account's API key. The simulator speaks OpenAI's dialect, and no vendor's own."""
         assert isinstance(keys, AddressKeys)
-        return cls(replace(keys, api_tokens=(account.api_key,)), clock)
+        kind, row = cls, cls.row
+        if row.chat.dialect != OPENAI:
+            elsewhere = {name: path for name, path in row.elsewhere.items() if name != CHAT}
+            plain = row._replace(kind=None, chat=OPENAI_CHAT, apis=row.apis | {CHAT}, elsewhere=elsewhere)
+            kind = Compatible.made(plain)
+        return kind(replace(keys, api_tokens=(account.api_key,)), clock)
 
     @classmethod
     def problems(cls, keys: CommonKeys, reading: Reading) -> Iterator[Problem]:

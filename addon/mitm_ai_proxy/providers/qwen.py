@@ -6,7 +6,7 @@ Sources: Higress ai-proxy plugin, qwen; DashScope's API reference.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..chat import dashscope_upstream
@@ -21,6 +21,7 @@ from ..wire.json_tree import Value
 from ..wire.targets import Origin
 from . import dashscope_apis
 from .api_groups import GROUPS, native_paths
+from .base import Clock, CommonKeys, SimulatorAccount
 from .chats import CHAT, MESSAGES
 from .compatible import Compatible
 from .conversions import Conversions
@@ -113,6 +114,12 @@ class Qwen(Compatible):
     """See its row."""
 
     keys: QwenKeys
+
+    @classmethod
+    def simulated(cls, keys: CommonKeys, clock: Clock, account: SimulatorAccount) -> Compatible:
+        """With the account's API key, in the compatible mode."""
+        assert isinstance(keys, QwenKeys)
+        return super().simulated(replace(keys, qwen_enable_compatible=True), clock, account)
 
     @property
     def _is_native(self) -> bool:
