@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mitm_ai_proxy.chat import converse_cache, translate
+from mitm_ai_proxy.chat import converse_cache, converse_requests, translate
 from mitm_ai_proxy.chat.converse_upstream import Settings
 from mitm_ai_proxy.chat.dialects import ANTHROPIC, OPENAI
+from mitm_ai_proxy.chat.model import Call, Media, Result, Text, Thinking
 from mitm_ai_proxy.chat.target import Target
 from mitm_ai_proxy.chat.translate import Translated
 from mitm_ai_proxy.exchange import Answer, Memo, Pieces, Whole
+from mitm_ai_proxy.view import conversation
 from tests.chat.converse import (
     AWS_FIELDS,
     BEDROCK,
@@ -780,3 +782,31 @@ def test_an_error_keeps_its_status_name_and_request_id(
 )
 def test_an_answer_that_cannot_be_read_is_an_error(body: bytes) -> None:
     assert _whole(OPENAI, body).status == 502
+
+
+def test_a_request_that_was_sent_is_read_as_a_conversation_and_its_stream_too() -> None:
+    said = [
+        {"type": "thinking", "thinking": "hm", "signature": "SIG=="},
+        {"type": "tool_use", "id": "tooluse_1", "name": "f", "input": {"x": 1}},
+    ]
+    source = {"type": "base64", "media_type": "image/png", "data": "AAAA"}
+    result = {"type": "tool_result", "tool_use_id": "tooluse_1", "content": "r", "is_error": True}
+    document = {
+        **anthropic_request(
+            *HELLO,
+            {"role": "assistant", "content": said},
+            {"role": "user", "content": [result, {"type": "image", "source": source}]},
+            system="s",
+        ),
+        "model": CLAUDE_ID,
+    }
+    body = rewritten(ANTHROPIC, document, BEDROCK).body
+    turns = converse_requests.read(body).turns
+
+    assert [turn.role for turn in turns] == ["system", "user", "assistant", "user"]
+    assert turns[2].blocks == (Thinking("hm"), Call("tooluse_1", "f", '{"x": 1}'))
+    assert turns[3].blocks == (Result("tooluse_1", (Text("r"),), True), Media("image", "image/png", "AAAA"))
+    shown = conversation.lines("POST", "/model/m/converse-stream", body, STREAM)
+    assert shown[-3:] == ["assistant: Hé😀 data: x", 'call: f {"x":1}', "call: g {}"]
+    assert conversation.lines("POST", "/model/m/converse", body, encoded(answer({"text": "a"})))[-1] == "assistant: a"
+    assert conversation.lines("POST", "/model/m/converse", b'{"messages":1}', None) == []

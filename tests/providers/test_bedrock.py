@@ -232,6 +232,19 @@ def test_messages_for_the_host_of_claude_stay_to_the_byte_but_for_the_model() ->
     assert not isinstance(provider.responseheaders(sent.upstream, 200, WHOLE), Whole)
 
 
+def test_errors_of_the_host_of_claude_are_anthropic_s_also_where_amazon_answers() -> None:
+    sent = upstream_of(provider_with(), MESSAGES, {**HELLO, "model": CLAUDE})
+    handling = provider_with().responseheaders(sent, 403, (*WHOLE, (b"x-amzn-ErrorType", b"AccessDeniedException")))
+    assert isinstance(handling, Whole)
+    own = Answer(403, b'{"type":"error", "error":{"type":"x","message":"m"}}')
+
+    assert handling.rewrite(own) is own
+    found = handling.rewrite(Answer(403, b'{"Message":"no"}'))
+    error = {"type": "permission_error", "message": "no (AccessDeniedException)"}
+    assert json.loads(found.body)["error"] == error
+    assert not isinstance(provider_with(f"{TOKEN}, protocol: original").responseheaders(sent, 403, WHOLE), Whole)
+
+
 def test_messages_through_invoke_lose_model_and_stream_and_have_version_and_known_betas() -> None:
     beta = min(BETAS)
     lines = ("anthropic-version: 2023-06-01", f"anthropic-beta: claude-code-20250219, {beta}")

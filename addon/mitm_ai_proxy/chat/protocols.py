@@ -19,6 +19,7 @@ from . import (
     cohere_answers,
     cohere_upstream,
     converse_answers,
+    converse_requests,
     converse_upstream,
     coze_answers,
     coze_upstream,
@@ -218,6 +219,7 @@ VENDORS: Final = {
 
 READERS: Final[Mapping[str, Callable[[bytes], Chat]]] = {
     **{name: client.read_request for name, client in CLIENTS.items()},
+    CONVERSE: converse_requests.read,
     GEMINI: gemini_requests.read,
 }
 """By dialect: who reads a request that was sent, to show it."""

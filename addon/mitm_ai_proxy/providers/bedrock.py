@@ -17,10 +17,11 @@ from ..apis import Call
 from ..auth import sigv4
 from ..auth.header import Credential
 from ..auth.secret import Secret
-from ..chat import converse_cache, invoked_messages, json_values, token_estimate
+from ..chat import converse_answers, converse_cache, invoked_messages, json_values, token_estimate, vendor_errors
 from ..chat.body_edits import Notes
 from ..chat.converse_models import CLAUDE, family
 from ..chat.converse_upstream import Settings
+from ..chat.dialects import ANTHROPIC
 from ..chat.target import Target
 from ..config import values
 from ..config.keys import Problem, Reading, key
@@ -311,8 +312,10 @@ class Bedrock(Compatible):
     # Answers
 
     def responseheaders(self, sent: Upstream, status: int, fields: Fields) -> Handling:
-        """As elsewhere; those of Claude itself that was invoked, and counts of tokens."""
+        """As elsewhere; those of Claude itself, whose errors may be Amazon's, and counts of tokens."""
         memo = sent.memo
+        if memo.get(_SERVICE) == MANTLE and status >= 400 and self.keys.protocol != "original":
+            return Whole(lambda answer: _own_error(answer, fields))
         if (is_stream := memo.get(_INVOKED)) is not None:
             return self._chats.handling(memo, invoked_messages.handling(is_stream, status, fields), status, fields)
         if (estimate := memo.get(_COUNT)) is not None:
@@ -322,6 +325,17 @@ class Bedrock(Compatible):
 
 def _with_body(upstream: Upstream, body: bytes) -> Upstream:
     return upstream._replace(body=body)
+
+
+def _own_error(answer: Answer, fields: Fields) -> Answer:
+    """An error of Claude's host: the same object if it is Anthropic's, else one that is."""
+    try:
+        document = json_values.decode(answer.body)
+    except ValueError:
+        document = None
+    if isinstance(document, dict) and isinstance(document.get("error"), dict):
+        return answer
+    return vendor_errors.answer(converse_answers.read_error(answer.body, answer.status, fields), ANTHROPIC)
 
 
 def _segment(model: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from ..chat import json_values, protocols, translate
-from ..chat.dialects import ANTHROPIC, GEMINI, OPENAI
+from ..chat.dialects import ANTHROPIC, CONVERSE, GEMINI, OPENAI
 from ..chat.model import Block, Call, Delta, Event, Fault, Foreign, Media, Open, Result, Text, Thinking, Turn
 from ..errors import Refusal
 from ..wire import targets
@@ -15,13 +15,15 @@ from ..wire.printable import printable
 _ENDS: Final = {
     "/chat/completions": OPENAI,
     "/messages": ANTHROPIC,
+    "/converse": CONVERSE,
+    "/converse-stream": CONVERSE,
     ":generateContent": GEMINI,
     ":streamGenerateContent": GEMINI,
     ":rawPredict": ANTHROPIC,
     ":streamRawPredict": ANTHROPIC,
 }
 """Ends of the paths of chats, and their dialects."""
-_MEMO: Final = {"id": "", "vendor": ""}
+_MEMO: Final = {"id": "", "vendor": "", "model": ""}
 _LONGEST: Final = 500
 """Characters of a block that are shown."""
 
