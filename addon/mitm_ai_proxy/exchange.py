@@ -149,13 +149,15 @@ class Pieces(NamedTuple):
     """The answer is streamed through a transducer. `fields` are changes to its header fields.
 
     Without `is_translated`, the transducer keeps the length of the answer: it only observes. If it `tells_end`, the
-    client can tell by what its end() gives whether the provider's answer was complete, also where that broke off.
+    client can tell by what its end() gives whether the provider's answer was complete, also where that broke off. If it
+    `makes_end`, what its end() gives says that it was, whatever has come: then it is not asked where that broke off.
     """
 
     transducer: Transducer
     fields: Changes = NO_CHANGES
     is_translated: bool = True
     tells_end: bool = False
+    makes_end: bool = False
 
 
 Handling: TypeAlias = Pass | Whole | Pieces

@@ -144,10 +144,11 @@ def test_answers_are_the_clients_own_whole_and_streamed(target: str) -> None:
     assert last == ("[DONE]" if target == CHAT else {"type": "message_stop"})
 
 
-def test_a_stream_that_breaks_off_is_broken_off_for_there_is_no_other_sign() -> None:
+def test_the_end_of_a_stream_is_made_for_there_is_no_sign_of_it() -> None:
     handling = _provider().responseheaders(upstream_of(_provider(), CHAT, {**HELLO, "stream": True}), 200, EVENTS)
 
     assert isinstance(handling, Pieces)
+    assert handling.makes_end
     assert not handling.tells_end
 
 

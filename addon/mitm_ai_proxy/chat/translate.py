@@ -108,7 +108,8 @@ def handling(memo: Memo, status: int, fields: Fields) -> Handling:
     if memo["stream"] and "json" not in kind and "html" not in kind:
         changes: dict[bytes, bytes | None] = {b"content-type": _EVENT_STREAM.encode()}
         changes |= {name.encode(): value.encode("utf-8", "surrogateescape") for name, value in ids.items()}
-        return Pieces(Translated(memo), changes, tells_end=VENDORS[memo["provider"]].tells_end)
+        tells_end = VENDORS[memo["provider"]].tells_end
+        return Pieces(Translated(memo), changes, tells_end=tells_end, makes_end=not tells_end)
     return Whole(lambda answer: _whole(answer, memo, ids))
 
 

@@ -147,7 +147,7 @@ def end_of_broken(response: http.Response, dialect: Dialect) -> bytes | None:
     translation = response.stream
     if not isinstance(translation, _Translation) or translation.is_over:
         return None
-    rest = b"".join(translation(b""))
+    rest = b"" if translation.makes_end else b"".join(translation(b""))
     if translation.tells_end:
         return rest
     is_events = header_fields.value(response.headers.fields, b"content-type").lower().startswith(EVENT_STREAM)
@@ -211,7 +211,7 @@ def _translate(flow: http.HTTPFlow, response: http.Response, pieces: Pieces, dia
 
     decoder = content_encoding.Decoder(encoding) if pieces.is_translated and encoding else None
     copy = None if _is_media(response) else bytearray()
-    response.stream = _Translation(pieces.transducer, decoder, failure, failed, copy, pieces.tells_end)
+    response.stream = _Translation(pieces, decoder, failure, failed, copy)
 
 
 class _Translation:
@@ -223,20 +223,19 @@ class _Translation:
 
     def __init__(
         self,
-        transducer: Transducer,
+        pieces: Pieces,
         decoder: content_encoding.Decoder | None,
         failure: bytes,
         failed: Callable[[Exception], None],
         copy: bytearray | None,
-        tells_end: bool,
     ) -> None:
-        self._transducer = transducer
+        self._transducer = pieces.transducer
         self._decoder = decoder
         self._failure = failure
         self._failed = failed
         self.is_over = False
         self.copy = copy
-        self.tells_end = tells_end
+        self.tells_end, self.makes_end = pieces.tells_end, pieces.makes_end
 
     def __call__(self, data: bytes) -> list[bytes]:
         if self.is_over:
