@@ -483,7 +483,7 @@ def test_the_arguments_of_the_process_are_taken_by_default(
     ("words", "says"),
     [
         ("chekc", "unknown command chekc; did you mean check?"),
-        ("replay", "unknown command replay"),
+        ("tape", "unknown command tape"),
         ("check --verbose x", "check does not take --verbose x"),
         ("script x", "script does not take x"),
         ("check --config", "argument --config: expected one argument"),

@@ -10,7 +10,19 @@ from typing import Final
 from ..config.keys import nearest
 
 TOOLS: Final = {"start": "mitmdump", "web": "mitmweb", "console": "mitmproxy"}
-COMMANDS: Final = (*TOOLS, "inspect", "init", "simulate", "demo", "platform", "cassette", "check", "docs", "script")
+COMMANDS: Final = (
+    *TOOLS,
+    "inspect",
+    "explain",
+    "init",
+    "simulate",
+    "demo",
+    "platform",
+    "cassette",
+    "check",
+    "docs",
+    "script",
+)
 DEFAULT_CONFIG: Final = "config.yaml"
 RUN_SH_COMMANDS: Final = ("test", "lint", "bench")
 """Further commands of run.sh, which takes them as its first word only."""

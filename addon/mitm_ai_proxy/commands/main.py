@@ -35,6 +35,7 @@ start    mitmdump with the addon, as a reverse proxy on 127.0.0.1:8080 (the defa
 init     write a first configuration: which provider, which key (init --help)
 web      the same with mitmweb
 console  the same with mitmproxy
+explain  say what would become of a request, without sending it (explain --help)
 inspect  look at any AI API's traffic in mitmweb, as a regular proxy without a provider; nothing is changed
 simulate a Kling and a chat model of our own as a plain HTTP server (--port N, --host ADDRESS)
 demo     make two simulated videos and show what is rewritten, into a folder (default: demo);
@@ -79,6 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from . import init
 
         return init.main(words)
+    if command == "explain":
+        from . import explain
+
+        return explain.main(words, default_config(), program())
     if command == "docs":
         # Imported when needed: it loads almost the whole package.
         from . import docs
