@@ -158,6 +158,12 @@ def no_access_token(account: str, reason: str) -> Refusal:
     )
 
 
+def stopped() -> Refusal:
+    """503 for a request that waited when the proxy was stopped."""
+    message = "The proxy is being stopped, and this request still waited for its turn. Send it again."
+    return Refusal(503, message, code="proxy_stopped", headers={"Retry-After": "1"})
+
+
 def no_room() -> Refusal:
     """503 for a long body beside others that are held already."""
     return Refusal(

@@ -401,3 +401,83 @@ def test_the_bodies_of_errors_are_logged_without_the_credential(
     line = r"ai-proxy: 400 from one for POST /v1/chat/completions, x-request-id r-7: no\\r\\n\*{9} is bad"
     proxy.wait_for(line)
     assert "token-one" not in proxy.close()
+
+
+def test_each_try_is_recorded_and_replayed_as_it_was(
+    pair: tuple[Moody, Moody], start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    one, two = pair
+    one.mood = lambda request: moody.refusal(429)
+    two.mood = lambda request: STREAM
+    text = _two(one, two)
+    tape = tmp_path / "tape.har"
+    proxy = start_proxy(text, "--set", f"ai_record={tape}")
+    assert proxy.request("POST", CHAT, BODY, JSON).body == CHUNK + DONE
+    proxy.close()
+    entries = json.loads(tape.read_text())["log"]["entries"]
+    assert [(entry["request"]["url"].removesuffix(CHAT), entry["response"]["status"]) for entry in entries] == [
+        (one.origin, 429),
+        (two.origin, 200),
+    ]
+    assert "token-" not in tape.read_text()
+    one.reset()
+    two.reset()
+    replay = start_proxy(text, "--set", f"ai_replay={tape}")
+    reply = replay.request("POST", CHAT, BODY, JSON)
+    assert (reply.status, reply.body, one.received, two.received) == (200, CHUNK + DONE, [], [])
+
+
+def test_a_proxy_that_is_stopped_answers_those_who_wait(pair: tuple[Moody, Moody], start_proxy: StartProxy) -> None:
+    one, _ = pair
+    asked = threading.Event()
+
+    def mood(request: Request) -> Mood:
+        asked.set()
+        return SILENCE
+
+    one.mood = mood
+    keys = "concurrency: 1, queueTimeout: 60000"
+    proxy = start_proxy(f"provider: {{type: openai, apiTokens: t, providerDomain: '{one.origin}', {keys}}}")
+    with ThreadPoolExecutor(2) as pool:
+        silent = pool.submit(_status, proxy)
+        assert asked.wait(DEADLINE)
+        waiting = pool.submit(_status, proxy)
+        # It waits for as long as the other one is under way.
+        until = threading.Event()
+        until.wait(0.5)
+        log = proxy.close()
+        assert waiting.result() == (503, "proxy_stopped")
+        assert silent.result() == (0, "")
+    assert "crashed" not in log
+
+
+def _status(proxy: Proxy) -> tuple[int, str]:
+    """The status and the code of an answer; 0 where there is none."""
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=DEADLINE)
+    with closing(connection):
+        try:
+            connection.request("POST", CHAT, BODY, JSON)
+            reply = connection.getresponse()
+            return reply.status, json.loads(reply.read())["error"]["code"]
+        except (http.client.HTTPException, ConnectionError):
+            return 0, ""
+
+
+def test_a_task_is_found_with_the_token_that_made_it(pair: tuple[Moody, Moody], start_proxy: StartProxy) -> None:
+    one, _ = pair
+    made = b'{"code": 0, "data": {"task_id": "7", "task_status": "submitted", "created_at": 1}}'
+
+    def mood(request: Request) -> Mood:
+        if request.token == "b":
+            return Mood(200, (made,))
+        if request.method == "POST":
+            return moody.refusal(429, body=b'{"code": 1303, "message": "parallel task over resource pack limit"}')
+        return moody.refusal(404, body=b'{"code": 1203, "message": "not found"}')
+
+    one.mood = mood
+    retry = "retryOnFailure: {enabled: true}"
+    proxy = start_proxy(f"provider: {{type: kling, apiTokens: [a, b], providerDomain: '{one.origin}', {retry}}}")
+    for _ in range(4):
+        assert proxy.request("POST", "/v1/videos", b'{"prompt": "a", "seconds": "5"}', JSON).status == 200
+        assert proxy.request("GET", "/v1/videos/kling-t2v-7").status == 200
+    assert {request.token for request in one.received} == {"a", "b"}

@@ -87,6 +87,7 @@ class Gateway:
         """Declare the options. The guard is installed first, so that it works even if the rest fails."""
         self._guard = Guard.install(registry.DEFAULT_HOSTS)
         engine.drop_trailers()
+        engine.tell_lost_connections()
         content_view.add()
         options = [
             OPTION,

@@ -11,7 +11,8 @@ from typing import Final
 from mitmproxy import http
 
 from .. import pipeline
-from ..errors import Refusal, no_place_in_line, timed_out
+from ..chat.dialects import DIALECTS
+from ..errors import Refusal, no_place_in_line, stopped, timed_out
 from ..exchange import Answer, Head, Upstream
 from ..providers.base import Provider
 from ..routing.first_event import FirstEvent
@@ -22,13 +23,14 @@ from ..routing.tries import Failure, Pick, Tries, reason_against, seconds_of
 from ..wire import header_fields
 from ..wire.media_types import EVENT_STREAM
 from ..wire.printable import printable
-from . import lines, second_tries, streams
+from . import lines, second_tries, streams, waits
 from .second_tries import Loop, Problem
 
 logger = logging.getLogger(__name__)
 
 RETRY_TIMEOUT: Final = "retryTimeout"
 TIMEOUT: Final = "timeout"
+_STOPPED: Final = {"content-type": "application/json", **stopped().headers}
 _LONGEST: Final = 120
 """Characters of a reason in a note."""
 
@@ -145,6 +147,8 @@ class Attempts:
         upstream, seconds = str(self.provider.origin), problem.seconds
         name, milliseconds = problem.timeout, round(seconds * 1000)
         line = self._line_of_place
+        if name == second_tries.QUEUE and waits.here().is_over:
+            return stopped()
         if name == second_tries.QUEUE and line and self._left > 0:
             wait = line.wait(self.place, 0)
             after = 1.0 if wait == float("inf") else wait
@@ -216,11 +220,20 @@ class Attempts:
         return f"try {number} of {self._tries.total}: {what} from {name}{token} in {milliseconds} ms"
 
     async def wait_for_it(self) -> None:
-        """Wait until the next try is due, or for a place in line; or until the client is gone."""
+        """Wait until the next try is due, or for a place in line; or until the client is gone, or the proxy stops."""
+        waits.here().count += 1
+        try:
+            await self._wait()
+        finally:
+            waits.here().count -= 1
+
+    async def _wait(self) -> None:
         if self._pick is not None:
             end = time.monotonic() + self.wait
             while (left := end - time.monotonic()) > 0 and not self._is_gone():
-                await asyncio.sleep(min(left, lines.LOOK))
+                await asyncio.sleep(min(left, waits.LOOK))
+            if left > 0 and waits.here().is_over:
+                self.prepared = Answer(503, DIALECTS[self.head.caller.dialect].refusal(stopped()), dict(_STOPPED))
         elif line := self._line_of_place:
             self._ticket = Ticket(self.place, self._tokens())
             seconds = min(self.provider.keys.queue_timeout / 1000, self._left)
@@ -228,7 +241,7 @@ class Attempts:
                 self._ticket = None
 
     def _is_gone(self) -> bool:
-        return self.loop is not None and self.loop.is_gone
+        return (self.loop is not None and self.loop.is_gone) or waits.here().is_over
 
     def _tokens(self) -> int:
         keys = self.provider.keys

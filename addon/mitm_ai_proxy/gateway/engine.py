@@ -28,6 +28,7 @@ from mitmproxy.proxy.server import ConnectionHandler
 CLOSE_DELAY: Final = 1.0
 """Seconds between an answer and the closing of its connection."""
 
+_TELLS: Final = "tells_lost_connections"
 _NO_RESPONSE: Final = 444
 _CLIENT_CLOSED_REQUEST: Final = 499
 
@@ -72,6 +73,32 @@ def drop_trailers() -> None:
     """
     reader: Any = _BodyReader()
     Http1Server.body_reader = reader
+
+
+def tell_lost_connections() -> None:
+    """Have the layers told of a connection that is lost while it is made; its request would wait for ever.
+
+    mitmproxy asserts that the other side has an address. One that has reset the connection already has none.
+    """
+    before = ConnectionHandler.open_connection
+    if getattr(before, _TELLS, False):
+        return
+
+    async def open_connection(self: ConnectionHandler, command: commands.OpenConnection) -> None:
+        try:
+            await before(self, command)
+        except AssertionError:
+            connection = command.connection
+            if connection.peername is not None or connection.state is not ConnectionState.OPEN:
+                raise
+            connection.state, connection.error = ConnectionState.CLOSED, "the connection was reset"
+            transport = self.transports.pop(connection, None)
+            if transport and transport.writer:
+                transport.writer.close()
+            await self.server_event(events.OpenConnectionCompleted(command, connection.error))
+
+    setattr(open_connection, _TELLS, True)
+    ConnectionHandler.open_connection = open_connection  # type: ignore[method-assign]
 
 
 class _BodyReader:

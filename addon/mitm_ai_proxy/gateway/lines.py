@@ -9,9 +9,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from ..routing.limits import Line, Ticket
-
-LOOK: Final = 0.1
-"""Seconds between two looks whether a client that waits is still there."""
+from .waits import LOOK
 
 
 class _Keeper:

@@ -407,7 +407,7 @@ class Provider(ABC):
         """The index of the token that a request has to have; None for any."""
         return None
 
-    @property
+    @functools.cached_property
     def is_watched(self) -> bool:
         """Whether a request to this provider alone can be tried again, or its end matters to others."""
         keys = self.keys

@@ -178,7 +178,9 @@ class Google(Compatible):
             target = self.upstream_path(name, call.ids, query)
         else:
             target = self._unchanged(head, query, Upstream(self.origin, head.method, "")).target
-        upstream = self._with_native_model(Upstream(self.origin, head.method, target, notes=notes))
+        is_repeatable = apis.is_repeatable(head.method, name)
+        upstream = Upstream(self.origin, head.method, target, notes=notes, is_repeatable=is_repeatable)
+        upstream = self._with_native_model(upstream)
         wanted = self._edits.get(name, ())
         if not (wanted and head.method == "POST" and media_types.may_be_json(head.caller.content_type)):
             return upstream
@@ -214,7 +216,8 @@ class Google(Compatible):
         name = call.api.name
         if name in (GENERATE, STREAM):
             return self._native_call(head, call, query, notes)
-        upstream = Upstream(self.origin, head.method, "", notes=notes)
+        is_repeatable = apis.is_repeatable(head.method, name)
+        upstream = Upstream(self.origin, head.method, "", notes=notes, is_repeatable=is_repeatable)
         if name == MODELS:
             return self._models(head, query, upstream)
         read = {EMBEDDINGS: self._embedded, **dict.fromkeys(IMAGES, self._drawn)}.get(name)
@@ -230,7 +233,7 @@ class Google(Compatible):
             return self._unchanged(head, query, Upstream(self.origin, head.method, "", notes=(self._sent_to,)))
         if call.api.name == COUNT_TOKENS and head.method == "POST":
             notes = (f"{self._sent_to}: {call.api.name} as countTokens of {self.type}",)
-            upstream = Upstream(self.origin, "POST", "", notes=notes)
+            upstream = Upstream(self.origin, "POST", "", notes=notes, is_repeatable=True)
             return NeedsBody(self.origin, functools.partial(self.counted, upstream, head), notes)
         return super().lacking(head, call, query)
 
