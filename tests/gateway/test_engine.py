@@ -40,7 +40,7 @@ def test_a_connection_that_is_lost_while_it_is_made_is_an_error(monkeypatch: pyt
 
     async def run() -> list[events.Event]:
         client: Any = _Writer()
-        handler = SimpleConnectionHandler(None, client, Options(), ProxyMode.parse("regular"), {})  # type: ignore[arg-type]
+        handler = SimpleConnectionHandler(None, client, Options(), ProxyMode.parse("regular"), {})
         heard: list[events.Event] = []
 
         async def hear(event: events.Event) -> None:
