@@ -197,6 +197,33 @@ def test_a_worker_that_died_after_its_create_is_succeeded_by_one_that_asks(worke
     assert worker.bought(job_id) == 1
 
 
+def test_kling_is_told_whom_to_call_and_the_task_is_looked_at_later_then(worker: Worker) -> None:
+    """The simulator sends its calls to nobody here: lost ones are found by the next look."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        worker.steps = Steps(
+            worker.store,
+            {"main": worker.client},
+            worker.downloader,
+            worker.storage,
+            Limits({"main": 5}, {}),
+            TIMING,
+            clock=lambda: worker.now,
+            callback=lambda job_id: f"http://127.0.0.1:{port}/callbacks/kling/{job_id}.x",
+        )
+        job_id = worker.accept("called back")
+        job = worker.steps.next()
+        assert job
+        listener.settimeout(30)
+        call, _ = listener.accept()
+        with call:
+            assert call.recv(4096).startswith(f"POST /callbacks/kling/{job_id}.x ".encode())
+
+    assert job.next_at - worker.now == pytest.approx(170 * 1.2)
+    assert worker.store.wake(job_id, worker.now)
+    assert worker.run(job_id).state is State.STORED
+
+
 def test_two_workers_on_one_job_buy_once(worker: Worker) -> None:
     job_id = worker.accept("two workers")
     slow = claimed(worker.store)

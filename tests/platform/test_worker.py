@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.platform.client import Client, Downloader
+from mitm_ai_proxy.platform.database import StoreError
 from mitm_ai_proxy.platform.messages import THE_QUEUE, Messages
 from mitm_ai_proxy.platform.scheduling import Limits
 from mitm_ai_proxy.platform.states import FINAL, State
@@ -24,6 +26,7 @@ from mitm_ai_proxy.platform.timing import Timing
 from mitm_ai_proxy.platform.worker import Worker
 from tests.platform.orders import claimed, order
 from tests.platform.proxy import Proxy
+from tests.platform.servers import Postgres, Redis, binary
 
 DEADLINE = 30.0
 FAST = Timing(
@@ -41,8 +44,10 @@ def _until(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def _working(origin: str, store: Store, folder: Path, *, threads: int = 4, slots: int = 5) -> Iterator[Messages]:
-    client, downloader, messages = Client(origin, seconds=20), Downloader(), Messages(folder / "queue.db")
+def _working(
+    origin: str, store: Store, folder: Path, *, threads: int = 4, slots: int = 5, queue: Path | Secret | None = None
+) -> Iterator[Messages]:
+    client, downloader, messages = Client(origin, seconds=20), Downloader(), Messages(queue or folder / "queue.db")
     limits = Limits({"main": slots}, {})
     steps = Steps(store, {"main": client}, downloader, Storage(folder / "results"), limits, FAST, worker="w")
     worker = Worker(store, steps, messages, FAST, threads=threads)
@@ -113,6 +118,48 @@ def test_two_workers_share_the_jobs_and_never_hold_more_slots_than_there_are(
     assert store.counts() == {State.STORED: 6}
     assert 1 <= most <= 2
     assert not any("no free slot" in event.reason for event in store.events())
+
+
+def test_a_redis_that_was_flushed_and_is_killed_costs_time_and_no_job(
+    proxy: Proxy, store: Store, tmp_path: Path
+) -> None:
+    if not binary("redis-server"):
+        pytest.skip("Redis is not installed")
+    proxy.renew()
+    redis = Redis()
+    try:
+        with _working(proxy.embedded.origin, store, tmp_path, queue=Secret(redis.url)) as messages:
+            _accept(store, 3)
+            messages.wake(THE_QUEUE)
+            messages.huey.storage.conn.flushall()
+            _until(lambda: _all_ended(store))
+            redis.kill()
+            store.accept(order("away"), [], time.time())
+            messages.wake(THE_QUEUE)
+            redis.start()
+            _until(lambda: _all_ended(store))
+    finally:
+        redis.close()
+
+    assert store.counts() == {State.STORED: 4}
+
+
+def test_a_postgres_that_is_restarted_costs_time_and_no_job(
+    proxy: Proxy, postgres: Postgres, postgres_store: Store, tmp_path: Path
+) -> None:
+    proxy.renew()
+    ids = _accept(postgres_store, 6)
+    with _working(proxy.embedded.origin, postgres_store, tmp_path, slots=2) as messages:
+        messages.wake(THE_QUEUE)
+        _until(lambda: State.STORED in postgres_store.counts())
+        postgres.kill()
+        with pytest.raises(StoreError):
+            postgres_store.accept(order("away"), [], time.time())
+        postgres.start()
+        _until(lambda: _all_ended(postgres_store))
+
+    assert postgres_store.counts() == {State.STORED: len(ids)}
+    assert len(list((tmp_path / "results").rglob("*.mp4"))) == len(ids)
 
 
 def test_a_step_in_hand_is_ended_before_a_worker_stops(

@@ -12,6 +12,7 @@ import uvicorn
 
 GRACE_SECONDS: Final = 10
 """How long requests in hand may take when it stops."""
+_BACKLOG: Final = 2048
 
 
 class NotServed(Exception):
@@ -94,6 +95,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, port))
+        made.listen(_BACKLOG)
     except BaseException:
         made.close()
         raise
