@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sqlite3
 import threading
@@ -28,7 +29,7 @@ from tests.platform.orders import claimed, order
 from tests.platform.proxy import Proxy
 from tests.platform.servers import Postgres, Redis, binary
 
-DEADLINE = 30.0
+DEADLINE = 120.0
 FAST = Timing(
     typical=0.1, look=0.05, request=20, doubt=(0.05,), again=(0.05,) * 12, full=0.05, probe=0.1, raise_=0.2, sweep=0.1
 )
@@ -45,12 +46,19 @@ def _until(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def _working(
-    origin: str, store: Store, folder: Path, *, threads: int = 4, slots: int = 5, queue: Path | Secret | None = None
+    origin: str,
+    store: Store,
+    folder: Path,
+    *,
+    threads: int = 4,
+    slots: int = 5,
+    queue: Path | Secret | None = None,
+    timing: Timing = FAST,
 ) -> Iterator[Messages]:
     client, downloader, messages = Client(origin, seconds=20), Downloader(), Messages(queue or folder / "queue.db")
     limits = Limits({"main": slots}, {})
-    steps = Steps(store, {"main": client}, downloader, Storage(folder / "results"), limits, FAST, worker="w")
-    worker = Worker(store, steps, messages, FAST, threads=threads)
+    steps = Steps(store, {"main": client}, downloader, Storage(folder / "results"), limits, timing, worker="w")
+    worker = Worker(store, steps, messages, timing, threads=threads)
     worker.start()
     try:
         yield messages
@@ -147,9 +155,11 @@ def test_a_redis_that_was_flushed_and_is_killed_costs_time_and_no_job(
 def test_a_postgres_that_is_restarted_costs_time_and_no_job(
     proxy: Proxy, postgres: Postgres, postgres_store: Store, tmp_path: Path
 ) -> None:
+    """What a step had in hand is taken over when its lease is over."""
     proxy.renew()
     ids = _accept(postgres_store, 6)
-    with _working(proxy.embedded.origin, postgres_store, tmp_path, slots=2) as messages:
+    timing = dataclasses.replace(FAST, request=1, lease=1)
+    with _working(proxy.embedded.origin, postgres_store, tmp_path, slots=2, timing=timing) as messages:
         messages.wake(THE_QUEUE)
         _until(lambda: State.STORED in postgres_store.counts())
         postgres.kill()
