@@ -82,6 +82,10 @@ EXPECTED: dict[str, Any] = {
 }
 LACKING = {"status": 404, "code": "unsupported_api"}
 
+PICTURES = "/api/v1/services/aigc/multimodal-generation/"
+OTHERWISE = {"qwen": {"images": {"status": 502, "code": "bad_answer"}}}
+"""DashScope makes pictures by an API of its own, whose form the scripted service does not have."""
+
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Scripted]:
@@ -127,11 +131,12 @@ def test_an_sdk_gets_what_it_asks_for(
     service.gave_up.clear()
     found = client.ask({"base_url": f"http://127.0.0.1:{proxies[one.name].port}/v1", "file": str(file)}, 60)
 
-    assert found == {name: what if name.partition("-")[0] in one.has else LACKING for name, what in EXPECTED.items()}
+    expected = {name: what if name.partition("-")[0] in one.has else LACKING for name, what in EXPECTED.items()}
+    assert found == expected | OTHERWISE.get(one.name, {})
     assert service.gave_up.wait(10), "the provider goes on with a stream that its client has left"
     assert service.asked
     for asked in service.asked:
-        assert asked.path.startswith(f"{one.base}/")
+        assert asked.path.startswith((f"{one.base}/", PICTURES))
         assert asked.all(one.credential[0]) == [one.credential[1]]
         assert "of-the-client" not in str(asked)
     chats = [asked for asked in service.asked if asked.path.endswith("/chat/completions") and b"flaky" in asked.body]
