@@ -19,6 +19,8 @@ sys.path.insert(0, sys.argv[1])
 openai: Any = importlib.import_module("openai")
 
 LIST_LIMIT = 100
+UNWRAP = "webhooks.unwrap"
+"""The one method that sends nothing, and takes header fields of its own."""
 
 
 def argument(value: Any, opened: list[io.BufferedReader]) -> Any:
@@ -108,12 +110,19 @@ def call_options(question: dict[str, Any], opened: list[io.BufferedReader]) -> d
     return options
 
 
+def unwrapped(client: Any, given: dict[str, Any]) -> Any:
+    """What a webhook says, once the SDK has verified it."""
+    return client.webhooks.unwrap(given["payload"], given["fields"], secret=given["secret"])
+
+
 def call(question: dict[str, Any]) -> dict[str, Any]:
     traffic = Traffic()
     opened: list[io.BufferedReader] = []
     http = openai.DefaultHttpxClient(event_hooks={"request": [traffic.request], "response": [traffic.response]})
     try:
         with client_of(question, "", http) as client:
+            if question["method"] == UNWRAP:
+                return traffic.answer(unwrapped(client, question["arguments"]))
             method = method_of(client, question)
             result = method(**call_options(question, opened))
             if question["method"] == "list":

@@ -9,9 +9,12 @@ from . import statements
 from .database import Database
 from .money import EMPTY, NO_LIMIT, Balance, budgets
 from .records import Event, Job
+from .scheduling import order
 from .states import State
 
 HOUR: Final = 3600.0
+FURTHEST: Final = 1000
+"""The last place in a queue that is counted, so that a long one makes no create slow."""
 _EVENT: Final = ", ".join(f"events.{name}" for name in Event._fields)
 _JOB: Final = ", ".join(f"jobs.{name.strip()}" for name in statements.COLUMNS.split(","))
 
@@ -47,14 +50,19 @@ class Overview:
         )
 
     def position(self, job: Job) -> int | None:
-        """Which place a job has in the queue of its tenant, from 1; None where it does not wait."""
+        """Which place a job has in the queue of its tenant, from 1 to FURTHEST; None where it does not wait."""
         if job.state is not State.QUEUED:
             return None
         with self._database.transaction(writes=False) as transaction:
             row = transaction.row(
-                "SELECT COUNT(*) FROM jobs, (SELECT position AS p, id AS i FROM jobs WHERE id = :id) AS own"
-                " WHERE tenant = :tenant AND state = 'queued' AND (position < p OR (position = p AND id <= i))",
-                {"id": job.id, "tenant": job.tenant},
+                "SELECT COUNT(*) FROM (SELECT id FROM jobs WHERE state = 'queued' AND tenant = :tenant"
+                " AND (position < :position OR (position = :position AND id <= :id)) LIMIT :most) AS before",
+                {
+                    "id": job.id,
+                    "tenant": job.tenant,
+                    "position": order(job.created_at, job.priority),
+                    "most": FURTHEST,
+                },
             )
         return int(row[0]) or None if row else None
 

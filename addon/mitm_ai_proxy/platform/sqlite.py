@@ -48,7 +48,7 @@ class SqliteDatabase:
         """Open it, and bring its schema up to date. Raises StoreError."""
         self._path, self._patience = path, patience
         self._idle: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
         try:
             self._migrate(migrations)
         except BaseException:
@@ -62,7 +62,7 @@ class SqliteDatabase:
         One that writes has the file for itself from its first statement, so that what it reads still holds when it
         writes. One that only reads sees a single moment, and waits for nobody.
         """
-        with self._connection() as connection:
+        with self._turn(writes), self._connection() as connection:
             try:
                 connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
                 yield Transaction(connection)
@@ -80,6 +80,19 @@ class SqliteDatabase:
         with self._lock:
             while self._idle:
                 self._idle.pop().close()
+
+    @contextmanager
+    def _turn(self, writes: bool) -> Iterator[None]:
+        """Wait for the other threads that write: SQLite has one writer, and lets it be found by trying again."""
+        if not writes:
+            yield
+            return
+        if not self._writing.acquire(timeout=self._patience):
+            raise StoreError(f"the database {self._path.name} cannot be used: other threads have it")
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:

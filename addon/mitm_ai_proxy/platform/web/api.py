@@ -24,7 +24,7 @@ from . import answers, content
 from .answers import Object
 from .live import Live
 from .queries import Query
-from .services import Services, answer, body_of, idempotency_key, unknown_job
+from .services import Services, answer, idempotency_key, received, unknown_job
 
 _EVENTS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
 _MOST_EVENTS: Final = 1000
@@ -52,8 +52,7 @@ class Api:
 
     async def create(self, request: Request) -> Response:
         """Accept a job, or with `dry_run` say what it would cost."""
-        caller = await run_in_threadpool(self._services.caller, request)
-        body = await body_of(request)
+        caller, body = await received(self._services, request)
         return await run_in_threadpool(self._created, request, caller, body)
 
     def list(self, request: Request) -> Response:
@@ -178,7 +177,8 @@ class Api:
         self._services.caller(request)
         return answer({"data": answers.models()})
 
-    def _created(self, request: Request, caller: Caller, body: bytes) -> Response:
+    def _created(self, request: Request, caller: Caller | None, body: bytes) -> Response:
+        caller = caller or self._services.caller(request)
         query = Query(request, "dry_run")
         is_dry, key = query.flag("dry_run"), idempotency_key(request)
         draft = orders.read(body, self._services.deployment.platform.tenant(caller.tenant))

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from fastapi import Request
 from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
 
 from ...errors import Refusal
 from ..client import Client
@@ -40,6 +41,7 @@ RAISED: Final = (
 """What endpoints raise for their clients."""
 _BUSY_SECONDS: Final = "2"
 _FULL_SECONDS: Final = "10"
+_SHORT: Final = 1 << 20
 KEY_FIELD: Final = "idempotency-key"
 MOST_KEY: Final = 255
 
@@ -79,6 +81,18 @@ def call_of(request: Request) -> access.Call:
     """What of a request tells who makes it."""
     peer = request.client.host if request.client else ""
     return access.Call(peer, request.headers, request.cookies.get(access.COOKIE, ""))
+
+
+async def received(services: Services, request: Request) -> tuple[Caller | None, bytes]:
+    """The body of a create, and its caller where that was asked for first: nobody else's long body is read.
+
+    Raises Refusal (401, 403, 413).
+    """
+    declared = request.headers.get("content-length", "")
+    # With a short one, the caller is asked for in the thread that does the rest: each change of threads costs.
+    is_short = declared.isdigit() and int(declared) <= _SHORT
+    caller = None if is_short else await run_in_threadpool(services.caller, request)
+    return caller, await body_of(request)
 
 
 async def body_of(request: Request, most: int = LONGEST_BODY) -> bytes:

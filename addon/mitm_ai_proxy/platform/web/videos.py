@@ -25,7 +25,7 @@ from ..states import CANCELLABLE, FINAL
 from . import content, follow_ups, video_object
 from .api import Api
 from .queries import Query
-from .services import Services, answer, body_of, idempotency_key, unknown_job
+from .services import Services, answer, idempotency_key, received, unknown_job
 
 Read = Callable[[Document, TenantSettings], Draft]
 
@@ -138,17 +138,17 @@ class Videos:
         return content.answer(self._services.storage, job, request)
 
     async def _accept(self, request: Request, read: Callable[[Document, TenantSettings, Caller], Draft]) -> Response:
-        caller = await run_in_threadpool(self._services.caller, request)
-        body = await body_of(request)
+        caller, body = await received(self._services, request)
         return await run_in_threadpool(self._accepted, request, caller, body, read)
 
     def _accepted(
         self,
         request: Request,
-        caller: Caller,
+        caller: Caller | None,
         body: bytes,
         read: Callable[[Document, TenantSettings, Caller], Draft],
     ) -> Response:
+        caller = caller or self._services.caller(request)
         Query(request)
         head = Head(request.method, request.url.path, exchange.Caller(request.headers.get("content-type", "")))
         document = forms.document_of(head, body)
