@@ -278,10 +278,19 @@ def test_exchanges_that_end_at_once_are_all_written(path: Path) -> None:
     assert {_says(entry)["task_id"] for entry in har.read(path)} == {str(n) for n in range(16)}
 
 
-@pytest.mark.parametrize(("place", "says"), [(".", "is a folder"), ("file/job.har", "could not be written")])
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        (".", "is a folder"),
+        ("file/job.har", "could not be written"),
+        ("pipe", "it is not a regular file"),
+        ("/dev/null", "it is not a regular file"),
+    ],
+)
 def test_a_place_that_cannot_be_written_is_refused_before_anything_is_paid(
     place: str, says: str, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(CassetteError, match=says):
         _open(tmp_path / place, Mode.APPEND)

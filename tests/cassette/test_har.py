@@ -677,6 +677,12 @@ def test_a_folder_is_no_cassette(path: Path) -> None:
     assert _problem(path) == "is a folder"
 
 
+def test_a_pipe_is_no_cassette_and_nobody_waits_for_its_writer(path: Path) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path)
+    assert _problem(path) == "could not be read (it is not a regular file)"
+
+
 @table("cut", range(1, 12))
 def test_a_cassette_that_was_cut_off_is_refused(path: Path, cut: int) -> None:
     har.write(path, [CREATE])

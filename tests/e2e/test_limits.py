@@ -81,7 +81,8 @@ def test_who_has_waited_long_enough_gets_a_429_and_another_token_is_asked_at_onc
     replies = [proxy.request("POST", CHAT, BODY, JSON) for _ in range(3)]
     assert [reply.status for reply in replies] == [200, 200, 429]
     assert sorted(request.token for request in provider.received) == ["a", "b"]
-    assert json.loads(replies[2].body)["error"]["code"] == "limit_reached"
+    error = json.loads(replies[2].body)["error"]
+    assert (error["code"], error["type"]) == ("limit_reached", "rate_limit_error")
     assert 50 < int(replies[2].headers["Retry-After"] or 0) <= 60
     message = BODY.replace(b"{", b'{"max_tokens": 9, ', 1)
     reply = proxy.request("POST", "/v1/messages", message, JSON | {"anthropic-version": "2023-06-01"})

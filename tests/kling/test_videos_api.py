@@ -373,6 +373,7 @@ FOLLOW_UPS = [
     ("POST /v1/videos/kling-i2v-7/remix?a=1", b'{"prompt":"q"}', JSON),
     ("POST /v1/videos/edits?a=1", b'{"prompt":"q","video":{"id":"kling-i2v-7"}}', JSON),
     ("POST /v1/videos/edits?a=1", b'{"prompt":"q","video":"kling-i2v-7"}', JSON),
+    ("POST /v1/videos/edits?a=1", b'\xef\xbb\xbf{"prompt":"q","video":"kling-i2v-7"}', JSON),
     ("POST /v1/videos/edits?a=1", _form(("prompt", b"q"), ("video[id]", b"kling-i2v-7")), FORM),
 ]
 

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, quote
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
+from ..config import regular_files
 from . import foreign, sound
 from .bodies import BodyFiles, CassetteError, file_name, replace
 from .entry import MOST_REPEATS, Chunk, Entry, Headers, Request, Response, header
@@ -373,7 +374,7 @@ def _content(path: Path) -> bytes:
     if path.is_dir():
         raise CassetteError(f"{path}: is a folder")
     try:
-        return path.read_bytes()
+        return regular_files.content(path)
     except FileNotFoundError:
         raise CassetteError(f"{path}: there is no such cassette") from None
     except OSError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from .. import registry
-from ..config import document
+from ..config import document, regular_files
 
 NAME: Final = ".env"
 
@@ -103,7 +103,7 @@ def _value(text: str) -> str | None:
 
 
 def _text(path: Path) -> str:
-    return document.content(path).decode()
+    return regular_files.content(path, document.MAX_SIZE).decode()
 
 
 def read(path: Path) -> str:

@@ -15,9 +15,10 @@ from typing import Any, Final, NamedTuple
 
 from .. import registry
 from ..config import values
-from ..config.document import content
+from ..config.document import MAX_SIZE
 from ..config.file import ConfigurationError
 from ..config.keys import Key, declared, nearest
+from ..config.regular_files import content
 from ..kling.provider import Kling
 from ..providers.compatible import Compatible
 from . import dotenv
@@ -188,7 +189,7 @@ class _Init:
     def _is_as_it_came(self) -> bool:
         """Whether the configuration is the one that comes with the package, with which nothing of anybody is lost."""
         try:
-            return hashlib.sha256(content(self._config)).hexdigest() == AS_IT_CAME
+            return hashlib.sha256(content(self._config, MAX_SIZE)).hexdigest() == AS_IT_CAME
         except OSError:
             return False
 

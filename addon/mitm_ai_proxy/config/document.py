@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +10,7 @@ import yaml
 
 from . import yaml_problems
 from .keys import Problem
+from .regular_files import content
 
 MAX_SIZE: Final = 1024 * 1024
 """Bytes of a configuration file."""
@@ -45,7 +44,7 @@ def read(path: Path) -> dict[Any, Any]:
 
 def _text_of(path: Path) -> str:
     try:
-        data = content(path)
+        data = content(path, MAX_SIZE)
         return data.decode()
     except UnicodeDecodeError as error:
         raise DocumentError(Problem("", f"is not UTF-8 (byte {error.start})")) from None
@@ -54,19 +53,6 @@ def _text_of(path: Path) -> str:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DocumentError(Problem("", f"cannot be read: {reason}")) from None
-
-
-def content(path: Path, limit: int = MAX_SIZE) -> bytes:
-    """The bytes of a regular file, up to this many. Raises OSError; a pipe or a device would block, or never end."""
-    # Opening a pipe must not wait for its writer either.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "it is not a regular file")
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise OSError(0, f"it is longer than {limit} bytes")
-    return data
 
 
 def _loaded(text: str) -> Any:

@@ -10,7 +10,7 @@ from email.message import Message
 from pathlib import Path
 from typing import IO, Final
 
-from ..config import document
+from ..config import regular_files
 from ..providers.fetches import MAX_SIZE, Fetch
 
 _CHUNK: Final = 64 * 1024
@@ -49,7 +49,7 @@ def load(fetch: Fetch) -> str:
 
 def _of_file(path: Path) -> bytes:
     try:
-        return document.content(path, MAX_SIZE)
+        return regular_files.content(path, MAX_SIZE)
     except OSError as error:
         raise FetchError(f"cannot be read: {error.strerror or type(error).__name__}") from None
 

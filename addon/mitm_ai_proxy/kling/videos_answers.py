@@ -111,7 +111,7 @@ class VideosAnswers:
         if code is None and not message:
             message = f"The provider's answer (status {answer.status}) is not Kling's."
         if code in error_codes.CLOCK:
-            message = f"{message} {error_codes.clock_difference(date, self._clock())}".strip()
+            message = _sentences(message, error_codes.clock_difference(date, self._clock()))
         # 1203 is a model or a path that Kling does not have.
         if code != 1203 and error_codes.meaning(answer.status, code, message).status == 404:
             message = self._with_hint(job, message)
@@ -124,9 +124,8 @@ class VideosAnswers:
             return message
         others = ", ".join(prefix for prefix in PREFIXES if prefix != TASK_KINDS[job.kind].prefix)
         query = "" if job.what == "source" else f", or ?{HINT}= to the address (such as ?{HINT}=image2video)"
-        end = "" if message.endswith(".") else "."
         add = f"for another, add its prefix ({others}){query}."
-        return f"{message}{end} The id names no kind, so {job.kind} was asked: {add}"
+        return _sentences(message, f"The id names no kind, so {job.kind} was asked: {add}")
 
     def _unreadable(self, job: Job, answer: Answer) -> Answer:
         """A 2xx answer to a create that names no task: passed on, since a repetition could buy a second one."""
@@ -283,6 +282,13 @@ def _parameters(task: tasks.Task) -> VideoParameters:
     """What a create asked for, from the name that it was given here."""
     name = task.external_task_id
     return split_parameters(name)[1] if name.startswith(PREFIX) else NO_PARAMETERS
+
+
+def _sentences(message: str, hint: str) -> str:
+    """Kling's message, which may lack its full stop, and what there is to say about it, which may be nothing."""
+    if not message or not hint:
+        return message or hint
+    return f"{message}{'' if message.endswith('.') else '.'} {hint}"
 
 
 def _is_success(answer: Answer, document: Any, envelope: tasks.Envelope) -> bool:
