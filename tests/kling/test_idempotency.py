@@ -102,6 +102,17 @@ def test_a_retry_prefers_an_answered_create_to_one_whose_client_still_waits() ->
     assert creates.retry() == waiting
 
 
+def test_a_client_that_waits_is_left_alone_also_where_its_count_is_the_nearest() -> None:
+    creates = Creates()
+    waiting = creates.new()
+    creates.fail(waiting)
+    assert creates.retry() == waiting
+    answered = creates.new()
+    creates.answer(answered)
+
+    assert creates.retry(retries=2) == answered
+
+
 def test_a_retry_gets_the_create_that_was_answered_last() -> None:
     creates = Creates()
     names = [creates.new() for _ in range(3)]
