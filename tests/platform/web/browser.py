@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final
 
-DEADLINE: Final = 30.0
+DEADLINE: Final = 60.0
 PROGRAM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 _FLAGS: Final = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
@@ -35,6 +35,7 @@ class Browser:
 
     def __init__(self, *, width: int = 1280, height: int = 900) -> None:
         self.complaints: list[str] = []
+        self._expected = ""
         self._size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._numbers = itertools.count(1)
         self._received = bytearray()
@@ -119,6 +120,24 @@ class Browser:
             assert time.monotonic() < ends_at, f"never so: {condition}; {self.complaints}"
             self._wait(0.02)
 
+    def drawn(self) -> None:
+        """Wait until the page has drawn what it knows: it does so with the next frame."""
+        self.run("new Promise((done) => requestAnimationFrame(() => done(true)))")
+
+    def expect(self, words: str, least: int = 1) -> None:
+        """Wait for complaints with these words; all that have them are none, whenever they come."""
+        ends_at = time.monotonic() + DEADLINE
+        while sum(words in complaint for complaint in self.complaints) < least:
+            assert time.monotonic() < ends_at, f"too few complaints with {words}: {self.complaints}"
+            self._wait(0.02)
+        self._expected = words
+        self.complaints[:] = [complaint for complaint in self.complaints if words not in complaint]
+
+    def forgive(self) -> None:
+        """Forget what the page has complained about, and what was expected."""
+        self._expected = ""
+        self.complaints.clear()
+
     def text(self, selector: str) -> str:
         """The text of the first element that fits."""
         return str(self.run(f"(document.querySelector({json.dumps(selector)})?.textContent ?? '').trim()"))
@@ -177,9 +196,13 @@ class Browser:
 
     def _note(self, event: str, params: Mapping[str, Any]) -> None:
         if event == "Runtime.exceptionThrown":
-            self.complaints.append(json.dumps(params["exceptionDetails"])[:500])
+            self._complain(json.dumps(params["exceptionDetails"])[:500])
         elif event == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
-            self.complaints.append(json.dumps(params["args"])[:500])
+            self._complain(json.dumps(params["args"])[:500])
         elif event == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
             entry = params["entry"]
-            self.complaints.append(f"{entry['text']} {entry.get('url', '')}")
+            self._complain(f"{entry['text']} {entry.get('url', '')}")
+
+    def _complain(self, words: str) -> None:
+        if not self._expected or self._expected not in words:
+            self.complaints.append(words)

@@ -38,28 +38,32 @@ WIDE: Final = (1280, 900)
 
 
 class Stage:
-    """A server whose jobs are moved by hand; `ago` is how many seconds ago something has happened."""
+    """A server whose jobs are moved by hand; `ago` is how many seconds before the stage was set something has happened.
+
+    However long the making takes, what lies between two things is what was said.
+    """
 
     def __init__(self, server: Server) -> None:
         self.server = server
+        self._now = time.time()
 
     def make(self, prompt: str, ago: float = 0) -> str:
         """A job that waits."""
-        self.server.set_clock(time.time() - ago)
+        self.server.set_clock(self._now - ago)
         made = self.server.made(prompt=prompt)
         self.server.set_clock(None)
         return made
 
     def claimed(self, ago: float = 0) -> Job:
         """The next job of the queue, with a slot."""
-        now = time.time() - ago
+        now = self._now - ago
         job = self.server.store.claim_next(Limits({"main": 50}, {}), TIMING, now, claim="c", lease=0, worker="w")
         assert job
         return job
 
     def move(self, job: Job, state: State, reason: str, ago: float = 0, **decided: Any) -> Job:
         """A job after its next step."""
-        now = time.time() - ago
+        now = self._now - ago
         job = job if job.claim else self._claimed_again(job, now)
         file = decided.pop("file", None)
         moved = self.server.store.commit(job, Decision(state, reason, **decided), now, TIMING, worker="w", file=file)
@@ -90,7 +94,7 @@ class Stage:
     def failed(self, prompt: str, reason: str, error: str = "moderation") -> Job:
         """A job that has failed."""
         self.make(prompt, 4)
-        return self.move(self.claimed(), State.FAILED, reason, error=error, money=Money.RELEASED)
+        return self.move(self.claimed(2), State.FAILED, reason, 1, error=error, money=Money.RELEASED)
 
     def _claimed_again(self, job: Job, now: float) -> Job:
         found = self.server.store.claim(job.id, now, claim="c", lease=0)
@@ -157,6 +161,7 @@ def shown(browser: Browser, server: Server) -> None:
     browser.until("/units|unit/.test(document.querySelector('#price').textContent)")
     count = server.store.counts().get(State.QUEUED, 0)
     browser.until(f"document.querySelector('#waiting').textContent === '{count}'")
+    browser.drawn()
 
 
 def settle(browser: Browser) -> None:

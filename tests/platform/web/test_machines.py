@@ -19,6 +19,7 @@ from tests.platform.orders import MANY, TIMING, moved, stored
 from tests.platform.web.server import KLING_SECRET, Server
 from tests.tables import table
 
+NOW = 2e9
 FAR = 4e9
 
 
@@ -58,6 +59,7 @@ def test_a_missing_storage_is_503(server: Server, tmp_path: Path) -> None:
 
 
 def test_the_age_of_the_oldest_due_job_is_said(server: Server) -> None:
+    server.set_clock(FAR)
     server.made()
     assert server.ask("GET", "/readyz").json["oldest_due_seconds"] == 0
     moved(server.store, _claimed(server), Decision(State.PROCESSING, "taken", task_id="t", after=10), FAR)
@@ -175,9 +177,9 @@ def _until(condition: Any) -> None:
     ("fields", "status"),
     [
         ({}, 204),
-        (signing.fields([KLING_SECRET], "m", time.time(), b"{}"), 204),
-        (signing.fields([KLING_SECRET], "m", time.time(), b"{ }"), 401),
-        (signing.fields([KLING_SECRET], "m", time.time() - 900, b"{}"), 401),
+        (signing.fields([KLING_SECRET], "m", NOW, b"{}"), 204),
+        (signing.fields([KLING_SECRET], "m", NOW, b"{ }"), 401),
+        (signing.fields([KLING_SECRET], "m", NOW - 900, b"{}"), 401),
         ({signing.SIGNATURE: "v1,AAAA"}, 401),
         ({signing.SIGNATURE: ""}, 401),
     ],
@@ -187,6 +189,7 @@ def test_a_signature_that_is_there_has_to_be_right(fields: Mapping[str, str], st
     folder.mkdir()
     environment = {"KLING_WEBHOOK_SECRET": KLING_SECRET.reveal()}
     with Server(folder, environment=environment, only_callbacks=True) as server:
+        server.set_clock(NOW)
         job_id = "job_1"
         address = callbacks.address(server.url, server.store.keys.signing_key(), job_id)
         path = address.removeprefix(server.url)

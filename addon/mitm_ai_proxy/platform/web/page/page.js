@@ -344,6 +344,9 @@ async function order(event) {
   event.preventDefault();
   const button = byId("order").querySelector("button");
   button.disabled = true;
+  // A price that is still to come would take the place of what is said then.
+  clearTimeout(typing);
+  pricing += 1;
   try {
     const job = await ask("POST", "/api/videos", wanted());
     jobs.set(job.job_id, job);
