@@ -273,7 +273,8 @@ def warnings(configuration: Configuration) -> list[str]:
         count = len(made.tokens)
         if keys.failover.enabled and keys.failover.health_check_model and not _has_chats(made):
             lines.append(f"{where}.failover.healthCheckModel has no effect: type {keys.type} has no chats to ask by")
-        lines += [f"{where}.{line}" for line in reliability.warnings(keys.retry_on_failure, keys.failover)]
+        own = (*made.warnings, *reliability.warnings(keys.retry_on_failure, keys.failover))
+        lines += [f"{where}.{line}" for line in own]
         if keys.retry_on_failure.enabled and count < 2 and name not in together:
             what = "one token" if count else "no token of apiTokens"
             lines.append(f"{where}.retryOnFailure has no effect: there is {what}, and one provider")

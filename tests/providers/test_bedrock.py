@@ -536,10 +536,6 @@ def test_the_plugins_example_works(keys: str, fields: dict[str, str]) -> None:
             "provider.bedrockPromptCachePointPositions: has no position first",
         ),
         ("awsRegion: us-east-1, bedrockAdditionalFields: [a]", "provider.bedrockAdditionalFields: expected a mapping"),
-        (
-            f"awsRegion: us-east-1, {PAIR}, customSettings: [{{name: a, value: 1, mode: raw}}], protocol: original",
-            "provider.customSettings: has no effect",
-        ),
     ],
 )
 def test_a_missing_or_wrong_key_is_named_at_the_start(keys: str, problem: str) -> None:

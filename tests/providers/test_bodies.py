@@ -11,7 +11,7 @@ from mitm_ai_proxy.auth import consumers
 from mitm_ai_proxy.chat import callers
 from mitm_ai_proxy.config.file import ConfigurationError
 from mitm_ai_proxy.errors import Refusal
-from mitm_ai_proxy.exchange import Head, NeedsBody
+from mitm_ai_proxy.exchange import Caller, Head, NeedsBody, Upstream
 from mitm_ai_proxy.pipeline import Outgoing
 from mitm_ai_proxy.providers.base import Provider
 from tests.tables import table
@@ -182,7 +182,6 @@ def test_settings_are_made_before_everything_else(settings: str, before: bytes, 
         ("groq, customSettings: {name: seed, value: 1, mode: x}", "[0].mode: unknown value (known: auto, raw)"),
         ("groq, customSettings: {name: seed, value: .inf}", "[0].value: is no value that JSON has"),
         ("groq, customSettings: [x]", "[0]: expected a mapping with name and value"),
-        ("groq, protocol: original, customSettings: {name: seed, value: 1}", ": has no effect with protocol: original"),
         (
             "generic, genericHost: h, protocol: original, customSettings: {name: seed, value: 1}",
             "[0].mode: auto knows no names for protocol: original; give mode: raw",
@@ -197,11 +196,28 @@ def test_a_setting_without_an_effect_is_refused(block: str, problem: str) -> Non
     assert str(found).startswith(f"provider.customSettings{problem}")
 
 
+@table(
+    ("type", "extra"),
+    [("groq", ""), ("claude", ""), ("gemini", ""), ("bedrock", ", awsRegion: us-east-1"), ("qwen", "")],
+)
+def test_under_original_no_settings_are_made_which_is_said(type: str, extra: str) -> None:
+    settings = "[{name: top_k, value: 1}, {name: a, value: 1, mode: raw}]"
+    block = f"provider: {{type: {type}, apiTokens: t{extra}, protocol: original, customSettings: {settings}}}"
+    configuration = registry.read(block, {})
+    head = Head("POST", "/v1/chat/completions", Caller("application/json"))
+
+    assert isinstance(registry.provider(configuration).requestheaders(head), Upstream)
+    assert registry.warnings(configuration) == [
+        "provider.customSettings has no effect with protocol: original: bodies are sent as they are"
+    ]
+
+
 def test_generic_makes_settings_under_original_too() -> None:
     block = "generic, genericHost: h, protocol: original, customSettings: {name: a, value: 1, mode: raw}"
 
     assert _body(block, b"{}") == b'{"a":1}'
     assert _body(block, b"text", content_type="text/plain") == b"text"
+    assert registry.warnings(registry.read(f"provider: {{type: {block}}}", {})) == []
 
 
 def _form(*fields: tuple[str, str]) -> bytes:

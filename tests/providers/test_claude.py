@@ -103,6 +103,22 @@ def test_a_translated_chat_of_claude_code_mode_has_a_system_prompt_with_a_cache_
     assert system["cache_control"] == {"type": "ephemeral"}
 
 
+@table(
+    ("role", "prompts"),
+    [("user", ["You are Claude Code", "CONTEXT"]), ("system", ["Hi", "CONTEXT"]), ("developer", ["Hi", "CONTEXT"])],
+)
+def test_claude_code_mode_says_its_prompt_before_a_context_but_not_before_a_client_s(
+    role: str, prompts: list[str]
+) -> None:
+    block = "provider: {type: claude, claudeCodeMode: true, apiTokens: t, context: {fileUrl: 'http://f.test/a'}}"
+    provider = registry.provider(registry.fetched(registry.read(block, {}), lambda fetch: "CONTEXT"))
+    messages = [{"role": role, "content": "Hi"}, {"role": "user", "content": "Hello"}]
+    system = json.loads(outgoing_of(provider, CHAT, {**HELLO, "messages": messages}).body or b"")["system"]
+
+    assert [block["text"][: len(prompt)] for block, prompt in zip(system, prompts, strict=True)] == prompts
+    assert ["cache_control" in block for block in system] == [False, True]
+
+
 def test_a_native_request_is_sent_to_the_byte() -> None:
     body = (
         b'{ "model":"claude-x", "max_tokens" : 1e2,"system":[{"type":"text","text":"\\u00e9","cache_control":'

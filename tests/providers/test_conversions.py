@@ -15,7 +15,7 @@ from tests.tables import table
 QWEN: Final = "qwen, qwenEnableCompatible: false, modelMapping: {m: own}"
 HUNYUAN: Final = f"hunyuan, hunyuanAuthId: {'A' * 36}, hunyuanAuthKey: {'B' * 32}"
 MINIMAX: Final = "minimax, minimaxGroupId: 'g 1'"
-EMBEDDINGS, RERANKS, PICTURES = "/v1/embeddings", "/v1/reranks", "/v1/images/generations"
+EMBEDDINGS, RERANKS, PICTURES, SPEECH = "/v1/embeddings", "/v1/reranks", "/v1/images/generations", "/v1/audio/speech"
 SERVICES: Final = "/api/v1/services"
 LIMITED: Final = {"Code": "LimitExceeded", "Message": "no"}
 RESULT: Final = {"index": 1, "relevance_score": 0.5}
@@ -69,6 +69,29 @@ MEDIA: Final = f"{SERVICES}/aigc/multimodal-generation/generation"
             "/in/v1/image_generation",
             {"model": "image-01", "prompt": "a cat", "width": 1024, "height": 768, "response_format": "base64"},
         ),
+        (
+            MINIMAX,
+            SPEECH,
+            {
+                "model": "speech-2.8-hd",
+                "input": "Hi é",
+                "voice": "male-qn-qingse",
+                "speed": 1.50,
+                "response_format": "pcm",
+                "voice_setting": {"emotion": "happy"},
+                "language_boost": "auto",
+            },
+            "/v1/t2a_v2?GroupId=g%201",
+            {
+                "model": "speech-2.8-hd",
+                "text": "Hi é",
+                "stream": False,
+                "output_format": "hex",
+                "voice_setting": {"emotion": "happy", "voice_id": "male-qn-qingse", "speed": 1.5},
+                "audio_setting": {"sample_rate": 24000, "format": "pcm"},
+                "language_boost": "auto",
+            },
+        ),
     ],
 )
 def test_a_request_is_in_the_vendor_s_form(block: str, target: str, request: Json, path: str, sent: Json) -> None:
@@ -83,6 +106,40 @@ def _answer(block: str, target: str, request: Json, document: object, status: in
     handling = provider.responseheaders(sent, status, ((b"content-type", b"application/json"),))
     assert isinstance(handling, Whole)
     return handling.rewrite(Answer(status, json.dumps(document).encode()))
+
+
+SPOKEN: Final[Json] = {"model": "speech-2.8-hd", "input": "Hi", "voice": "v"}
+
+
+@table(
+    ("form", "document", "found"),
+    [
+        (None, {"data": {"audio": "fffb90", "status": 2}}, (200, "audio/mpeg", b"\xff\xfb\x90")),
+        ("wav", {"data": {"audio": "5249", "status": 2}}, (200, "audio/wav", b"RI")),
+        (None, {"data": {"audio": "", "status": 2}}, (502, "application/json", b"")),
+        (None, {"data": {"audio": "xy"}}, (502, "application/json", b"")),
+        (None, {"data": None, "base_resp": {"status_code": 1004, "status_msg": "no"}}, (401, "application/json", b"")),
+    ],
+)
+def test_speech_is_the_sound_itself(form: str | None, document: Json, found: tuple[int, str, bytes]) -> None:
+    request = SPOKEN if form is None else {**SPOKEN, "response_format": form}
+    answer = _answer("minimax", SPEECH, request, {"base_resp": {"status_code": 0, "status_msg": "success"}, **document})
+
+    assert (answer.status, answer.headers["content-type"]) == found[:2]
+    assert answer.body == found[2] or "error" in json.loads(answer.body)
+
+
+@table(
+    ("change", "named"),
+    [
+        ({"response_format": "opus"}, "response_format"),
+        ({"stream_format": "sse"}, "stream_format"),
+        ({"voice": None}, "voice"),
+    ],
+)
+def test_speech_that_the_vendor_does_not_have_is_refused(change: Json, named: str) -> None:
+    with pytest.raises(Refusal, match=named):
+        upstream_of(provider_of("minimax"), SPEECH, {**SPOKEN, **change})
 
 
 EMBEDDED: Final = {

@@ -533,10 +533,6 @@ def test_a_stream_of_a_chat_is_translated_after_its_flow_was_saved() -> None:
             "capabilities: {openai/v1/embeddings: /x}",
             "provider.capabilities.openai/v1/embeddings: the path has no place for {model}",
         ),
-        (
-            "protocol: original, customSettings: [{name: top_k, value: 1}]",
-            "provider.customSettings: has no effect with protocol: original",
-        ),
     ],
 )
 def test_a_wrong_key_is_named(keys: str, problem: str) -> None:

@@ -146,7 +146,7 @@ class _Chat:
         return {"error": {"message": f"fails with {status}", "type": "t", "param": None, "code": None}}
 
     def thinks(self, document: Json) -> bool:
-        return "reasoning_effort" in document
+        return "reasoning_effort" in document or document.get("enable_thinking") is True
 
     def results(self, document: Json) -> list[str]:
         messages = document["messages"]

@@ -23,6 +23,8 @@ MODELS = {
     "bedrock": "claude-sonnet-4-5",
     "gemini": "claude-sonnet-4-5",
     "vertex": "claude-sonnet-4-5",
+    "qwen": "qwen-plus",
+    "qwen-files": "qwen-plus",
 }
 NATIVE = {
     "groq": {"openai"},
@@ -31,8 +33,10 @@ NATIVE = {
     "bedrock": set[str](),
     "gemini": set[str](),
     "vertex": {"anthropic"},
+    "qwen": {"openai", "anthropic"},
+    "qwen-files": {"openai"},
 }
-"""By type: the SDKs whose requests it takes as they are."""
+"""By type, or type and what is special: the SDKs whose requests it takes as they are."""
 CREDENTIALS = {
     "groq": "authorization",
     "claude": "x-api-key",
@@ -40,8 +44,10 @@ CREDENTIALS = {
     "bedrock": "authorization",
     "gemini": "x-goog-api-key",
     "vertex": "",  # in the query
+    "qwen": "authorization",
+    "qwen-files": "authorization",
 }
-KEYS = {"bedrock": ", awsRegion: us-east-1"}
+KEYS = {"bedrock": ", awsRegion: us-east-1", "qwen-files": ", qwenFileIds: [file-1]"}
 """What a block needs besides its key."""
 TOOLS = ["I look", ["Zürich", "Oslo"], "both: sunny in Zürich, sunny in Oslo"]
 CLASSES = (
@@ -78,8 +84,8 @@ def proxy(service: ScriptedChats, tmp_path_factory: pytest.TempPathFactory) -> I
     """One proxy with a provider of each type, by the first part of the path."""
     keys = "apiTokens: sk-of-the-provider, providerDomain: 'http://{}'"
     providers = [
-        f"  - {{id: {name}, type: {name}, basePath: /{name}, {keys.format(service.address)}{KEYS.get(name, '')}}}"
-        for name in NATIVE
+        f"  - {{id: {name}, type: {type}, basePath: /{name}, {keys.format(service.address)}{KEYS.get(name, '')}}}"
+        for name, (type, *_) in ((name, name.split("-")) for name in NATIVE)
     ]
     routes = [f"  - {{path: /{name}/*, provider: {name}}}" for name in NATIVE]
     started = Proxies(tmp_path_factory.mktemp("chats"))

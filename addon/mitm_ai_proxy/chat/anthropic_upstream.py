@@ -80,8 +80,8 @@ def _system(turns: Iterable[Turn], target: Target) -> list[Json]:
         for block in turn.blocks
         if isinstance(block, Text) and block.text.strip()
     ]
-    if not system and target.default_system:
-        system = [_text(target.default_system, None)]
+    if target.default_system and all(block["text"] == target.added_system for block in system):
+        system = [_text(target.default_system, None), *system]
     if system and target.caches_system:
         _marked(system[-1], "5m")
     return system

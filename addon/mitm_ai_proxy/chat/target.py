@@ -31,7 +31,8 @@ class Target(NamedTuple):
 
     Anthropic Messages:
       `version`: the anthropic-version that the request is sent with.
-      `default_system`: the system prompt of a request that has none. `caches_system`: whether the prompt gets a mark.
+      `default_system`: the system prompt of a request that has none but `added_system`, the text that the configuration
+      puts into every chat. `caches_system`: whether the prompt gets a mark.
       `has_threads`: whether it keeps conversations, of which a request then has only what is new.
     """
 
@@ -50,6 +51,7 @@ class Target(NamedTuple):
     counts_streams: bool = True
     version: str = "2023-06-01"
     default_system: str = ""
+    added_system: str = ""
     caches_system: bool = False
     has_threads: bool = False
     settings: object = None

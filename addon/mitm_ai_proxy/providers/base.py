@@ -437,6 +437,11 @@ class Provider(ABC):
         """What a person should know about this configuration, in sentences."""
         return ()
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Keys that have no effect, each with why."""
+        return ()
+
     def error(self, sent: Upstream) -> None:  # noqa: B027 - few providers care
         """Called when a request ended without an answer."""
 

@@ -58,7 +58,7 @@ class ClaudeKeys(ChatKeys):
         values.flag,
         False,
         help="Whether requests are like those of Claude Code, as a token of a subscription needs them: Bearer, betas,"
-        " `beta=true`, user agent, and the system prompt of a chat that is translated and has none.",
+        " `beta=true`, user agent, and the system prompt of a chat that is translated and has none of its client's.",
     )
 
 
@@ -86,7 +86,10 @@ class Claude(Compatible):
     def target(self, api: str) -> Target:
         """With the version, and with what is said in claudeCodeMode."""
         found = super().target(api)._replace(version=self._version)
-        return found._replace(default_system=_CODE_SYSTEM, caches_system=True) if self.keys.claude_code_mode else found
+        if not self.keys.claude_code_mode:
+            return found
+        context = self.keys.context.text if self.keys.context else ""
+        return found._replace(default_system=_CODE_SYSTEM, added_system=context, caches_system=True)
 
     def requestheaders(self, head: Head) -> Upstream | NeedsBody:
         """As elsewhere, with a version and with the betas that the credential needs."""

@@ -149,10 +149,15 @@ class Compatible(Provider):
     @classmethod
     def setting_problems(cls, keys: AddressKeys) -> Iterator[Problem]:
         """Settings without an effect."""
-        if keys.custom_settings and keys.protocol == "original":
-            yield Problem("customSettings", "has no effect with protocol: original", ("protocol",))
-        else:
+        if keys.protocol != "original":
             yield from custom_settings.problems(keys.custom_settings)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Settings of a body that is not touched."""
+        if self.keys.custom_settings and self.keys.protocol == "original":
+            return ("customSettings has no effect with protocol: original: bodies are sent as they are",)
+        return ()
 
     def fetches(self) -> tuple[Fetch, ...]:
         """The file of `context`."""

@@ -1,4 +1,4 @@
-"""APIs of OpenAI's that a vendor has in a form of its own: embeddings, reranking, pictures. Chats are in chat/."""
+"""APIs of OpenAI's that a vendor has in a form of its own: pictures, speech, embeddings, reranking (not chats)."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ def _read_error(body: bytes, status: int, _: Fields) -> Fault:
     return vendor_errors.read(body, status)
 
 
+class Sound(NamedTuple):
+    """An answer that is no JSON: its bytes and their media type."""
+
+    data: bytes
+    media_type: str
+
+
 class Conversion(NamedTuple):
     """How an API is had in a form of the vendor's.
 
@@ -40,7 +47,7 @@ class Conversion(NamedTuple):
     """
 
     write: Callable[[Object], Converted]
-    read: Callable[[Json, Memo], Json]
+    read: Callable[[Json, Memo], Json | Sound]
     fields: Changes = NO_CHANGES
     read_error: Callable[[bytes, int, Fields], Fault] = _read_error
     fault: Callable[[Any], Fault | None] = vendor_errors.of_value
@@ -76,6 +83,8 @@ def handling(conversions: Conversions, memo: Memo, status: int, fields: Fields) 
             made = conversion.read(document, found)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError):
             return _failed(vendor_errors.broken("has a member of the wrong form"))
+        if isinstance(made, Sound):
+            return Answer(answer.status, made.data, {"content-type": made.media_type})
         return Answer(answer.status, json_values.encode(made), {"content-type": "application/json"})
 
     return Whole(rewrite)

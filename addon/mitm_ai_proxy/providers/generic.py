@@ -47,6 +47,11 @@ class Generic(Compatible):
         if not original:
             yield from super().setting_problems(keys)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """None: settings are made."""
+        return ()
+
     def requestheaders(self, head: Head) -> Upstream | NeedsBody:
         """As elsewhere; with customSettings, a posted body that may be JSON is read."""
         found = super().requestheaders(head)

@@ -115,9 +115,8 @@ class Google(Compatible):
 
     @classmethod
     def setting_problems(cls, keys: AddressKeys) -> Iterator[Problem]:
-        """Settings without an effect: none but those of protocol original, as Gemini has all names."""
-        if keys.protocol == "original":
-            yield from super().setting_problems(keys)
+        """None: Gemini has all names."""
+        yield from ()
 
     def body_edits(self, api: str) -> tuple[BodyEdit, ...]:
         """Settings go into the generationConfig, behind the translation."""

@@ -1,6 +1,6 @@
-"""MiniMax: the API of today, and the oldest one, which the plugin calls `pro`; embeddings and pictures.
+"""MiniMax: the API of today, and the oldest one, which the plugin calls `pro`; embeddings, pictures and speech.
 
-Sources: Higress ai-proxy plugin, minimax; MiniMax's API reference.
+Sources: Higress ai-proxy plugin, minimax; MiniMax's API reference (speech: Text to Speech (T2A) HTTP).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from ..chat.dialects import MINIMAX_PRO
-from ..chat.json_values import Object
+from ..chat.json_values import Object, Raw
 from ..chat.target import Target
 from ..config import values
 from ..config.keys import Problem, Reading, key
@@ -20,7 +20,7 @@ from ..exchange import Memo
 from .base import CommonKeys, SimulatorAccount
 from .chats import CHAT
 from .compatible import Compatible
-from .conversions import Conversion, Converted, Json
+from .conversions import Conversion, Converted, Json, Sound
 from .openai_shapes import embeddings, texts_of
 from .row import CompatibleKeys
 
@@ -42,7 +42,9 @@ class MinimaxKeys(CompatibleKeys):
         _V2,
         help="`pro`: chats by MiniMax's oldest API, which the models `abab...` have; needs `minimaxGroupId`.",
     )
-    minimax_group_id: str = key(values.text, "", help="The group, a parameter of the URLs of `pro` and of embeddings.")
+    minimax_group_id: str = key(
+        values.text, "", help="The group, a parameter of the URLs of `pro`, of embeddings and of speech."
+    )
 
     def problems(self, reading: Reading) -> Iterator[Problem]:
         """A group that is missing."""
@@ -65,7 +67,8 @@ class Minimax(Compatible):
         """Those of the row, with the group where it belongs."""
         found = dict(super().own_capabilities())
         group = f"?GroupId={quote(self.keys.minimax_group_id, safe='')}" if self.keys.minimax_group_id else ""
-        found[_EMBEDDINGS] += group
+        for name in (_EMBEDDINGS, _SPEECH):
+            found[name] += group
         return {**found, CHAT: f"{self._before}{_PRO_PATH}{group}"} if self._is_pro else found
 
     @property
@@ -79,6 +82,11 @@ class Minimax(Compatible):
 
 _EMBEDDINGS: Final = "openai/v1/embeddings"
 _PICTURES: Final = "openai/v1/imagegeneration"
+_SPEECH: Final = "openai/v1/audiospeech"
+_SOUNDS: Final = {"mp3": "audio/mpeg", "wav": "audio/wav", "flac": "audio/flac", "pcm": "audio/pcm"}
+"""The formats that both have."""
+_PCM_RATE: Final = 24_000
+"""That of OpenAI's `pcm`, which has no head that would tell it; MiniMax's own is another."""
 
 
 def _left_out(root: Object, *read: str) -> tuple[str, ...]:
@@ -122,7 +130,39 @@ def _read_picture(answer: Json, memo: Memo) -> Json:
     return {"created": memo["created"], "data": found}
 
 
+def _write_speech(root: Object) -> Converted:
+    form = root.one_of("response_format", _SOUNDS) or "mp3"
+    root.one_of("stream_format", ("audio",))
+    voice = root.object("voice_setting")
+    sound = root.object("audio_setting")
+    voices: Json = {**(voice.members if voice else {}), "voice_id": root.need("voice")}
+    if (speed := root.number("speed")) is not None:
+        voices["speed"] = Raw(speed)
+    sounds: Json = {**({"sample_rate": _PCM_RATE} if form == "pcm" else {}), **(sound.members if sound else {})}
+    document: Json = {
+        "model": root.need("model"),
+        "text": root.need("input"),
+        "stream": False,
+        "output_format": "hex",
+        "voice_setting": voices,
+        "audio_setting": {**sounds, "format": form},
+    }
+    for name in ("language_boost", "pronunciation_dict", "timbre_weights", "voice_modify", "aigc_watermark"):
+        if (value := root.raw(name)) is not None:
+            document[name] = value
+    read = ("input", "voice", "speed", "response_format", "stream_format", *document)
+    return Converted(document, {"form": form}, _left_out(root, *read))
+
+
+def _read_speech(answer: Json, memo: Memo) -> Sound:
+    data = bytes.fromhex(answer["data"]["audio"])
+    if not data:
+        raise ValueError("no sound")
+    return Sound(data, _SOUNDS[memo["form"]])
+
+
 CONVERSIONS: Final = {
     _EMBEDDINGS: Conversion(_write_embeddings, _read_embeddings),
     _PICTURES: Conversion(_write_picture, _read_picture),
+    _SPEECH: Conversion(_write_speech, _read_speech),
 }

@@ -330,7 +330,11 @@ ROWS: Final = (
         named("chat responses embeddings"),
         "MiniMax. A key of outside China needs `baseUrl: https://api.minimax.io/v1`.",
         site="https://platform.minimaxi.com/docs",
-        elsewhere={MESSAGES: "/anthropic/v1/messages", "openai/v1/imagegeneration": "/v1/image_generation"},
+        elsewhere={
+            MESSAGES: "/anthropic/v1/messages",
+            "openai/v1/imagegeneration": "/v1/image_generation",
+            "openai/v1/audiospeech": "/v1/t2a_v2",
+        },
         native=(
             *native_paths(chat="/v1/text/chatcompletion"),
             *native_paths(chat="/v1/chat/completions", messages="/anthropic/v1/messages", responses="/v1/responses"),
