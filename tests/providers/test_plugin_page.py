@@ -141,6 +141,16 @@ provider:
     "*": "abab6.5g-chat"
   minimaxGroupId: "YOUR_MINIMAX_GROUP_ID"
 """
+TRITON = """
+providers:
+  - type: triton
+    tritonDomain: triton.test
+    tritonModelVersion: "1"
+    apiTokens:
+      - "****"
+    modelMapping:
+      "*": gpt2
+"""
 SPARK = """
 provider:
   type: spark
@@ -291,6 +301,13 @@ HUNYUAN_SENT: Final = {
             _with(DEVELOPER, "generalv3.5"),
         ),
         (HUNYUAN, CHAT, DEVELOPER, "https://hunyuan.tencentcloudapi.com/", HUNYUAN_SENT),
+        (
+            TRITON,
+            CHAT,
+            {"model": "gpt2", "messages": [{"role": "user", "content": "Hi, who are you"}], "stream": False},
+            "http://triton.test:8000/v2/models/gpt2/versions/1/generate",
+            {"text_input": "Hi, who are you", "parameters": {"stream": False}, "exclude_input_in_output": True},
+        ),
     ],
 )
 def test_a_block_of_the_page_sends_its_example(text: str, target: str, request: Json, url: str, sent: Json) -> None:

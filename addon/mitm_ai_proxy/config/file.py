@@ -210,11 +210,13 @@ def _only(block: Block) -> _Used:
 
 
 def _chosen(top: Block, several: Any) -> _Used:
-    """Those of a list of providers that a route or `activeProviderId` names."""
+    """Those of a list of providers that a route or `activeProviderId` names; the only one, where neither is there."""
     if not isinstance(several, list) or not all(isinstance(item, dict) for item in several):
         top.refuse("providers", "expected a list of provider blocks")
         return _NONE_USED
     blocks = [Block(f"providers[{i}]", item, top.environment, top.problems) for i, item in enumerate(several)]
+    if len(blocks) == 1 and top.values.get("routes") is None and top.values.get("activeProviderId") is None:
+        return _only(blocks[0])
     listed = _Listed(blocks, [block.take("id", values.text, "") for block in blocks])
     items = top.values.get("routes")
     if items is not None and not isinstance(items, list):
