@@ -17,6 +17,7 @@ import pytest
 from mitmproxy import http as mitm
 from mitmproxy.io import FlowReader
 
+from tests.chat import converse
 from tests.e2e import certificates, moody
 from tests.e2e.conftest import StartProxy
 from tests.e2e.http2 import Http2Client
@@ -41,6 +42,11 @@ FAILURES = {
     "half a body, reset": Mood(200, (b'{"a',), end="reset"),
     "an error as the first event": moody.stream(OVERLOADED),
     "an error as the first event, in pieces": moody.stream(b": wait\n\n", OVERLOADED[:20], OVERLOADED[20:], DONE),
+    "an exception as the first frame": Mood(
+        200,
+        (converse.frame("throttlingException", {"message": "no"}, "exception"), b"more"),
+        ((b"content-type", b"application/vnd.amazon.eventstream"),),
+    ),
     "half of the first event": moody.stream(CHUNK[:9], end="close"),
 }
 
@@ -181,6 +187,37 @@ def test_each_try_has_another_token_and_is_a_line_of_the_notes(
 def _flows(path: Path) -> list[mitm.HTTPFlow]:
     with path.open("rb") as file:
         return [flow for flow in FlowReader(file).stream() if isinstance(flow, mitm.HTTPFlow)]
+
+
+# The first provider, whose key is one of a header field of its own or missing; and what the second one gets.
+OTHERS = {
+    "without a key": ("type: ollama", b""),
+    "without a key, but for the client's": ("type: ollama, sendClientKey: true", b"Bearer the-clients"),
+    "with a key of another kind": ("type: claude, apiTokens: token-two", b""),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_further_try_has_no_credential_of_the_one_before_it_or_of_the_client(
+    name: str, pair: tuple[Moody, Moody], start_proxy: StartProxy
+) -> None:
+    one, two = pair
+    one.mood = two.mood = lambda request: moody.refusal(429)
+    keys, expected = OTHERS[name]
+    first = f"{{id: one, type: openai, apiTokens: token-one, providerDomain: '{one.origin}'}}"
+    second = f"{{id: two, {keys}, providerDomain: '{two.origin}'}}"
+    routes = "[{path: /v1/there/*, provider: [one, two]}, {path: /v1/*, provider: [two, one]}]"
+    proxy = start_proxy(f"providers: [{first}, {second}]\nroutes: {routes}")
+    headers = JSON | {"Authorization": "Bearer the-clients", "x-api-key": "the-clients-too"}
+    for path in ("/v1/there/chat/completions", CHAT):
+        proxy.request("POST", path, BODY, headers)
+    assert [len(provider.received) for provider in pair] == [2, 2]
+    for request in one.received:
+        assert request.fields[b"authorization"] == b"Bearer token-one"
+        assert b"the-clients" not in b" ".join(request.fields.values())
+    for request in two.received:
+        assert request.fields.get(b"authorization", b"") == expected
+        assert b"token-one" not in b" ".join(request.fields.values())
 
 
 # What is asked, what the first try gets, and how many tries there are.

@@ -8,11 +8,13 @@ from email.utils import formatdate
 
 import pytest
 
+from mitm_ai_proxy.chat.stream_errors import form_of
 from mitm_ai_proxy.config.reliability import ERRORS, Failover, Statuses, statuses
 from mitm_ai_proxy.config.values import WrongParts
 from mitm_ai_proxy.routing.first_event import FirstEvent
 from mitm_ai_proxy.routing.health import Health, Place
 from mitm_ai_proxy.routing.tries import Failure, Pick, Stop, Tries, reason_against, seconds_of
+from tests.chat import converse
 from tests.tables import table
 
 NO, UNREACHED = Failure("500", 500), Failure("refused", is_sent=False, is_providers=True)
@@ -194,10 +196,24 @@ FIRST = [
 ]
 
 
-@table(("text", "status"), FIRST)
-def test_an_error_as_the_first_event_is_a_failure_however_it_is_cut(text: bytes, status: int | None) -> None:
+_OVERLOADED = converse.frame("throttlingException", {"message": "x"}, "exception")
+FRAMES = [
+    (_OVERLOADED, 429),
+    (converse.frame("modelStreamErrorException", {"message": "x"}, "exception"), 424),
+    (converse.frame("newException", {}, "exception"), 502),
+    (converse.frame("messageStart", {"role": "assistant"}) + _OVERLOADED, None),
+    (_OVERLOADED[:-1] + b"?", 502),
+    (b"", None),
+]
+EVENTS, AMAZON = "text/event-stream; charset=utf-8", "application/vnd.amazon.eventstream"
+
+
+@table(("type", "text", "status"), [*((EVENTS, *row) for row in FIRST), *((AMAZON, *row) for row in FRAMES)])
+def test_an_error_as_the_first_event_is_a_failure_however_it_is_cut(type: str, text: bytes, status: int | None) -> None:
+    form = form_of(type)
+    assert form
     for cut in range(len(text) + 1):
-        first = FirstEvent()
+        first = FirstEvent(form)
         for piece in (text[:cut], text[cut:]):
             if not first.is_known:
                 first.feed(piece)

@@ -10,7 +10,7 @@ import binascii
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ..wire import header_fields
+from ..wire import header_fields, sse
 from ..wire.header_fields import Fields
 from . import json_values, vendor_errors
 from .aws_frames import BROKEN, EXCEPTION
@@ -79,6 +79,17 @@ def exception(data: bytes, name: str) -> Fault:
     return _named(Fault(_STATUSES.get(name.lower(), 502), told[:_MAX_MESSAGE]), name)
 
 
+def error_of(event: sse.Event) -> Fault | None:
+    """The error that an event of Frames is: an exception, or what is wrong with the stream; None for any other."""
+    if event.type == BROKEN:
+        return vendor_errors.broken(_text(event.data))
+    return exception(event.data, _text(event.type[len(EXCEPTION) :])) if event.type.startswith(EXCEPTION) else None
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
 def _told(body: bytes) -> str | None:
     """The message of an exception, as Bedrock writes it, or as the gateways in front of it do."""
     try:
@@ -109,10 +120,9 @@ class Reader(StreamReader):
 
     def read(self, data: bytes, type: bytes = b"") -> Iterator[Event]:
         """The events in a message, or in what is wrong with the stream."""
-        if type == BROKEN and not self._is_over:
-            yield self._failed(vendor_errors.broken(data.decode("utf-8", "replace")))
-        elif type.startswith(EXCEPTION) and not self._is_over:
-            yield self._failed(exception(data, type.removeprefix(EXCEPTION).decode("utf-8", "replace")))
+        if fault := error_of(sse.Event(data, type)):
+            if not self._is_over:
+                yield self._failed(fault)
         elif type in _EVENTS:
             yield from super().read(data, type)
 

@@ -12,6 +12,7 @@ from mitmproxy import http
 
 from .. import pipeline
 from ..chat.dialects import DIALECTS
+from ..chat.stream_errors import form_of
 from ..errors import Refusal, no_place_in_line, stopped, timed_out
 from ..exchange import Answer, Head, Upstream
 from ..providers.base import Provider
@@ -21,7 +22,6 @@ from ..routing.limits import Line, Ticket
 from ..routing.providers import Providers
 from ..routing.tries import Failure, Pick, Tries, reason_against, seconds_of
 from ..wire import header_fields
-from ..wire.media_types import EVENT_STREAM
 from ..wire.printable import printable
 from . import lines, second_tries, streams, waits
 from .second_tries import Loop, Problem
@@ -119,8 +119,8 @@ class Attempts:
         if status >= 300:
             retry_after = seconds_of(header_fields.value(fields, b"retry-after"), time.time())
             self._fail(Failure(str(status), status, retry_after=retry_after))
-        elif self._can_go_on() and header_fields.value(fields, b"content-type").lower().startswith(EVENT_STREAM):
-            self._first = FirstEvent(header_fields.value(fields, b"content-encoding"))
+        elif (form := form_of(header_fields.value(fields, b"content-type"))) and self._can_go_on():
+            self._first = FirstEvent(form, header_fields.value(fields, b"content-encoding"))
 
     def complete(self, status: int) -> None:
         """Take the end of an answer; one that is no failure goes to the client."""

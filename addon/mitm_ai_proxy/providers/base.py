@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import random
+import re
 from abc import ABC
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -182,6 +183,8 @@ class Provider(ABC):
     links_need_credential: ClassVar[bool] = True
     """Whether a link without a signature to the provider's own host is one of its API's, such as a status to ask for.
     Otherwise it leads to a result, which is open to whoever has the link."""
+    own_chats: ClassVar[re.Pattern[str] | None] = None
+    """Paths of chats in the provider's own form, which pass as they are: a second one buys no more than an answer."""
     variable: ClassVar[str] = ""
     """The environment variable in which the service's key is expected."""
     is_key_optional: ClassVar[bool] = True
@@ -292,7 +295,10 @@ class Provider(ABC):
         self, head: Head, path: str, query: str, notes: tuple[str, ...], *, is_shown: bool = True
     ) -> Upstream:
         target = targets.join_query(self.with_base_path(path), query)
-        is_repeatable = apis.is_repeatable(head.method)
+        found = apis.detect(head.method, path)
+        is_repeatable = apis.is_repeatable(head.method, found and found.api.name)
+        if self.own_chats is not None and head.method == "POST":
+            is_repeatable = is_repeatable or self.own_chats.fullmatch(path) is not None
         return Upstream(self.origin, head.method, target, notes=notes, is_shown=is_shown, is_repeatable=is_repeatable)
 
     def _nearly(self, head: Head, path: str, before: str) -> tuple[Call | None, str]:

@@ -138,6 +138,7 @@ class Bedrock(Compatible):
 
     keys: BedrockKeys
     simulated_by = ""
+    own_chats = re.compile(r"/model/[^/]+/converse(-stream)?")
     withheld_headers = (*Compatible.withheld_headers, b"x-amz-")
 
     def __init__(self, keys: AddressKeys, clock: Clock) -> None:

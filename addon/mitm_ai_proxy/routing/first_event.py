@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from ..chat import vendor_errors
+from ..chat.stream_errors import Form
 from ..wire import content_encoding, sse
 from .tries import Failure
 
@@ -12,9 +10,10 @@ from .tries import Failure
 class FirstEvent:
     """Takes the bytes of a stream until its first event with data is complete. `encoding`: its Content-Encoding."""
 
-    def __init__(self, encoding: str = "") -> None:
+    def __init__(self, form: Form, encoding: str = "") -> None:
         self._decoder = content_encoding.Decoder(encoding) if encoding else None
-        self._reader = sse.Reader()
+        self._reader = form.framing()
+        self._error = form.error
         self.failure: Failure | None = None
         self.is_known = False
 
@@ -31,17 +30,9 @@ class FirstEvent:
         for event in found:
             if event.data and not self.is_known:
                 self.is_known = True
-                self.failure = _failure(event)
+                self.failure = self._failure(event)
         self.is_known = self.is_known or is_end
 
-
-def _failure(event: sse.Event) -> Failure | None:
-    try:
-        value = json.loads(event.data)
-    except (ValueError, RecursionError):
-        value = None
-    fault = vendor_errors.of_value(value)
-    if fault is None and event.type != b"error":
-        return None
-    status = fault.status if fault else 502
-    return Failure(f"an error ({status}) as the first event", status)
+    def _failure(self, event: sse.Event) -> Failure | None:
+        fault = self._error(event)
+        return Failure(f"an error ({fault.status}) as the first event", fault.status) if fault else None

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 EVENT_STREAM: Final = "text/event-stream"
-_BINARY: Final = "application/vnd.amazon.eventstream"
+AMAZON_EVENT_STREAM: Final = "application/vnd.amazon.eventstream"
 EVENTS: Final = (
     EVENT_STREAM,
     "application/x-ndjson",
     "application/jsonl",
     "application/json-seq",
-    _BINARY,
+    AMAZON_EVENT_STREAM,
 )
 """Streams of events or of JSON documents."""
 
 _MEDIA: Final = ("video/", "audio/", "image/", "application/octet")
 # Streams, and media that nobody reads in mitmproxy.
-_STREAMED: Final = (*_MEDIA, EVENT_STREAM, "application/x-ndjson")
+_STREAMED: Final = (*_MEDIA, EVENT_STREAM, AMAZON_EVENT_STREAM, "application/x-ndjson")
 
 
 URL_ENCODED: Final = "application/x-www-form-urlencoded"
@@ -52,7 +52,7 @@ def is_events(content_type: str) -> bool:
 
 def is_binary(content_type: str) -> bool:
     """Whether a body of this type is a stream of events that are no text."""
-    return content_type.lower().startswith(_BINARY)
+    return content_type.lower().startswith(AMAZON_EVENT_STREAM)
 
 
 def is_json(content_type: str) -> bool:
