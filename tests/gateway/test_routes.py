@@ -210,6 +210,14 @@ def test_what_no_route_takes_is_answered_here(headers: dict[str, str], body: byt
     _run(work, activeProviderId=None)
 
 
+def test_without_routes_the_active_provider_has_all_requests() -> None:
+    async def work(proxy: Proxy) -> None:
+        sent, _ = await _sent(proxy, CHAT, "other")
+        assert sent.url == f"{ONE}/v1/chat/completions"
+
+    _run(work, routes=None)
+
+
 def test_a_refusal_is_in_the_dialect_of_the_client() -> None:
     async def work(proxy: Proxy) -> None:
         flow = _make("POST /v1/messages", "nobody", {"anthropic-version": "2023-06-01"})

@@ -522,7 +522,9 @@ class Gateway:
             if not self._choose(flow, state, choice, None):
                 return
             head = choice.head
-        elif not results and not self._choose(flow, state, Choice(state.provider, "", head), None):
+        elif not results and not self._choose(
+            flow, state, Choice(state.provider, "", head, tuple(providers.by_id)), None
+        ):
             return
         provider = state.provider
         assert provider
