@@ -108,7 +108,7 @@ SERVICES: Final = {
     "minimax": Service(
         "https://api.minimaxi.com/v1",
         "chat/completions responses embeddings",
-        elsewhere="messages=/anthropic/v1/messages images/generations=/v1/image_generation",
+        elsewhere="messages=/anthropic/v1/messages images/generations=/v1/image_generation audio/speech=/v1/t2a_v2",
     ),
     "mistral": Service(
         "https://api.mistral.ai/v1",
