@@ -37,15 +37,16 @@ def test_a_chat_passes_to_the_byte_and_is_shown_without_its_key(
     upstream.respond = lambda _: Answer(200, headers=(("Content-Type", "text/event-stream"),), pieces=STREAM)
     fields = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json", "Host": upstream.address}
 
-    reply = proxy.request("POST", f"http://{upstream.address}/v1/chat/completions?a=%20b", BODY, fields)
+    reply = proxy.request("POST", f"http://{upstream.address}/v1/chat/completions?key={KEY}&a=%20b", BODY, fields)
     log = proxy.close()
 
     sent = upstream.received.get(timeout=DEADLINE)
-    assert (sent.target, sent.body) == ("/v1/chat/completions?a=%20b", BODY)
+    assert (sent.target, sent.body) == (f"/v1/chat/completions?key={KEY}&a=%20b", BODY)
     assert sent.one("Authorization") == f"Bearer {KEY}"
     assert reply.body == b"".join(STREAM)
     [flow] = _flows(saved)
     assert KEY.encode() not in saved.read_bytes()
+    assert flow.request.path == "/v1/chat/completions?key=redacted&a=%20b"
     assert flow.comment == "m; 3 tokens in, 2 out"
     assert flow.response
     assert flow.response.raw_content == b"".join(STREAM)

@@ -7,10 +7,11 @@ from typing import Final
 
 from mitmproxy import http
 
-from ..auth.header import redacted
+from ..auth.header import is_credential, redacted
 from ..chat.dialects import DIALECTS, OPENAI
 from ..exchange import PASS
 from ..view import ai, prices
+from ..wire import targets
 from . import streams
 
 OPTION: Final = "ai_inspect"
@@ -37,10 +38,18 @@ def end_answer(flow: http.HTTPFlow) -> None:
 
 
 def redact(flow: http.HTTPFlow) -> None:
-    """Replace the credentials in the header fields of a request to an AI API by a placeholder."""
+    """Replace the credentials in header fields and query of a request to an AI API by a placeholder."""
     if ai.knows(flow.request.path):
         headers = flow.request.headers
         headers.fields = redacted(headers.fields, ())
+        path, query = targets.split_query(flow.request.path)
+        flow.request.path = targets.join_query(path, "&".join(map(_shown, query.split("&"))))
+
+
+def _shown(parameter: str) -> str:
+    """A parameter of a query; Google's clients send their key as `key`."""
+    name, equals, _ = parameter.partition("=")
+    return f"{name}=redacted" if equals and (name == "key" or is_credential(name)) else parameter
 
 
 def hints(host: str, port: int, folder: Path) -> str:
