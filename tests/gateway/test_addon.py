@@ -17,7 +17,7 @@ from mitmproxy.test import taddons, tflow
 
 from mitm_ai_proxy import registry
 from mitm_ai_proxy.cassette.cassette import Mode, Opening
-from mitm_ai_proxy.gateway import addon, watch
+from mitm_ai_proxy.gateway import configured, watch
 from mitm_ai_proxy.gateway.addon import Gateway
 from mitm_ai_proxy.gateway.recorded import Recorded
 from mitm_ai_proxy.gateway.simulated import Simulated
@@ -112,12 +112,12 @@ class _Signal(logging.Handler):
 async def _logged(text: str, act: Callable[[], object]) -> None:
     """Do something, and wait until the addon logs a text."""
     signal = _Signal(text)
-    addon.logger.addHandler(signal)
+    configured.logger.addHandler(signal)
     try:
         act()
         await asyncio.wait_for(signal.has_come.wait(), 20)
     finally:
-        addon.logger.removeHandler(signal)
+        configured.logger.removeHandler(signal)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_refused_configuration_changes_nothing(
 ) -> None:
     monkeypatch.setattr(registry.TYPES["openai"], "simulated_by", "")
     monkeypatch.setattr(watch, "INTERVAL", 0.01)
-    caplog.set_level(logging.INFO, addon.logger.name)
+    caplog.set_level(logging.INFO, configured.logger.name)
 
     async def work(gateway: Gateway, context: taddons.context) -> None:
         path = tmp_path / "config.yaml"

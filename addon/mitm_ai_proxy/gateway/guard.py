@@ -208,6 +208,22 @@ def refuse(flow: http.HTTPFlow, state: FlowState, refusal: Refusal, level: int =
     answer(flow, state, refusal)
 
 
+def stop(flow: http.HTTPFlow, state: FlowState | None) -> None:
+    """Answer 500 or kill the flow after a hook raised (see fail_closed)."""
+    flows.redact(flow, state)
+    if flow.response is None or state is None:
+        answer(flow, state, errors.internal_error())
+    elif flow.response.stream:
+        flow.kill()
+    elif flow.response.raw_content is None:
+        # In responseheaders: the upstream's body, still to come, would be put into an answer made now.
+        state.has_failed = True
+    else:
+        answer(flow, state, errors.internal_error())
+    if state is not None:
+        state.is_refused = True
+
+
 _Hook = TypeVar("_Hook", bound=Callable[..., None])
 
 

@@ -2,39 +2,92 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from mitmproxy import http
+from mitmproxy import ctx, http
+from mitmproxy.addonmanager import Loader
 
 from ..auth.header import is_credential, redacted
 from ..chat.dialects import DIALECTS, OPENAI
 from ..exchange import PASS
 from ..view import ai, prices
 from ..wire import targets
-from . import streams
+from . import guard, streams
+from .guard import fail_closed
+from .stages import StageError
+from .strangers import own_origin
 
-OPTION: Final = "ai_inspect"
-
-
-def begin_answer(flow: http.HTTPFlow, may_stream: bool) -> None:
-    """Redact the request of an AI API, which has been sent; stream an answer that is a stream, with a copy to show."""
-    response = flow.response
-    if response is None or not ai.knows(flow.request.path):
-        return
-    redact(flow)
-    streams.begin_answer(flow, response, PASS, DIALECTS[OPENAI], may_stream)
+logger = logging.getLogger(__name__)
 
 
-def end_answer(flow: http.HTTPFlow) -> None:
-    """Show what was streamed, and say in the comment what it was."""
-    response = flow.response
-    if response is None or not ai.knows(flow.request.path):
-        return
-    note = streams.show_stream(response) if response.stream else ""
-    spent = ai.spent(flow.request.path, response.get_content(strict=False) or b"")
-    cost = ai.spent_text(spent, prices.LIST_PRICES, flow.request.timestamp_start)
-    flow.comment = "; ".join(filter(None, (spent.model, cost, note)))
+class Inspected:
+    """The addon. While it `is_active`, the gateway handles no flow, and has no configuration."""
+
+    name = "ai_proxy_inspect"
+    option: Final = "ai_inspect"
+
+    def __init__(self) -> None:
+        self.is_active = False
+        self._streams = True
+
+    def declare(self, loader: Loader) -> None:
+        """Declare its option: a str, since mitmproxy would silently drop the script for a value that is no bool."""
+        loader.add_option(self.option, str, "false", "true: change nothing, use no configuration; show chats and jobs.")
+
+    def set_option(self, busy: Sequence[str], *, is_running: bool) -> None:
+        """Apply its option; `busy` are the stages that are active. Raises StageError."""
+        value = getattr(ctx.options, self.option)
+        if value not in ("true", "false"):
+            raise StageError(f"{self.option} takes true or false.")
+        if value == str(self.is_active).lower():
+            return
+        if is_running:
+            raise StageError(f"{self.option} can only be set at the start.")
+        if busy:
+            raise StageError(f"{self.option} changes nothing, so it does not go with {' and '.join(busy)}.")
+        self.is_active = True
+
+    def configure(self, updated: set[str]) -> None:
+        """Take the option of mitmproxy's that streams are held by."""
+        if "stream_large_bodies" in updated:
+            self._streams = bool(ctx.options.stream_large_bodies)
+
+    def running(self) -> None:
+        """Log what to paste."""
+        here = own_origin()
+        logger.info("%s", hints(here.host, here.port, Path(ctx.options.confdir)))
+
+    @fail_closed
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Redact the request of an AI API, which has been sent; stream an answer that is a stream, with a copy."""
+        response = flow.response
+        if response is None or not ai.knows(flow.request.path):
+            return
+        redact(flow)
+        streams.begin_answer(flow, response, PASS, DIALECTS[OPENAI], self._streams)
+
+    @fail_closed
+    def response(self, flow: http.HTTPFlow) -> None:
+        """Show what was streamed, and say in the comment what it was."""
+        response = flow.response
+        if response is None or not ai.knows(flow.request.path):
+            return
+        note = streams.show_stream(response) if response.stream else ""
+        spent = ai.spent(flow.request.path, response.get_content(strict=False) or b"")
+        cost = ai.spent_text(spent, prices.LIST_PRICES, flow.request.timestamp_start)
+        flow.comment = "; ".join(filter(None, (spent.model, cost, note)))
+
+    @fail_closed
+    def error(self, flow: http.HTTPFlow) -> None:
+        """Redact a flow whose connection broke."""
+        redact(flow)
+
+    def stop(self, flow: http.HTTPFlow) -> None:
+        """Answer 500 or kill the flow after a hook raised (see fail_closed)."""
+        guard.stop(flow, None)
 
 
 def redact(flow: http.HTTPFlow) -> None:

@@ -104,3 +104,11 @@ def client_origin(flow: http.HTTPFlow) -> str:
     # In reverse mode mitmproxy replaces the Host header by its target.
     host, port = client.sockname[:2] if client.sockname else ("127.0.0.1", 8080)
     return str(Origin(scheme, host.partition("%")[0], port))
+
+
+def own_origin() -> Origin:
+    """The origin at which the proxy listens; 127.0.0.1 stands for all addresses."""
+    proxyserver: Any = ctx.master.addons.get("proxyserver")
+    addresses = proxyserver.listen_addrs() if proxyserver else []
+    host, port = addresses[0][:2] if addresses else ("127.0.0.1", ctx.options.listen_port or 8080)
+    return Origin("http", "127.0.0.1" if host in ("", "0.0.0.0", "::") else host, port)  # noqa: S104 - compared only
