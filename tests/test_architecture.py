@@ -37,10 +37,11 @@ ARROWS: dict[str, set[str]] = {
     "pipeline": {*_VALUES, "providers", "routing"},
     "routing": {*_VALUES, "providers"},
     "registry": {*_PROVIDERS, "cassette", "platform.settings", "routing", "simulator", "view"},
-    "gateway": _CORE,
+    "edges": _CORE,
+    "gateway": {*_CORE, "edges"},
     "platform": {*_VALUES, "kling"},
-    "testing": {*_CORE, "gateway"},
-    "commands": {*_CORE, "gateway"},
+    "testing": {*_CORE, "edges", "gateway"},
+    "commands": {*_CORE, "edges", "gateway", "server"},
 }
 """An arrow may lead to a single module of a room: the keys of the platform's block are declared by the platform."""
 # Modules of the command line that are imported when they are needed, within a function: who has not installed the

@@ -67,6 +67,34 @@ def wrong_method(path: str, methods: Sequence[str], base_url: str) -> Refusal:
     return Refusal(405, message, code="wrong_method", headers={"Allow": ", ".join(methods)})
 
 
+def not_local() -> Refusal:
+    """403 for a client on another machine where no listening address is set."""
+    message = "ai-proxy serves other machines only when it is told so: start it with --listen-host ADDRESS."
+    return Refusal(403, message, code="not_local")
+
+
+def cross_site() -> Refusal:
+    """403 for what a browser sends for a page that is not let in."""
+    message = "ai-proxy does not serve pages of other sites. Those that it may serve are in allowedOrigins."
+    return Refusal(403, message, code="cross_site")
+
+
+def unknown_name() -> Refusal:
+    """403 for a Host that is none of the proxy's names."""
+    return Refusal(
+        403,
+        "ai-proxy is not known by the name in Host, which may be that of another site. "
+        "Use 127.0.0.1, or add the name to hosts.",
+        code="cross_site",
+    )
+
+
+def page_not_allowed() -> Refusal:
+    """403 for a preflight of a page that is not let in."""
+    message = "ai-proxy does not serve this page: its origin is not in allowedOrigins."
+    return Refusal(403, message, code="cross_site")
+
+
 def internal_error() -> Refusal:
     """500 for an exception in the proxy, which is in the log only."""
     return Refusal(

@@ -17,7 +17,8 @@ from mitmproxy.test import taddons, tflow
 
 from mitm_ai_proxy import registry
 from mitm_ai_proxy.cassette.cassette import Mode, Opening
-from mitm_ai_proxy.gateway import configured, watch
+from mitm_ai_proxy.edges import watch
+from mitm_ai_proxy.gateway import configured
 from mitm_ai_proxy.gateway.addon import Gateway
 from mitm_ai_proxy.gateway.recorded import Recorded
 from mitm_ai_proxy.gateway.simulated import Simulated

@@ -6,9 +6,9 @@ import json
 
 from mitmproxy import http
 
+from mitm_ai_proxy.edges import pages
+from mitm_ai_proxy.edges.pages import Rules, is_name_of, is_own, may_come
 from mitm_ai_proxy.exchange import Caller
-from mitm_ai_proxy.gateway import pages
-from mitm_ai_proxy.gateway.pages import Rules, is_name_of, is_own, may_come
 from mitm_ai_proxy.gateway.simulated import Simulated
 from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.targets import Origin
@@ -426,8 +426,8 @@ def test_rules_are_made_of_origins_and_names() -> None:
 def test_an_answer_is_allowed_once_however_often_that_is_said() -> None:
     response = http.Response.make(200, b"x", {"A": "b", "Vary": "Accept"})
 
-    pages.allow(response, APP)
+    response.headers.fields = pages.allow(response.headers.fields, APP)
     once = response.headers.fields
-    pages.allow(response, APP)
+    response.headers.fields = pages.allow(response.headers.fields, APP)
 
     assert response.headers.fields == once

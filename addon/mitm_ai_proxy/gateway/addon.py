@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from mitmproxy import http
 
 from .. import errors, pipeline
+from ..edges import pages
+from ..edges.held import HELD
 from ..errors import Refusal
 from ..exchange import Answer, Upstream, Whole
 from ..wire.json_edit import JSONError
-from . import engine, error_bodies, flows, guard, pages, rewriting, strangers, streams
+from . import engine, error_bodies, flows, guard, rewriting, strangers, streams
 from .configured import Configured
 from .flows import FlowState
 from .guard import fail_closed
-from .held import HELD
 from .rewriting import Rewriter
 from .stages import Stage
 from .strangers import client_origin
@@ -101,7 +102,7 @@ class Gateway(Configured):
         flows.mask_head(response, state)
         streams.begin_answer(flow, response, handling, state.dialect, self.streams, state.mask)
         if state.page:
-            pages.allow(response, state.page)
+            response.headers.fields = pages.allow(response.headers.fields, state.page)
 
     @fail_closed
     def response(self, flow: http.HTTPFlow) -> None:
@@ -127,7 +128,7 @@ class Gateway(Configured):
         else:
             flows.mask_body(flow.response, state)
             if state.page:
-                pages.allow(flow.response, state.page)
+                flow.response.headers.fields = pages.allow(flow.response.headers.fields, state.page)
         self._end_try(flow, state)
         # Last: if something raises above, stop() needs the state.
         if not (state.attempts and state.attempts.is_refused):

@@ -13,6 +13,8 @@ from mitmproxy import http
 from .. import pipeline
 from ..chat.dialects import DIALECTS
 from ..chat.stream_errors import form_of
+from ..edges import lines
+from ..edges.lines import LOOK
 from ..errors import Refusal, no_place_in_line, stopped, timed_out
 from ..exchange import Answer, Head, Upstream
 from ..providers.base import Provider
@@ -23,7 +25,7 @@ from ..routing.providers import Providers
 from ..routing.tries import Failure, Pick, Tries, reason_against, seconds_of
 from ..wire import header_fields
 from ..wire.printable import printable
-from . import lines, second_tries, streams, waits
+from . import second_tries, streams, waits
 from .second_tries import Loop, Problem
 
 logger = logging.getLogger(__name__)
@@ -231,7 +233,7 @@ class Attempts:
         if self._pick is not None:
             end = time.monotonic() + self.wait
             while (left := end - time.monotonic()) > 0 and not self._is_gone():
-                await asyncio.sleep(min(left, waits.LOOK))
+                await asyncio.sleep(min(left, LOOK))
             if left > 0 and waits.here().is_over:
                 self.prepared = Answer(503, DIALECTS[self.head.caller.dialect].refusal(stopped()), dict(_STOPPED))
         elif line := self._line_of_place:

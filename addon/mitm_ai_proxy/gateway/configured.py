@@ -14,21 +14,22 @@ from mitmproxy.utils import human
 
 from .. import registry
 from ..config.file import ConfigurationError
+from ..edges import fetching, health_report, pages
+from ..edges.held import HELD
+from ..edges.pages import Rules
+from ..edges.token_fetcher import TokenFetcher
+from ..edges.watch import Watch
 from ..providers.base import Provider
 from ..providers.fetches import Fetch
 from ..registry import Configuration
 from ..routing.providers import Providers
 from ..view.prices import PriceSettings
 from ..wire.targets import Url
-from . import content_view, engine, fetching, flows, health_report, pages, strangers
+from . import content_view, engine, flows, strangers
 from .guard import Guard
-from .held import HELD
 from .inspected import Inspected
-from .pages import Rules
 from .probes import Probes
 from .stages import Stage, StageError
-from .token_fetcher import TokenFetcher
-from .watch import Watch
 
 logger = logging.getLogger(__name__)
 

@@ -23,12 +23,13 @@ from mitmproxy.proxy.layers.http import HTTPMode
 from .. import errors
 from ..chat.dialects import DIALECTS, OPENAI, Dialect
 from ..config.values import HostPattern
+from ..edges import pages
+from ..edges.held import HELD
 from ..errors import Refusal
 from ..wire import head
 from ..wire.printable import printable
-from . import engine, flows, pages, streams
+from . import engine, flows, streams
 from .flows import FlowState
-from .held import HELD
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +165,7 @@ def answer_error(flow: http.HTTPFlow, state: FlowState | None) -> None:
     has_begun = not (state and state.attempts and state.attempts.is_held_back)
     if flow.response is not None and flow.response.stream and has_begun:
         # Its head is at the client already.
-        last = streams.end_of_broken(flow.response, state.dialect) if state else None
+        last = streams.end_of_broken(flow.response) if state else None
         if last is not None:
             engine.end_stream(flow, last)
         return
@@ -187,7 +188,7 @@ def response(flow: http.HTTPFlow, state: FlowState | None, refusal: Refusal) -> 
     dialect = state.dialect if state else DIALECTS[flows.head_of(flow).caller.dialect]
     made = _answered(dialect, refusal, has_body=flow.request.method != "HEAD")
     if state and state.page:
-        pages.allow(made, state.page)
+        made.headers.fields = pages.allow(made.headers.fields, state.page)
     return made
 
 

@@ -28,6 +28,7 @@ from ..cassette.entry import Chunk, Entry, Request, Response, header
 from ..cassette.link_streams import LONGEST
 from ..cassette.links_through_proxy import Address
 from ..cassette.settings import CassetteSettings, ScrubSettings
+from ..edges.streaming import Chain
 from ..errors import Refusal, internal_error
 from ..exchange import Answer, Handling, Pieces, Transducer, Whole
 from ..registry import Configuration
@@ -57,7 +58,6 @@ from .recorded_messages import (
 )
 from .replay_server import ReplayServer
 from .stages import Result, Stage, StageError
-from .streams import Chain
 
 if TYPE_CHECKING:
     from ..cassette.cassette import Cassette, Opening

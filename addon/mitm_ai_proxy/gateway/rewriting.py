@@ -8,12 +8,13 @@ from mitmproxy import http
 
 from .. import errors, pipeline
 from ..auth.header import CLIENT_FIELDS
+from ..edges import pages
 from ..errors import Refusal
 from ..exchange import UNKNOWN_CALLER, Answer, NeedsBody, Upstream
 from ..routing.rules import Choice, Listing
 from ..wire import header_fields
 from ..wire.targets import Origin
-from . import flows, guard, pages, strangers, streams
+from . import flows, guard, strangers, streams
 from .attempts import Attempts
 from .configured import Configured
 from .flows import FlowState

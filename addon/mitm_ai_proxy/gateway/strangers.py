@@ -7,12 +7,13 @@ from typing import Any, Final
 from mitmproxy import ctx, http
 from mitmproxy.proxy import mode_specs
 
-from ..errors import Refusal
+from .. import errors
+from ..edges import pages
+from ..edges.pages import NO_RULES, Address, Rules, is_loopback
 from ..exchange import Caller
 from ..wire.targets import Origin
-from . import pages, streams
+from . import streams
 from .flows import FlowState
-from .pages import NO_RULES, Address, Rules, is_loopback
 
 _OWN_CLIENTS: Final = frozenset(("wireguard", "local", "osproxy", "tun"))
 """Modes whose clients are on this machine or have a key, though their addresses are not loopback."""
@@ -24,31 +25,19 @@ def refuse_strangers(flow: http.HTTPFlow, caller: Caller, rules: Rules = NO_RULE
     peer = flow.client_conn.peername
     is_elsewhere = bool(peer) and not is_loopback(peer[0]) and mode.type_name not in _OWN_CLIENTS
     if is_elsewhere and not (mode.custom_listen_host or ctx.options.listen_host):
-        raise Refusal(
-            403,
-            "ai-proxy serves other machines only when it is told so: start it with --listen-host ADDRESS.",
-            code="not_local",
-        )
+        raise errors.not_local()
     if (caller.origin or caller.fetch_site) and not pages.may_come(caller, rules, _addresses(flow, rules)):
-        raise Refusal(
-            403,
-            "ai-proxy does not serve pages of other sites. Those that it may serve are in allowedOrigins.",
-            code="cross_site",
-        )
+        raise errors.cross_site()
     if not pages.is_name_of(caller.host, rules.hosts) and _is_asked_by_wrong_name(flow, caller, rules):
-        raise Refusal(
-            403,
-            "ai-proxy is not known by the name in Host, which may be that of another site. "
-            "Use 127.0.0.1, or add the name to hosts.",
-            code="cross_site",
-        )
+        raise errors.unknown_name()
 
 
 def answer_preflight(flow: http.HTTPFlow, state: FlowState) -> None:
     """Answer a page that asks whether it may send a request. Raises Refusal (403) unless it is an allowed one."""
     if not state.page:
-        raise Refusal(403, "ai-proxy does not serve this page: its origin is not in allowedOrigins.", code="cross_site")
-    flow.response = pages.preflight(state.head.fields, state.page)
+        raise errors.page_not_allowed()
+    flow.response = http.Response.make(204)
+    flow.response.headers.fields = pages.preflight(state.head.fields, state.page)
     state.note(f"answered here: pages of {state.page} may use the proxy")
     streams.hold_request(flow)
 

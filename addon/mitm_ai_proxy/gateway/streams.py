@@ -5,24 +5,22 @@ A stream that cannot be translated ends with an error in the client's dialect.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from typing import Final, NamedTuple
+import functools
+from typing import Final
 
 from mitmproxy import ctx, http
 from mitmproxy.utils import human
 
-from .. import errors
-from ..auth.masking import Mask, MaskedStream
+from ..auth.masking import Mask
 from ..chat.dialects import Dialect
-from ..exchange import Handling, Pieces, Transducer, Whole
+from ..edges import streaming
+from ..edges.held import HELD
+from ..edges.streaming import Translation
+from ..exchange import Handling, Pieces, Whole
 from ..pipeline import BODY_LIMIT
-from ..wire import content_encoding, header_fields
-from ..wire.media_types import EVENT_STREAM, is_media, is_streamed
+from ..wire import header_fields
+from ..wire.media_types import is_media, is_streamed
 from . import engine
-from .held import HELD
-
-logger = logging.getLogger(__name__)
 
 SHOWN_BODY: Final = 1024 * 1024
 """Bytes up to which a body that is not needed is held, so that mitmproxy can show it; longer ones are streamed."""
@@ -97,9 +95,7 @@ def begin_answer(
         response.stream = False
         _hold(flow, _length(response), streams)
     elif isinstance(handling, Pieces):
-        if mask:
-            handling = handling._replace(transducer=Chain(handling.transducer, MaskedStream(mask)))
-        _translate(flow, response, handling, dialect)
+        _translate(flow, response, streaming.masked(handling, mask), dialect)
     elif response.raw_content is not None:
         return  # it is complete already
     elif not (handling.is_shown or (mask and _is_encoded_error(response))) or is_streamed(
@@ -113,7 +109,7 @@ def begin_answer(
         elif length > SHOWN_BODY:
             response.stream = True
     if response.stream is True and not _is_media(response):
-        _translate(flow, response, Pieces(MaskedStream(mask) if mask else _Unchanged(), is_translated=False), dialect)
+        _translate(flow, response, streaming.passed(mask), dialect)
 
 
 def show_stream(response: http.Response) -> str:
@@ -121,11 +117,7 @@ def show_stream(response: http.Response) -> str:
 
     Returns a note, "" for nothing to say.
     """
-    if (
-        not isinstance(response.stream, _Translation)
-        or response.stream.copy is None
-        or response.raw_content is not None
-    ):
+    if not isinstance(response.stream, Translation) or response.stream.copy is None or response.raw_content is not None:
         return ""
     # The setter would change Content-Length.
     response.data.content = bytes(response.stream.copy[:SHOWN_BODY])
@@ -135,39 +127,21 @@ def show_stream(response: http.Response) -> str:
 
 def refuse_stream(response: http.Response, body: bytes) -> None:
     """Have a stream that was held end here, with this body, for those who listen to it and for whoever looks at it."""
-    if isinstance(response.stream, _Translation):
+    if isinstance(response.stream, Translation):
         response.stream(body)
         response.stream(b"")
     response.stream = False
     response.data.content = body
 
 
-def end_of_broken(response: http.Response, dialect: Dialect) -> bytes | None:
+def end_of_broken(response: http.Response) -> bytes | None:
     """The last bytes for a client whose stream has broken off; None if they could not tell it that."""
     translation = response.stream
-    if not isinstance(translation, _Translation) or translation.is_over:
-        return None
-    rest = b"" if translation.makes_end else b"".join(translation(b""))
-    if translation.tells_end:
-        return rest
-    is_events = header_fields.value(response.headers.fields, b"content-type").lower().startswith(EVENT_STREAM)
-    is_plain = "content-encoding" not in response.headers and "content-length" not in response.headers
-    # Behind an event that may be cut.
-    return rest + b"\n\n" + dialect.failure(errors.broke_off()) if is_events and is_plain else None
+    return translation.end_of_broken() if isinstance(translation, Translation) else None
 
 
 def _is_media(response: http.Response) -> bool:
     return is_media(header_fields.value(response.headers.fields, b"content-type"))
-
-
-class _Unchanged:
-    """The transducer that changes nothing."""
-
-    def feed(self, data: bytes) -> bytes:
-        return data
-
-    def end(self) -> bytes:
-        return b""
 
 
 def _is_encoded_error(response: http.Response) -> bool:
@@ -175,88 +149,13 @@ def _is_encoded_error(response: http.Response) -> bool:
     return response.status_code >= 400 and "content-encoding" in response.headers
 
 
-class Chain(NamedTuple):
-    """Two transducers, one behind the other."""
-
-    first: Transducer
-    second: Transducer
-
-    def feed(self, data: bytes) -> bytes:
-        """As in Transducer."""
-        data = self.first.feed(data)
-        return self.second.feed(data) if data else b""
-
-    def end(self) -> bytes:
-        """As in Transducer."""
-        rest = self.first.end()
-        return (self.second.feed(rest) if rest else b"") + self.second.end()
-
-
 def _translate(flow: http.HTTPFlow, response: http.Response, pieces: Pieces, dialect: Dialect) -> None:
     fields = response.headers.fields
-    encoding = header_fields.value(fields, b"content-encoding")
-    changes: dict[bytes, bytes | None] = {}
-    if pieces.is_translated:
-        changes = {b"content-length": None, b"content-encoding": None}
-        if response.data.http_version in _HTTP1:
-            changes[b"transfer-encoding"] = b"chunked"
-    fields = header_fields.changed(fields, changes | dict(pieces.fields))
-    response.headers.fields = fields
-    is_events = header_fields.value(fields, b"content-type").lower().startswith(EVENT_STREAM)
-    failure = dialect.failure(errors.stream_failed()) if is_events else b""
-
-    def failed(error: Exception) -> None:
-        logger.warning("ai-proxy: %s while an answer was translated; it ends with an error.", type(error).__name__)
-        engine.close_upstream(flow)
-
-    decoder = content_encoding.Decoder(encoding) if pieces.is_translated and encoding else None
-    copy = None if _is_media(response) else bytearray()
-    response.stream = _Translation(pieces, decoder, failure, failed, copy)
-
-
-class _Translation:
-    """The function that mitmproxy calls with each piece of an answer, and with b"" at its end. It never raises.
-
-    It returns [] instead of [b""], which would end a chunked answer. `copy` collects what it returns, up to a
-    little more than SHOWN_BODY.
-    """
-
-    def __init__(
-        self,
-        pieces: Pieces,
-        decoder: content_encoding.Decoder | None,
-        failure: bytes,
-        failed: Callable[[Exception], None],
-        copy: bytearray | None,
-    ) -> None:
-        self._transducer = pieces.transducer
-        self._decoder = decoder
-        self._failure = failure
-        self._failed = failed
-        self.is_over = False
-        self.copy = copy
-        self.tells_end, self.makes_end = pieces.tells_end, pieces.makes_end
-
-    def __call__(self, data: bytes) -> list[bytes]:
-        if self.is_over:
-            return []
-        try:
-            translated = self._translated(data)
-        except Exception as error:
-            self.is_over = True
-            self._failed(error)
-            translated = self._failure
-        if self.copy is not None and len(self.copy) <= SHOWN_BODY:
-            self.copy += translated[: SHOWN_BODY + 1]
-        return [translated] if translated else []
-
-    def _translated(self, data: bytes) -> bytes:
-        if not data:
-            self.is_over = True
-            rest = self._decoder.end() if self._decoder else b""
-            return (self._transducer.feed(rest) if rest else b"") + self._transducer.end()
-        plain = self._decoder.feed(data) if self._decoder else data
-        return self._transducer.feed(plain) if plain else b""
+    sent = streaming.answer_fields(fields, pieces, is_http1=response.data.http_version in _HTTP1)
+    response.headers.fields = sent
+    failed = functools.partial(engine.close_upstream, flow)
+    copied = 0 if _is_media(response) else SHOWN_BODY
+    response.stream = Translation(pieces, fields, sent, dialect, failed, copied)
 
 
 # Limits

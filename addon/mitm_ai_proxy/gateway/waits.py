@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from mitmproxy import ctx
 
-LOOK: Final = 0.1
-"""Seconds between two looks whether a client that waits is still there."""
+from ..edges.lines import LOOK
+
 PATIENCE: Final = 1.0
 """Seconds that a proxy that is stopped gives to its answers."""
 _NAME: Final = "ai_proxy_waits"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mitm_ai_proxy import registry
-from mitm_ai_proxy.gateway import health_report
+from mitm_ai_proxy.edges import health_report
 from mitm_ai_proxy.routing.health import Place
 
 LONG = "sk-a-token-that-is-long-enough-Zx4Q"

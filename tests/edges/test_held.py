@@ -6,7 +6,7 @@ import gc
 
 from mitmproxy.test import tflow
 
-from mitm_ai_proxy.gateway.held import Held
+from mitm_ai_proxy.edges.held import Held
 
 
 def _held(limit: int) -> Held:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mitm_ai_proxy.gateway import fetching
+from mitm_ai_proxy.edges import fetching
 from mitm_ai_proxy.providers.fetches import MAX_SIZE, Fetch
 from mitm_ai_proxy.wire.targets import Url
 from tests.e2e.http_server import Handler, Server

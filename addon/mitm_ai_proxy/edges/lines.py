@@ -9,7 +9,9 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from ..routing.limits import Line, Ticket
-from .waits import LOOK
+
+LOOK: Final = 0.1
+"""Seconds between two looks whether a client that waits is still there."""
 
 
 class _Keeper:

@@ -13,8 +13,8 @@ import pytest
 from mitm_ai_proxy.auth import google
 from mitm_ai_proxy.auth.access_tokens import TokenRequest
 from mitm_ai_proxy.auth.google import GoogleTokens
-from mitm_ai_proxy.gateway import token_fetcher
-from mitm_ai_proxy.gateway.token_fetcher import TokenFetcher
+from mitm_ai_proxy.edges import token_fetcher
+from mitm_ai_proxy.edges.token_fetcher import TokenFetcher
 from tests.auth.service_account import EMAIL, key_file
 from tests.e2e.upstream import Answer, Upstream
 

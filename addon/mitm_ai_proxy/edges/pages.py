@@ -1,7 +1,4 @@
-"""Web pages: which of them a browser may bring here, and what CORS has to say to those (https://fetch.spec.whatwg.org).
-
-Pure but for `allow`, which writes into mitmproxy's response.
-"""
+"""Web pages: which of them a browser may bring here, and what CORS has to say to those (https://fetch.spec.whatwg.org)."""
 
 from __future__ import annotations
 
@@ -10,8 +7,6 @@ import ipaddress
 import re
 from collections.abc import Collection
 from typing import Final, NamedTuple, TypeAlias
-
-from mitmproxy import http
 
 from ..errors import Refusal
 from ..exchange import Caller
@@ -153,8 +148,11 @@ def is_preflight(method: str, fields: Fields) -> bool:
     return method == "OPTIONS" and any(name.lower() == METHOD for name, _ in fields)
 
 
-def preflight(fields: Fields, origin: str) -> http.Response:
-    """The answer to a preflight of a page that may come in. Raises Refusal (403) for one that asks for no tokens."""
+def preflight(fields: Fields, origin: str) -> Fields:
+    """The fields of the answer (204) to a preflight of a page that may come in.
+
+    Raises Refusal (403) for one that asks for no tokens.
+    """
     asked = {name: header_fields.value(fields, name).strip() for name in (METHOD, _HEADERS)}
     if not all(_TOKENS.fullmatch(text) for text in asked.values() if text) or "," in asked[METHOD]:
         raise Refusal(403, "The preflight asks for no method, or for no header fields.", code="cross_site")
@@ -168,14 +166,11 @@ def preflight(fields: Fields, origin: str) -> http.Response:
         answer.append((b"access-control-allow-headers", asked[_HEADERS].encode()))
     if header_fields.value(fields, _PRIVATE) == "true":
         answer.append((b"access-control-allow-private-network", b"true"))
-    response = http.Response.make(204)
-    response.headers.fields = tuple((name.title(), value) for name, value in answer)
-    return response
+    return tuple((name.title(), value) for name, value in answer)
 
 
-def allow(response: http.Response, origin: str) -> None:
-    """Let pages of this origin, and of no other, read an answer. Replaces the CORS fields of the provider."""
-    fields = response.headers.fields
+def allow(fields: Fields, origin: str) -> Fields:
+    """The fields of an answer that pages of this origin, and no others, may read; without the provider's CORS."""
     names = {name.lower() for name, _ in fields} - _NOT_EXPOSED
     exposed = sorted(name for name in names if not name.startswith(_CORS))
     vary = header_fields.value(fields, b"vary")
@@ -187,4 +182,4 @@ def allow(response: http.Response, origin: str) -> None:
     }
     if not varies & {"origin", "*"}:
         changes[b"vary"] = (f"{vary}, Origin" if vary else "Origin").encode("utf-8", "surrogateescape")
-    response.headers.fields = header_fields.changed(fields, changes)
+    return header_fields.changed(fields, changes)

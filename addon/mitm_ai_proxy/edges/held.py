@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Final
 from weakref import WeakKeyDictionary, WeakSet
 
-from mitmproxy import http
-
 DEFAULT_LIMIT: Final = 512 * 1024 * 1024
 """Bytes."""
 
@@ -16,10 +14,10 @@ class Held:
 
     def __init__(self) -> None:
         self.limit = DEFAULT_LIMIT
-        self._sizes: WeakKeyDictionary[http.HTTPFlow, int] = WeakKeyDictionary()
-        self._refused: WeakSet[http.HTTPFlow] = WeakSet()
+        self._sizes: WeakKeyDictionary[object, int] = WeakKeyDictionary()
+        self._refused: WeakSet[object] = WeakSet()
 
-    def room(self, flow: http.HTTPFlow, size: int) -> int:
+    def room(self, flow: object, size: int) -> int:
         """How many bytes the body of a flow may have, of which `size` are known to come or are there already."""
         others = sum(count for other, count in self._sizes.items() if other is not flow)
         room = max(0, self.limit - others)
@@ -29,11 +27,11 @@ class Held:
             self._sizes[flow] = size
         return room
 
-    def was_refused(self, flow: http.HTTPFlow) -> bool:
+    def was_refused(self, flow: object) -> bool:
         """Whether the body of a flow found no room."""
         return flow in self._refused
 
-    def release(self, flow: http.HTTPFlow) -> None:
+    def release(self, flow: object) -> None:
         """Forget a flow that has ended."""
         self._sizes.pop(flow, None)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mitm_ai_proxy.gateway import watch
-from mitm_ai_proxy.gateway.watch import Watch, signature
+from mitm_ai_proxy.edges import watch
+from mitm_ai_proxy.edges.watch import Watch, signature
 
 
 class _Looks:
