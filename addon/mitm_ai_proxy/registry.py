@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from . import apis
 from .cassette.settings import CassetteSettings, ScrubSettings
-from .config import file, reliability, values
+from .config import file, placeholders, reliability, values
 from .config.file import ConfigurationError, ProviderType
 from .config.keys import Problem, Reading, declared, key
 from .config.keys import secrets as declared_secrets
@@ -265,7 +265,8 @@ def described(configuration: Configuration, providers: Providers, *, remarks: bo
 
 def warnings(configuration: Configuration) -> list[str]:
     """What is likely to be a mistake of whoever wrote the configuration, in a line each."""
-    lines = hidden(configuration.routes)
+    lines = [f"{path} {placeholders.MESSAGE}" for path in configuration.placeholders]
+    lines += hidden(configuration.routes)
     together = {name for route in configuration.routes if len(route.provider) > 1 for name in route.provider}
     for name, keys in configuration.providers.items():
         where = f"providers ({name})" if name else "provider"

@@ -517,7 +517,8 @@ def test_the_plugins_example_works(keys: str, fields: dict[str, str]) -> None:
 @table(
     ("keys", "problem"),
     [
-        ("", "provider.awsRegion: is missing; give awsRegion or baseUrl"),
+        ("", "provider.awsRegion: is missing, such as us-east-1; or give baseUrl"),
+        ("awsAccessKey: a, awsSecretKey: b", "provider.awsRegion: is missing, such as us-east-1: signatures are"),
         ("awsRegion: us east", "provider.awsRegion: expected a region of AWS, such as us-east-1"),
         (
             "awsRegion: us-east-1, apiTokens: null",

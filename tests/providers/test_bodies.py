@@ -182,10 +182,6 @@ def test_settings_are_made_before_everything_else(settings: str, before: bytes, 
         ("groq, customSettings: {name: seed, value: 1, mode: x}", "[0].mode: unknown value (known: auto, raw)"),
         ("groq, customSettings: {name: seed, value: .inf}", "[0].value: is no value that JSON has"),
         ("groq, customSettings: [x]", "[0]: expected a mapping with name and value"),
-        (
-            "generic, genericHost: h, protocol: original, customSettings: {name: seed, value: 1}",
-            "[0].mode: auto knows no names for protocol: original; give mode: raw",
-        ),
     ],
 )
 def test_a_setting_without_an_effect_is_refused(block: str, problem: str) -> None:
@@ -198,7 +194,14 @@ def test_a_setting_without_an_effect_is_refused(block: str, problem: str) -> Non
 
 @table(
     ("type", "extra"),
-    [("groq", ""), ("claude", ""), ("gemini", ""), ("bedrock", ", awsRegion: us-east-1"), ("qwen", "")],
+    [
+        ("groq", ""),
+        ("claude", ""),
+        ("gemini", ""),
+        ("bedrock", ", awsRegion: us-east-1"),
+        ("qwen", ""),
+        ("generic", ", genericHost: h"),
+    ],
 )
 def test_under_original_no_settings_are_made_which_is_said(type: str, extra: str) -> None:
     settings = "[{name: top_k, value: 1}, {name: a, value: 1, mode: raw}]"
@@ -210,14 +213,6 @@ def test_under_original_no_settings_are_made_which_is_said(type: str, extra: str
     assert registry.warnings(configuration) == [
         "provider.customSettings has no effect with protocol: original: bodies are sent as they are"
     ]
-
-
-def test_generic_makes_settings_under_original_too() -> None:
-    block = "generic, genericHost: h, protocol: original, customSettings: {name: a, value: 1, mode: raw}"
-
-    assert _body(block, b"{}") == b'{"a":1}'
-    assert _body(block, b"text", content_type="text/plain") == b"text"
-    assert registry.warnings(registry.read(f"provider: {{type: {block}}}", {})) == []
 
 
 def _form(*fields: tuple[str, str]) -> bytes:

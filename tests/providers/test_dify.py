@@ -319,7 +319,7 @@ def test_errors_are_the_clients_own(keys: str, status: int, document: Json, foun
 @table(
     ("keys", "problem"),
     [
-        ("botType: Robot, apiTokens: t", "provider.botType: unknown value 'robot'"),
+        ("botType: Robot, apiTokens: t", "provider.botType: unknown value 'Robot' (known: Chat, Agent"),
         ("botType: Workflow, apiTokens: t", "provider.inputVariable: is missing"),
         ("difyApiUrl: 'ftp://x', apiTokens: t", "provider.difyApiUrl: unknown scheme 'ftp'"),
         ("difyApiUrl: h.test, baseUrl: 'http://a/v1', apiTokens: t", "provider.baseUrl: stands beside difyApiUrl"),

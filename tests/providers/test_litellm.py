@@ -76,6 +76,16 @@ KEY = {"api_key": "os.environ/THE_KEY"}
             {"type": "openai"},
         ),
         (
+            _entry("m", model="bedrock/m", aws_region_name="us-west-2"),
+            {"type": "bedrock", "awsRegion": "us-west-2"},
+        ),
+        (_entry("m", model="bedrock/m"), {"type": "bedrock", "awsRegion": "${AWS_REGION}"}),
+        (_entry("m", model="triton/m"), {"type": "triton", "tritonDomain": "HOST"}),
+        (
+            _entry("m", model="vertex_ai/m", vertex_project="os.environ/THE_PROJECT", vertex_location="us-central1"),
+            {"type": "vertex", "vertexProjectId": "${THE_PROJECT}", "vertexRegion": "us-central1"},
+        ),
+        (
             _entry("m", model="anthropic/m", **KEY),
             {"type": "claude", "apiTokens": ["${THE_KEY}"]},
         ),
@@ -120,7 +130,10 @@ def test_the_first_entry_is_shown_as_a_block_that_works(entry: dict[str, Any], b
     document = yaml.safe_load(found[1])
 
     assert document == {"provider": block}
-    registry.provider(registry.read(document, {"THE_KEY": "k", "API_KEY": "k"}))
+    environment = {"THE_KEY": "k", "API_KEY": "k", "AWS_REGION": "us-east-1", "THE_PROJECT": "p"}
+    registry.provider(
+        registry.read(document, environment, offline=document["provider"]["type"] in ("bedrock", "vertex"))
+    )
 
 
 @table(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
+from . import placeholders
 from .keys import Key, Problem, declared, nearest
 from .values import UnknownWord, WrongParts
 
@@ -109,15 +110,22 @@ class Block:
             return default if found is None else found
         except WrongParts as wrong:
             self._refused.add(name)
+            pasted = set(placeholders.places(value))
             for where, message in wrong.reasons:
-                self.refuse(f"{name}{where}", message)
+                self.refuse(f"{name}{where}", placeholders.MESSAGE if where in pasted else message)
         except UnknownWord as unknown:
             self._refused.add(name)
             self.refuse_word(name, "value", unknown.word, unknown.known)
         except ValueError as error:
             self._refused.add(name)
-            self.refuse(name, str(error))
+            is_pasted = any(True for _ in placeholders.places(value))
+            self.refuse(name, placeholders.MESSAGE if is_pasted else str(error))
         return default
+
+    def placeholders(self, known: Iterable[str]) -> list[str]:
+        """The paths of placeholders in the values of these keys."""
+        given = ((name, self.values[name]) for name in known if name in self.values)
+        return [self._path_of(f"{name}{place}") for name, value in given for place in placeholders.places(value)]
 
     def _named(self, key: Key, inner: type[_T]) -> Mapping[str, _T]:
         """The blocks of a key, by the user's names."""

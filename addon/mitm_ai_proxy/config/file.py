@@ -74,7 +74,8 @@ class Configuration(Generic[_Keys]):
 
     `source`: its name in messages, usually a path. `providers`: by id, in the order of the file, the keys of those that
     are in use: a route or `activeProviderId` names them. `active`: the id of the one for what no route takes, None if
-    there is none. `blocks`: the values of all other blocks, and of the keys beside them.
+    there is none. `blocks`: the values of all other blocks, and of the keys beside them. `placeholders`: the paths of
+    values of providers that were pasted from an example, and not replaced.
     """
 
     source: str
@@ -82,6 +83,7 @@ class Configuration(Generic[_Keys]):
     active: str | None
     routes: tuple[Route, ...]
     blocks: tuple[object, ...]
+    placeholders: tuple[str, ...] = ()
 
     @property
     def provider(self) -> _Keys:
@@ -141,7 +143,8 @@ def read(
     providers = {identity: found for identity, found in keys.items() if found is not None}
     if problems or not providers:
         raise ConfigurationError(name, problems)
-    return Configuration(name, providers, used.active, used.routes, tuple(made))
+    pasted = [path for id, block in used.blocks.items() for path in block.placeholders(declared(type(keys[id])))]
+    return Configuration(name, providers, used.active, used.routes, tuple(made), tuple(pasted))
 
 
 def read_block(

@@ -123,8 +123,10 @@ class BedrockKeys(ChatKeys):
 
     def problems(self, reading: Reading) -> Iterator[Problem]:
         """What is missing: one half of an access key, or its region."""
-        if self.aws_access_key and not self.aws_region:
+        if not self.aws_region and (self.aws_access_key or self.aws_secret_key):
             yield Problem("awsRegion", "is missing, such as us-east-1: signatures are for a region")
+        elif not (self.aws_region or self.base_url):
+            yield Problem("awsRegion", "is missing, such as us-east-1; or give baseUrl", ("baseUrl",))
         pair = {"awsAccessKey": self.aws_access_key, "awsSecretKey": self.aws_secret_key}
         for name, other in (("awsAccessKey", "awsSecretKey"), ("awsSecretKey", "awsAccessKey")):
             if pair[other] and not pair[name] and not reading.offline:
@@ -137,6 +139,7 @@ class Bedrock(Compatible):
     """See its row."""
 
     keys: BedrockKeys
+    checks_needs = True
     simulated_by = ""
     own_chats = re.compile(r"/model/[^/]+/converse(-stream)?")
     withheld_headers = (*Compatible.withheld_headers, b"x-amz-")

@@ -61,6 +61,8 @@ class Compatible(Provider):
     keys: AddressKeys
     row: ClassVar[Row]
     simulated_by = "chat"
+    checks_needs: ClassVar[bool] = False
+    """Whether the class of the keys itself names what is missing of `needs`."""
     withheld_headers: tuple[bytes, ...] = (b"openai-organization", b"openai-project", consumers.FIELD)
     withheld_parameters: ClassVar[frozenset[str]] = frozenset({"api_key", "api-key", "key"})
     """Names of parameters in which clients send credentials. A provider that has a credential gets none."""
@@ -132,7 +134,7 @@ class Compatible(Provider):
             if {name, "baseUrl"} <= given:
                 yield Problem("baseUrl", f"stands beside {name}; keep one of the two", (name,))
         ways = (*cls.needs, "baseUrl", *(("providerDomain",) if set(cls.needs) <= set(cls.row.addresses) else ()))
-        if cls.needs and given.isdisjoint(ways):
+        if cls.needs and not cls.checks_needs and given.isdisjoint(ways):
             yield Problem(cls.needs[0], f"is missing; give {', '.join(ways[:-1])} or {ways[-1]}", ways)
         assert isinstance(keys, AddressKeys)
         yield from cls.setting_problems(keys)
@@ -144,7 +146,8 @@ class Compatible(Provider):
         if not (has_own or cls.is_key_optional or reading.offline):
             variables = " or ".join(dict.fromkeys((*reading.variables.get("apiTokens", ()), cls.variable)))
             instead = f"; or give {' and '.join(cls.key_instead)}" if cls.key_instead else ""
-            yield Problem("apiTokens", f"is missing: give it here, or set {variables} in the environment{instead}")
+            message = f"is missing: give it here, or set {variables} in the environment{instead}"
+            yield Problem("apiTokens", message, cls.key_instead)
 
     @classmethod
     def setting_problems(cls, keys: AddressKeys) -> Iterator[Problem]:

@@ -58,6 +58,7 @@ class Deepl(Compatible):
     """See its row."""
 
     keys: DeeplKeys
+    checks_needs = True
     simulated_by = ""
 
     @property

@@ -36,7 +36,8 @@ _BOT_TYPES: Final[Mapping[str, BotType]] = {name.lower(): name for name in _PATH
 
 def _bot_type(value: Any) -> BotType:
     """A kind of application, in any case."""
-    return _BOT_TYPES[values.one_of(*_BOT_TYPES)(values.text(value).lower())]
+    word = values.text(value)
+    return _BOT_TYPES.get(word.lower()) or values.one_of(*_PATHS)(word)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..chat.body_edits import BodyEdit
-from ..config import custom_settings, values
-from ..config.keys import Problem, key
+from ..config import values
+from ..config.keys import key
 from ..exchange import Head, NeedsBody, Upstream
 from ..wire import media_types
 from ..wire.targets import Origin
@@ -36,29 +35,13 @@ class Generic(Compatible):
         assert self.keys.generic_host
         return self.keys.generic_host
 
-    @classmethod
-    def setting_problems(cls, keys: AddressKeys) -> Iterator[Problem]:
-        """Under `protocol: original` they apply here too, but no mode has names for them."""
-        original = keys.protocol == "original"
-        for index, setting in enumerate(keys.custom_settings):
-            if original and setting.mode == custom_settings.AUTO:
-                where = f"customSettings[{index}].mode"
-                yield Problem(where, "auto knows no names for protocol: original; give mode: raw", ("protocol",))
-        if not original:
-            yield from super().setting_problems(keys)
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """None: settings are made."""
-        return ()
-
     def requestheaders(self, head: Head) -> Upstream | NeedsBody:
         """As elsewhere; with customSettings, a posted body that may be JSON is read."""
         found = super().requestheaders(head)
         content_type = head.caller.content_type
-        if not (self.keys.custom_settings and isinstance(found, Upstream) and head.method == "POST"):
+        if self.keys.protocol == "original" or not self.keys.custom_settings:
             return found
-        if not media_types.may_be_json(content_type):
+        if not (isinstance(found, Upstream) and head.method == "POST" and media_types.may_be_json(content_type)):
             return found
         is_json = media_types.is_json(content_type)
         rewrite = functools.partial(self.edited, found, self.body_edits(""), is_json, False)

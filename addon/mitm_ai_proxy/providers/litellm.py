@@ -32,6 +32,13 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._:/*@-]{1,60}")
 _VARIABLE: Final = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]{0,60})")
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._-]{1,24}){0,4}")
 _ABSENT: Final = "HOST"
+_PLACES: Final = {
+    "aws_region_name": "awsRegion",
+    "vertex_location": "vertexRegion",
+    "vertex_project": "vertexProjectId",
+}
+"""Keys by LiteLLM's names of them."""
+_CAPITAL: Final = re.compile(r"(?=[A-Z])")
 _ROWS: Final = {row.name: row for row in ROWS}
 
 
@@ -57,6 +64,7 @@ def _block(entry: Mapping[Any, Any]) -> str:
     vendor, slash, rest = text.partition("/")
     model = rest if slash else text
     keys = _address(_TYPES.get(vendor, vendor) if slash else "openai", _url(parameters.get("api_base")))
+    keys |= {ours: value for theirs, ours in _PLACES.items() if (value := _place(parameters.get(theirs)))}
     variable = _VARIABLE.fullmatch(str(parameters.get("api_key", "")))
     if "api_key" in parameters:
         keys["apiTokens"] = f'["${{{variable[1] if variable else "API_KEY"}}}"]'
@@ -74,8 +82,19 @@ def _address(name: str, url: Url | None) -> dict[str, object]:
         if url:
             # LiteLLM is told the root of some services.
             return keys | {"baseUrl": str(url if url.path else Url(url.origin, row.base))}
-        return keys | dict.fromkeys(row.needs[:1], _ABSENT)
+        return keys | {need: _ABSENT if need in row.addresses else _variable_of(need) for need in row.needs[:1]}
     return {"type": "openai", "baseUrl": str(url) if url else f"https://{_ABSENT}/v1"}
+
+
+def _variable_of(key: str) -> str:
+    """What stands for the value of a key that is no host: a variable, such as AWS_REGION for awsRegion."""
+    return f'"${{{_CAPITAL.sub("_", key).upper()}}}"'
+
+
+def _place(value: Any) -> str:
+    """A region or a project, which may be in a variable."""
+    variable = _VARIABLE.fullmatch(str(value))
+    return f'"${{{variable[1]}}}"' if variable else _name(value)
 
 
 def _name(value: Any) -> str:
