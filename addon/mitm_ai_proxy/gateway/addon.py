@@ -147,7 +147,7 @@ class Gateway(Configured):
         if state and state.mask and flow.error:
             flow.error.msg = state.mask.text(flow.error.msg)
         if state and state.attempts:
-            state.attempts.break_off(state.attempts.loop.problem if state.attempts.loop else None)
+            state.attempts.end_without_answer()
         if state and state.provider and state.upstream:
             state.set_way(_way_of_answer(state, self.active))
             self._end_try(flow, state)

@@ -26,7 +26,7 @@ from ..wire.printable import printable
 from ..wire.targets import Origin
 
 if TYPE_CHECKING:
-    from .attempts import Attempts
+    from .attempts import FlowAttempts
 
 MARK: Final = "ai_proxy"
 """Key in flow.metadata of a rewritten flow, with its memo. It is saved with the flow, for a later replay."""
@@ -98,7 +98,7 @@ class FlowState:
     way: str = SENT
     answered_way: str = ""
     place: Place | None = None
-    attempts: Attempts | None = None
+    attempts: FlowAttempts | None = None
     choice: Choice | None = None
     prepared: Upstream | Answer | None = None
     earlier: tuple[str, ...] = ()

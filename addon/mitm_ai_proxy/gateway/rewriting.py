@@ -8,14 +8,14 @@ from mitmproxy import http
 
 from .. import errors, pipeline
 from ..auth.header import CLIENT_FIELDS
-from ..edges import pages
+from ..edges import attempts, pages
 from ..errors import Refusal
 from ..exchange import UNKNOWN_CALLER, Answer, NeedsBody, Upstream
 from ..routing.rules import Choice, Listing
 from ..wire import header_fields
 from ..wire.targets import Origin
 from . import flows, guard, strangers, streams
-from .attempts import Attempts
+from .attempts import FlowAttempts
 from .configured import Configured
 from .flows import FlowState
 
@@ -97,19 +97,16 @@ class Rewriter:
         assert providers
         if not flow.live or flow.is_replay or not providers.is_watched(choice.names):
             return True
-        if raw is None and choice.provider.needs_body_for_scope(choice.head):
+        if raw is None and attempts.need_body(providers, choice):
             state.choice, state.provider = choice, None
             state.asked = choice.provider.origin
             self._hold(flow, providers.withhold_credentials)
             return False
-        body = None if raw is None else pipeline.client_body(state.head, raw)
-        tries = providers.tries(choice.names, choice.head, body)
-        tries.first()
-        attempts = Attempts(flow, providers, tries, choice.head)
-        attempts.raw = raw
-        attempts.restart = functools.partial(self._again, flow, attempts)
-        attempts.arrange()
-        state.attempts, state.provider = attempts, attempts.provider
+        made = FlowAttempts(flow, providers, attempts.drawn(providers, choice, state.head, raw), choice.head)
+        made.raw = raw
+        made.restart = functools.partial(self._again, flow, made)
+        made.arrange()
+        state.attempts, state.provider = made, made.provider
         return True
 
     def _hold(self, flow: http.HTTPFlow, withholds: bool, withheld: tuple[bytes, ...] = ()) -> None:
@@ -163,21 +160,21 @@ class Rewriter:
             state.note(*found.notes)
         return pipeline.request(state.needs, state.head, raw)
 
-    def _again(self, flow: http.HTTPFlow, attempts: Attempts) -> bytes:
+    def _again(self, flow: http.HTTPFlow, made: FlowAttempts) -> bytes:
         """Begin the next try of a flow, with the client's own request; returns its body."""
         last = self._configured.guard.states[flow]
         earlier = (*last.earlier, *last.notes)
-        state = FlowState(last.head, last.providers, attempts.provider, attempts=attempts, earlier=earlier)
+        state = FlowState(last.head, last.providers, made.provider, attempts=made, earlier=earlier)
         state.page, state.client_origin, state.stages = last.page, last.client_origin, last.stages
         state.held_by.update(last.stages)
         state.set_way(self._configured.way)
-        state.prepared = attempts.prepared
+        state.prepared = made.prepared
         self._configured.guard.states[flow] = state
         flows.restore(flow, last.head)
-        if attempts.provider.has_credential:
-            _drop_credentials(flow, attempts.provider.withheld_headers)
+        if made.provider.withholds_credential:
+            _drop_credentials(flow, made.provider.withheld_headers)
         streams.hold_request(flow, self._configured.streams)
-        return attempts.raw or b""
+        return made.raw or b""
 
 
 def refuse(flow: http.HTTPFlow, state: FlowState, refusal: Refusal) -> None:

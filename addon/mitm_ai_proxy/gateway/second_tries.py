@@ -8,19 +8,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, ClassVar, Final, NamedTuple, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from mitmproxy import http
-from mitmproxy.connection import ConnectionState, Server
+from mitmproxy.connection import ConnectionState
 from mitmproxy.hooks import Hook, all_hooks
 from mitmproxy.proxy import commands, events
-from mitmproxy.proxy.layer import CommandGenerator, Layer
-from mitmproxy.proxy.layers.http import HttpLayer, HttpStream, SendHttp
-from mitmproxy.proxy.layers.http import _events as http_events
-from mitmproxy.proxy.layers.http._base import HttpConnection
+from mitmproxy.proxy.layer import CommandGenerator
+from mitmproxy.proxy.layers.http import HttpStream
 from mitmproxy.proxy.layers.http._events import (
     RequestEndOfMessage,
     RequestProtocolError,
@@ -31,24 +27,15 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
-from mitmproxy.proxy.layers.http._http1 import Http1Client
-from mitmproxy.proxy.layers.http._http2 import Http2Client
 from mitmproxy.proxy.server import ConnectionHandler
 
-from . import engine
+from ..edges.attempts import CONNECT, FIRST_BYTE, MOST_HELD, MOST_OF_REFUSED, QUEUE, TIME_OF_REFUSED, Problem
+from ..routing.first_event import FirstEvent
+from . import engine, upstream_layers
+from .timers import Timers
 
 logger = logging.getLogger(__name__)
 
-MOST_OF_REFUSED: Final = 64 * 1024
-"""Bytes of a refused answer that are read, so that its connection can be used again; of a longer one it is closed."""
-TIME_OF_REFUSED: Final = 2.0
-"""Seconds for that."""
-MOST_HELD: Final = 64 * 1024
-"""Bytes at the beginning of a stream that are held until its first event is complete."""
-
-CONNECT: Final = "connectTimeout"
-FIRST_BYTE: Final = "firstByteTimeout"
-QUEUE: Final = "queueTimeout"
 _REFUSED: Final = "refused"
 _NO_TIMEOUT: Final = ("", 0.0)
 
@@ -74,10 +61,6 @@ _OF_ANSWERS: Final = (
     ResponseEndOfMessage,
     ResponseProtocolError,
 )
-# Its codes of a request that is given up, and of an answer that does not come: numbers in mitmproxy 11.
-_CODES: Final[Any] = getattr(http_events, "ErrorCode", None)
-_CANCEL: Final[Any] = getattr(_CODES, "CANCEL", 499)
-_FAILED: Final[Any] = getattr(_CODES, "GENERIC_SERVER_ERROR", 502)
 
 
 def _wait_hook() -> Any:
@@ -99,44 +82,25 @@ def _wait_hook() -> Any:
 WaitHook: Final = _wait_hook()
 
 
-class Problem(NamedTuple):
-    """Why a try has no answer, or an unfinished one, in words.
-
-    `timeout`: the key of the time-out of so many `seconds` that it was, "" for none. `is_sent`: the provider may have
-    got the request.
-    """
-
-    text: str
-    timeout: str
-    is_sent: bool
-    seconds: float = 0.0
-
-
 class Judge(Protocol):
-    """What decides on the tries of one flow; the layers ask it."""
+    """What decides on the tries of one flow; the layers ask it. See Attempts of edges/attempts.py."""
 
-    wait: float
-    """Seconds to wait before the next try."""
     is_refused: bool
-    """Whether the answer whose head has come is followed by another try, whatever its body is."""
+    first: FirstEvent | None
 
-    def needs_place(self) -> bool:
+    @property
+    def wait(self) -> float: ...
+    @property
+    def follows(self) -> bool: ...
+    @property
+    def has_place(self) -> bool: ...
+    def is_failure(self, piece: bytes, *, is_end: bool) -> bool | None: ...
+
+    def has_to_queue(self) -> bool:
         """Whether the request has to take a place in line before it is sent; WaitHook does so."""
-
-    def has_place(self) -> bool:
-        """After WaitHook: whether it has got one."""
-
-    def goes_again(self) -> bool:
-        """After the response hook or the error hook: whether there is another try."""
 
     def prepare(self) -> bytes:
         """Make the flow ready for the next try; returns the body of the client's request."""
-
-    def wants_first(self) -> bool:
-        """Whether the head of a stream is held until its first event."""
-
-    def is_failure(self, piece: bytes, *, is_end: bool) -> bool | None:
-        """Whether a held stream begins with an error that is followed by another try; None if more is needed."""
 
     def end_refused(self, body: bytes) -> None:
         """Have the flow show this body of a stream that was held."""
@@ -152,7 +116,7 @@ class Loop:
         self._stream, self._handler, self._judge = stream, handler, judge
         self._server = stream.flow.server_conn
         self._of: Any = {name: getattr(stream, name) for name in _METHODS}
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers = Timers(self._expire)
         self._expired: dict[str, float] = {}
         self._is_connecting = False
         self._is_sent = False
@@ -180,46 +144,24 @@ class Loop:
 
     # Time
 
-    def limit(self, name: str, seconds: float, of: float = 0.0) -> None:
-        """Have the try end when its answer has not begun after so many seconds.
-
-        `name` is the key that says so, with the number `of` if that is another one.
-        """
-        self._stop(name)
-        if seconds > 0:
-            loop = asyncio.get_running_loop()
-            self._timers[name] = loop.call_later(seconds, self._expire, name, of or seconds)
-
-    def limit_refused(self) -> None:
-        """Do not wait long for the rest of a refused answer."""
-        self.limit(_REFUSED, TIME_OF_REFUSED)
+    def limit(self, name: str, seconds: float, whole: float) -> None:
+        """Have the try end when its answer has not begun after so many seconds; `name` and `whole` tell of it."""
+        self._timers.set(name, seconds, whole)
 
     def stop(self) -> None:
         """End all time-outs."""
-        for name in list(self._timers):
-            self._stop(name)
+        self._timers.stop_all()
         self._expired.clear()
 
-    def _stop(self, name: str) -> None:
-        if timer := self._timers.pop(name, None):
-            timer.cancel()
-
     def _expire(self, name: str, seconds: float) -> None:
-        self._timers.pop(name, None)
         if self.has_begun:
             return
         if self._is_connecting:
             self._timeout = name, seconds
-            self._stop_connecting()
+            upstream_layers.stop_connecting(self._stream, self._handler)
             return
         self._expired[name] = seconds
-        # Not a command of the stream's own, which nobody could take back when the answer has come.
-        command: Any = commands.RequestWakeup(0)
-        for layer, below in pairwise(self._stream.context.layers):
-            if isinstance(layer, HttpLayer):
-                layer.command_sources[command] = below
-        event: Any = events.Wakeup(command)
-        task = asyncio.ensure_future(self._handler.server_event(event))
+        task = upstream_layers.wake(self._stream, self._handler)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -230,12 +172,14 @@ class Loop:
         waiting = (stream.state_wait_for_response_headers, stream.state_consume_response_body, self._hold)
         if not name or self.has_begun or stream.server_state not in waiting:
             return
-        yield from self._leave_upstream()
+        yield from upstream_layers.leave(self._stream)
         if name == _REFUSED:
             yield from self._end_refused()
             return
         self._timeout = name, seconds
-        yield from stream.handle_protocol_error(ResponseProtocolError(stream.stream_id, "no answer in time", _FAILED))
+        yield from stream.handle_protocol_error(
+            ResponseProtocolError(stream.stream_id, "no answer in time", upstream_layers.FAILED)
+        )
 
     # The methods of the stream
 
@@ -243,9 +187,12 @@ class Loop:
         if isinstance(event, events.Wakeup):
             yield from self._time_out()
             return
-        if isinstance(event, ResponseHeaders):
-            self._stop(FIRST_BYTE)
+        is_head = isinstance(event, ResponseHeaders)
+        if is_head:
+            self._timers.stop(FIRST_BYTE)
         yield from self._of["_handle_event"](event)
+        if is_head and self._judge.is_refused and not self.has_begun:
+            self.limit(_REFUSED, TIME_OF_REFUSED, TIME_OF_REFUSED)
 
     def _send_response(self, already_streamed: bool = False) -> CommandGenerator[Any]:
         if already_streamed:
@@ -283,7 +230,7 @@ class Loop:
             return own
         if len(self._stream.response_body_buf) <= MOST_OF_REFUSED:
             return False
-        yield from self._leave_upstream()
+        yield from upstream_layers.leave(self._stream)
         yield from self._end_refused()
         return True
 
@@ -295,32 +242,30 @@ class Loop:
 
     def _make_server_connection(self) -> CommandGenerator[bool]:
         self._is_sent = False
-        for connection in _failed(_http_layer(self._stream)):
-            # mitmproxy would give its error again, for as long as the client stays.
-            del _http_layer(self._stream).connections[connection]
-        if self._judge.needs_place():
+        upstream_layers.forget_failed(self._stream)
+        if self._judge.has_to_queue():
             yield WaitHook(self._stream.flow)
             if (yield from self._stream.check_killed(True)):
                 return False
-            if not self._judge.has_place():
+            if not self._judge.has_place:
                 self._timeout = QUEUE, 0.0
-                error = ResponseProtocolError(self._stream.stream_id, "no place in line", _FAILED)
+                error = ResponseProtocolError(self._stream.stream_id, "no place in line", upstream_layers.FAILED)
                 yield from self._stream.handle_protocol_error(error)
                 return False
         self._is_connecting = True
-        self.limit(CONNECT, self.connect_timeout)
+        self.limit(CONNECT, self.connect_timeout, self.connect_timeout)
         is_open: bool = yield from self._of["make_server_connection"]()
         # Otherwise other tries may have followed in the meantime.
         if is_open:
             self._is_sent, self._is_connecting = True, False
-            self._stop(CONNECT)
-            self.limit(FIRST_BYTE, self.first_byte_timeout)
+            self._timers.stop(CONNECT)
+            self.limit(FIRST_BYTE, self.first_byte_timeout, self.first_byte_timeout)
         return is_open
 
     def _start_response_stream(self) -> CommandGenerator[None]:
-        if self._judge.wants_first():
+        if self._judge.first:
             self._held.clear()
-            self.limit(FIRST_BYTE, self.first_byte_timeout)
+            self.limit(FIRST_BYTE, self.first_byte_timeout, self.first_byte_timeout)
             held: Any = self._hold
             self._stream.server_state = held
             return
@@ -338,7 +283,7 @@ class Loop:
             return
         held = bytes(self._held)
         if is_failure:
-            yield from self._leave_upstream()
+            yield from upstream_layers.leave(self._stream)
             self._judge.end_refused(held)
             yield from stream.send_response()
             return
@@ -364,7 +309,7 @@ class Loop:
                 reply = yield command
                 if not isinstance(command, hook):
                     continue
-                if self._judge.goes_again():
+                if self._judge.follows:
                     generator.close()
                     yield from self._again()
                     return True
@@ -377,7 +322,7 @@ class Loop:
         stream, flow = self._stream, self._stream.flow
         self.problem = None
         self.stop()
-        yield from self._leave_upstream()
+        yield from upstream_layers.leave(self._stream)
         flow.response = None
         if (yield from stream.check_killed(True)):
             return
@@ -402,40 +347,6 @@ class Loop:
         left = [event for event in queue if not isinstance(event, _OF_ANSWERS)]
         queue.clear()
         queue.extend(left)
-
-    def _leave_upstream(self) -> CommandGenerator[None]:
-        """Have nothing of the last try come any more; its connection is closed unless its answer is complete."""
-        stream = self._stream
-        connection = stream.flow.server_conn
-        layer = _http_layer(stream).connections.get(connection)
-        if layer is None:
-            return
-        end = _innermost(layer)
-        given_up = RequestProtocolError(stream.stream_id, "given up", _CANCEL)
-        if isinstance(end, Http2Client):
-            own = end.our_stream_id.get(stream.stream_id)
-            if own is not None and own in end.streams and connection.connected:
-                yield SendHttp(given_up, connection)
-            end.our_stream_id.pop(stream.stream_id, None)
-            end.stream_queue.pop(stream.stream_id, None)
-            if own is not None:
-                end.streams.pop(own, None)
-        elif isinstance(end, Http1Client) and end.stream_id == stream.stream_id:
-            nothing: Any = end.done
-            end.state = nothing
-            if connection.connected:
-                yield SendHttp(given_up, connection)
-
-    def _stop_connecting(self) -> None:
-        """Cancel the connection that the stream waits for."""
-        layer = _http_layer(self._stream)
-        for connection, waiting in layer.waiting_for_establishment.items():
-            if any(layer.command_sources.get(command) is self._stream for command in waiting):
-                first = layer.connections.get(connection)
-                for other, found in list(layer.connections.items()):
-                    transport = self._handler.transports.get(other)
-                    if found is first and transport and transport.handler:
-                        transport.handler.cancel("time-out")
 
 
 def arrange(flow: http.HTTPFlow, judge: Judge) -> Loop | None:
@@ -470,29 +381,3 @@ def _is_as_expected(kind: type[HttpStream]) -> bool:
         if method is None or tuple(inspect.signature(method).parameters)[1:] not in (parameters, ("_",)):
             return False
     return True
-
-
-def _http_layer(stream: HttpStream) -> HttpLayer:
-    layers = stream.context.layers
-    layer = layers[layers.index(stream) - 1]
-    assert isinstance(layer, HttpLayer)
-    return layer
-
-
-def _innermost(layer: Layer) -> Layer | HttpConnection:
-    """The layer that speaks HTTP, below those of TLS and of an upstream proxy."""
-    while isinstance(below := getattr(layer, "child_layer", None), Layer):
-        layer = below
-    return layer
-
-
-def _failed(layer: HttpLayer) -> Iterator[Server]:
-    """The connections that were not made, and that nobody waits for."""
-    for connection in list(layer.connections):
-        if (
-            isinstance(connection, Server)
-            and connection.error
-            and not connection.connected
-            and connection not in layer.waiting_for_establishment
-        ):
-            yield connection
