@@ -76,6 +76,12 @@ def test_the_table_of_verdicts_is_whole_and_within_the_table_of_states() -> None
         require(State.PROCESSING, _looked(reply).state)
 
 
+@table("is_first", [True, False])
+def test_a_create_that_was_sent_before_waits_for_the_account_that_would_know_its_name(is_first: bool) -> None:
+    for verdict in ("full", "fast", "unpaid", "denied", "forbidden", "clock"):
+        assert _created(Reply(Verdict(verdict)), is_first=is_first).is_pinned is not is_first
+
+
 @table("verdict", ["full", "fast", "unpaid", "denied", "forbidden", "clock", "gone", "taken", "doubt"])
 def test_the_account_learns_from_a_create(verdict: str) -> None:
     reply = _task() if verdict == "taken" else Reply(Verdict(verdict))

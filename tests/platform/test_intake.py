@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,10 @@ def test_a_failed_job_is_retried_as_a_new_one_that_names_it(store: Store) -> Non
     assert taken
     failed = moved(store, taken, Decision(State.FAILED, "no", error="invalid", money=Money.RELEASED))
 
-    again, is_new = intake.retry(CALLER, failed)
+    again, is_new = intake.retry(CALLER, replace(failed, pinned_to="b"))
 
     assert (is_new, again.retry_of, again.state, store.body(again.id)) == (True, job.id, "queued", DRAFT.body)
+    assert again.pinned_to == "b"
 
 
 def test_of_a_deleted_job_nothing_is_left_to_be_retried(store: Store) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mitm_ai_proxy.platform.lanes import ALL_MODELS, Lane
-from mitm_ai_proxy.platform.scheduling import Choice, Held, Limits, Waiting, choose, order
+from mitm_ai_proxy.platform.scheduling import Held, Limits, Waiting, choose, order
 from mitm_ai_proxy.platform.timing import Timing
 from tests.tables import table
 
@@ -19,8 +19,9 @@ def _next(
     lanes: Mapping[tuple[str, str], Lane] | None = None,
     accounts: Mapping[str, int] | None = None,
     tenants: Mapping[str, int] | None = None,
-) -> Choice | None:
-    return choose(waiting, held or [], lanes or {}, Limits(accounts or {"a": 5}, tenants or {}), NOW, TIMING)
+) -> tuple[str, str, str] | None:
+    found = choose(waiting, held or [], lanes or {}, Limits(accounts or {"a": 5}, tenants or {}), NOW, TIMING)
+    return found and (found.tenant, found.model, found.account)
 
 
 def test_the_oldest_job_is_first() -> None:
@@ -92,6 +93,23 @@ def test_another_account_takes_the_jobs_of_a_paused_one() -> None:
     assert _next([Waiting("t", "m", 1)], lanes=lanes, accounts={"a": 5, "b": 1}) == ("t", "m", "b")
 
 
+@table(
+    ("pinned_to", "paused", "choice"),
+    [
+        ("b", "", ("t", "m", "b", "b")),
+        ("b", "b", ("u", "m", "a", "")),
+        ("gone", "", ("u", "m", "a", "")),
+    ],
+)
+def test_a_job_that_one_account_alone_may_have_waits_for_it_and_holds_nobody_back(
+    pinned_to: str, paused: str, choice: tuple[str, str, str, str]
+) -> None:
+    waiting = [Waiting("t", "m", 1, pinned_to), Waiting("u", "m", 2)]
+    lanes = {(paused, ALL_MODELS): Lane(paused_until=NOW + 1)}
+
+    assert choose(waiting, [], lanes, Limits({"a": 5, "b": 1}, {}), NOW, TIMING) == choice
+
+
 def test_nothing_is_chosen_where_nobody_waits() -> None:
     assert _next([]) is None
 
@@ -110,7 +128,7 @@ def test_slots_that_fall_free_one_by_one_are_shared_evenly() -> None:
         waiting = [Waiting(tenant, "m", index) for index, (tenant, count) in enumerate(left.items()) if count]
         choice = _next(waiting, [Held(tenant, "a", "m", count) for tenant, count in held.items()], accounts={"a": 9})
         assert choice
-        left[choice.tenant] -= 1
-        held[choice.tenant] = held.get(choice.tenant, 0) + 1
+        left[choice[0]] -= 1
+        held[choice[0]] = held.get(choice[0], 0) + 1
 
     assert held == {"big": 3, "b": 3, "c": 3}

@@ -211,8 +211,10 @@ def test_an_error_of_the_caller_undoes_the_transaction(tmp_path: Path) -> None:
 def test_questions_of_the_queue_use_indices(tmp_path: Path) -> None:
     """Ten thousand jobs wait, or are done: neither makes a claim slow."""
     questions = (
-        "SELECT tenant, model, MIN(position) FROM jobs WHERE state = 'queued' GROUP BY tenant, model",
-        "SELECT id FROM jobs WHERE state = 'queued' AND tenant = 'a' AND model = 'b' ORDER BY position, id LIMIT 1",
+        "SELECT tenant, model, MIN(position), pinned_to FROM jobs WHERE state = 'queued'"
+        " GROUP BY tenant, model, pinned_to",
+        "SELECT id FROM jobs WHERE state = 'queued' AND tenant = 'a' AND model = 'b' AND pinned_to = ''"
+        " ORDER BY position, id LIMIT 1",
         f"SELECT tenant, account, model, COUNT(*) FROM jobs WHERE state IN ({statements.SLOTS})"
         " GROUP BY tenant, account, model",
         f"SELECT id FROM jobs WHERE state IN ({statements.AT_WORK}) AND next_at <= 1 AND lease_until <= 1"

@@ -322,6 +322,23 @@ def test_a_job_that_goes_back_to_the_queue_has_no_account_and_no_task(store: Sto
     assert (back.account, back.task_id, back.attempt, back.claim, back.lease_until) == ("", "", 2, "", 0)
 
 
+def test_a_job_in_doubt_that_goes_back_to_the_queue_waits_for_its_account(store: Store) -> None:
+    """A create of it may still arrive, and no other account would refuse the second one."""
+    two = Limits({"a": 1, "b": 1}, {})
+    store.accept(order(), [], NOW)
+    job = claimed(store, limits=two)
+    assert job
+    back = moved(store, job, Decision(State.QUEUED, "no slot", lesson=Verdict.UNPAID, is_pinned=True))
+    store.accept(order("other"), [], NOW)
+
+    assert (back.account, back.pinned_to) == ("", "a")
+    taken = [found and (found.id, found.account) for found in (claimed(store, limits=two), claimed(store, limits=two))]
+    assert taken == [("other", "b"), None]
+    probe = claimed(store, NOW + TIMING.probe, two)
+    assert probe
+    assert (probe.id, probe.account) == ("j", "a")
+
+
 # Money and history
 
 

@@ -43,6 +43,7 @@ class Decision(NamedTuple):
 
     `money` and `units` (milli-units): what becomes of the reservation; None leaves it. `error` is the code of a job
     that failed. `lesson`: what the account learns. `is_new_attempt`: the next create has a name of its own.
+    `is_pinned`: it has to be sent in the same account.
     """
 
     state: State
@@ -54,6 +55,7 @@ class Decision(NamedTuple):
     units: int = 0
     lesson: Verdict | None = None
     is_new_attempt: bool = False
+    is_pinned: bool = False
 
 
 class Download(NamedTuple):
@@ -87,7 +89,8 @@ def after_create(job: Standing, reply: Reply, timing: Timing) -> Decision:
         after = first_look(job.typical, has_callbacks=job.has_callbacks)
         return Decision(State.PROCESSING, "Kling has taken it", after, reply.task.task_id, lesson=verdict)
     if verdict in _WAITS:
-        return Decision(State.QUEUED, _said(_WAITS[verdict], reply), lesson=verdict)
+        # An earlier create may still arrive: only the account that it went to would refuse a second of its name.
+        return Decision(State.QUEUED, _said(_WAITS[verdict], reply), lesson=verdict, is_pinned=not job.is_first)
     if verdict in _ERRORS:
         return _failed(_ERRORS[verdict], f"Kling refused it: {reply.message}", Money.RELEASED, lesson=verdict)
     if verdict is Verdict.UNSENT and job.is_first:

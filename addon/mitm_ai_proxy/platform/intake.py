@@ -70,6 +70,7 @@ class Intake:
             draft.callback_url,
             draft.has_name,
             retry_of,
+            draft.pinned_to,
         )
         tenant = self._settings.tenant(caller.tenant)
         accepted = self._store.accept(order, self.budgets(caller, now), now, most=tenant.queue, repeat=repeat)
@@ -93,6 +94,7 @@ class Intake:
             job.metadata,
             job.callback_url,
             job.has_name,
+            job.pinned_to,
         )
         return self.accept(caller, draft, retry_of=job.id)
 

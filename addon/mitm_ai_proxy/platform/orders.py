@@ -47,6 +47,7 @@ class Draft(NamedTuple):
     metadata: str = "{}"
     callback_url: str = ""
     has_name: bool = True
+    pinned_to: str = ""
     notes: tuple[str, ...] = ()
 
 

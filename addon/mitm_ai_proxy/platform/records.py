@@ -15,6 +15,7 @@ class Order:
 
     `seconds` is the length of the video, `estimate` in milli-units what it costs at most. `metadata` is the client's
     JSON. `has_name`: whether Kling's API takes a name for it. `retry_of`: the failed job that it repeats.
+    `pinned_to`: the account that alone may buy it, "" for any.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Order:
     callback_url: str = ""
     has_name: bool = True
     retry_of: str = ""
+    pinned_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Job:
     callback_url: str
     has_name: bool
     retry_of: str
+    pinned_to: str
     state: State
     money: Money
     estimate: int

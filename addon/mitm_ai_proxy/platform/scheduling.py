@@ -15,11 +15,12 @@ _STEP: Final = 600.0
 
 
 class Waiting(NamedTuple):
-    """The first job in the queue of a tenant for a model, by order()."""
+    """The first job in the queue of a tenant for a model, by order(). `pinned_to`: the only account for it, or ""."""
 
     tenant: str
     model: str
     order: float
+    pinned_to: str = ""
 
 
 class Held(NamedTuple):
@@ -32,11 +33,12 @@ class Held(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Whose job is next, for which model, and in which account."""
+    """Whose job is next, for which model, in which account, and whether it is one that only that may have."""
 
     tenant: str
     model: str
     account: str
+    pinned_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,10 @@ def choose(
     for first in sorted(waiting, key=lambda item: (by_tenant.get(item.tenant, 0), item.order, item.tenant)):
         if not is_below(first.tenant):
             continue
-        rooms = {account: room(account, first.model) for account in limits.accounts}
+        # A job whose account is not configured waits until it is.
+        fitting = [account for account in limits.accounts if first.pinned_to in ("", account)]
+        rooms = {account: room(account, first.model) for account in fitting}
         account = max(sorted(rooms), key=lambda account: rooms[account], default="")
         if account and rooms[account] > 0:
-            return Choice(first.tenant, first.model, account)
+            return Choice(first.tenant, first.model, account, first.pinned_to)
     return None

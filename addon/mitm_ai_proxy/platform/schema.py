@@ -171,4 +171,11 @@ CREATE INDEX jobs_by_state ON jobs (tenant, state, ended_at);
 CREATE INDEX repeats_of_body ON repeats (tenant, body_hash);
 """
 
-MIGRATIONS: Final = (_JOBS, _TENANTS, _OVERVIEW)
+_PINNED: Final = """
+-- The account that alone may buy a job: what it is made of lies there, or a create of it may have arrived there.
+ALTER TABLE jobs ADD COLUMN pinned_to TEXT NOT NULL DEFAULT '';
+DROP INDEX jobs_waiting;
+CREATE INDEX jobs_waiting ON jobs (tenant, model, pinned_to, position, id) WHERE state = 'queued';
+"""
+
+MIGRATIONS: Final = (_JOBS, _TENANTS, _OVERVIEW, _PINNED)

@@ -74,6 +74,8 @@ def write(
         changed |= {"claim": "", "lease_until": 0.0}
     if decision.state is State.QUEUED:
         changed |= {"account": "", "task_id": ""}
+        if decision.is_pinned:
+            changed["pinned_to"] = job.account
     if file:
         changed |= file._asdict()
     if decision.money and job.money is Money.RESERVED:

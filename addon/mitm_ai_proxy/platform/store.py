@@ -156,7 +156,9 @@ class Store:
             waiting = [
                 Waiting(*row)
                 for row in transaction.rows(
-                    "SELECT tenant, model, MIN(position) FROM jobs WHERE state = 'queued' GROUP BY tenant, model", {}
+                    "SELECT tenant, model, MIN(position), pinned_to FROM jobs WHERE state = 'queued'"
+                    " GROUP BY tenant, model, pinned_to",
+                    {},
                 )
             ]
             if not waiting:
@@ -167,8 +169,8 @@ class Store:
                 return None
             row = transaction.row(
                 "SELECT id FROM jobs WHERE state = 'queued' AND tenant = :tenant AND model = :model"
-                f" ORDER BY position, id LIMIT 1{transaction.for_update}",
-                {"tenant": choice.tenant, "model": choice.model},
+                f" AND pinned_to = :pinned_to ORDER BY position, id LIMIT 1{transaction.for_update}",
+                choice._asdict(),
             )
             if row is None:
                 # Cancelled just now.

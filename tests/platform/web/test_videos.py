@@ -13,7 +13,7 @@ from mitm_ai_proxy.platform.decisions import Decision
 from mitm_ai_proxy.platform.replies import Reply, Verdict
 from mitm_ai_proxy.platform.states import Money, State
 from mitm_ai_proxy.platform.store import Store
-from tests.platform.orders import MANY, TIMING, moved, stored
+from tests.platform.orders import MANY, TIMING, moved, order, stored
 from tests.platform.web.server import Server
 from tests.tables import table
 
@@ -365,6 +365,19 @@ def test_a_wrong_field_of_a_remix_is_named(body: Mapping[str, Any], expected: An
         source = _source(server, patch)
 
         assert server.ask("POST", f"/v1/videos/{source}/remix", body).error == expected
+
+
+def test_an_extension_is_bought_once_in_the_account_that_has_its_source(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(server.services.clients, "main", _Kling(TASK))
+    server.store.accept(order("old", model="kling-v1-6"), [], 1.0)
+    stored(server.store, _claimed(server.store))
+
+    answer = server.ask("POST", "/v1/videos/extensions", {"prompt": "on", "video": {"id": "old"}, "seconds": "5"})
+    job = server.store.job(answer.json["id"])
+    assert job
+    assert (job.path, job.has_name, job.pinned_to) == ("/v1/videos/video-extend", False, "main")
 
 
 def test_only_what_is_stored_is_edited_or_extended(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

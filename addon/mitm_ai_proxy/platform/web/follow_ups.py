@@ -61,7 +61,10 @@ def is_link(document: Document) -> bool:
 
 
 def extend(document: Document, job: Job, clients: Mapping[str, Client], tenant: TenantSettings) -> Draft:
-    """What makes a job's video longer; Kling takes no name for that, so that it is bought at most once."""
+    """What makes a job's video longer, in the account that has it.
+
+    Kling takes no name for that, so that it is bought at most once. Raises Refusal.
+    """
     orders.refuse_unknown(document, _EXTEND_FIELDS)
     seconds = document.pop("seconds")
     if seconds is not None and whole(seconds) not in (4, _EXTENSION):
@@ -76,7 +79,7 @@ def extend(document: Document, job: Job, clients: Mapping[str, Client], tenant: 
     document.set("video_id", source(job, clients).video_id)
     length = job.seconds + _EXTENSION
     draft = _draft(document, EXTEND_PATH, job.model, job.model, prompt, length, job, tenant)
-    return draft._replace(has_name=False, **own)
+    return draft._replace(has_name=False, pinned_to=job.account, **own)
 
 
 def source(job: Job, clients: Mapping[str, Client]) -> Task:
