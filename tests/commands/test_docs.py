@@ -81,7 +81,14 @@ def test_every_configuration_that_a_page_shows_can_be_read(page: Path) -> None:
     environment = dict.fromkeys(
         [
             *("OPENAI_KEY_1", "OPENAI_KEY_2", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GROQ_API_KEY"),
-            *("KLING_API_KEY", "API_302_KEY", "NEW_API_KEY", "KILOCODE_API_KEY", "MOONSHOT_API_KEY"),
+            *(
+                "KLING_API_KEY",
+                "OTHER_KLING_API_KEY",
+                "API_302_KEY",
+                "NEW_API_KEY",
+                "KILOCODE_API_KEY",
+                "MOONSHOT_API_KEY",
+            ),
         ],
         "key",
     )

@@ -131,34 +131,39 @@ def stack() -> Iterator[ExitStack]:
 def test_each_account_has_its_own_slots_limit_pause_and_tasks(stack: ExitStack, tmp_path: Path) -> None:
     """Kling gives the big account 2 slots of 5, and the small one has the units of three videos; workers restart."""
     world = World(tmp_path, stack, big={"concurrency": 2}, small={"concurrency": FREE, "units": 9})
-    ids = [f"job_{number}" for number in range(14)]
+    ids, pinned = [f"job_{number}" for number in range(10)], [f"pinned_{number}" for number in range(4)]
     world.accept(*ids)
+    world.accept(*pinned, pinned_to="small")
     most: collections.Counter[str] = collections.Counter()
 
-    def watched(enough: int) -> bool:
-        held = collections.Counter({entry.account: entry.slots for entry in world.store.held()})
-        most.update({name: max(0, count - most[name]) for name, count in held.items()})
-        return world.stored() >= enough
+    def watched() -> int:
+        for entry in world.store.held():
+            most[entry.account] = max(most[entry.account], entry.slots)
+        return world.stored()
 
-    for enough in (4, len(ids)):
-        with world.working():
-            until(lambda enough=enough: watched(enough))  # type: ignore[misc]
+    def is_paused() -> bool:
+        watched()
+        waiting = [job.id for job in world.store.jobs(limit=100) if job.state not in FINAL]
+        return world.lane("small").reason == "unpaid" and set(waiting) <= set(pinned)
+
+    with world.working():
+        until(lambda: watched() >= 4)
+    with world.working():
+        until(is_paused)
 
     assert (most["small"], 2 <= most["big"] <= PRO) == (FREE, True)
     assert (world.lane("big", "kling-v3").limit, world.lane("small", "kling-v3").limit) == (2, None)
-    assert (world.lane("big").reason, world.lane("small").reason) == ("", "unpaid")
-    tasks = {name: world.tasks(name) for name in PLANS}
-    assert (len(tasks["small"]), sorted(tasks["small"] + tasks["big"])) == (3, sorted(ids))
-    assert world.bought() == {job_id: name for name, names in tasks.items() for job_id in names}
-    reasons = collections.Counter(event.reason.partition(":")[0] for event in world.store.events())
-    assert (reasons["the account has no units left"] >= 1, reasons["Kling has no free slot"] >= 1) == (True, True)
+    assert (world.lane("big").reason, len(world.tasks("small"))) == ("", 3)
 
     # Units are bought: the next probe finds out.
     world.change("small", units=1000)
-    world.accept("after", pinned_to="small")
     with world.working():
         until(world.has_ended)
-    assert (world.bought()["after"], world.lane("small").reason) == ("small", "")
+    tasks = {name: world.tasks(name) for name in PLANS}
+    assert (world.lane("small").reason, sorted(tasks["small"] + tasks["big"])) == ("", sorted([*ids, *pinned]))
+    assert world.bought() == {job_id: name for name, names in tasks.items() for job_id in names}
+    reasons = collections.Counter(event.reason.partition(":")[0] for event in world.store.events())
+    assert (reasons["the account has no units left"] >= 1, reasons["Kling has no free slot"] >= 1) == (True, True)
 
 
 def test_what_is_made_of_a_video_is_bought_where_that_lies(stack: ExitStack, tmp_path: Path) -> None:
