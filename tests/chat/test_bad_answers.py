@@ -261,6 +261,15 @@ def test_an_error_without_a_message_still_says_its_status(body: bytes) -> None:
         ({"base_resp": {"status_code": 1999, "status_msg": "m"}}, 502),
         ({"code": 10013, "message": "m", "sid": "s"}, 400),
         ({"code": 19999, "message": "m", "sid": "s"}, 502),
+        ({"code": 10110, "message": "m", "sid": "s"}, 503),
+        ({"base_resp": {"status_code": 1041, "status_msg": "m"}}, 429),
+        ({"base_resp": {"status_code": 2042, "status_msg": "m"}}, 403),
+        ({"base_resp": {"status_code": 20132, "status_msg": "m"}}, 400),
+        ({"error_code": 18, "error_msg": "m"}, 429),
+        ({"error_code": 14, "error_msg": "m"}, 401),
+        ({"error_code": 2, "error_msg": "m"}, 503),
+        ({"error_code": 999, "error_msg": "m"}, 502),
+        ({"error": {"code": "tpm_rate_limit_exceeded", "message": "m", "type": "rate_limit_exceeded"}}, 429),
         ({"code": "Throttling.RateQuota", "message": "m", "request_id": "r"}, 429),
     ],
 )
@@ -270,6 +279,13 @@ def test_an_error_in_a_200_gets_a_status_of_an_error(error: Json, status: int) -
 
         assert answer.status == status
         assert json.loads(answer.body)["error"]["message"].startswith("m")
+
+
+def test_a_number_for_a_prompt_that_is_too_long_is_what_clients_look_for() -> None:
+    error = {"code": 10907, "message": "too many", "sid": "s"}
+
+    assert json.loads(whole(OF_OPENAI, error).body)["error"]["code"] == "context_length_exceeded"
+    assert json.loads(whole(OF_ANTHROPIC, error).body)["error"]["message"] == "prompt is too long: too many (10907)"
 
 
 @table(

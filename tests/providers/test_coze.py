@@ -173,7 +173,8 @@ def test_a_whole_answer_is_made_of_the_stream() -> None:
 
 
 CODES = [(4000, 400), (4013, 502), (4020, 429), (4100, 401), (4101, 403), (4200, 404), (4011, 402), (5000, 500)]
-CODES += [(4999, 400), (9, 502)]
+CODES += [(4999, 400), (9, 502), (4008, 429), (4009, 429), (4012, 404), (4014, 400), (4016, 409), (4019, 402)]
+CODES += [(4022, 402), (4102, 403), (700012006, 401)]
 
 
 @table(("code", "status"), CODES)
@@ -190,6 +191,16 @@ def test_an_error_with_status_200_has_that_of_its_code(code: int, status: int) -
     sent = upstream_of(provider, CHAT, {**HELLO, "stream": True})
     *_, error = chunks_of(stream_of(provider, sent, events(CREATED, failed, named=True)))
     assert error["error"]["code"] == str(code)
+
+
+def test_a_prompt_that_is_too_long_is_told_as_clients_look_for_it() -> None:
+    error = {"code": 4010, "msg": "m"}
+    openai, anthropic = (
+        whole_of(_provider(), upstream_of(_provider(), target, HELLO), error) for target in (CHAT, MESSAGES)
+    )
+
+    assert (openai.status, document_of(openai)["error"]["code"]) == (400, "context_length_exceeded")
+    assert document_of(anthropic)["error"]["message"] == "prompt is too long: m (4010)"
 
 
 @table(

@@ -14,6 +14,7 @@ from ..wire import header_fields, sse
 from ..wire.header_fields import Fields
 from . import json_values, vendor_errors
 from .aws_frames import BROKEN, EXCEPTION
+from .error_numbers import TOO_LONG_CODE
 from .model import (
     CLOSE,
     END,
@@ -60,7 +61,6 @@ _STATUSES: Final = {
 }
 """By name of an exception, in lower case."""
 _TOO_LONG: Final = ("input is too long", "prompt is too long")
-_TOO_LONG_CODE: Final = "context_length_exceeded"
 _MAX_MESSAGE: Final = 2000
 
 
@@ -103,7 +103,7 @@ def _told(body: bytes) -> str | None:
 def _named(fault: Fault, name: str) -> Fault:
     """The error with the exception's name, or with OpenAI's code for a prompt that is too long."""
     is_too_long = any(words in fault.message.lower() for words in _TOO_LONG)
-    return Fault(fault.status, fault.message, _TOO_LONG_CODE if is_too_long else name.rpartition("#")[2][:100])
+    return Fault(fault.status, fault.message, TOO_LONG_CODE if is_too_long else name.rpartition("#")[2][:100])
 
 
 class Reader(StreamReader):

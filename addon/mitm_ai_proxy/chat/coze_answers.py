@@ -6,32 +6,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from . import json_values, vendor_errors
+from .error_numbers import COZE, COZE_TOO_LONG, TOO_LONG_CODE
 from .model import CLOSE, END, Delta, Event, Fault, Open, Start, Stop, Text, Thinking, Usage
 from .reading import StreamReader, object_of, text_of
-
-_STATUSES: Final = {
-    4000: 400,
-    4001: 400,
-    4008: 429,
-    4009: 429,
-    4010: 429,
-    4011: 402,
-    4013: 502,
-    4015: 400,
-    4016: 409,
-    4020: 429,
-    4027: 402,
-    4028: 402,
-    4100: 401,
-    4101: 403,
-    4200: 404,
-    5000: 500,
-    700012001: 401,
-    700012002: 401,
-    700012006: 401,
-}
-"""By code. 4013 is an error of the model, 4020 the limit of requests. Others are 400 from 4000 on, and 502."""
-
 
 class Reader(StreamReader):
     """Reads a stream: the answer comes in pieces, among messages of other types, and its end is told."""
@@ -124,8 +101,11 @@ def _fault(error: dict[str, Any]) -> Fault | None:
         return None
     text = message if isinstance(message, str) and message else "Coze says no more."
     id = object_of(error.get("detail")).get("logid")
-    status = _STATUSES.get(code, 400 if 4000 <= code < 5000 else 502)
-    return Fault(status, text[:2000], str(code), id if isinstance(id, str) else "")
+    status = COZE.get(code, 400 if 4000 <= code < 5000 else 502)
+    word = str(code)
+    if code == COZE_TOO_LONG:
+        text, word = f"{text} ({code})", TOO_LONG_CODE
+    return Fault(status, text[:2000], word, id if isinstance(id, str) else "")
 
 
 def _id(document: dict[str, Any]) -> str:

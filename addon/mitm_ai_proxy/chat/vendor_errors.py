@@ -13,15 +13,16 @@ import msgspec
 
 from ..errors import Refusal
 from ..exchange import Answer
-from . import json_values
+from . import error_numbers, json_values
 from .dialects import ANTHROPIC, DIALECTS, OPENAI
+from .error_numbers import SPARK_TOO_LONG, TOO_LONG_CODE
 from .model import Fault
 
 _MAX_MESSAGE: Final = 2000
 """Characters of a message that are passed on."""
 
 # Statuses by the words that vendors have for them, where an error comes without a status of its own.
-# Sources: Anthropic's, OpenAI's, Google's, DashScope's and Tencent Cloud's API references, errors.
+# Sources: Anthropic's, OpenAI's, Google's, DashScope's, Tencent Cloud's and Baidu Qianfan's API references, errors.
 _STATUSES: Final = {
     "invalid_request_error": 400,
     "invalid_argument": 400,
@@ -71,33 +72,16 @@ _STATUSES: Final = {
     "resourceinsufficient": 503,
     "resourceunavailable": 503,
     "requesttimeout": 504,
+    # Baidu Qianfan, version 2.
+    "malformed_json": 400,
+    "characters_too_long": 400,
+    "access_denied": 403,
+    "invalid_model": 404,
+    "rpm_rate_limit_exceeded": 429,
+    "tpm_rate_limit_exceeded": 429,
 }
-_NUMBERS: Final = {
-    # MiniMax
-    1001: 504,
-    1002: 429,
-    1004: 401,
-    1008: 402,
-    1026: 400,
-    1027: 400,
-    1039: 429,
-    2013: 400,
-    2049: 401,
-    # iFlytek Spark
-    10007: 429,
-    10013: 400,
-    10014: 400,
-    10019: 400,
-    10163: 400,
-    10907: 400,
-    11200: 403,
-    11201: 429,
-    11202: 429,
-    11203: 429,
-}
-"""The same by numbers. Sources: MiniMax's and iFlytek's API references, error codes."""
-_BAIDU: Final = {6: 403, 17: 429, 18: 429, 19: 429, 110: 401, 111: 401, 336501: 429, 336502: 429}
-"""By `error_code` of Baidu's gateway. Source: Baidu Qianfan's API reference, error codes."""
+_NUMBERS: Final = {**error_numbers.MINIMAX, **error_numbers.SPARK}
+"""The same by numbers, which are not each other's."""
 # Google's reasons that its statuses hide: a wrong key is INVALID_ARGUMENT there.
 _REASONS: Final = {"API_KEY_INVALID": 401, "API_KEY_EXPIRED": 401}
 _BROKEN: Final = 502
@@ -105,8 +89,7 @@ _DELAY: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,9})?)s")
 _NO_ERROR: Final = (None, 0, "0", 200, "200")
 """Codes of answers that are none, beside a message such as "Success"."""
 
-# How a prompt that is too long is told: OpenAI's code, and the words that Claude Code looks for to shorten it.
-_TOO_LONG_CODE: Final = "context_length_exceeded"
+# The words of a prompt that is too long, for which Claude Code looks to shorten it.
 _TOO_LONG_WORDS: Final = "prompt is too long"
 
 REQUEST_IDS: Final = {OPENAI: "x-request-id", ANTHROPIC: "request-id"}
@@ -158,7 +141,7 @@ def _found(value: dict[str, Any], status: int) -> Fault | None:
     message = value.get("message") or value.get("msg") or value.get("detail") or value.get("error_msg")
     if "error_code" in value:
         code = value["error_code"]
-        value = {"code": code, "status_code": _BAIDU.get(code) if isinstance(code, int) else None, **value}
+        value = {"code": code, "status_code": error_numbers.BAIDU.get(code) if isinstance(code, int) else None, **value}
     if message and (status >= 400 or value.get("code") not in _NO_ERROR):
         return _fault(status, message, value)
     return None
@@ -175,6 +158,8 @@ def _fault(status: int, message: Any, error: dict[str, Any]) -> Fault:
         given = (number for number in map(_status, numbers) if number)
         named = (number for word in words if (number := _named(word)))
         status = next(given, 0) or next(named, _BROKEN)
+    if error.get("code") == SPARK_TOO_LONG:
+        text, code = f"{text} ({code})", TOO_LONG_CODE
     reasons = (detail.get("reason") for detail in _details(error))
     status = next((_REASONS[reason] for reason in reasons if isinstance(reason, str) and reason in _REASONS), status)
     return Fault(status, text[:_MAX_MESSAGE], code[:100])
@@ -232,12 +217,12 @@ def refusal(fault: Fault, client: str) -> Refusal:
     """The error as a value of ours, in the words of the client's dialect."""
     message, code = fault.message, fault.code
     if client == ANTHROPIC:
-        if code == _TOO_LONG_CODE and _TOO_LONG_WORDS not in message.lower():
+        if code == TOO_LONG_CODE and _TOO_LONG_WORDS not in message.lower():
             message = f"{_TOO_LONG_WORDS}: {message}"
         elif code and code not in _STATUSES and code not in message:
             message = f"{message} ({code})"
     elif _TOO_LONG_WORDS in message.lower() and fault.status in (400, 413):
-        code = _TOO_LONG_CODE
+        code = TOO_LONG_CODE
     return Refusal(fault.status, message, code=code or "provider_error")
 
 
