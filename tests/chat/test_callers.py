@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mitm_ai_proxy.chat import callers
-from mitm_ai_proxy.chat.dialects import ANTHROPIC, OPENAI
+from mitm_ai_proxy.chat.dialects import ANTHROPIC, COHERE, CONVERSE, DASHSCOPE, GEMINI, OPENAI
 from mitm_ai_proxy.exchange import UNKNOWN_CALLER, Caller
 from tests.tables import table
 
@@ -107,6 +107,48 @@ def test_anthropic_s_version_field_means_its_dialect_whoever_sends_it(agent: str
     caller = _read(f"User-Agent: {agent}", f"Anthropic-Version: {version}", "X-Stainless-Lang: js")
 
     assert (caller.dialect, caller.is_openai_sdk) == (ANTHROPIC, False)
+
+
+@table(
+    ("target", "dialect"),
+    [
+        ("/v1beta/models/gemini-3-pro:generateContent", GEMINI),
+        ("/v1/publishers/google/models/g:streamGenerateContent?alt=sse", GEMINI),
+        ("/v1/models/g:countTokens", GEMINI),
+        ("/v1/publishers/anthropic/models/claude:rawPredict", GEMINI),
+        ("/v1beta/models/g:batchEmbedContents", GEMINI),
+        ("/model/us.a%3A0/converse", CONVERSE),
+        ("/base/model/a/invoke-with-response-stream", CONVERSE),
+        ("/api/v1/services/aigc/text-generation/generation", DASHSCOPE),
+        ("/api/v1/tasks/1", DASHSCOPE),
+        ("/v2/chat", COHERE),
+        ("/v1/chat?a", COHERE),
+        # Ids of models may have colons, and queries may have anything.
+        ("/v1/models/llama3:8b", OPENAI),
+        ("/v1/models/ft:gpt-4o:org::id", OPENAI),
+        ("/v1/videos?a=/v2/chat", OPENAI),
+        ("/v2/chat/completions", OPENAI),
+        ("/api/v1/chat/completions", OPENAI),
+        ("/v2/models/gpt2/generate", OPENAI),
+        ("/model/a/b/converse-now", OPENAI),
+    ],
+)
+def test_a_path_of_a_vendor_s_own_api_means_its_dialect_but_for_sdks_of_others(target: str, dialect: str) -> None:
+    assert callers.read(target, ()).dialect == dialect
+    assert _read("User-Agent: AnthropicBedrock/Python 0.70.0", target=target).dialect == ANTHROPIC
+    assert _read("User-Agent: OpenAI/Python 3.52.0", target=target).dialect == OPENAI
+
+
+@table(
+    ("field", "dialect"),
+    [
+        ("x-goog-api-client: google-genai-sdk/3.6.1 gl-python/3.13", GEMINI),
+        ("User-Agent: Boto3/1.44.8 md/Botocore#1.44.8", CONVERSE),
+        ("User-Agent: aws-sdk-js/3.9", CONVERSE),
+    ],
+)
+def test_a_vendor_s_sdk_is_known_at_any_path(field: str, dialect: str) -> None:
+    assert _read(field, target="/v1/anything").dialect == dialect
 
 
 @table(

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from mitm_ai_proxy import errors
-from mitm_ai_proxy.chat.dialects import ANTHROPIC, DIALECTS, OPENAI
+from mitm_ai_proxy.chat.dialects import ANTHROPIC, COHERE, CONVERSE, DASHSCOPE, DIALECTS, GEMINI, OPENAI
 from mitm_ai_proxy.errors import Refusal
+from mitm_ai_proxy.wire import aws_event_stream
 from tests.tables import table
+
+OWN, NATIVE = (OPENAI, ANTHROPIC), (GEMINI, CONVERSE, DASHSCOPE, COHERE)
 
 # Of our own failures: none has anything of the request.
 FAILURES = [errors.internal_error(), errors.not_rewritten(), errors.not_ready(), errors.stream_failed()]
@@ -69,7 +72,7 @@ def test_the_type_of_an_account_without_money_is_its_code_at_openai() -> None:
     assert json.loads(DIALECTS[ANTHROPIC].refusal(refusal))["error"]["type"] == "rate_limit_error"
 
 
-@table("name", DIALECTS)
+@table("name", OWN)
 @table(
     "message",
     ['a "b" \\', "é😀", "two\nlines", "a\r\n\r\ndata: [DONE]\n\n", "\u2028", "\0", "\ud800", ""],
@@ -88,7 +91,7 @@ def test_a_message_of_any_text_makes_a_body_and_one_event_in_ascii(name: str, me
 
 
 @pytest.mark.parametrize("refusal", FAILURES, ids=str)
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", OWN)
 def test_a_failure_of_our_own_is_the_same_whatever_was_sent_and_no_finish_is_made_up(
     name: str, refusal: Refusal
 ) -> None:
@@ -100,4 +103,44 @@ def test_a_failure_of_our_own_is_the_same_whatever_was_sent_and_no_finish_is_mad
 
 
 def test_dialects_are_found_by_name() -> None:
-    assert {name: dialect.name for name, dialect in DIALECTS.items()} == {OPENAI: OPENAI, ANTHROPIC: ANTHROPIC}
+    assert {name: dialect.name for name, dialect in DIALECTS.items()} == {name: name for name in (*OWN, *NATIVE)}
+
+
+@table(
+    ("status", "google", "aws", "dashscope"),
+    [
+        (400, "INVALID_ARGUMENT", "ValidationException", "InvalidParameter"),
+        (401, "UNAUTHENTICATED", "UnrecognizedClientException", "InvalidApiKey"),
+        (403, "PERMISSION_DENIED", "AccessDeniedException", "AccessDenied"),
+        (404, "NOT_FOUND", "ResourceNotFoundException", "ModelNotFound"),
+        (405, "FAILED_PRECONDITION", "ValidationException", "InvalidParameter"),
+        (413, "FAILED_PRECONDITION", "ValidationException", "InvalidParameter"),
+        (429, "RESOURCE_EXHAUSTED", "ThrottlingException", "Throttling"),
+        (500, "INTERNAL", "InternalServerException", "InternalError"),
+        (501, "UNIMPLEMENTED", "InternalServerException", "InternalError"),
+        (502, "UNAVAILABLE", "InternalServerException", "InternalError"),
+        (503, "UNAVAILABLE", "ServiceUnavailableException", "InternalError"),
+        (504, "DEADLINE_EXCEEDED", "ModelTimeoutException", "RequestTimeOut"),
+    ],
+)
+@table("message", ["m", 'a "b" \\ é😀', "two\n\ndata: [DONE]\n\n", "\ud800"])
+def test_a_refusal_is_the_error_of_the_vendor_whose_own_api_is_spoken(
+    status: int, google: str, aws: str, dashscope: str, message: str
+) -> None:
+    refusal = Refusal(status, message, code="some_code", param="p")
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SOME_CODE", "domain": "mitm-ai-proxy"}
+    theirs = {"code": status, "message": message, "status": google, "details": [{**info, "metadata": {"param": "p"}}]}
+    found = {name: json.loads(DIALECTS[name].refusal(refusal)) for name in NATIVE}
+
+    assert found[GEMINI] == {"error": theirs}
+    assert found[CONVERSE] == {"__type": aws, "message": message}
+    assert found[DASHSCOPE] == {"request_id": "", "code": dashscope, "message": message}
+    assert found[COHERE] == {"message": message}
+    assert _event(GEMINI, refusal) == ([], {"error": theirs})
+    assert DIALECTS[DASHSCOPE].failure(refusal).startswith(b"event:error\n:HTTP_STATUS/%d\ndata:{" % status)
+    lines, end = _event(COHERE, refusal)
+    assert (lines, end["delta"]["error"]) == (["event: message-end"], message)
+    (frame,) = aws_event_stream.Reader().feed(DIALECTS[CONVERSE].failure(refusal))
+    assert frame.headers[":message-type"] == "exception"
+    assert frame.headers[":exception-type"].lower() == aws.lower()
+    assert json.loads(frame.payload) == {"message": message}

@@ -46,6 +46,15 @@ def answer(question: dict[str, Any]) -> Any:
     return _plain(parser.parse(response, shape))
 
 
+def refused(question: dict[str, Any]) -> Any:
+    """The name of the exception that botocore raises for an answer that is no success, and its message."""
+    shape = model.operation_model("Converse").output_shape
+    response = {"status_code": question["status"], "headers": {}, "body": question["body"].encode()}
+    error = parsers.create_parser("rest-json").parse(response, shape)["Error"]
+    client = session.create_client("bedrock-runtime", "us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+    return [client.exceptions.from_code(error["Code"]).__name__, error["Code"], error["Message"]]
+
+
 def events(question: dict[str, Any]) -> Any:
     """The events that botocore reads in a stream; the last one is its exception, if it raises one."""
     operation = model.operation_model(question["operation"])
@@ -70,7 +79,7 @@ def _plain(value: Any) -> Any:
 
 
 def main() -> None:
-    functions = {"request": request, "answer": answer, "events": events}
+    functions = {"request": request, "answer": answer, "events": events, "refused": refused}
     for line in sys.stdin:
         question = json.loads(line)
         print(json.dumps(functions[question["question"]](question)), flush=True)

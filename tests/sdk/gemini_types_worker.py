@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 sys.path.insert(0, sys.argv[1])
@@ -45,18 +46,26 @@ def request(value: Any) -> str:
 
 
 def client(value: Any) -> Any:
-    """What Google's own client makes of a whole answer, of a stream, of a count and of an error."""
+    """What Google's own client makes of a whole answer, of a stream, of a count, and of errors: theirs and ours."""
     options = types.HttpOptions(base_url=value, api_version="v1beta", timeout=20_000)
     sdk = genai.Client(api_key="sk-of-the-client", http_options=options)
     asked: Any = {"model": "gemini-9", "contents": "hi é"}
     whole = sdk.models.generate_content(**asked)
     streamed = "".join(chunk.text or "" for chunk in sdk.models.generate_content_stream(**asked))
+    failures = [
+        _error(lambda: sdk.models.generate_content(model="fail-429", contents="hi")),
+        _error(lambda: sdk.models.generate_content(model="nobody", contents="hi")),
+        _error(lambda: list(sdk.models.generate_content_stream(model="nobody", contents="hi"))),
+    ]
+    return [whole.text, streamed, sdk.models.count_tokens(**asked).total_tokens, failures]
+
+
+def _error(call: Callable[[], object]) -> list[Any]:
     try:
-        sdk.models.generate_content(model="fail-429", contents="hi")
-        failure = 0
+        call()
     except genai.errors.APIError as error:
-        failure = error.code
-    return [whole.text, streamed, sdk.models.count_tokens(**asked).total_tokens, failure]
+        return [type(error).__name__, error.code, error.status, error.message]
+    return []
 
 
 def assertion(value: Any) -> Any:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from mitm_ai_proxy import errors
 from mitm_ai_proxy.chat.converse_upstream import Settings
-from mitm_ai_proxy.chat.dialects import ANTHROPIC, OPENAI
+from mitm_ai_proxy.chat.dialects import ANTHROPIC, CONVERSE, DIALECTS, OPENAI
 from tests.chat.converse import BEDROCK, CLAUDE_ID, NOVA, STREAM, answer, frame
 from tests.chat.exchanges import HELLO, TOOL, Json, anthropic_request, openai_request, rewritten
 from tests.chat.test_converse import CONTENT
@@ -127,3 +128,20 @@ def test_the_whole_answers_of_the_tests_are_bedrock_s(ask: Ask) -> None:
 
     assert found["output"]["message"]["content"] == CONTENT
     assert found["usage"] == document["usage"]
+
+
+def test_botocore_raises_its_own_exception_for_a_refusal(ask: Ask) -> None:
+    for refusal, name in (
+        (errors.bad_body("no"), "ValidationException"),
+        (errors.no_route("POST /x", ["a"]), "ResourceNotFoundException"),
+        (errors.no_place_in_line("p", 1, 1), "ThrottlingException"),
+        (errors.internal_error(), "InternalServerException"),
+        (errors.not_ready(), "ServiceUnavailableException"),
+    ):
+        body = DIALECTS[CONVERSE].refusal(refusal).decode()
+        assert ask("refused", status=refusal.status, body=body) == [name, name, refusal.message]
+    (failed,) = ask("events", operation="ConverseStream", data=DIALECTS[CONVERSE].failure(errors.broke_off()).hex())
+    assert failed["error"] == (
+        "An error occurred (internalServerException) when calling the ConverseStream operation: "
+        + errors.broke_off().message
+    )

@@ -95,17 +95,23 @@ def test_a_request_that_is_not_of_the_types_is_found_by_the_judge(worker: Worker
         assert worker.ask({"question": "request", "value": body}, LIMIT)
 
 
-def test_google_s_own_client_passes(worker: Worker, tmp_path: Path) -> None:
+def test_google_s_own_client_passes_and_raises_its_own_error_for_a_refusal(worker: Worker, tmp_path: Path) -> None:
     service, proxies = ScriptedChats(), Proxies(tmp_path)
     try:
         keys = f"apiTokens: sk-of-the-provider, providerDomain: 'http://{service.address}'"
-        proxy = proxies.start(f"provider: {{type: gemini, {keys}, modelMapping: {{gemini-9: gemini-3-pro}}}}")
+        block = f"{{id: g, type: gemini, {keys}, modelMapping: {{gemini-9: gemini-3-pro}}}}"
+        proxy = proxies.start(f"providers: [{block}]\nroutes: [{{model: ['gemini-*', 'fail-*'], provider: g}}]")
         found = worker.ask({"question": "client", "value": f"http://127.0.0.1:{proxy.port}"}, LIMIT)
     finally:
         proxies.close()
         service.close()
 
-    assert found == ["hello é", "hello é", 7, 429]
+    *answers, (theirs, *ours) = found
+    assert answers == ["hello é", "hello é", 7]
+    assert theirs[:2] == ["ClientError", 429]
+    for kind, code, status, message in ours:
+        assert (kind, code, status) == ("ClientError", 404, "NOT_FOUND")
+        assert message.startswith("No route takes the model 'nobody'")
     assert {path.rpartition("/")[2].partition(":")[0] for path, _, _ in service.asked} == {"gemini-3-pro", "fail-429"}
     assert all(fields["x-goog-api-key"] == "sk-of-the-provider" for _, fields, _ in service.asked)
     assert "of-the-client" not in str(service.asked)

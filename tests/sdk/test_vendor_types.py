@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from mitm_ai_proxy import errors
+from mitm_ai_proxy.chat.dialects import COHERE, DASHSCOPE, DIALECTS
 from tests.providers.chats import CHAT, upstream_of
 from tests.providers.chats import provider_of as provider
 from tests.providers.test_vendor_answers import VENDORS
@@ -78,3 +80,19 @@ def test_dashscope_s_sdk_sends_the_same_and_reads_our_streams() -> None:
     assert (whole["path"], whole["body"]) == (upstream_of(provider(QWEN), CHAT, request).target, _sent(QWEN, request))
     assert piecewise["body"] == _sent(QWEN, {**request, "stream": True})
     assert (piecewise["sse"], piecewise["status"], piecewise["text"]) == ("enable", 200, "héllo")
+
+
+def test_the_sdks_of_dashscope_and_cohere_read_our_refusals() -> None:
+    refusal = errors.no_place_in_line("p", 1, 1)
+    call = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "result_format": "message"}
+    answer = DIALECTS[DASHSCOPE].refusal(refusal).decode()
+    event = DIALECTS[DASHSCOPE].failure(errors.broke_off()).decode()
+    whole, stream, cohere = _asked(
+        ("dashscope", {"call": call, "answer": answer, "status": refusal.status}),
+        ("dashscope", {"call": {**call, "stream": True}, "answer": event}),
+        ("cohere_refused", {"answer": DIALECTS[COHERE].refusal(refusal).decode(), "status": refusal.status}),
+    )
+
+    assert (whole["status"], whole["code"], whole["message"]) == (429, "Throttling", refusal.message)
+    assert (stream["code"], stream["message"]) == ("InternalError", errors.broke_off().message)
+    assert cohere == ["TooManyRequestsError", 429, {"message": refusal.message}]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import json
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -46,8 +48,9 @@ def hunyuan(question: dict[str, Any]) -> list[str]:
     return [str(warning.message) for warning in caught]
 
 
-def dashscope(question: dict[str, Any]) -> dict[str, Any]:
-    """What DashScope's SDK sends for a call, and what it reads in the answer."""
+@contextlib.contextmanager
+def _answering(answer: str, status: int = 200) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A server with one answer to all requests; its address, and what was sent to it last."""
     sent: dict[str, Any] = {}
 
     class Answering(BaseHTTPRequestHandler):
@@ -55,9 +58,10 @@ def dashscope(question: dict[str, Any]) -> dict[str, Any]:
             sent["path"] = self.path
             sent["sse"] = self.headers.get("X-DashScope-SSE")
             sent["body"] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            body = question["answer"].encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/event-stream" if sent["sse"] else "application/json")
+            body = answer.encode()
+            is_stream = sent["sse"] and status == 200
+            self.send_response(status)
+            self.send_header("Content-Type", "text/event-stream" if is_stream else "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -67,19 +71,43 @@ def dashscope(question: dict[str, Any]) -> dict[str, Any]:
 
     with HTTPServer(("127.0.0.1", 0), Answering) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", sent
+        server.shutdown()
+
+
+def dashscope(question: dict[str, Any]) -> dict[str, Any]:
+    """What DashScope's SDK sends for a call, and what it reads in the answer."""
+    with _answering(question["answer"], question.get("status", 200)) as (address, sent):
         library: Any = importlib.import_module("dashscope")
-        library.base_http_api_url = f"http://127.0.0.1:{server.server_address[1]}/api/v1"
+        library.base_http_api_url = f"{address}/api/v1"
         found = library.Generation.call(api_key="k", **question["call"])
         answers = list(found) if question["call"].get("stream") else [found]
-        server.shutdown()
+    last = answers[-1]
+    told = {**sent, "status": last.status_code, "code": last.code, "message": last.message}
+    if last.status_code != 200:
+        return told
     texts = [answer.output.choices[0].message.content or "" for answer in answers]
-    return {**sent, "status": answers[-1].status_code, "text": texts[-1] if len(texts) == 1 else "".join(texts)}
+    return {**told, "text": texts[-1] if len(texts) == 1 else "".join(texts)}
+
+
+def cohere_refused(question: dict[str, Any]) -> list[Any]:
+    """The error that Cohere's client raises for an answer: its type, status and body."""
+    library: Any = importlib.import_module("cohere")
+    with _answering(question["answer"], question["status"]) as (address, _):
+        client = library.ClientV2(api_key="k", base_url=address)
+        try:
+            options = {"max_retries": 0}
+            client.chat(model="m", messages=[{"role": "user", "content": "hi"}], request_options=options)
+        except library.core.api_error.ApiError as error:
+            return [type(error).__name__, error.status_code, error.body]
+    return []
 
 
 def main() -> None:
     functions: dict[str, Any] = {
         "cohere_request": cohere_request,
         "cohere_events": cohere_events,
+        "cohere_refused": cohere_refused,
         "hunyuan": hunyuan,
         "dashscope": dashscope,
     }

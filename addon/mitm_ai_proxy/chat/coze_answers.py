@@ -10,6 +10,7 @@ from .error_numbers import COZE, COZE_TOO_LONG, TOO_LONG_CODE
 from .model import CLOSE, END, Delta, Event, Fault, Open, Start, Stop, Text, Thinking, Usage
 from .reading import StreamReader, object_of, text_of
 
+
 class Reader(StreamReader):
     """Reads a stream: the answer comes in pieces, among messages of other types, and its end is told."""
 

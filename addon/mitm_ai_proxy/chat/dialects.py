@@ -1,4 +1,4 @@
-"""The dialects of clients as a table: the error object of each, and the event that ends a failed stream."""
+"""The dialects of clients as a table: the error object of each, and what ends a failed stream."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from ..errors import Refusal
+from . import native_refusals
 
 OPENAI: Final = "openai"
 ANTHROPIC: Final = "anthropic"
 GEMINI: Final = "gemini"
-"""Google's generateContent: a vendor's, into which no client's answer is written here."""
-
 COHERE: Final = "cohere"
 CONVERSE: Final = "converse"
-COZE: Final = "coze"
 DASHSCOPE: Final = "dashscope"
+"""Those of vendors: their own clients pass as they are, so that nothing but a refusal is written in them here."""
+
+COZE: Final = "coze"
 DEEPL: Final = "deepl"
 DIFY: Final = "dify"
 HUNYUAN: Final = "hunyuan"
@@ -30,7 +31,7 @@ NO_THREADS: Final = "thread_unsupported_request"
 
 
 class Dialect(NamedTuple):
-    """A dialect: `refusal` makes the JSON body of an error, `failure` the event that ends a stream with an error."""
+    """A dialect: `refusal` makes the JSON body of an error, `failure` what ends a stream with an error."""
 
     name: str
     refusal: Callable[[Refusal], bytes]
@@ -100,5 +101,15 @@ DIALECTS: Final = {
             lambda refusal: _encoded(_anthropic(refusal)),
             lambda refusal: b"event: error\ndata: " + _encoded(_anthropic(refusal)) + b"\n\n",
         ),
+        Dialect(
+            GEMINI,
+            lambda refusal: _encoded(native_refusals.google(refusal)),
+            lambda refusal: b"data: " + _encoded(native_refusals.google(refusal)) + b"\n\n",
+        ),
+        Dialect(CONVERSE, lambda refusal: _encoded(native_refusals.aws(refusal)), native_refusals.aws_frame),
+        Dialect(
+            DASHSCOPE, lambda refusal: _encoded(native_refusals.dashscope(refusal)), native_refusals.dashscope_event
+        ),
+        Dialect(COHERE, lambda refusal: _encoded(native_refusals.cohere(refusal)), native_refusals.cohere_event),
     )
 }

@@ -61,8 +61,8 @@ SPARK: Final[Mapping[int, int]] = {
     11202: 429,
     11203: 429,
 }
-"""`code`. Sources: iFlytek, Spark's documentation, error codes (www.xfyun.cn/doc/spark, interface), and the same table in
-the documentation of its own Java SDK (iFLYTEK-OP, websdk-java, spark). 10006 and 10007: one request at a time;
+"""`code`. Sources: iFlytek, Spark's documentation, error codes (www.xfyun.cn/doc/spark, interface), and the same table
+in the documentation of its own Java SDK (iFLYTEK-OP, websdk-java, spark). 10006 and 10007: one request at a time;
 10013, 10014, 10019, 10021: the contents were refused; 10907: the prompt is too long."""
 
 BAIDU: Final[Mapping[int, int]] = {
