@@ -23,7 +23,7 @@ OPENAI_ERROR = {"error": {"code": "invalid_model", "message": "m", "type": "t"},
         (BAIDU, 200, {"error_code": 18, "error_msg": "m"}, 429, "18"),
         (BAIDU, 200, {"error_code": 110, "error_msg": "m", "id": "as-1"}, 401, "110"),
         (BAIDU, 400, OPENAI_ERROR, 400, "invalid_model"),
-        (BAIDU, 200, OPENAI_ERROR, 502, "invalid_model"),
+        (BAIDU, 200, OPENAI_ERROR, 400, "invalid_model"),
     ],
 )
 def test_an_error_is_one_of_the_clients_dialect(block: str, status: int, document: Json, found: int, code: str) -> None:

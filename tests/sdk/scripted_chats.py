@@ -1,4 +1,4 @@
-"""A service with three vendors' chat APIs, in a script that knows nothing of the translators.
+"""A service with five vendors' chat APIs, in a script that knows nothing of the translators.
 
 What it answers depends on the model and on what it is asked; a conversation that its vendor would refuse is refused.
 """
@@ -114,6 +114,13 @@ def _asked(path: str, document: Json) -> tuple[Json, Api]:
         assert document.pop("anthropic_version")
         assert "model" not in document
         return {**document, "model": predicted[1]}, _Messages()
+    if path.startswith("/api/v1/services/aigc/"):
+        settings = document["parameters"]
+        assert settings["result_format"] == "message"
+        has_media = any(isinstance(message["content"], list) for message in document["input"]["messages"])
+        assert ("/multimodal-generation/" in path) is has_media
+        told = {"messages": document["input"]["messages"], "stream": settings.get("incremental_output", False)}
+        return {"model": document["model"], **settings, **told}, _DashScope()
     if not path.startswith("/model/"):
         return document, _Messages() if "/messages" in path else _Chat()
     model, _, action = path.removeprefix("/model/").partition("/")
@@ -196,6 +203,33 @@ class _Chat:
         yield chunk({}, "tool_calls" if said["calls"] else "stop")
         yield _data({**head, "choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}})
         yield b"data: [DONE]\n\n"
+
+
+class _DashScope(_Chat):
+    """DashScope's own API, whose requests are read as chats of OpenAI's."""
+
+    def error(self, status: int) -> Json:
+        return {"code": "Word", "message": f"fails with {status}", "request_id": "r-1"}
+
+    def picture(self, document: Json) -> str:
+        return ", ".join(part["image"][:15] for part in _parts(document) if "image" in part)
+
+    def whole(self, model: str, said: Json) -> Json:
+        (choice,) = super().whole(model, said)["choices"]
+        return self._output(choice["message"], choice["finish_reason"])
+
+    def events(self, model: str, said: Json) -> Iterator[bytes]:
+        for chunk in super().events(model, said):
+            data = chunk.rpartition(b"data: ")[2].strip()
+            choices = [] if data == b"[DONE]" else json.loads(data)["choices"]
+            for choice in choices:
+                event = self._output({"role": "assistant", **choice["delta"]}, choice["finish_reason"] or "null")
+                yield b"id:1\nevent:result\n:HTTP_STATUS/200\n" + _data(event).replace(b"data: ", b"data:", 1)
+
+    def _output(self, message: Json, reason: str) -> Json:
+        usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+        choices = [{"finish_reason": reason, "message": message}]
+        return {"output": {"choices": choices}, "usage": usage, "request_id": "r-1"}
 
 
 class _Messages:

@@ -25,6 +25,7 @@ MODELS = {
     "vertex": "claude-sonnet-4-5",
     "qwen": "qwen-plus",
     "qwen-files": "qwen-plus",
+    "qwen-own": "qwen-plus",
 }
 NATIVE = {
     "groq": {"openai"},
@@ -35,6 +36,7 @@ NATIVE = {
     "vertex": {"anthropic"},
     "qwen": {"openai", "anthropic"},
     "qwen-files": {"openai"},
+    "qwen-own": set[str](),
 }
 """By type, or type and what is special: the SDKs whose requests it takes as they are."""
 CREDENTIALS = {
@@ -46,8 +48,14 @@ CREDENTIALS = {
     "vertex": "",  # in the query
     "qwen": "authorization",
     "qwen-files": "authorization",
+    "qwen-own": "authorization",
 }
-KEYS = {"bedrock": ", awsRegion: us-east-1", "qwen-files": ", qwenFileIds: [file-1]"}
+KEYS = {
+    "bedrock": ", awsRegion: us-east-1",
+    "qwen-files": ", qwenFileIds: [file-1]",
+    # With files, Anthropic's dialect is translated too: to DashScope's own API.
+    "qwen-own": ", qwenEnableCompatible: false, qwenFileIds: [file-1]",
+}
 """What a block needs besides its key."""
 TOOLS = ["I look", ["Zürich", "Oslo"], "both: sunny in Zürich, sunny in Oslo"]
 CLASSES = (

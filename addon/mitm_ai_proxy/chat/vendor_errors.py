@@ -76,7 +76,7 @@ _STATUSES: Final = {
     "malformed_json": 400,
     "characters_too_long": 400,
     "access_denied": 403,
-    "invalid_model": 404,
+    "invalid_model": 400,
     "rpm_rate_limit_exceeded": 429,
     "tpm_rate_limit_exceeded": 429,
 }
