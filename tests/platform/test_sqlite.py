@@ -34,6 +34,7 @@ from mitm_ai_proxy.platform import statements
 from mitm_ai_proxy.platform.store import Store
 from tests.platform.orders import NOW, claimed, order
 from mitm_ai_proxy.platform.money import Budget
+from mitm_ai_proxy.platform.records import Ask
 
 def stop(*_):
     print("here", flush=True)
@@ -41,8 +42,9 @@ def stop(*_):
 
 store = Store(Path(sys.argv[1]))
 if sys.argv[2] == "accept":
-    statements.note = stop
-    store.accept(order("half"), [Budget("day", 30_000, NOW)], NOW)
+    statements.note_all = stop
+    budgets = [Budget("day", 30_000, NOW)]
+    store.accept_all([Ask(order("half"), budgets, NOW), Ask(order("other half"), budgets, NOW)])
 elif sys.argv[2] == "claim":
     statements.note = stop
     claimed(store)
@@ -93,7 +95,7 @@ def test_a_worker_that_is_killed_leaves_nothing_half(point: str, tmp_path: Path)
             process.send_signal(signal.SIGKILL)
             process.wait(DEADLINE)
 
-        assert (store.job("half"), store.balance("day")) == (None, (0, 3000))
+        assert (store.job("half"), store.job("other half"), store.balance("day")) == (None, None, (0, 3000))
         is_claimed = point == "claimed"
         assert store.counts() == {State.SUBMITTING if is_claimed else State.QUEUED: 1}
         assert store.due(NOW + 60) == (["whole"] if is_claimed else [])

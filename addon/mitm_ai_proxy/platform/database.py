@@ -14,6 +14,10 @@ class StoreError(Exception):
     """The database cannot be read or written: full, locked, away, damaged, or of a newer version of this program."""
 
 
+class Unconfirmed(StoreError):
+    """The connection was cut while a transaction was being committed: nobody has said whether it was."""
+
+
 class Transaction(Protocol):
     """Statements that happen together or not at all."""
 
@@ -31,6 +35,9 @@ class Transaction(Protocol):
     def change(self, statement: str, values: Values) -> int:
         """How many rows a statement has changed."""
 
+    def change_all(self, statement: str, values: Sequence[Values]) -> None:
+        """Run a statement for each of these values, in their order."""
+
     def lock(self, name: str, *, shared: bool = False) -> None:
         """Wait until nobody else holds the lock of a name, and hold it to the end; `shared` ones exclude no others."""
 
@@ -41,7 +48,8 @@ class Database(Protocol):
     def transaction(self, *, writes: bool = True) -> AbstractContextManager[Transaction]:
         """A transaction; what raises inside undoes it. Raises StoreError where the database refuses.
 
-        One without `writes` only reads, and waits for nobody who writes.
+        Values that it does not take raise the error of its library. One without `writes` only reads, and waits for
+        nobody who writes.
         """
 
     def close(self) -> None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from . import money
+from .accepting import Result
 from .messages import THE_QUEUE
 from .money import Allowance, Budget
 from .orders import Draft
-from .records import Accepted, Job, Key, Order, Repeat
+from .records import Accepted, Ask, Job, Key, Order, Repeat
 from .settings import DEFAULT_TENANT, PlatformSettings, TenantSettings
 from .states import State
 from .store import Store
 
 PREFIX: Final = "job_"
+_MOST_WOKEN: Final = 16
+"""Messages for jobs that are accepted together: as many workers begin at once."""
 RETRIED: Final = frozenset({State.FAILED, State.CANCELLED})
 
 
@@ -54,7 +57,23 @@ class Intake:
 
         Raises Exceeded, QueueFull, RepeatedOtherwise or StoreError; then nothing is stored.
         """
-        now = self._clock()
+        (found,) = self.accept_all([self.ask(caller, draft, repeat=repeat, retry_of=retry_of)])
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def accept_all(self, asks: Sequence[Ask]) -> list[Result]:
+        """What accept() gives or raises for each of these, which are written together."""
+        results = self._store.accept_all(asks)
+        new = sum(not isinstance(result, Exception) and result.is_new for result in results)
+        # A worker that has found one job looks for the next one by itself.
+        for _ in range(min(new, _MOST_WOKEN)):
+            self._wake(THE_QUEUE)
+        return results
+
+    def ask(self, caller: Caller, draft: Draft, *, repeat: Repeat | None = None, retry_of: str = "") -> Ask:
+        """A draft with what it needs to be accepted."""
+        now, tenant = self._clock(), self._settings.tenant(caller.tenant)
         order = Order(
             f"{PREFIX}{secrets.token_hex(12)}",
             caller.tenant,
@@ -72,11 +91,7 @@ class Intake:
             retry_of,
             draft.pinned_to,
         )
-        tenant = self._settings.tenant(caller.tenant)
-        accepted = self._store.accept(order, self.budgets(caller, now), now, most=tenant.queue, repeat=repeat)
-        if accepted.is_new:
-            self._wake(THE_QUEUE)
-        return accepted
+        return Ask(order, self.budgets(caller, now), now, tenant.queue, repeat)
 
     def retry(self, caller: Caller, job: Job) -> Accepted:
         """Accept what a failed job asked for, as a new job that names it. Raises NotRetried, and what accept() does."""

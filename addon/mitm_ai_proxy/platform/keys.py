@@ -4,15 +4,42 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from . import statements
-from .database import Database, Row
+from .database import Database, Row, Transaction
 from .money import NO_LIMIT, Allowance
 from .records import Key
 
 PREFIX: Final = "vp_"
 _COLUMNS: Final = ", ".join(Key._fields)
+
+
+class SeenKeys:
+    """The keys in a transaction; each is looked up once."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self._found: dict[str, Key | None] = {}
+        self._exist: bool | None = None
+
+    def find(self, text: str) -> Key | None:
+        """The key of a text; None where it is none, or opens nothing any more."""
+        if text not in self._found:
+            row = self._transaction.row(
+                f"SELECT {_COLUMNS} FROM keys WHERE hash = :hash AND revoked_at = 0", {"hash": _hash(text)}
+            )
+            self._found[text] = _read(row) if row else None
+        return self._found[text]
+
+    def exist(self) -> bool:
+        """Whether any key opens something."""
+        if self._exist is None:
+            row = self._transaction.row("SELECT id FROM keys WHERE revoked_at = 0 LIMIT 1", {})
+            self._exist = row is not None
+        return self._exist
 
 
 class Keys:
@@ -35,16 +62,19 @@ class Keys:
 
     def find(self, text: str) -> Key | None:
         """The key of a text; None where it is none, or opens nothing any more. Raises StoreError."""
-        with self._database.transaction(writes=False) as transaction:
-            row = transaction.row(
-                f"SELECT {_COLUMNS} FROM keys WHERE hash = :hash AND revoked_at = 0", {"hash": _hash(text)}
-            )
-        return _read(row) if row else None
+        with self.seen() as seen:
+            return seen.find(text)
 
     def exist(self) -> bool:
         """Whether any key opens something. Without one, only callers of this machine are served."""
+        with self.seen() as seen:
+            return seen.exist()
+
+    @contextmanager
+    def seen(self) -> Iterator[SeenKeys]:
+        """The keys as they are at one moment, for several questions. Raises StoreError."""
         with self._database.transaction(writes=False) as transaction:
-            return transaction.row("SELECT id FROM keys WHERE revoked_at = 0 LIMIT 1", {}) is not None
+            yield SeenKeys(transaction)
 
     def all(self, tenant: str | None = None) -> list[Key]:
         """All keys, or those of a tenant, the oldest first."""

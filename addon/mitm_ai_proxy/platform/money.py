@@ -5,6 +5,7 @@ All amounts are whole milli-units of Kling's packs, so that sums are exact.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from ..kling import create_prices, prices
 
 MILLI: Final = 1000
+_DAY: Final = 86_400
 
 
 class Period(StrEnum):
@@ -105,15 +107,16 @@ def differs(estimated: int, actual: int) -> bool:
 
 
 def _of(scope: str, name: str, allowance: Allowance, now: float) -> Sequence[Budget]:
-    at = datetime.fromtimestamp(now, UTC)
-    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
-    first = midnight.replace(day=1)
-    next_month = (first + timedelta(days=32)).replace(day=1)
+    day, midnight, month, next_month = _periods(int(now // _DAY))
     return (
-        Budget(
-            f"{scope}:{name}:{Period.DAY}:{at:%Y-%m-%d}",
-            allowance.daily,
-            (midnight + timedelta(days=1)).timestamp(),
-        ),
-        Budget(f"{scope}:{name}:{Period.MONTH}:{at:%Y-%m}", allowance.monthly, next_month.timestamp()),
+        Budget(f"{scope}:{name}:{Period.DAY}:{day}", allowance.daily, midnight),
+        Budget(f"{scope}:{name}:{Period.MONTH}:{month}", allowance.monthly, next_month),
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _periods(number: int) -> tuple[str, float, str, float]:
+    """A day since 1970 and its month, by UTC, each with when it ends."""
+    midnight = datetime.fromtimestamp(number * _DAY, UTC)
+    next_month = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
+    return f"{midnight:%Y-%m-%d}", float((number + 1) * _DAY), f"{midnight:%Y-%m}", next_month.timestamp()

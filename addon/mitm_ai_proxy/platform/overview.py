@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from . import statements
-from .database import Database
+from .database import Database, Transaction
 from .money import EMPTY, NO_LIMIT, Balance, budgets
 from .records import Event, Job
 from .scheduling import order
@@ -51,20 +51,28 @@ class Overview:
 
     def position(self, job: Job) -> int | None:
         """Which place a job has in the queue of its tenant, from 1 to FURTHEST; None where it does not wait."""
-        if job.state is not State.QUEUED:
-            return None
+        return self.positions([job])[job.id]
+
+    def positions(self, jobs: Sequence[Job]) -> dict[str, int | None]:
+        """Which place each of these jobs has, by its id: one question for those of a tenant and priority.
+
+        Those behind the first of them are taken to follow it at once, as jobs do that were accepted together.
+        """
+        found: dict[str, int | None] = dict.fromkeys(job.id for job in jobs)
+        alike: dict[tuple[str, int], dict[str, float]] = {}
+        for job in jobs:
+            if job.state is State.QUEUED:
+                places = alike.setdefault((job.tenant, job.priority), {})
+                places[job.id] = order(job.created_at, job.priority)
+        if not alike:
+            return found
         with self._database.transaction(writes=False) as transaction:
-            row = transaction.row(
-                "SELECT COUNT(*) FROM (SELECT id FROM jobs WHERE state = 'queued' AND tenant = :tenant"
-                " AND (position < :position OR (position = :position AND id <= :id)) LIMIT :most) AS before",
-                {
-                    "id": job.id,
-                    "tenant": job.tenant,
-                    "position": order(job.created_at, job.priority),
-                    "most": FURTHEST,
-                },
-            )
-        return int(row[0]) or None if row else None
+            for (tenant, _), places in alike.items():
+                ids = sorted(places, key=lambda job_id: (places[job_id], job_id))
+                first = _place(transaction, tenant, ids[0], places[ids[0]])
+                if first:
+                    found |= {job_id: min(first + behind, FURTHEST) for behind, job_id in enumerate(ids)}
+        return found
 
     def last_event(self) -> int:
         """The number of the last event; 0 where there is none."""
@@ -103,3 +111,13 @@ class Overview:
                 {"now": now},
             )
         return float(row[0]) if row and row[0] is not None else None
+
+
+def _place(transaction: Transaction, tenant: str, job_id: str, position: float) -> int:
+    """How many jobs of a tenant wait up to this one, counted to FURTHEST."""
+    row = transaction.row(
+        "SELECT COUNT(*) FROM (SELECT id FROM jobs WHERE state = 'queued' AND tenant = :tenant"
+        " AND (position < :position OR (position = :position AND id <= :id)) LIMIT :most) AS before",
+        {"id": job_id, "tenant": tenant, "position": position, "most": FURTHEST},
+    )
+    return int(row[0]) if row else 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from .money import Budget
 from .states import Money, State
 
 
@@ -104,6 +106,16 @@ class Repeat(NamedTuple):
 
     key: str
     body_hash: str
+
+
+class Ask(NamedTuple):
+    """A job that is to be accepted: the budgets it counts against, when, how many of its tenant may wait at most."""
+
+    order: Order
+    budgets: Sequence[Budget]
+    now: float
+    most: int | None = None
+    repeat: Repeat | None = None
 
 
 class Accepted(NamedTuple):

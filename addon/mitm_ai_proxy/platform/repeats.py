@@ -9,7 +9,7 @@ import secrets
 from typing import Final
 
 from . import statements
-from .database import Database
+from .database import Database, Transaction
 from .records import Repeat
 
 REMEMBERED: Final = 3600.0
@@ -34,30 +34,41 @@ class Repeats:
         self._database = database
 
     def earlier(self, tenant: str, repeat: Repeat, now: float) -> str | None:
-        """The job of an earlier sending of a counted() create; None where there is none that can be meant.
-
-        Of several equal ones, it is that of the nearest lower count, so that each is found by one retry only.
-        """
-        retries = _count(repeat.key)
+        """The job of an earlier sending of a counted() create, as find() has it."""
         with self._database.transaction() as transaction:
             statements.lock_tenant(transaction, tenant)
-            rows = transaction.rows(
-                "SELECT repeats.key, repeats.job FROM repeats JOIN jobs ON jobs.id = repeats.job"
-                " WHERE repeats.tenant = :tenant AND repeats.body_hash = :hash AND jobs.created_at >= :since"
-                " ORDER BY jobs.created_at DESC",
-                {"tenant": tenant, "hash": repeat.body_hash, "since": now - REMEMBERED},
-            )
-            row = max((row for row in rows if _count(row[0]) < retries), key=lambda row: _count(row[0]), default=None)
-            if row is None or _count(row[0]) < 0:
-                return None
-            transaction.change(
-                "UPDATE repeats SET key = :new WHERE tenant = :tenant AND key = :old",
-                {"tenant": tenant, "old": row[0], "new": repeat.key},
-            )
-            return str(row[1])
+            return find(transaction, tenant, repeat, now)
+
+
+def is_retry(repeat: Repeat) -> bool:
+    """Whether an SDK says that it has sent a create before."""
+    return _count(repeat.key) > 0
+
+
+def find(transaction: Transaction, tenant: str, repeat: Repeat, now: float) -> str | None:
+    """The job of an earlier sending of a counted() create; None where there is none that can be meant.
+
+    Of several equal ones, it is that of the nearest lower count, so that each is found by one retry only. The caller
+    holds the lock of the tenant.
+    """
+    retries = _count(repeat.key)
+    rows = transaction.rows(
+        "SELECT repeats.key, repeats.job FROM repeats JOIN jobs ON jobs.id = repeats.job"
+        " WHERE repeats.tenant = :tenant AND repeats.body_hash = :hash AND jobs.created_at >= :since"
+        " ORDER BY jobs.created_at DESC",
+        {"tenant": tenant, "hash": repeat.body_hash, "since": now - REMEMBERED},
+    )
+    row = max((row for row in rows if _count(row[0]) < retries), key=lambda row: _count(row[0]), default=None)
+    if row is None or _count(row[0]) < 0:
+        return None
+    transaction.change(
+        "UPDATE repeats SET key = :new WHERE tenant = :tenant AND key = :old",
+        {"tenant": tenant, "old": row[0], "new": repeat.key},
+    )
+    return str(row[1])
 
 
 def _count(key: str) -> int:
     """Which retry of a counted() create was the last one; less than that of any for a named() one."""
-    kind, count, *_ = key.split(" ")
-    return int(count) if kind == _COUNTED else -1
+    kind, _, rest = key.partition(" ")
+    return int(rest.partition(" ")[0]) if kind == _COUNTED else -1

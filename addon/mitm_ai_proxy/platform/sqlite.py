@@ -37,6 +37,10 @@ class Transaction:
         """How many rows a statement has changed."""
         return self._connection.execute(statement, values).rowcount
 
+    def change_all(self, statement: str, values: Sequence[Values]) -> None:
+        """Run a statement for each of these values, in their order."""
+        self._connection.executemany(statement, values)
+
     def lock(self, name: str, *, shared: bool = False) -> None:
         """Nothing to do."""
 
@@ -67,7 +71,7 @@ class SqliteDatabase:
                 connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
                 yield Transaction(connection)
                 connection.execute("COMMIT")
-            except sqlite3.IntegrityError:
+            except (sqlite3.IntegrityError, sqlite3.DataError):
                 raise
             except sqlite3.Error as error:
                 raise StoreError(f"the database {self._path.name} cannot be used: {error}") from error

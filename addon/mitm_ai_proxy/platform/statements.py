@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import secrets
+from collections.abc import Sequence
 from typing import Any, Final
 
 from . import lanes, scheduling
@@ -21,6 +22,21 @@ from .timing import Timing
 _NAMES: Final = tuple(field.name for field in dataclasses.fields(Job))
 COLUMNS: Final = ", ".join(_NAMES)
 _ORDER_NAMES: Final = tuple(field.name for field in dataclasses.fields(Order) if field.name != "body")
+_INSERT: Final = (
+    f"INSERT INTO jobs ({COLUMNS}, position) VALUES ({', '.join(f':{name}' for name in _NAMES)}, :position)"
+)
+_NEW: Final[dict[str, Any]] = {
+    "state": State.QUEUED,
+    "money": Money.RESERVED,
+    "actual": None,
+    **dict.fromkeys(("account", "task_id", "claim", "error", "message", "object_name", "sha256"), ""),
+    **dict.fromkeys(("submitted_at", "ended_at", "next_at", "lease_until", "deleted_at"), 0.0),
+    "attempt": 1,
+    "tries": 0,
+    "size": 0,
+    "is_discarded": False,
+}
+"""What of a job is not its order's, when it is new."""
 SLOTS: Final = ", ".join(f"'{state}'" for state in sorted(SLOT_STATES))
 AT_WORK: Final = ", ".join(f"'{state}'" for state in sorted(set(State) - FINAL - {State.QUEUED}))
 """The states in which a job has a next step of its own."""
@@ -103,20 +119,29 @@ def _announce(transaction: Transaction, job: Job, now: float) -> None:
     )
 
 
+def new_job(order: Order, now: float) -> Job:
+    """The job of an order as it is written: in the queue, its money reserved."""
+    texts = _kept({name: getattr(order, name) for name in _ORDER_NAMES})
+    return Job(**{**_NEW, **texts, "created_at": now})
+
+
 def insert(transaction: Transaction, order: Order, now: float) -> None:
     """Write a new job."""
-    values: dict[str, object] = {
-        **{name: getattr(order, name) for name in _ORDER_NAMES},
-        "has_name": int(order.has_name),
-        "state": State.QUEUED,
-        "money": Money.RESERVED,
-        "created_at": now,
-        "position": scheduling.order(now, order.priority),
-    }
-    names = ", ".join(values)
-    marks = ", ".join(f":{name}" for name in values)
-    transaction.change(f"INSERT INTO jobs ({names}) VALUES ({marks})", _kept(values))
-    transaction.change("INSERT INTO bodies (job, body) VALUES (:job, :body)", {"job": order.id, "body": order.body})
+    insert_all(transaction, [(new_job(order, now), order.body)])
+
+
+def insert_all(transaction: Transaction, jobs: Sequence[tuple[Job, str]]) -> None:
+    """Write new jobs, each with the body of its create."""
+    rows = [
+        {**{name: getattr(job, name) for name in _NAMES}, "position": scheduling.order(job.created_at, job.priority)}
+        for job, _ in jobs
+    ]
+    for row in rows:
+        row |= {"has_name": int(row["has_name"]), "is_discarded": 0}
+    transaction.change_all(_INSERT, rows)
+    transaction.change_all(
+        "INSERT INTO bodies (job, body) VALUES (:job, :body)", [{"job": job.id, "body": body} for job, body in jobs]
+    )
 
 
 def repeated(transaction: Transaction, tenant: str, repeat: Repeat) -> Job | None:
@@ -132,9 +157,12 @@ def repeated(transaction: Transaction, tenant: str, repeat: Repeat) -> Job | Non
     return find(transaction, row[1])
 
 
-def waiting_count(transaction: Transaction, tenant: str) -> int:
-    """How many jobs of a tenant wait."""
-    row = transaction.row("SELECT COUNT(*) FROM jobs WHERE state = 'queued' AND tenant = :tenant", {"tenant": tenant})
+def waiting_count(transaction: Transaction, tenant: str, most: int) -> int:
+    """How many jobs of a tenant wait, counted to `most`."""
+    row = transaction.row(
+        "SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE state = 'queued' AND tenant = :tenant LIMIT :most) AS waiting",
+        {"tenant": tenant, "most": most},
+    )
     return int(row[0]) if row else 0
 
 
@@ -173,9 +201,14 @@ def add(transaction: Transaction, name: str, spent: int, reserved: int) -> None:
 
 def book(transaction: Transaction, job_id: str, now: float, entry: Money, amount: int) -> None:
     """Write a line of the ledger."""
-    transaction.change(
+    book_all(transaction, [(job_id, now, entry, amount)])
+
+
+def book_all(transaction: Transaction, lines: Sequence[tuple[str, float, Money, int]]) -> None:
+    """Write lines of the ledger: of which job, when, what, and how much."""
+    transaction.change_all(
         "INSERT INTO ledger (job, at, entry, amount) VALUES (:job, :at, :entry, :amount)",
-        {"job": job_id, "at": now, "entry": entry, "amount": amount},
+        [{"job": job_id, "at": at, "entry": entry, "amount": amount} for job_id, at, entry, amount in lines],
     )
 
 
@@ -183,22 +216,29 @@ def note(
     transaction: Transaction, job_id: str, now: float, before: str, after: State, reason: str, worker: str
 ) -> None:
     """Write a line of a job's history."""
+    note_all(transaction, [(job_id, now, before, after, reason, worker)])
+
+
+def note_all(transaction: Transaction, lines: Sequence[tuple[str, float, str, State, str, str]]) -> None:
+    """Write lines of history: of which job, when, its states before and after, why, and by which worker."""
     transaction.lock(EVENTS, shared=True)
-    transaction.change(
+    names = ("job", "at", "before", "after", "reason", "worker")
+    transaction.change_all(
         "INSERT INTO events (job, at, before, after, reason, worker)"
         " VALUES (:job, :at, :before, :after, :reason, :worker)",
-        _kept({"job": job_id, "at": now, "before": before, "after": after, "reason": reason, "worker": worker}),
+        [_kept(dict(zip(names, line, strict=True))) for line in lines],
     )
 
 
 def _kept(values: Values) -> Values:
     """The values with texts that every database takes: some of a client's or of Kling's are none, as half an emoji."""
-    return {
-        name: value.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
-        if isinstance(value, str)
-        else value
-        for name, value in values.items()
-    }
+    return {name: _text(value) if isinstance(value, str) else value for name, value in values.items()}
+
+
+def _text(value: str) -> str:
+    if not value.isascii():
+        value = value.encode("utf-8", "replace").decode()
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in value else value
 
 
 def learn(transaction: Transaction, job: Job, lesson: Verdict, now: float, timing: Timing) -> None:

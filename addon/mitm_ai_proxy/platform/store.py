@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import lanes, scheduling, statements
+from . import accepting, lanes, scheduling, statements
+from .accepting import QueueFull as QueueFull
 from .books import Books
 from .database import Database
 from .decisions import Decision
@@ -16,19 +17,14 @@ from .deliveries import Deliveries
 from .keys import Keys
 from .lanes import NEW, Lane
 from .money import Balance, Budget
-from .money import require as require_left
 from .overview import Overview
-from .records import Accepted, Event, Job, Order, Repeat, StoredFile
+from .records import Accepted, Ask, Event, Job, Order, Repeat, StoredFile
 from .repeats import Repeats
 from .scheduling import Held, Limits, Waiting
 from .schema import MIGRATIONS
 from .sqlite import BUSY_SECONDS, SqliteDatabase
 from .states import CANCELLABLE, FINAL, Money, State, require
 from .timing import Timing
-
-
-class QueueFull(Exception):
-    """A tenant has as many jobs waiting as it may have."""
 
 
 class NotCancellable(Exception):
@@ -79,32 +75,14 @@ class Store:
         `most` is how many of the tenant's jobs may wait. Raises Exceeded, QueueFull, RepeatedOtherwise or StoreError;
         then nothing is stored.
         """
-        with self._database.transaction() as transaction:
-            statements.lock_tenant(transaction, order.tenant)
-            if repeat and (known := statements.repeated(transaction, order.tenant, repeat)):
-                return Accepted(known, False)
-            if most is not None and statements.waiting_count(transaction, order.tenant) >= most:
-                raise QueueFull(f"{most} jobs of {order.tenant} are waiting, and no more may")
-            balances = [(budget, statements.balance(transaction, budget.name)) for budget in budgets]
-            for budget, balance in balances:
-                require_left(budget, balance, order.estimate)
-            statements.insert(transaction, order, now)
-            for budget in budgets:
-                statements.add(transaction, budget.name, 0, order.estimate)
-                transaction.change(
-                    "INSERT INTO reservations (job, budget, amount) VALUES (:job, :budget, :amount)",
-                    {"job": order.id, "budget": budget.name, "amount": order.estimate},
-                )
-            if repeat:
-                transaction.change(
-                    "INSERT INTO repeats (tenant, key, body_hash, job) VALUES (:tenant, :key, :hash, :job)",
-                    {"tenant": order.tenant, "key": repeat.key, "hash": repeat.body_hash, "job": order.id},
-                )
-            statements.book(transaction, order.id, now, Money.RESERVED, order.estimate)
-            statements.note(transaction, order.id, now, "", State.QUEUED, "accepted", "")
-            job = statements.find(transaction, order.id)
-            assert job
-            return Accepted(job, True)
+        (found,) = self.accept_all([Ask(order, budgets, now, most, repeat)])
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def accept_all(self, asks: Sequence[Ask]) -> list[Accepted | Exception]:
+        """What accept() gives or raises for each of these, in one transaction: what refuses one is not the others'."""
+        return accepting.accept_all(self._database, asks)
 
     def cancel(self, job_id: str, tenant: str, now: float) -> Job | None:
         """Take a job out of the queue, and release its money. None if the tenant has no such job.

@@ -57,10 +57,11 @@ class Server:
         only_callbacks: bool = False,
         environment: Mapping[str, str] | None = None,
         storage: Storage | None = None,
+        store: Store | None = None,
     ) -> None:
         self._now: float | None = None
         settings = deployment.read({"platform": block or {}}, environment or {}, data=folder, gateway=gateway)
-        self.store = Store(folder / "jobs.db")
+        self.store = store or Store(folder / "jobs.db")
         self.storage = storage or Storage(folder / "results")
         self.messages = Messages(folder / "queue.db")
         self.client = Client(gateway, seconds=10)
@@ -72,7 +73,7 @@ class Server:
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, name="platform-test-server")
-        self._pool = urllib3.PoolManager(retries=False)
+        self._pool = urllib3.PoolManager(retries=False, maxsize=50)
 
     def __enter__(self) -> Server:
         self._thread.start()

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from ...errors import Refusal
 from ..intake import Caller
-from ..keys import Keys
+from ..keys import Keys, SeenKeys
 
 COOKIE: Final = "platform_key"
 """The page's session: the key itself, where no script can read it."""
@@ -28,7 +28,7 @@ class Call(NamedTuple):
     cookie: str = ""
 
 
-def caller(call: Call, keys: Keys) -> Caller:
+def caller(call: Call, keys: Keys | SeenKeys) -> Caller:
     """Who makes a request. Raises Refusal: 401 for a missing or wrong key, 403 for what another site sends."""
     authorization = call.fields.get("authorization", "")
     if not keys.exist():
@@ -45,7 +45,7 @@ def caller(call: Call, keys: Keys) -> Caller:
     return opened(text, keys)
 
 
-def opened(text: str, keys: Keys) -> Caller:
+def opened(text: str, keys: Keys | SeenKeys) -> Caller:
     """Whom a key opens for. Raises Refusal (401) for a missing, wrong or revoked one."""
     if not text:
         raise _no_key("There is no key. Send Authorization: Bearer vp_…; `ai-proxy platform key TENANT` makes one.")

@@ -22,9 +22,10 @@ from ..records import Accepted, Job
 from ..states import CANCELLABLE, FINAL, State
 from . import answers, content
 from .answers import Object
+from .creates import Creates, Order
 from .live import Live
 from .queries import Query
-from .services import Services, answer, idempotency_key, received, unknown_job
+from .services import Services, answer, idempotency_key, unknown_job
 
 _EVENTS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
 _MOST_EVENTS: Final = 1000
@@ -33,8 +34,8 @@ _MOST_EVENTS: Final = 1000
 class Api:
     """The endpoints below /api."""
 
-    def __init__(self, services: Services, live: Live) -> None:
-        self._services, self._live = services, live
+    def __init__(self, services: Services, live: Live, creates: Creates) -> None:
+        self._services, self._live, self.creates = services, live, creates
         self.router = APIRouter(prefix="/api")
         add = self.router.add_api_route
         add("/videos", self.create, methods=["POST"])
@@ -52,8 +53,7 @@ class Api:
 
     async def create(self, request: Request) -> Response:
         """Accept a job, or with `dry_run` say what it would cost."""
-        caller, body = await received(self._services, request)
-        return await run_in_threadpool(self._created, request, caller, body)
+        return await self.creates.answer(request, lambda caller, body: self._ordered(request, caller, body))
 
     def list(self, request: Request) -> Response:
         """A page of jobs."""
@@ -120,7 +120,7 @@ class Api:
             code = "deleted" if job.state in RETRIED else "not_failed"
             message = f"{str(error)[:1].upper()}{str(error)[1:]}."
             raise Refusal(409, message, code=code, param="id", headers={"x-should-retry": "false"}) from None
-        return self._accepted(accepted)
+        return self._accepted(accepted, self._services.store.overview.position(accepted.job))
 
     def redeliver(self, request: Request, job_id: str, delivery_id: str) -> Response:
         """Send a webhook again."""
@@ -177,8 +177,7 @@ class Api:
         self._services.caller(request)
         return answer({"data": answers.models()})
 
-    def _created(self, request: Request, caller: Caller | None, body: bytes) -> Response:
-        caller = caller or self._services.caller(request)
+    def _ordered(self, request: Request, caller: Caller, body: bytes) -> Order | Response:
         query = Query(request, "dry_run")
         is_dry, key = query.flag("dry_run"), idempotency_key(request)
         draft = orders.read(body, self._services.deployment.platform.tenant(caller.tenant))
@@ -186,7 +185,7 @@ class Api:
         if is_dry:
             return answer(_estimate(draft))
         repeat = repeats.named(key, body_hash(body)) if key else None
-        return self._accepted(self._services.intake.accept(caller, draft, repeat=repeat))
+        return Order(self._services.intake.ask(caller, draft, repeat=repeat), self._accepted, has_place=True)
 
     def check_receiver(self, draft: Draft) -> None:
         """Refuse (400) a job whose webhook would never be sent."""
@@ -197,9 +196,8 @@ class Api:
         except addresses.NotAllowed as error:
             raise bad_body(f"callback_url {error}.", param="callback_url") from None
 
-    def _accepted(self, accepted: Accepted) -> Response:
-        job = accepted.job
-        document = {**self._job(job), "position": self._services.store.overview.position(job)}
+    def _accepted(self, accepted: Accepted, place: int | None) -> Response:
+        document = {**self._job(accepted.job), "position": place}
         headers = {"location": document["links"]["self"]}
         return answer(document, 202, headers if accepted.is_new else {**headers, "idempotent-replayed": "true"})
 

@@ -15,6 +15,7 @@ from ...errors import Refusal
 from . import answers
 from .api import Api
 from .calls import Calls
+from .creates import Creates
 from .frame import Frame
 from .live import EVERY, Live, Message, message
 from .page import Page
@@ -32,6 +33,7 @@ class Application:
         self._services = services
         probes = Probes(services)
         self._live = Live(self._read, services.store.overview.last_event, every=listen_every)
+        self._creates = Creates(services)
         app = FastAPI(title=_TITLE, docs_url=None, redoc_url=None, lifespan=self._lifespan)
         app.add_exception_handler(HTTPException, _unknown)
         for kind in (*RAISED, Exception):
@@ -39,7 +41,7 @@ class Application:
         app.include_router(Calls(services, probes.callbacks).router)
         app.include_router(probes.router)
         if not only_callbacks:
-            api = Api(services, self._live)
+            api = Api(services, self._live, self._creates)
             for part in (api.router, Videos(services, api).router, Page(services).router):
                 app.include_router(part)
         self._app: ASGIApp = Frame(app, probes.count)
@@ -56,6 +58,7 @@ class Application:
     async def _lifespan(self, _: Any) -> AsyncIterator[None]:
         yield
         self.close()
+        self._creates.close()
 
     def _read(self, after: int) -> Sequence[Message]:
         now, timing = self._services.clock(), self._services.deployment.platform.timing

@@ -11,11 +11,10 @@ from typing import Any, Final
 
 from fastapi import Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
 from ...errors import Refusal
 from ..client import Client
-from ..database import StoreError
+from ..database import StoreError, Unconfirmed
 from ..deployment import Deployment
 from ..intake import Caller, Intake
 from ..messages import Messages
@@ -41,7 +40,6 @@ RAISED: Final = (
 """What endpoints raise for their clients."""
 _BUSY_SECONDS: Final = "2"
 _FULL_SECONDS: Final = "10"
-_SHORT: Final = 1 << 20
 KEY_FIELD: Final = "idempotency-key"
 MOST_KEY: Final = 255
 
@@ -83,18 +81,6 @@ def call_of(request: Request) -> access.Call:
     return access.Call(peer, request.headers, request.cookies.get(access.COOKIE, ""))
 
 
-async def received(services: Services, request: Request) -> tuple[Caller | None, bytes]:
-    """The body of a create, and its caller where that was asked for first: nobody else's long body is read.
-
-    Raises Refusal (401, 403, 413).
-    """
-    declared = request.headers.get("content-length", "")
-    # With a short one, the caller is asked for in the thread that does the rest: each change of threads costs.
-    is_short = declared.isdigit() and int(declared) <= _SHORT
-    caller = None if is_short else await run_in_threadpool(services.caller, request)
-    return caller, await body_of(request)
-
-
 async def body_of(request: Request, most: int = LONGEST_BODY) -> bytes:
     """The body of a request. Raises Refusal (413) as soon as it is too long."""
     declared = request.headers.get("content-length", "")
@@ -134,6 +120,11 @@ def refusal_of(error: Exception) -> Refusal:
         message = f"The job is {error.state}: Kling has no cancel, and bills what it has taken."
         message += " With ?discard=true the result is thrown away."
         return Refusal(409, message, code="already_bought", headers={"x-should-retry": "false"})
+    if isinstance(error, Unconfirmed):
+        logger.warning("platform: %s", error)
+        message = "The database was lost at the commit, and it is not known whether the job was accepted."
+        message += " With the same Idempotency-Key it can be sent again, and is one job."
+        return Refusal(503, message, code="database_away", headers={"Retry-After": _BUSY_SECONDS})
     if isinstance(error, StoreError):
         logger.warning("platform: %s", error)
         message = "The database cannot be used at the moment. Nothing was stored."

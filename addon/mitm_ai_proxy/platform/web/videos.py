@@ -9,7 +9,6 @@ from typing import Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
 from ... import exchange
 from ...errors import Refusal
@@ -24,10 +23,11 @@ from ..settings import TenantSettings
 from ..states import CANCELLABLE, FINAL
 from . import content, follow_ups, video_object
 from .api import Api
+from .creates import Order
 from .queries import Query
-from .services import Services, answer, idempotency_key, received, unknown_job
+from .services import Services, answer, idempotency_key, unknown_job
 
-Read = Callable[[Document, TenantSettings], Draft]
+Read = Callable[[Document, TenantSettings, Caller], Draft]
 
 _NO_RETRY: Final = {"x-should-retry": "false"}
 _SDK_FIELD: Final = "x-stainless-lang"
@@ -54,7 +54,7 @@ class Videos:
 
     async def create(self, request: Request) -> Response:
         """Accept a job."""
-        return await self._accept(request, self._created)
+        return await self._accept(request, self._created, is_quick=True)
 
     async def edit(self, request: Request) -> Response:
         """Accept a job that edits a video."""
@@ -137,18 +137,15 @@ class Videos:
         job = self._video(self._services.caller(request), video_id)
         return content.answer(self._services.storage, job, request)
 
-    async def _accept(self, request: Request, read: Callable[[Document, TenantSettings, Caller], Draft]) -> Response:
-        caller, body = await received(self._services, request)
-        return await run_in_threadpool(self._accepted, request, caller, body, read)
+    async def _accept(self, request: Request, read: Read, *, is_quick: bool = False) -> Response:
+        return await self._api.creates.answer(
+            request,
+            lambda caller, body: self._ordered(request, caller, body, read),
+            # A retry is looked for, and what is made of another video asked for at the gateway.
+            is_quick=is_quick and not self._retries(request),
+        )
 
-    def _accepted(
-        self,
-        request: Request,
-        caller: Caller | None,
-        body: bytes,
-        read: Callable[[Document, TenantSettings, Caller], Draft],
-    ) -> Response:
-        caller = caller or self._services.caller(request)
+    def _ordered(self, request: Request, caller: Caller, body: bytes, read: Read) -> Order | Response:
         Query(request)
         head = Head(request.method, request.url.path, exchange.Caller(request.headers.get("content-type", "")))
         document = forms.document_of(head, body)
@@ -160,7 +157,8 @@ class Videos:
                 return self._answer(self._video(caller, earlier))
         draft = read(document, self._services.deployment.platform.tenant(caller.tenant), caller)
         self._api.check_receiver(draft)
-        return self._answer(self._services.intake.accept(caller, draft, repeat=repeat).job)
+        ask = self._services.intake.ask(caller, draft, repeat=repeat)
+        return Order(ask, lambda accepted, _: self._answer(accepted.job))
 
     def _created(self, document: Document, tenant: TenantSettings, caller: Caller) -> Draft:
         asked, size = document.text("model") or "", document.text("size") or ""
