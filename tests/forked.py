@@ -77,11 +77,11 @@ def _run(command: Sequence[str], folder: Path, environment: dict[str, str], outp
     os.chdir(folder)
     program = Path(command[0])
     sys.argv = list(command)
+    preloaded.offer_package()
     if program.name == "pytest":
         # As `python -m pytest` does.
         sys.path[0] = str(folder)
         sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
         sys.exit(pytest.console_main())
     sys.path[0] = str(program.parent)
-    preloaded.offer_package()
     sys.exit(getattr(mitmproxy.tools.main, program.name)())

@@ -6,6 +6,7 @@ from its files.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,9 @@ for _name in (
     importlib.import_module(_name)
 
 _modules = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == _PACKAGE}
+
+# A program's collections look at what it made itself only.
+gc.freeze()
 
 
 class _Package(MetaPathFinder, Loader):

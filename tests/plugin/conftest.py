@@ -47,7 +47,7 @@ LIMIT = 60
 
 INI = """
 [pytest]
-addopts = -p client --strict-markers --strict-config -p no:asyncio -p no:recording -p no:cacheprovider
+addopts = -p client --strict-markers --strict-config -p no:asyncio -p no:anyio -p no:recording -p no:cacheprovider
 filterwarnings = error
 """
 CONFTEST = """

@@ -181,26 +181,40 @@ def test_an_old_recording_of_a_failure_says_where_it_came_from(
     )
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)])
 def test_a_shared_cassette_is_recorded_whole_and_once(
-    workers: tuple[str, ...], recording: Project, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    recording: Project, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recording.write(test_several=SHARED)
     cassette = recording.path / "cassettes/test_several/shared.har"
     prompts = [f"number {number}" for number in range(4)]
 
-    recording.run("--ai-record=once", *workers).assert_outcomes(passed=4)
+    recording.run("--ai-record=once").assert_outcomes(passed=4)
     assert (_paid(provider), _prompts(cassette)) == (4, prompts)
     recording.run("--ai-record=once").assert_outcomes(passed=4)
     recording.run().assert_outcomes(passed=4)
     assert _paid(provider) == 0
 
     first = {entry.started for entry in har.read(cassette)}
-    recording.run("--ai-record=rewrite", *workers).assert_outcomes(passed=4)
+    recording.run("--ai-record=rewrite").assert_outcomes(passed=4)
     assert (_paid(provider), _prompts(cassette)) == (4, prompts)
     assert first.isdisjoint(entry.started for entry in har.read(cassette))
-    recording.run().assert_outcomes(passed=4)
 
+    _rewrite_with_a_failure(recording, cassette, monkeypatch)
+
+
+def test_workers_record_a_shared_cassette_whole_and_once(
+    recording: Project, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording.write(test_several=SHARED)
+    cassette = recording.path / "cassettes/test_several/shared.har"
+    recording.run("--ai-record=once", "-n2").assert_outcomes(passed=4)
+    assert (_paid(provider), _prompts(cassette)) == (4, [f"number {number}" for number in range(4)])
+    _rewrite_with_a_failure(recording, cassette, monkeypatch, "-n2")
+
+
+def _rewrite_with_a_failure(recording: Project, cassette: Path, monkeypatch: pytest.MonkeyPatch, *workers: str) -> None:
+    """Record again while test 2 fails: its recording stays, those of the others are new, and all replay."""
+    prompts = _prompts(cassette)
     before = {entry.started for entry in har.read(cassette)}
     monkeypatch.setenv("FAIL", "2")
     recording.run("--ai-record=rewrite", *workers).assert_outcomes(passed=3, failed=1)
