@@ -59,11 +59,15 @@ def nobody() -> Iterator[socket.socket]:
 
 
 class Proxies:
-    """Starts proxies, each in a folder of its own, and stops them."""
+    """Starts proxies, each in a folder of its own, and stops them.
+
+    One that replays a cassette ends those that record into it: what they answered last is in the file then.
+    """
 
     def __init__(self, base: Path) -> None:
         self._base = base
         self._started: list[Proxy] = []
+        self._recorders: dict[str, list[Proxy]] = {}
 
     def start(self, config: str | None, *arguments: str, wait: bool = True, **settings: object) -> Proxy:
         folder = self._base / f"proxy-{len(self._started)}"
@@ -73,7 +77,12 @@ class Proxies:
         if not any(word in ("-m", "--mode") for word in arguments):
             # Nothing listens on port 9, so that a connection to the reverse mode's target would fail.
             arguments = ("--mode", "reverse:http://127.0.0.1:9", *arguments)
+        options = dict(argument.partition("=")[::2] for argument in arguments)
+        for recorder in self._recorders.pop(options.get("ai_replay", ""), ()):
+            recorder.close()
         proxy = Proxy(*arguments, folder=folder, **settings)  # type: ignore[arg-type]
+        if file := options.get("ai_record"):
+            self._recorders.setdefault(file, []).append(proxy)
         self._started.append(proxy)
         return proxy.started() if wait else proxy
 
