@@ -13,6 +13,7 @@ from .auth.header import CLIENT_FIELDS, NO_CREDENTIAL, Credential, redacted_quer
 from .chat import token_estimate
 from .exchange import Answer, Handling, Head, Memo, NeedsBody, Upstream, Whole
 from .providers.base import Provider
+from .routing import purchases
 from .routing.providers import Providers
 from .routing.rules import Choice, Router
 from .wire import content_encoding, header_fields, request_body, targets
@@ -29,6 +30,8 @@ SMALL_BODY: Final = 1024 * 1024
 _MOST_ASKED: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 """Members of a body that limit the answer."""
 
+_AS_A_JOB: Final = b"x-dashscope-async"
+"""Source: DashScope's API reference, asynchronous calls."""
 # Removed when a request is sent without its body.
 _BODY_FIELDS: Final = (b"content-length", b"content-type", b"transfer-encoding", b"expect")
 
@@ -146,9 +149,22 @@ def most_tokens(body: bytes) -> int:
     return found + max([request_body.whole_number(body, name) for name in _MOST_ASKED], default=0)
 
 
-def is_repeatable(upstream: Upstream) -> bool:
-    """Whether a request buys nothing that a second one would buy again."""
-    return upstream.is_repeatable or apis.is_repeatable(upstream.method)
+def done_by(upstream: Upstream, head: Head, raw: bytes) -> str:
+    """What a request may have done that a second one would do again, in words; "" for nothing but its answer.
+
+    `raw` is the client's body as it was sent. What nobody knows may have bought something.
+    """
+    if apis.is_repeatable(upstream.method):
+        return ""
+    if not upstream.is_repeatable:
+        return purchases.SOMETHING
+    if header_fields.value(head.fields, _AS_A_JOB):
+        return purchases.A_JOB
+    try:
+        body = client_body(head, raw) if upstream.body is None else upstream.body
+    except errors.Refusal:
+        return purchases.SOMETHING
+    return purchases.may_buy(upstream.target, body)
 
 
 def answered_by(upstream: Upstream, origin: Origin) -> Upstream:

@@ -70,7 +70,6 @@ def test_what_is_above_the_limit_waits_in_line_and_is_answered(
         gate.is_open.set()
         assert [reply.result().status for reply in replies] == [200] * 8
     assert gate.most == most
-    assert {request.token for request in provider.received} == {"a", "b"}
 
 
 def test_who_has_waited_long_enough_gets_a_429_and_another_token_is_asked_at_once(

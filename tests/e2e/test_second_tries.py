@@ -220,17 +220,23 @@ def test_a_further_try_has_no_credential_of_the_one_before_it_or_of_the_client(
         assert b"token-one" not in b" ".join(request.fields.values())
 
 
+MODEL = b'{"model": "m"}'
+JOB = b'{"model": "m", "input": "a", "background": true}'
 # What is asked, what the first try gets, and how many tries there are.
 MONEY = {
-    "a picture after a 500": ("POST", "/v1/images/generations", moody.refusal(500), 1),
-    "a picture that nobody answers": ("POST", "/v1/images/generations", CLOSE, 1),
-    "a picture after a 429": ("POST", "/v1/images/generations", moody.refusal(429), 2),
-    "a picture after a 401": ("POST", "/v1/images/generations", moody.refusal(401), 2),
-    "a job after a 500": ("POST", "/v1/fine_tuning/jobs", moody.refusal(500), 1),
-    "what nobody knows": ("POST", "/v1/whatever", moody.refusal(500), 1),
-    "a list of files": ("GET", "/v1/files", moody.refusal(500), 2),
-    "a success": ("POST", CHAT, moody.refusal(201), 1),
-    "a redirect": ("POST", CHAT, moody.refusal(302, (b"location", b"/")), 1),
+    "a picture after a 500": ("POST", "/v1/images/generations", MODEL, moody.refusal(500), 1),
+    "a picture that nobody answers": ("POST", "/v1/images/generations", MODEL, CLOSE, 1),
+    "a picture after a 429": ("POST", "/v1/images/generations", MODEL, moody.refusal(429), 2),
+    "a picture after a 401": ("POST", "/v1/images/generations", MODEL, moody.refusal(401), 2),
+    "a job after a 500": ("POST", "/v1/fine_tuning/jobs", MODEL, moody.refusal(500), 1),
+    "what nobody knows": ("POST", "/v1/whatever", MODEL, moody.refusal(500), 1),
+    "a list of files": ("GET", "/v1/files", None, moody.refusal(500), 2),
+    "a success": ("POST", CHAT, MODEL, moody.refusal(201), 1),
+    "a redirect": ("POST", CHAT, MODEL, moody.refusal(302, (b"location", b"/")), 1),
+    "a response after a 500": ("POST", "/v1/responses", MODEL, moody.refusal(500), 2),
+    "a response in the background after a 500": ("POST", "/v1/responses", JOB, moody.refusal(500), 1),
+    "a response in the background that nobody answers": ("POST", "/v1/responses", JOB, CLOSE, 1),
+    "a response in the background after a 429": ("POST", "/v1/responses", JOB, moody.refusal(429), 2),
 }
 
 
@@ -238,12 +244,12 @@ def test_what_may_have_bought_something_is_not_bought_twice(pair: tuple[Moody, M
     one, _ = pair
     proxy = start_proxy(TOKENS.format(one.origin, "{enabled: true}"))
     counts = {}
-    for name, (method, path, mood, _) in MONEY.items():
+    for name, (method, path, body, mood, _) in MONEY.items():
         one.reset()
         one.mood = lambda request, mood=mood: mood if len(one.received) == 1 else OK  # type: ignore[misc]
-        proxy.request(method, path, b'{"model": "m"}' if method == "POST" else None, JSON)
+        proxy.request(method, path, body, JSON)
         counts[name] = len(one.received)
-    assert counts == {name: count for name, (_, _, _, count) in MONEY.items()}
+    assert counts == {name: count for name, (*_, count) in MONEY.items()}
 
 
 def test_what_a_provider_keeps_stays_with_it_and_a_consumer_with_its_token(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mitm_ai_proxy import pipeline, registry
+from mitm_ai_proxy import pipeline
 from mitm_ai_proxy.chat import sealed_ids
 from mitm_ai_proxy.chat.model import Seal, Thinking
 from mitm_ai_proxy.errors import Refusal
@@ -104,57 +104,6 @@ def test_only_claude_keeps_conversations(name: str) -> None:
     else:
         with pytest.raises(Refusal, match="thread asks for a conversation"):
             _sent(f"{block}{', awsRegion: us-east-1' if name == 'bedrock' else ''}", MESSAGES, asked)
-
-
-_NEEDS = {
-    "azure": ", azureServiceUrl: 'https://r.openai.azure.com/openai/v1'",
-    "bedrock": ", awsRegion: us-east-1",
-    "cloudflare": ", cloudflareAccountId: a",
-    "deepl": ", targetLang: DE",
-    "generic": ", genericHost: any.test",
-    "triton": ", tritonDomain: localhost",
-    "vllm": ", vllmServerHost: localhost",
-}
-BLOCKS = [
-    *(
-        f"{name}, apiTokens: k{_NEEDS.get(name, '')}"
-        for name in registry.TYPES
-        if name not in ("kling", "deepl", "triton")
-    ),
-    "hunyuan, hunyuanAuthId: a, hunyuanAuthKey: b",
-    "minimax, apiTokens: k, minimaxApiType: pro, minimaxGroupId: g",
-    "openai, apiTokens: k, protocol: original",
-    "qwen, apiTokens: k, qwenEnableCompatible: false",
-]
-
-
-@table("block", BLOCKS)
-@table("model", ["m", "claude-opus-4-7", "anthropic.claude-opus-4-7"])
-@table("target", [CHAT, MESSAGES])
-def test_a_chat_may_be_tried_again_whatever_the_type(block: str, model: str, target: str) -> None:
-    assert pipeline.is_repeatable(upstream_of(provider_of(block), target, {**HELLO, "model": model}))
-
-
-@table(
-    ("block", "target", "is_repeatable"),
-    [
-        ("bedrock, apiTokens: k, awsRegion: us-east-1", "/model/amazon.nova-pro-v1:0/converse", True),
-        ("bedrock, apiTokens: k, awsRegion: us-east-1", "/model/amazon.nova-pro-v1%3A0/converse-stream", True),
-        # It may make a picture, or a video.
-        ("bedrock, apiTokens: k, awsRegion: us-east-1", "/model/amazon.nova-canvas-v1:0/invoke", False),
-        ("bedrock, apiTokens: k, awsRegion: us-east-1", "/async-invoke", False),
-        ("qwen, apiTokens: k", "/api/v1/services/aigc/text-generation/generation", True),
-        ("qwen, apiTokens: k", "/api/v1/services/aigc/multimodal-generation/generation", False),
-        ("gemini, apiTokens: k", "/v1beta/models/gemini-2.5-pro:generateContent", True),
-        ("gemini, apiTokens: k", "/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse", True),
-        ("gemini, apiTokens: k", "/v1beta/models/veo-3:predictLongRunning", False),
-        ("generic, apiTokens: k, genericHost: any.test", "/v1/images/generations", False),
-        ("generic, apiTokens: k, genericHost: any.test", "/v1/whatever", False),
-        ("openai, apiTokens: k, protocol: original", "/v1/fine_tuning/jobs", False),
-    ],
-)
-def test_what_passes_as_it_is_may_be_tried_again_if_it_is_a_chat(block: str, target: str, is_repeatable: bool) -> None:
-    assert pipeline.is_repeatable(upstream_of(provider_of(block), target, HELLO)) is is_repeatable
 
 
 # Translated requests

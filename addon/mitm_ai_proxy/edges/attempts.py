@@ -15,6 +15,7 @@ from ..chat.stream_errors import form_of
 from ..errors import Refusal, no_place_in_line, stopped, timed_out
 from ..exchange import Answer, Head, Upstream
 from ..providers.base import Provider
+from ..routing import purchases
 from ..routing.first_event import FirstEvent
 from ..routing.health import Place
 from ..routing.limits import Line, Ticket
@@ -332,8 +333,10 @@ class Attempts:
             return obstacle
         if self._left <= 0:
             return "there is no time left (timeout)"
-        upstream = self.upstream
-        return reason_against(failure, self._tries, upstream is not None and pipeline.is_repeatable(upstream))
+        return reason_against(failure, self._tries, self._done)
+
+    def _done(self) -> str:
+        return pipeline.done_by(self.upstream, self.head, self.raw or b"") if self.upstream else purchases.SOMETHING
 
     def _can_go_on(self) -> bool:
         """Whether an error in a stream could be followed by another try."""

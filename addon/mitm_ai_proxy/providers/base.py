@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import json
 import random
-import re
 from abc import ABC
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from ..wire.request_body import is_true, object_members, replace_text, text_memb
 from ..wire.targets import Origin
 from .fetches import Fetch
 from .higress_keys import CHAT_KEYS, NOT_IMPLEMENTED
+from .own_chats import is_own_chat
 
 PROTOCOLS: Final = ("openai", "original")
 BASE_PATH_HANDLINGS: Final = ("removePrefix", "prepend")
@@ -42,6 +42,8 @@ BASE_PATH_HANDLINGS: Final = ("removePrefix", "prepend")
 _API_VERSION: Final = "api-version"
 """Query parameter of AzureOpenAI's clients."""
 
+_CONVERSATION: Final = "conversation_id="
+"""Begins a parameter of a request that goes on with what the provider keeps."""
 _CONTINUED: Final = (b'"previous_response_id"', b'"conversation"', b'"background"')
 """What makes a response a part of what the provider keeps, or a job."""
 
@@ -183,8 +185,6 @@ class Provider(ABC):
     links_need_credential: ClassVar[bool] = True
     """Whether a link without a signature to the provider's own host is one of its API's, such as a status to ask for.
     Otherwise it leads to a result, which is open to whoever has the link."""
-    own_chats: ClassVar[re.Pattern[str] | None] = None
-    """Paths of chats in the provider's own form, which pass as they are: a second one buys no more than an answer."""
     variable: ClassVar[str] = ""
     """The environment variable in which the service's key is expected."""
     is_key_optional: ClassVar[bool] = True
@@ -296,9 +296,9 @@ class Provider(ABC):
     ) -> Upstream:
         target = targets.join_query(self.with_base_path(path), query)
         found = apis.detect(head.method, path)
-        is_repeatable = apis.is_repeatable(head.method, found and found.api.name)
-        if self.own_chats is not None and head.method == "POST":
-            is_repeatable = is_repeatable or self.own_chats.fullmatch(path) is not None
+        is_repeatable = self.is_repeatable(head, found.api.name if found else None)
+        if head.method == "POST" and not is_repeatable:
+            is_repeatable = is_own_chat(self.type, path) or targets.split_query(target)[0] in self._repeatable_paths
         return Upstream(self.origin, head.method, target, notes=notes, is_shown=is_shown, is_repeatable=is_repeatable)
 
     def _nearly(self, head: Head, path: str, before: str) -> tuple[Call | None, str]:
@@ -368,7 +368,7 @@ class Provider(ABC):
         for name, value in call.ids.items():
             targets.check_id(name, value)
         name = call.api.name
-        target, is_repeatable = self.upstream_path(name, call.ids, query), apis.is_repeatable(head.method, name)
+        target, is_repeatable = self.upstream_path(name, call.ids, query), self.is_repeatable(head, name)
         upstream = Upstream(self.origin, head.method, target, notes=notes, is_repeatable=is_repeatable)
         return self.with_mapped_model(head, upstream)
 
@@ -393,6 +393,16 @@ class Provider(ABC):
 
     # Further tries
 
+    def is_repeatable(self, head: Head, name: str | None) -> bool:
+        """Whether a request buys nothing but its answer. `name`: that of its API; None without one."""
+        return apis.is_repeatable(head.method, name)
+
+    @functools.cached_property
+    def _repeatable_paths(self) -> frozenset[str]:
+        """The provider's own paths of APIs of which that can be said; not those that differ by their model."""
+        known = [path for name, (path, _) in self._targets.items() if apis.is_repeatable("POST", name)]
+        return frozenset(path for path in known if "{" not in path)
+
     def needs_body_for_scope(self, head: Head) -> bool:
         """Whether scope() needs the body."""
         call = self.detect(head.method, self.without_base_path(targets.split_query(head.target)[0]))
@@ -400,9 +410,12 @@ class Provider(ABC):
 
     def scope(self, head: Head, body: bytes | None = None) -> Scope:
         """How far a request may be moved; `body` is the client's, without its Content-Encoding, where it is known."""
-        path = self.without_base_path(targets.split_query(head.target)[0])
+        client_path, query = targets.split_query(head.target)
+        path = self.without_base_path(client_path)
         call = self.detect(head.method, path)
         name = call.api.name if call else None
+        if _CONVERSATION in query:
+            return Scope.PROVIDER
         if name == apis.RESPONSES and head.method == "POST":
             # One that goes on with nothing that the provider keeps.
             is_new = body is not None and not any(word in body for word in _CONTINUED)

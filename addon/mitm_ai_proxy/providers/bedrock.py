@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from .. import apis
 from ..apis import Call
 from ..auth import sigv4
 from ..auth.header import Credential
@@ -141,7 +140,6 @@ class Bedrock(Compatible):
     keys: BedrockKeys
     checks_needs = True
     simulated_by = ""
-    own_chats = re.compile(r"/model/[^/]+/converse(-stream)?")
     withheld_headers = (*Compatible.withheld_headers, b"x-amz-")
 
     def __init__(self, keys: AddressKeys, clock: Clock) -> None:
@@ -237,7 +235,7 @@ class Bedrock(Compatible):
     def _message(self, head: Head, query: str, notes: Notes, body: bytes) -> Upstream:
         """A request of Anthropic's Messages, by its model: to Claude as it is, else to Converse."""
         model = self._model_of(body)
-        upstream = Upstream(self.origin, "POST", "", notes=notes, is_repeatable=apis.is_repeatable("POST", MESSAGES))
+        upstream = Upstream(self.origin, "POST", "", notes=notes, is_repeatable=self.is_repeatable(head, MESSAGES))
         if family(model).vendor != CLAUDE:
             _, query = targets.pop_parameter(query, "beta")
             notes = (f"{self._sent_to}: {MESSAGES} as {self._chats.named(CHAT)} of {self.type}",)

@@ -300,14 +300,14 @@ class Compatible(Provider):
         if self._chats.is_foreign(name):
             return self._translating(head, call, name, query)
         if name in self._conversions and head.method == "POST":
-            path, is_repeatable = self.upstream_path(name, call.ids, query), apis.is_repeatable("POST", name)
+            path, is_repeatable = self.upstream_path(name, call.ids, query), self.is_repeatable(head, name)
             upstream = Upstream(self.origin, "POST", path, notes=notes, is_repeatable=is_repeatable)
             return NeedsBody(self.origin, functools.partial(self._converted, upstream, name), notes)
         if name == _REALTIME and self.maps_models and query:
             query, notes = self._mapped_parameter(query, notes)
         target = self.upstream_path(name, call.ids, query)
         memo = self._memo(head, apis.is_of_consumer(name, ""))
-        is_repeatable = apis.is_repeatable(head.method, name)
+        is_repeatable = self.is_repeatable(head, name)
         upstream = Upstream(self.origin, head.method, target, memo=memo, notes=notes, is_repeatable=is_repeatable)
         needs_model = self.needs_model(name)
         if head.method == "POST":
@@ -417,7 +417,7 @@ class Compatible(Provider):
         if CHAT_APIS[name] == ANTHROPIC:
             query = targets.pop_parameter(query, _BETA)[1]
         notes = (f"{self._sent_to}: {name} as {self._chats.named(other)} of {self.type}",)
-        path, is_repeatable = self.upstream_path(other, {}, query), apis.is_repeatable("POST", name)
+        path, is_repeatable = self.upstream_path(other, {}, query), self.is_repeatable(head, name)
         upstream = Upstream(self.origin, "POST", path, notes=notes, is_repeatable=is_repeatable)
         return NeedsBody(self.origin, functools.partial(self._translated, upstream, name, other), notes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,8 +14,8 @@ from ..chat.dify_upstream import CONVERSATION, BotType, Settings
 from ..chat.target import Target
 from ..config import values
 from ..config.keys import Problem, Reading, key
-from ..exchange import Answer, Handling, Head, NeedsBody, Upstream, Whole
-from ..wire import header_fields
+from ..exchange import Answer, Handling, Head, NeedsBody, Scope, Upstream, Whole
+from ..wire import header_fields, targets
 from ..wire.header_fields import Fields
 from ..wire.targets import Origin, Url
 from .chats import CHAT, MESSAGES
@@ -31,6 +32,7 @@ _BASE: Final = "/v1"
 _OWN: Final = frozenset({"openai/v1/files", "openai/v1/retrievefile", "qwen/v1/conversations"})
 """APIs of others under whose paths Dify has its own: uploads and conversations. So has it under GET /v1/messages."""
 _FIELD: Final = b"conversationid"
+_GOING_ON: Final = re.compile(rb'"conversation_id"\s*:\s*"[^"]')
 _BOT_TYPES: Final[Mapping[str, BotType]] = {name.lower(): name for name in _PATHS}
 
 
@@ -90,6 +92,20 @@ class Dify(Compatible):
         keys = self.keys
         answers = {dify_answers.BOT: keys.bot_type, dify_answers.OUTPUT: keys.output_variable}
         return super().target(api)._replace(settings=Settings(keys.bot_type, keys.input_variable), answers=answers)
+
+    def is_repeatable(self, head: Head, name: str | None) -> bool:
+        """Not what does more than answer: an agent has tools, and a workflow does what its author wants."""
+        return super().is_repeatable(head, name) and self.keys.bot_type not in ("Agent", "Workflow")
+
+    def needs_body_for_scope(self, head: Head) -> bool:
+        """As elsewhere; a chat in Dify's own form names its conversation in the body."""
+        is_own = head.method == "POST" and targets.split_query(head.target)[0].endswith("/chat-messages")
+        return is_own or super().needs_body_for_scope(head)
+
+    def scope(self, head: Head, body: bytes | None = None) -> Scope:
+        """A conversation stays where it is."""
+        is_going_on = header_fields.value(head.fields, _FIELD) or _GOING_ON.search(body or b"")
+        return Scope.PROVIDER if is_going_on else super().scope(head, body)
 
     def requestheaders(self, head: Head) -> Upstream | NeedsBody:
         """As elsewhere; the client's ConversationId goes on with a conversation."""

@@ -177,7 +177,7 @@ class Google(Compatible):
             target = self.upstream_path(name, call.ids, query)
         else:
             target = self._unchanged(head, query, Upstream(self.origin, head.method, "")).target
-        is_repeatable = apis.is_repeatable(head.method, name)
+        is_repeatable = self.is_repeatable(head, name)
         upstream = Upstream(self.origin, head.method, target, notes=notes, is_repeatable=is_repeatable)
         upstream = self._with_native_model(upstream)
         wanted = self._edits.get(name, ())
@@ -215,7 +215,7 @@ class Google(Compatible):
         name = call.api.name
         if name in (GENERATE, STREAM):
             return self._native_call(head, call, query, notes)
-        is_repeatable = apis.is_repeatable(head.method, name)
+        is_repeatable = self.is_repeatable(head, name)
         upstream = Upstream(self.origin, head.method, "", notes=notes, is_repeatable=is_repeatable)
         if name == MODELS:
             return self._models(head, query, upstream)

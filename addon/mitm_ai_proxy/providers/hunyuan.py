@@ -33,6 +33,8 @@ _HOME: Final = Origin.parse("hunyuan.tencentcloudapi.com")
 _SERVICE: Final = "hunyuan"
 _VERSION: Final = b"2023-09-01"
 _CHATS: Final = b"ChatCompletions"
+_ANSWERED_AT_ONCE: Final = frozenset({_CHATS, b"GetEmbedding", b"GetTokenCount"})
+"""Actions that begin no job."""
 _EMBEDDINGS: Final = "openai/v1/embeddings"
 _JSON: Final = b"application/json"
 _LENGTHS: Final = {"hunyuanAuthId": 36, "hunyuanAuthKey": 32}
@@ -117,7 +119,7 @@ class Hunyuan(Compatible):
             return found
         action = header_fields.value(head.fields, b"x-tc-action").encode() or _CHATS
         fields = {**found.fields, **_action(action), b"content-type": _JSON}
-        upstream = found._replace(fields=fields)
+        upstream = found._replace(fields=fields, is_repeatable=action in _ANSWERED_AT_ONCE)
         return NeedsBody(self.origin, lambda body: upstream._replace(body=body), found.notes)
 
     @property

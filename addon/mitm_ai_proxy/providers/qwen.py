@@ -5,7 +5,6 @@ Sources: Higress ai-proxy plugin, qwen; DashScope's API reference.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -115,7 +114,6 @@ class Qwen(Compatible):
     """See its row."""
 
     keys: QwenKeys
-    own_chats = re.compile(r"/api/v1/services/aigc/text-generation/generation")
 
     @classmethod
     def simulated(cls, keys: CommonKeys, clock: Clock, account: SimulatorAccount) -> Compatible:

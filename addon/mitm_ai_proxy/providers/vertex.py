@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from .. import apis
 from ..apis import Call
 from ..auth import google as google_auth
 from ..auth.access_tokens import AccessTokens
@@ -238,7 +237,7 @@ class Vertex(Google):
     def _chat(self, head: Head, asked: str, query: str, body: bytes) -> Upstream:
         body = without_mark(body)
         notes = (f"{self._sent_to}: {asked} of {self.type}",)
-        upstream = Upstream(self.origin, "POST", "", notes=notes, is_repeatable=apis.is_repeatable("POST", asked))
+        upstream = Upstream(self.origin, "POST", "", notes=notes, is_repeatable=self.is_repeatable(head, asked))
         is_claude = _CLAUDE.match(self._model_of(body)) is not None
         if asked == MESSAGES and is_claude:
             return self._claude(head, self._native(upstream, MESSAGES, True, body))

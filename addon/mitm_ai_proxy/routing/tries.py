@@ -137,12 +137,15 @@ class Tries:
         return place
 
 
-def reason_against(failure: Failure, tries: Tries, is_repeatable: bool) -> str:
-    """Why a failure is not followed by another try, in words; "" if it may be."""
+def reason_against(failure: Failure, tries: Tries, done: Callable[[], str]) -> str:
+    """Why a failure is not followed by another try, in words; "" if it may be.
+
+    `done`: what the request may have done, which a further one would do again; "" for nothing.
+    """
     if failure.status is not None and not tries.stop.statuses.have(failure.status):
         return f"{failure.status} is not in retryOnStatus"
-    if not is_repeatable and not failure.is_certain:
-        return "the request may have bought something already"
+    if not failure.is_certain and (what := done()):
+        return f"the request may have {what} already"
     return "" if tries.has_next() else "there is no other token or provider to try"
 
 
