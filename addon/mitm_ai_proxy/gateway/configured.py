@@ -25,7 +25,7 @@ from ..registry import Configuration
 from ..routing.providers import Providers
 from ..view.prices import PriceSettings
 from ..wire.targets import Url
-from . import content_view, engine, flows, strangers
+from . import content_view, engine, fast_dispatch, flows, strangers
 from .guard import Guard
 from .inspected import Inspected
 from .probes import Probes
@@ -75,6 +75,7 @@ class Configured:
         options = [
             OPTION,
             HELD_OPTION,
+            fast_dispatch.OPTION,
             Inspected.option,
             *(option for stage in self.stages for option in stage.options),
         ]
@@ -87,6 +88,9 @@ class Configured:
         loader.add_option(OPTION, str, "config.yaml", "Configuration of ai-proxy: which provider, which credential.")
         loader.add_option(
             HELD_OPTION, str, "512m", "Size of the long request bodies that are held at one time, in all."
+        )
+        loader.add_option(
+            fast_dispatch.OPTION, str, "true", "false: have mitmproxy ask all of its addons at each hook, as it does."
         )
         loader.add_command(HEALTH, self.health)
         self._inspected.declare(loader)
@@ -101,6 +105,8 @@ class Configured:
         self._activate()
         if Inspected.option in updated:
             self._inspect()
+        if fast_dispatch.OPTION in updated:
+            self._dispatch(getattr(ctx.options, fast_dispatch.OPTION))
         if HELD_OPTION in updated:
             self._limit_held(getattr(ctx.options, HELD_OPTION))
         if OPTION in updated and not self._inspected.is_active:
@@ -130,6 +136,12 @@ class Configured:
         if self._inspected.is_active:
             self.guard.is_off = True
             self._call_hooks()
+
+    def _dispatch(self, value: str) -> None:
+        if value in ("true", "false"):
+            fast_dispatch.switch(value == "true")
+        else:
+            self._complain(f"{fast_dispatch.OPTION} takes true or false.")
 
     def _limit_held(self, text: str) -> None:
         try:
@@ -170,6 +182,7 @@ class Configured:
         self.probes.stop()
         content_view.remove()
         self._tokens.stop()
+        fast_dispatch.switch(False)
         if ctx.master.should_exit.is_set():
             for flow, state in list(self.guard.states.items()):
                 flows.redact(flow, state)
