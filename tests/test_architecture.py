@@ -33,7 +33,7 @@ ARROWS: dict[str, set[str]] = {
     "kling": {*_VALUES, "providers"},
     "cassette": {"auth", "config", "errors", "wire"},
     "simulator": {"auth", "config", "wire"},
-    "view": {*_VALUES, "pipeline", "providers", "routing"},
+    "view": {*_VALUES, "cassette.sensitive", "pipeline", "providers", "routing"},
     "pipeline": {*_VALUES, "providers", "routing"},
     "routing": {*_VALUES, "providers"},
     "registry": {*_PROVIDERS, "cassette", "platform.settings", "routing", "simulator", "view"},

@@ -14,6 +14,7 @@ COMMANDS: Final = (
     *TOOLS,
     "inspect",
     "explain",
+    "sessions",
     "init",
     "simulate",
     "demo",

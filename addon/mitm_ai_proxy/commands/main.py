@@ -36,6 +36,7 @@ init     write a first configuration: which provider, which key (init --help)
 web      the same with mitmweb
 console  the same with mitmproxy
 explain  say what would become of a request, without sending it (explain --help)
+sessions show the turns of agents in saved flows or a recording: what each added, read and cost (sessions --help)
 inspect  look at any AI API's traffic in mitmweb, as a regular proxy without a provider; nothing is changed
 simulate a Kling and a chat model of our own as a plain HTTP server (--port N, --host ADDRESS)
 demo     make two simulated videos and show what is rewritten, into a folder (default: demo);
@@ -84,6 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from . import explain
 
         return explain.main(words, default_config(), program())
+    if command == "sessions":
+        from . import sessions
+
+        return sessions.main(words, program())
     if command == "docs":
         # Imported when needed: it loads almost the whole package.
         from . import docs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from mitmproxy import contentviews, http
@@ -18,10 +19,28 @@ _PRIORITY: Final = 10
 _prices = prices.LIST_PRICES
 
 
+def _no_turn(_: http.HTTPFlow) -> str:
+    return ""
+
+
+_turn_of: Callable[[http.HTTPFlow], str] = _no_turn
+
+
 def use(settings: PriceSettings) -> None:
     """Use the prices of a configuration."""
     global _prices
     _prices = settings
+
+
+def settings() -> PriceSettings:
+    """The prices in use."""
+    return _prices
+
+
+def tell_turns(turn_of: Callable[[http.HTTPFlow], str]) -> None:
+    """Show what this says of a flow: which turn of its session it is."""
+    global _turn_of
+    _turn_of = turn_of
 
 
 def show(data: bytes, flow: object, message: object) -> str:
@@ -54,7 +73,15 @@ def _shown(data: bytes, flow: http.HTTPFlow, message: object) -> ai.Shown:
     path = flow.request.path if is_request else _path(flow)
     client = flows.client_request(flow) if is_request else None
     return ai.Shown(
-        is_request, flow.request.method, path, fields, data, client, flow.comment, flow.request.timestamp_start
+        is_request,
+        flow.request.method,
+        path,
+        fields,
+        data,
+        client,
+        flow.comment,
+        flow.request.timestamp_start,
+        _turn_of(flow) if is_request else "",
     )
 
 

@@ -27,7 +27,8 @@ _RULE = 60
 class Shown(NamedTuple):
     """A request, or the answer to one. `path` is the one to which its body belongs, `fields` are names in lower case.
 
-    `notes` say what was changed and why. `began` is when, in Unix time.
+    `notes` say what was changed and why. `began` is when, in Unix time. `turn` says of a request which one of its
+    session it is.
     """
 
     is_request: bool
@@ -38,6 +39,7 @@ class Shown(NamedTuple):
     client: Message | None = None
     notes: str = ""
     began: float = 0.0
+    turn: str = ""
 
 
 def knows(path: str) -> bool:
@@ -67,7 +69,7 @@ def _conversation(shown: Shown, about: Subject, settings: PriceSettings) -> list
     """The lines of a chat; None for a body that is none."""
     if shown.is_request:
         found = requests.read(shown.body, about.model)
-        return None if found is None else [found[0], *_entries(found[1])]
+        return None if found is None else [*filter(None, (found[0], shown.turn)), *_entries(found[1])]
     if not shown.body or not answers.reads(about.dialect):
         return None
     answered = answers.read(shown.body, about.dialect)
@@ -101,14 +103,14 @@ def _part(count: int | None, what: str, parts: dict[str, int | None]) -> str:
 def spent_text(spent: Spent, settings: PriceSettings, now: float) -> str:
     """Tokens and dollars: `1,200 tokens in, 56 out · $0.003 (list price)`; what is not known is left out."""
     if spent.dollars is not None:
-        cost = _money(spent.dollars)
+        cost = dollars_text(spent.dollars)
     else:
         dollars = prices.dollars(spent.model, spent.usage, settings, now)
-        cost = "" if dollars is None else f"{_money(dollars)} (list price)"
+        cost = "" if dollars is None else f"{dollars_text(dollars)} (list price)"
     return " · ".join(filter(None, (usage_text(spent.usage), cost)))
 
 
-def _money(dollars: float) -> str:
+def dollars_text(dollars: float) -> str:
     """Three figures, and cents at least: `$0.000024`, `$1.20`."""
     digits = 2 if dollars >= 1 or not dollars else 2 - math.floor(math.log10(dollars))
     text = f"{dollars:.{digits}f}"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from ..wire.printable import printable
+from . import session_ids
 from .blocks import Entry, content, message
 from .messages import amount, counted
+from .session_ids import SessionId
 
 _MOST: Final = 400_000
 """Bytes of turns that are shown: the first ones, and the last ones."""
@@ -43,6 +45,9 @@ class _Body(msgspec.Struct):
     top_p: Any = None
     reasoning_effort: Any = None
     previous_response_id: Any = None
+    metadata: msgspec.Raw = _NOTHING
+    prompt_cache_key: Any = None
+    conversation: Any = None
 
 
 _BODY: Final = msgspec.json.Decoder(_Body)
@@ -73,6 +78,40 @@ def read(body: bytes, model: str = "") -> tuple[str, list[Entry]] | None:
     else:
         entries += _shown(turns)
     return _head(found, model, turns), entries
+
+
+class Outline(NamedTuple):
+    """What a request says of the conversation that it belongs to: its turns, undecoded, and what names its session."""
+
+    model: str
+    turns: list[msgspec.Raw]
+    previous: str
+    session: SessionId
+
+
+def outline(body: bytes, model: str = "") -> Outline | None:
+    """The outline of a request; None for a body that holds no conversation. `model` is that of the path."""
+    try:
+        found = _BODY.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    turns, given = _turns(found)
+    if turns is None:
+        if not isinstance(given, str):
+            return None
+        turns = [msgspec.Raw(msgspec.json.encode({"role": "user", "content": given}))]
+    previous = found.previous_response_id
+    return Outline(
+        found.model if isinstance(found.model, str) else model,
+        turns,
+        previous if isinstance(previous, str) else "",
+        session_ids.in_members(_value(found.metadata), found.prompt_cache_key, found.conversation),
+    )
+
+
+def turn(raw: msgspec.Raw) -> Any:
+    """The JSON value of a turn; a text that says so for one that is not valid."""
+    return _value(raw)
 
 
 def _turns(found: _Body) -> tuple[list[msgspec.Raw] | None, Any]:
