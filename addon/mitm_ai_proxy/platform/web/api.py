@@ -25,7 +25,7 @@ from .answers import Object
 from .creates import Creates, Order
 from .live import Live
 from .queries import Query
-from .services import Services, answer, idempotency_key, unknown_job
+from .services import READ, Services, answer, idempotency_key, unknown_job
 
 _EVENTS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
 _MOST_EVENTS: Final = 1000
@@ -39,17 +39,17 @@ class Api:
         self.router = APIRouter(prefix="/api")
         add = self.router.add_api_route
         add("/videos", self.create, methods=["POST"])
-        add("/videos", self.list, methods=["GET"])
-        add("/videos/{job_id}", self.get, methods=["GET"])
+        add("/videos", self.list, methods=READ)
+        add("/videos/{job_id}", self.get, methods=READ)
         add("/videos/{job_id}", self.delete, methods=["DELETE"])
-        add("/videos/{job_id}/content", self.content, methods=["GET", "HEAD"])
+        add("/videos/{job_id}/content", self.content, methods=READ)
         add("/videos/{job_id}/retry", self.retry, methods=["POST"])
-        add("/videos/{job_id}/events", self.job_events, methods=["GET"])
+        add("/videos/{job_id}/events", self.job_events, methods=READ)
         add("/videos/{job_id}/deliveries/{delivery_id}", self.redeliver, methods=["POST"])
-        add("/events", self.events, methods=["GET"])
-        add("/usage", self.usage, methods=["GET"])
-        add("/accounts", self.accounts, methods=["GET"])
-        add("/models", self.models, methods=["GET"])
+        add("/events", self.events, methods=READ)
+        add("/usage", self.usage, methods=READ)
+        add("/accounts", self.accounts, methods=READ)
+        add("/models", self.models, methods=READ)
 
     async def create(self, request: Request) -> Response:
         """Accept a job, or with `dry_run` say what it would cost."""
@@ -228,6 +228,8 @@ class Api:
         given = request.headers.get("last-event-id", "")
         if given and not (given.isascii() and given.isdigit() and len(given) <= 18):
             raise Refusal(400, "Last-Event-ID is no number.", code="invalid_value", param="Last-Event-ID")
+        if request.method == "HEAD":
+            return Response(None, 200, _EVENTS, "text/event-stream")
         after = int(given) if given else start
         stream: AsyncIterator[bytes] = self._live.listen(caller.tenant, job_id, after)
         return StreamingResponse(stream, 200, _EVENTS, "text/event-stream")

@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...errors import Refusal
-from . import answers
+from . import answers, openapi
 from .api import Api
 from .calls import Calls
 from .creates import Creates
@@ -20,10 +22,12 @@ from .frame import Frame
 from .live import EVERY, Live, Message, message
 from .page import Page
 from .probes import Probes
-from .services import RAISED, Services, error_answer
+from .services import RAISED, READ, Services, answer, error_answer
 from .videos import Videos
 
-_TITLE = "Video jobs"
+DOCUMENT = "/openapi.json"
+_LEFT = 499
+"""The status for a client that has gone, as nginx has it."""
 
 
 class Application:
@@ -34,16 +38,20 @@ class Application:
         probes = Probes(services)
         self._live = Live(self._read, services.store.overview.last_event, every=listen_every)
         self._creates = Creates(services)
-        app = FastAPI(title=_TITLE, docs_url=None, redoc_url=None, lifespan=self._lifespan)
-        app.add_exception_handler(HTTPException, _unknown)
+        app = FastAPI(openapi_url=None, lifespan=self._lifespan)
+        app.add_exception_handler(HTTPException, self._unknown)
+        app.add_exception_handler(ClientDisconnect, _left)
         for kind in (*RAISED, Exception):
             app.add_exception_handler(kind, _failed)
-        app.include_router(Calls(services, probes.callbacks).router)
-        app.include_router(probes.router)
+        routers = [Calls(services, probes.callbacks).router, probes.router]
         if not only_callbacks:
             api = Api(services, self._live, self._creates)
-            for part in (api.router, Videos(services, api).router, Page(services).router):
-                app.include_router(part)
+            routers += [api.router, Videos(services, api).router, Page(services).router]
+        routers.append(APIRouter())
+        routers[-1].add_api_route(DOCUMENT, self._described, methods=READ)
+        for router in routers:
+            app.include_router(router)
+        self._routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
         self._app: ASGIApp = Frame(app, probes.count)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,6 +61,25 @@ class Application:
     def close(self) -> None:
         """End the streams of those who listen, which would hold up a server that stops; in the server's own thread."""
         self._live.close()
+
+    async def _described(self) -> Response:
+        """The OpenAPI document of the endpoints that this process has."""
+        known = {route.path for route in self._routes}
+        return answer(openapi.document({path: found for path, found in openapi.OPERATIONS.items() if path in known}))
+
+    async def _unknown(self, request: Request, error: Exception) -> Response:
+        """The answer for a path or method that there is not; OPTIONS says what there is."""
+        assert isinstance(error, HTTPException)
+        path = request.url.path
+        methods = {method for route in self._routes if route.path_regex.match(path) for method in route.methods or ()}
+        if not methods:
+            problem = f"Nothing is served at {path[:80]}. The API is at /api/videos, OpenAI's at /v1/videos,"
+            return error_answer(Refusal(404, f"{problem} the page at /.", code="unknown_path"))
+        allowed = {"Allow": ", ".join(sorted({*methods, "OPTIONS"}))}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=allowed)
+        problem = f"{path[:80]} does not take {request.method[:20]}, but {allowed['Allow']}."
+        return error_answer(Refusal(405, problem, code="wrong_method", headers=allowed))
 
     @asynccontextmanager
     async def _lifespan(self, _: Any) -> AsyncIterator[None]:
@@ -78,13 +105,6 @@ async def _failed(_: Request, error: Exception) -> Response:
     return error_answer(error)
 
 
-async def _unknown(request: Request, error: Exception) -> Response:
-    """The answer for a path or method that there is not."""
-    assert isinstance(error, HTTPException)
-    path = request.url.path[:80]
-    if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        problem = f"{path} does not take {request.method[:20]}, but {allowed}."
-        return error_answer(Refusal(405, problem, code="wrong_method", headers={"Allow": allowed}))
-    problem = f"Nothing is served at {path}. The API is at /api/videos, OpenAI's at /v1/videos, the page at /."
-    return error_answer(Refusal(error.status_code, problem, code="unknown_path"))
+async def _left(_: Request, __: Exception) -> Response:
+    """What is counted where a client has gone before its request was whole; nobody reads it."""
+    return Response(status_code=_LEFT)

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ...errors import bad_body
 from . import access
-from .services import Services, body_of, call_of
+from .services import READ, Services, body_of, call_of
 
 _FOLDER: Final = Path(__file__).with_name("page")
 _FILES: Final = {
@@ -37,7 +37,7 @@ class Page:
         self.router = APIRouter()
         self._files = {path: _file(*entry) for path, entry in _FILES.items()}
         for path in _FILES:
-            self.router.add_api_route(path, self.file, methods=["GET"], include_in_schema=False)
+            self.router.add_api_route(path, self.file, methods=READ, include_in_schema=False)
         self.router.add_api_route("/session", self.enter, methods=["POST"], include_in_schema=False)
         self.router.add_api_route("/session", self.leave, methods=["DELETE"], include_in_schema=False)
 

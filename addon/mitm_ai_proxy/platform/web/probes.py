@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from ..lanes import NEW, effective_limit
 from ..money import MILLI
 from ..states import State
-from .services import Services, answer
+from .services import READ, Services, answer
 
 OK: Final = "ok"
 _SECONDS: Final = 2.0
@@ -40,9 +40,9 @@ class Probes:
         )
         self.callbacks = Counter("platform_callbacks", "Calls of Kling's.", ["result"], registry=self.registry)
         self.router = APIRouter()
-        self.router.add_api_route("/healthz", self.health, methods=["GET"])
-        self.router.add_api_route("/readyz", self.ready, methods=["GET"])
-        self.router.add_api_route("/metrics", self.metrics, methods=["GET"])
+        self.router.add_api_route("/healthz", self.health, methods=READ)
+        self.router.add_api_route("/readyz", self.ready, methods=READ)
+        self.router.add_api_route("/metrics", self.metrics, methods=READ)
 
     def count(self, method: str, path: str, status: int, seconds: float) -> None:
         """Count a request."""

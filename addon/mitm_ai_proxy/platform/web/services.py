@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -40,6 +41,11 @@ RAISED: Final = (
 """What endpoints raise for their clients."""
 _BUSY_SECONDS: Final = "2"
 _FULL_SECONDS: Final = "10"
+_PLAIN: Final = {"Accept-Encoding": "identity"}
+READ: Final = ["GET", "HEAD"]
+"""The methods of an endpoint that changes nothing: the server leaves the body of an answer to HEAD out."""
+_BODY_SECONDS: Final = 30.0
+"""How long a body may stand still."""
 KEY_FIELD: Final = "idempotency-key"
 MOST_KEY: Final = 255
 
@@ -82,16 +88,26 @@ def call_of(request: Request) -> access.Call:
 
 
 async def body_of(request: Request, most: int = LONGEST_BODY) -> bytes:
-    """The body of a request. Raises Refusal (413) as soon as it is too long."""
+    """The body of a request. Raises Refusal: 413 as soon as it is too long, 415 where it is compressed, 408."""
     declared = request.headers.get("content-length", "")
     too_long = Refusal(413, f"The body is longer than {_size(most)}.", code="body_too_large")
     if declared.isdigit() and int(declared) > most:
         raise too_long
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        message = "The body is compressed, and is taken as it is only."
+        raise Refusal(415, message, code="unsupported_encoding", param="Content-Encoding", headers=_PLAIN)
     received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > most:
-            raise too_long
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS) as patience:
+            async for chunk in request.stream():
+                received += chunk
+                if len(received) > most:
+                    raise too_long
+                patience.reschedule(loop.time() + _BODY_SECONDS)
+    except TimeoutError:
+        message = f"Nothing of the body has come for {_BODY_SECONDS:.0f} seconds."
+        raise Refusal(408, message, code="body_too_slow", headers={"Connection": "close"}) from None
     return bytes(received)
 
 

@@ -25,7 +25,7 @@ from . import content, follow_ups, video_object
 from .api import Api
 from .creates import Order
 from .queries import Query
-from .services import Services, answer, idempotency_key, unknown_job
+from .services import READ, Services, answer, idempotency_key, unknown_job
 
 Read = Callable[[Document, TenantSettings, Caller], Draft]
 
@@ -42,14 +42,14 @@ class Videos:
         self.router = APIRouter(prefix="/v1")
         add = self.router.add_api_route
         add("/videos", self.create, methods=["POST"])
-        add("/videos", self.list, methods=["GET"])
+        add("/videos", self.list, methods=READ)
         add("/videos/edits", self.edit, methods=["POST"])
         add("/videos/extensions", self.extend, methods=["POST"])
         add("/videos/characters", self.characters, methods=["POST"])
-        add("/videos/characters/{character_id}", self.characters, methods=["GET"])
-        add("/videos/{video_id}", self.retrieve, methods=["GET"])
+        add("/videos/characters/{character_id}", self.characters, methods=READ)
+        add("/videos/{video_id}", self.retrieve, methods=READ)
         add("/videos/{video_id}", self.delete, methods=["DELETE"])
-        add("/videos/{video_id}/content", self.content, methods=["GET", "HEAD"])
+        add("/videos/{video_id}/content", self.content, methods=READ)
         add("/videos/{video_id}/remix", self.remix, methods=["POST"])
 
     async def create(self, request: Request) -> Response:
