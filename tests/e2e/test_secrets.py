@@ -105,18 +105,32 @@ def test_mitmweb_works_and_shows_no_credential(kling: str, upstream: Upstream, s
         kling, "--set", f"web_port={port}", "--set", "web_open_browser=false", "--set", "web_password=of-the-tests",
         program="mitmweb",
     )  # fmt: skip
+
+    def look() -> bytes:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+        connection.request("GET", "/flows", headers={"Authorization": "Bearer of-the-tests"})
+        response = connection.getresponse()
+        shown = response.read()
+        connection.close()
+        assert response.status == 200
+        return shown
+
+    waiting: list[bytes] = []
+
+    def respond(request: Received) -> Answer:
+        waiting.append(look())
+        return Answer()
+
+    upstream.respond = respond
     tokens = _use(proxy, upstream)
 
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
-    connection.request("GET", "/flows", headers={"Authorization": "Bearer of-the-tests"})
-    response = connection.getresponse()
-    shown = response.read()
-    connection.close()
-    assert response.status == 200
+    shown = look()
     assert len(json.loads(shown)) == len(REQUESTS)
     assert b"text2video: the body has no image field" in shown
+    # Those that wait for their answer are shown, too.
+    assert [len(json.loads(seen)) for seen in waiting] == [1, 2, 3]
     for secret in (SECRET_KEY, ACCESS_KEY, CLIENT_KEY, *tokens):
-        assert secret.encode() not in shown
+        assert not any(secret.encode() in seen for seen in (*waiting, shown))
 
 
 @pytest.mark.parametrize("path", ["/v1/videos/1", "/v1/videos"])

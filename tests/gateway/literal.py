@@ -22,6 +22,7 @@ from mitmproxy.test import taddons, tflow
 
 from mitm_ai_proxy import registry
 from mitm_ai_proxy.exchange import PASS, Handling, Head, NeedsBody, Upstream
+from mitm_ai_proxy.gateway import sealed
 from mitm_ai_proxy.gateway.addon import Gateway
 from mitm_ai_proxy.gateway.guard import NAME, Guard
 from mitm_ai_proxy.gateway.stages import Stage
@@ -125,7 +126,7 @@ class Proxy:
             await self.hook(HttpErrorHook(flow))
         if flow.error or flow.response:
             return None
-        request = flow.request
+        request = sealed.sent(flow)
         held = request.data.content
         return Sent(request.method, request.url, request.headers.fields, body if held is None else held)
 

@@ -16,9 +16,10 @@ from mitmproxy.proxy import mode_specs
 from mitmproxy.test import taddons, tflow
 
 from mitm_ai_proxy import registry
+from mitm_ai_proxy.auth.header import REDACTED
 from mitm_ai_proxy.cassette.cassette import Mode, Opening
 from mitm_ai_proxy.edges import watch
-from mitm_ai_proxy.gateway import configured
+from mitm_ai_proxy.gateway import configured, sealed
 from mitm_ai_proxy.gateway.addon import Gateway
 from mitm_ai_proxy.gateway.recorded import Recorded
 from mitm_ai_proxy.gateway.simulated import Simulated
@@ -185,7 +186,8 @@ def test_a_held_request_points_nowhere_until_its_body_is_rewritten(tmp_path: Pat
         assert "Authorization" not in flow.request.headers
         gateway.request(flow)
         assert flow.request.url == "http://provider.test:81/v1/videos/text2video"
-        assert flow.request.headers["Authorization"] == "Bearer t"
+        assert sealed.sent(flow).headers["Authorization"] == "Bearer t"
+        assert flow.request.headers["Authorization"] == REDACTED
 
     _in_context(tmp_path, work)
 

@@ -12,7 +12,7 @@ from mitm_ai_proxy.auth.header import REDACTED
 from mitm_ai_proxy.auth.masking import mask_of
 from mitm_ai_proxy.chat.dialects import DIALECTS
 from mitm_ai_proxy.exchange import NO_MEMO, Head, NeedsBody, Upstream
-from mitm_ai_proxy.gateway import flows
+from mitm_ai_proxy.gateway import flows, sealed
 from mitm_ai_proxy.gateway.flows import MARK, NOWHERE, FlowState
 from mitm_ai_proxy.pipeline import Outgoing, Reply
 from mitm_ai_proxy.wire.header_fields import Fields
@@ -75,7 +75,7 @@ def test_what_is_sent_is_put_into_the_flow(body: bytes | None, expected: bytes) 
 
     flows.send(flow, state, Outgoing(UPSTREAM, "/b?key=k", FIELDS, body, {b"x-thing"}, "/b?key=redacted"))
 
-    request = flow.request
+    request = sealed.sent(flow)
     assert (request.method, request.url) == ("POST", "http://provider.test:81/b?key=k")
     assert (request.headers.fields, request.raw_content) == (FIELDS, expected)
     client = {"method": "GET", "path": "/a", "type": "", "body": None if body is None else b"body"}
@@ -154,8 +154,12 @@ def test_another_body_has_its_own_length_and_no_coding() -> None:
 @pytest.mark.parametrize(
     ("state", "shown", "path"),
     [
-        (None, {"X-Thing": "set", "Authorization": REDACTED, "X-A": "1"}, "/a?key=k"),
-        (FlowState(Head("GET", "/"), None), {"X-Thing": "set", "Authorization": REDACTED, "X-A": "1"}, "/a?key=k"),
+        (None, {"X-Thing": "set", "Authorization": REDACTED, "X-A": "1"}, "/a?key=redacted"),
+        (
+            FlowState(Head("GET", "/"), None),
+            {"X-Thing": "set", "Authorization": REDACTED, "X-A": "1"},
+            "/a?key=redacted",
+        ),
         (
             FlowState(Head("GET", "/"), None, secret_fields={b"x-thing"}, redacted_target="/a?key=redacted"),
             {"X-Thing": REDACTED, "Authorization": REDACTED, "X-A": "1"},

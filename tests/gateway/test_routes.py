@@ -13,7 +13,7 @@ from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpReque
 
 from mitm_ai_proxy.cassette import har
 from mitm_ai_proxy.cassette.cassette import Mode, Opening
-from mitm_ai_proxy.gateway import flows
+from mitm_ai_proxy.gateway import flows, sealed
 from mitm_ai_proxy.gateway.recorded import Recorded
 from mitm_ai_proxy.gateway.simulated import Simulated
 from mitm_ai_proxy.gateway.stages import Stage
@@ -141,7 +141,8 @@ def test_of_several_providers_only_one_that_asks_for_it_gets_the_clients_key(
             flow = _make(request, model, more)
             flow.request.data.content = None
             await proxy.hook(HttpRequestHeadersHook(flow))
-            assert ("key-of-client" in str(flow.request.headers.fields)) is is_sent
+            assert ("key-of-client" in str(sealed.fields_of(flow))) is is_sent
+            assert "key-of-client" not in str(flow.get_state())
             assert (flow.request.port, flow.request.stream) == (0, False)
         sent, comment = await _sent(proxy, request, model, more)
         assert sent.values("authorization") == ([expected] if expected else [])

@@ -25,7 +25,7 @@ from mitmproxy.proxy.layers.http._hooks import (
 from mitm_ai_proxy import registry
 from mitm_ai_proxy.auth.header import CLIENT_FIELDS
 from mitm_ai_proxy.exchange import Pieces
-from mitm_ai_proxy.gateway import engine
+from mitm_ai_proxy.gateway import engine, sealed
 from mitm_ai_proxy.gateway.error_log import LOGGER
 from mitm_ai_proxy.gateway.flows import FlowState
 from tests.gateway.literal import Fake, Proxy, make, run
@@ -163,9 +163,11 @@ async def _exchange(random: Random, proxy: Proxy, asked: Asked, log: _Log, input
         data.content = asked.body
         flow.request.trailers = http.Headers(asked.trailers) if asked.trailers else None
         await proxy.hook(HttpRequestHook(flow))
-    secrets = {*SECRETS, *(token for token in _tokens(data.headers.fields) if CLIENT_KEY not in token)}
+    secrets = {*SECRETS, *(token for token in _tokens(sealed.fields_of(flow)) if CLIENT_KEY not in token)}
     assert flow.error is None
     _check_log(log, secrets)
+    seen = repr(flow.get_state())
+    assert not any(secret in seen for secret in secrets), seen
     if flow.response:
         inputs.tally["refused"] += 1
         _check_refusal(flow, state, asked)
@@ -193,7 +195,7 @@ def _tokens(fields: Any) -> Iterator[str]:
 
 
 def _check_sent(flow: http.HTTPFlow, state: FlowState, asked: Asked) -> None:
-    request, provider = flow.request, state.provider
+    request, provider = sealed.sent(flow), state.provider
     assert provider
     data, fields = request.data, request.headers.fields
     keys = provider.keys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -16,6 +16,8 @@ CLIENT_FIELDS: Final = frozenset(
     b"authorization proxy-authorization x-api-key x-authorization api-key x-goog-api-key cookie".split()
 )
 """Header fields in which clients send credentials, in lower case. A provider that has a credential gets none."""
+KEY_PARAMETERS: Final = frozenset(("key", "api_key", "apikey", "api-key"))
+"""Parameters of a query in which clients send a key, in lower case: Google's send `key`."""
 
 _LONGEST_NAME: Final = 200
 # The end of the name counts: `max_tokens`, `token_type`, `next_page_token` and `api_key_name` do not match.
@@ -76,6 +78,27 @@ def redacted(fields: Fields, names: Collection[bytes] = ()) -> Fields:
             for field in fields
         ]
     )
+
+
+def redacted_target(target: str, names: Container[str] | None = None) -> str:
+    """A path and query with `redacted` for the values of parameters in `names` (in lower case).
+
+    Without `names`, for those of all that hold a credential by their name.
+    """
+    if "?" not in target:
+        return target
+    path, _, query = target.partition("?")
+    parts = [_redacted_parameter(part, names) for part in query.split("&")]
+    return f"{path}?{'&'.join(parts)}"
+
+
+def _redacted_parameter(parameter: str, names: Container[str] | None) -> str:
+    name, equals, _ = parameter.partition("=")
+    if not equals:
+        return parameter
+    lower = name.lower()
+    is_secret = lower in KEY_PARAMETERS or is_credential(name) if names is None else lower in names
+    return f"{name}=redacted" if is_secret else parameter
 
 
 def redacted_query(credential: Credential) -> str:

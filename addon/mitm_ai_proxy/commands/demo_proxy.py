@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from mitmproxy.http import HTTPFlow
 
 from .. import registry
+from ..gateway import sealed
 from ..gateway.addon import Gateway
 from ..gateway.embedded import HOST, Embedded, NotStarted
 from ..gateway.simulated import Simulated
@@ -152,6 +153,7 @@ class _Behind:
 
 
 def _message(flow: HTTPFlow) -> Message:
-    request = flow.request
+    # With its credential, of which only the kind is shown.
+    request = sealed.sent(flow)
     headers = {name.lower(): value for name, value in request.headers.items()}
     return Message(request.method, request.path, headers, request.raw_content or b"")

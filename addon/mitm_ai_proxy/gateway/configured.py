@@ -25,7 +25,7 @@ from ..registry import Configuration
 from ..routing.providers import Providers
 from ..view.prices import PriceSettings
 from ..wire.targets import Url
-from . import content_view, engine, fast_dispatch, flows, strangers
+from . import content_view, engine, fast_dispatch, flows, sealed, strangers
 from .guard import Guard
 from .inspected import Inspected
 from .probes import Probes
@@ -71,6 +71,7 @@ class Configured:
         self.guard = Guard.install(registry.DEFAULT_HOSTS)
         engine.drop_trailers()
         engine.tell_lost_connections()
+        sealed.install()
         content_view.add()
         options = [
             OPTION,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
-from ..auth.header import redacted
+from ..auth.header import KEY_PARAMETERS, redacted, redacted_target
 from ..auth.masking import Mask, mask_of
 from ..chat import callers
 from ..chat.dialects import DIALECTS, Dialect
@@ -24,6 +24,7 @@ from ..wire import head, header_fields
 from ..wire.header_fields import Fields
 from ..wire.printable import printable
 from ..wire.targets import Origin
+from . import sealed
 
 if TYPE_CHECKING:
     from .attempts import FlowAttempts
@@ -184,7 +185,10 @@ def place(flow: http.HTTPFlow, origin: Origin) -> None:
 
 
 def send(flow: http.HTTPFlow, state: FlowState, outgoing: Outgoing) -> None:
-    """Put an outgoing request into the flow, and mark the flow as ready to be sent."""
+    """Put an outgoing request into the flow, and mark the flow as ready to be sent.
+
+    Its credential is kept out of the flow where that is possible; else until it has been sent (see redact()).
+    """
     request, upstream = flow.request, outgoing.upstream
     # First, so that redact() finds the credential if something raises below.
     state.secret_fields, state.redacted_target = outgoing.secret_fields, outgoing.redacted_target
@@ -193,12 +197,17 @@ def send(flow: http.HTTPFlow, state: FlowState, outgoing: Outgoing) -> None:
     if outgoing.body is not None:
         request.raw_content = outgoing.body
     place(flow, upstream.origin)
-    request.path = outgoing.target
     if upstream.method != state.head.method:
         request.method = upstream.method
     if request.data.authority:
         request.data.authority = upstream.origin.authority.encode()
-    request.headers.fields = outgoing.fields
+    fields, target = outgoing.fields, outgoing.target
+    if sealed.is_installed():
+        shown = redacted(fields, outgoing.secret_fields)
+        shown_target = outgoing.redacted_target or redacted_target(target, KEY_PARAMETERS)
+        sealed.seal(flow, upstream.origin, fields, target, shown, shown_target)
+    else:
+        request.headers.fields, request.path = fields, target
     if not state.head.has_host:
         request.host_header = upstream.origin.authority
     state.upstream = upstream
@@ -269,10 +278,11 @@ def replace_body(message: http.Message, body: bytes) -> None:
 
 def redact(flow: http.HTTPFlow, state: FlowState | None = None) -> None:
     """Replace each credential in a flow's request, the provider's and the client's, by a placeholder."""
+    sealed.forget(flow)
     headers = flow.request.headers
     headers.fields = redacted(headers.fields, state.secret_fields if state else ())
-    if state and state.redacted_target:
-        flow.request.path = state.redacted_target
+    shown = state.redacted_target if state else ""
+    flow.request.path = shown or redacted_target(flow.request.path, KEY_PARAMETERS)
 
 
 def mask_head(response: http.Response, state: FlowState) -> None:

@@ -10,12 +10,12 @@ from typing import Final
 from mitmproxy import ctx, http
 from mitmproxy.addonmanager import Loader
 
-from ..auth.header import is_credential, redacted
+from ..auth.header import redacted, redacted_target
 from ..chat.dialects import DIALECTS, OPENAI
 from ..exchange import PASS
 from ..view import ai, prices
-from ..wire import targets
-from . import guard, streams
+from ..wire.targets import Origin
+from . import guard, sealed, streams
 from .guard import fail_closed
 from .stages import StageError
 from .strangers import own_origin
@@ -61,6 +61,15 @@ class Inspected:
         logger.info("%s", hints(here.host, here.port, Path(ctx.options.confdir)))
 
     @fail_closed
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Keep the credentials of a request to an AI API out of its flow; they are sent."""
+        request = flow.request
+        if flow.live and sealed.is_installed() and ai.knows(request.path):
+            origin = Origin(request.scheme, request.host, request.port)
+            fields, path = request.headers.fields, request.path
+            sealed.seal(flow, origin, fields, path, redacted(fields), redacted_target(path))
+
+    @fail_closed
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Redact the request of an AI API, which has been sent; stream an answer that is a stream, with a copy."""
         response = flow.response
@@ -93,16 +102,10 @@ class Inspected:
 def redact(flow: http.HTTPFlow) -> None:
     """Replace the credentials in header fields and query of a request to an AI API by a placeholder."""
     if ai.knows(flow.request.path):
+        sealed.forget(flow)
         headers = flow.request.headers
-        headers.fields = redacted(headers.fields, ())
-        path, query = targets.split_query(flow.request.path)
-        flow.request.path = targets.join_query(path, "&".join(map(_shown, query.split("&"))))
-
-
-def _shown(parameter: str) -> str:
-    """A parameter of a query; Google's clients send their key as `key`."""
-    name, equals, _ = parameter.partition("=")
-    return f"{name}=redacted" if equals and (name == "key" or is_credential(name)) else parameter
+        headers.fields = redacted(headers.fields)
+        flow.request.path = redacted_target(flow.request.path)
 
 
 def hints(host: str, port: int, folder: Path) -> str:

@@ -37,7 +37,7 @@ from ..wire import header_fields, media_types
 from ..wire.header_fields import Fields
 from ..wire.printable import printable
 from ..wire.targets import Origin
-from . import detours, flows, guard
+from . import detours, flows, guard, sealed
 from .flows import FlowState
 from .guard import Guard
 from .recorded_messages import (
@@ -326,8 +326,8 @@ class Recorded:
         # The pieces of a stream are recorded as they come, which is not possible with a Content-Encoding.
         changes: dict[bytes, bytes | None] = {b"accept-encoding": b"identity"}
         flow.request.headers.fields = header_fields.changed(flow.request.headers.fields, changes)
-        headers, _ = decoded(flow.request.headers.fields, flow.request.raw_content or b"")
-        url = f"{state.upstream.origin}{state.redacted_target or flow.request.path}"
+        headers, _ = decoded(sealed.fields_of(flow), flow.request.raw_content or b"")
+        url = f"{state.upstream.origin}{state.redacted_target or sealed.target_of(flow)}"
         request = Request(flow.request.method, url, without_credential(headers, state), there)
         if self.seen:
             self.seen(redacted(request))

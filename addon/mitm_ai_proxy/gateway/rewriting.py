@@ -7,14 +7,14 @@ import functools
 from mitmproxy import http
 
 from .. import errors, pipeline
-from ..auth.header import CLIENT_FIELDS
+from ..auth.header import CLIENT_FIELDS, redacted
 from ..edges import attempts, pages
 from ..errors import Refusal
 from ..exchange import UNKNOWN_CALLER, Answer, NeedsBody, Upstream
 from ..routing.rules import Choice, Listing
 from ..wire import header_fields
 from ..wire.targets import Origin
-from . import flows, guard, strangers, streams
+from . import flows, guard, sealed, strangers, streams
 from .attempts import FlowAttempts
 from .configured import Configured
 from .flows import FlowState
@@ -113,6 +113,9 @@ class Rewriter:
         """Hold a request until its body is there, without the client's credentials if none of them is sent on."""
         if withholds:
             _drop_credentials(flow, withheld)
+        elif sealed.is_installed():
+            fields, target = flow.request.headers.fields, flow.request.path
+            sealed.seal(flow, flows.NOWHERE, fields, target, redacted(fields), target)
         streams.hold_request(flow, self._configured.streams)
         flows.place(flow, flows.NOWHERE)
 
@@ -120,7 +123,7 @@ class Rewriter:
         """Put the upstream request into the flow, with its credential; `raw` is the client's body, if it is known."""
         assert state.provider
         # Other addons may have changed header fields since requestheaders.
-        fields = flow.request.headers.fields
+        fields = sealed.fields_of(flow)
         token = None
         if state.attempts:
             state.attempts.send(upstream)

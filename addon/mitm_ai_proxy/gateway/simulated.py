@@ -21,7 +21,7 @@ from ..simulator.parts import PARTS
 from ..simulator.settings import SimulatorSettings
 from ..wire.media_types import is_events
 from ..wire.targets import Origin
-from . import detours, engine, flows, guard
+from . import detours, engine, flows, guard, sealed
 from .flows import FlowState
 from .guard import Guard
 from .replay_server import ReplayServer, wait
@@ -200,9 +200,9 @@ def _environ(flow: http.HTTPFlow, base_path: str) -> dict[str, Any]:
 
     request = flow.request
     # What is no UTF-8 becomes U+FFFD.
-    path, _, query = request.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace").partition("?")
+    path, _, query = sealed.target_of(flow).encode("utf-8", "surrogateescape").decode("utf-8", "replace").partition("?")
     path = path.removeprefix(base_path) if path.startswith(base_path + "/") else path
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.fields]
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in sealed.fields_of(flow)]
     builder = EnvironBuilder(
         path=unquote(path),
         query_string=query,

@@ -1,0 +1,173 @@
+"""Credentials that are kept out of flows: mitmproxy's layers put them into the request when it is sent.
+
+A flow only ever has placeholders in it, so that no window, file, export or other addon has the credential.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
+
+from mitmproxy import http
+from mitmproxy.proxy import events
+from mitmproxy.proxy.layer import CommandGenerator, Layer
+from mitmproxy.proxy.layers.http import HttpLayer
+from mitmproxy.proxy.layers.http._events import RequestHeaders
+
+from ..auth.header import REDACTED
+from ..wire import targets
+from ..wire.header_fields import Fields
+from ..wire.printable import printable
+from ..wire.targets import Origin
+
+logger = logging.getLogger(__name__)
+
+_REDACTED: Final = REDACTED.encode()
+_SEALS: Final = "ai_proxy_seals"
+_PARAMETERS: Final = ("self", "child", "event")
+
+
+class Seal(NamedTuple):
+    """What a request has in the place of its placeholders where it is sent to `origin`.
+
+    `fields`: the values by name, in lower case. `shown`: path and query as they are in the flow, and `target` as they
+    are sent. `parameters`: those of the query, as they are sent, by what is shown of them.
+    """
+
+    origin: Origin
+    fields: Mapping[bytes, tuple[bytes, ...]]
+    shown: str
+    target: str
+    parameters: Mapping[str, str]
+
+
+_seals: WeakKeyDictionary[http.HTTPFlow, Seal] | None = None
+
+
+def install() -> bool:
+    """Have mitmproxy's layers put the credentials in, once or again after a reload; False where they look different."""
+    global _seals
+    before: Any = getattr(HttpLayer, "event_to_child", None)
+    _seals = getattr(before, _SEALS, None)
+    if _seals is not None:
+        return True
+    if before is None or tuple(inspect.signature(before).parameters) != _PARAMETERS:
+        logger.warning(
+            "ai-proxy: this version of mitmproxy is not known well enough to keep credentials out of its windows "
+            "while a request waits for its answer."
+        )
+        return False
+    seals: WeakKeyDictionary[http.HTTPFlow, Seal] = WeakKeyDictionary()
+
+    def event_to_child(self: HttpLayer, child: Layer, event: events.Event) -> CommandGenerator[None]:
+        if type(event) is RequestHeaders and seals:
+            event = _opened(self, event, seals)
+        generator: CommandGenerator[None] = before(self, child, event)
+        return generator
+
+    setattr(event_to_child, _SEALS, seals)
+    HttpLayer.event_to_child = event_to_child  # type: ignore[method-assign]
+    _seals = seals
+    return True
+
+
+def is_installed() -> bool:
+    """Whether requests can be sealed."""
+    return _seals is not None
+
+
+def seal(flow: http.HTTPFlow, origin: Origin, fields: Fields, target: str, shown_fields: Fields, shown: str) -> None:
+    """Put header fields and target with placeholders into a flow; where it is sent to `origin`, the real ones are sent.
+
+    Of `fields` and `shown_fields`, those differ that hold a credential.
+    """
+    forget(flow)
+    hidden: dict[bytes, tuple[bytes, ...]] = {}
+    for (name, value), (_, placeholder) in zip(fields, shown_fields, strict=True):
+        if placeholder is not value:
+            lower = name.lower()
+            hidden[lower] = (*hidden.get(lower, ()), value)
+    flow.request.headers.fields = shown_fields
+    flow.request.path = shown
+    if _seals is not None and (hidden or shown != target):
+        _seals[flow] = Seal(origin, hidden, shown, target, _parameters(target, shown) if shown != target else {})
+
+
+def forget(flow: http.HTTPFlow) -> None:
+    """Forget the credential of a request that is not sent any more."""
+    if _seals:
+        _seals.pop(flow, None)
+
+
+def fields_of(flow: http.HTTPFlow) -> Fields:
+    """The header fields of a flow's request as they are sent, with its credential; they are not to be shown."""
+    fields = flow.request.headers.fields
+    found = _seals.get(flow) if _seals else None
+    return tuple(_filled(fields, found)) if found else fields
+
+
+def target_of(flow: http.HTTPFlow) -> str:
+    """Path and query of a flow's request as they are sent, with its credential; they are not to be shown."""
+    path = flow.request.path
+    found = _seals.get(flow) if _seals else None
+    return _target(path, found) if found else path
+
+
+def sent(flow: http.HTTPFlow) -> http.Request:
+    """A flow's request as it would be sent now; it is not to be shown."""
+    found = _seals.get(flow) if _seals else None
+    return _unsealed(flow.request, found) if found else flow.request
+
+
+def _parameters(target: str, shown: str) -> dict[str, str]:
+    real, placeholders = (targets.split_query(text)[1].split("&") for text in (target, shown))
+    if len(real) != len(placeholders):
+        return {}
+    return {placeholder: own for own, placeholder in zip(real, placeholders, strict=True) if own != placeholder}
+
+
+def _opened(layer: HttpLayer, event: RequestHeaders, seals: WeakKeyDictionary[http.HTTPFlow, Seal]) -> RequestHeaders:
+    """The event with the credential in its request, if it is that of a sealed flow; the flow keeps its placeholders."""
+    flow = getattr(layer.streams.get(event.stream_id), "flow", None)
+    found = seals.pop(flow, None) if flow is not None and event.request is flow.request else None
+    return dataclasses.replace(event, request=_unsealed(event.request, found)) if found else event
+
+
+def _unsealed(sealed: http.Request, found: Seal) -> http.Request:
+    """The request with its credential; without it where it is led elsewhere than the credential is for."""
+    data = sealed.data
+    fields, path = sealed.headers.fields, sealed.path
+    if (data.host, data.port, data.scheme) == (found.origin.host, found.origin.port, found.origin.scheme.encode()):
+        fields, path = tuple(_filled(fields, found)), _target(path, found)
+    else:
+        fields = tuple((name, value) for name, value in fields if value != _REDACTED)
+        place = printable(f"{data.host}:{data.port}")
+        logger.warning(
+            "ai-proxy: a request was led to %s after its credential had been set for %s; it was sent without it.",
+            place,
+            found.origin,
+        )
+    request = copy.copy(sealed)
+    request.data = dataclasses.replace(data, headers=http.Headers(fields), path=path.encode("utf-8", "surrogateescape"))
+    return request
+
+
+def _filled(fields: Fields, found: Seal) -> Iterator[tuple[bytes, bytes]]:
+    """The fields with the credential; a value that was edited stays."""
+    left = {name: iter(values) for name, values in found.fields.items()}
+    for name, value in fields:
+        own = left.get(name.lower()) if value == _REDACTED else None
+        yield (name, next(own, value)) if own else (name, value)
+
+
+def _target(path: str, found: Seal) -> str:
+    if path == found.shown:
+        return found.target
+    beginning, query = targets.split_query(path)
+    parts = [found.parameters.get(part, part) for part in query.split("&")]
+    return targets.join_query(beginning, "&".join(parts))
