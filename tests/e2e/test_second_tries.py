@@ -364,7 +364,7 @@ def test_a_connection_that_is_not_made_in_time_is_given_up(pair: tuple[Moody, Mo
 
 
 COUNT = int(os.environ.get("AI_PROXY_TRIES", "150"))
-"""1000 is the whole test, which takes a minute of CPU time."""
+"""1000 is the whole test, which takes twenty seconds of CPU time."""
 AT_ONCE = 40
 
 
@@ -389,7 +389,7 @@ def test_many_requests_at_once_are_each_answered_once_by_whom_they_were_sent_to(
         text = f"request {number} " + "x" * (number % 50)
         body = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": text}]}).encode()
         # So many at once may wait for a machine that is busy.
-        connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=6 * DEADLINE)
+        connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=30 * DEADLINE)
         with closing(connection):
             connection.request("POST", CHAT, body, JSON)
             reply = connection.getresponse()
@@ -401,7 +401,7 @@ def test_many_requests_at_once_are_each_answered_once_by_whom_they_were_sent_to(
     assert set(_tokens(two)) == {"token-two"}
     assert len(one.received) == COUNT
     until = threading.Event()
-    for _ in range(100):
+    for _ in range(20 * 3 * DEADLINE):
         if not (one.open or two.open):
             break
         until.wait(0.05)

@@ -182,7 +182,7 @@ class Kling(Provider):
         assert isinstance(keys, KlingKeys)
         without_credential = replace(keys, kling_access_key="", kling_secret_key=Secret(""), api_tokens=())
         if keys.kling_api == api_versions.V2 or (keys.api_tokens and not keys.kling_access_key):
-            simulated = replace(without_credential, api_tokens=(account.api_key,))
+            simulated = replace(without_credential, api_tokens=account.keys_for(keys.api_tokens))
         else:
             simulated = replace(
                 without_credential, kling_access_key=account.access_key, kling_secret_key=account.secret_key

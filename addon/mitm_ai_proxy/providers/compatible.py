@@ -123,7 +123,7 @@ class Compatible(Provider):
             elsewhere = {name: path for name, path in row.elsewhere.items() if name != CHAT}
             plain = row._replace(kind=None, chat=OPENAI_CHAT, apis=row.apis | {CHAT}, elsewhere=elsewhere)
             kind = Compatible.made(plain)
-        return kind(replace(keys, api_tokens=(account.api_key,)), clock)
+        return kind(replace(keys, api_tokens=account.keys_for(keys.api_tokens)), clock)
 
     @classmethod
     def problems(cls, keys: CommonKeys, reading: Reading) -> Iterator[Problem]:
