@@ -58,12 +58,13 @@ class Server:
         environment: Mapping[str, str] | None = None,
         storage: Storage | None = None,
         store: Store | None = None,
+        queue: Path | Secret | None = None,
     ) -> None:
         self._now: float | None = None
         settings = deployment.read({"platform": block or {}}, environment or {}, data=folder, gateway=gateway)
         self.store = store or Store(folder / "jobs.db")
         self.storage = storage or Storage(folder / "results")
-        self.messages = Messages(folder / "queue.db")
+        self.messages = Messages(queue or folder / "queue.db")
         self.client = Client(gateway, seconds=10)
         clients = dict.fromkeys(settings.gateways, self.client)
         self.services = Services(self.store, self.storage, self.messages, settings, clients, self._clock)

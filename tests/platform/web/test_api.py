@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,13 @@ from tests.platform.web.server import SEEDS_BODY, Server
 from tests.tables import table
 
 FILE = b"\x00\x00\x00\x18ftypisom" + bytes(range(256)) * 8
+
+
+@pytest.fixture
+def server(either_store: Store, tmp_path: Path) -> Iterator[Server]:
+    """An application on each kind of store."""
+    with Server(tmp_path, store=either_store) as running:
+        yield running
 
 
 def _claimed(store: Store) -> Any:
@@ -271,20 +278,21 @@ def test_a_full_queue_is_429_and_says_when_to_come_again(tmp_path: Path) -> None
         assert server.counts() == 1
 
 
-def test_a_database_that_is_away_is_503(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    server.made()
-    (tmp_path / "jobs.db").rename(tmp_path / "away.db")
-    server.store.close()
-    (tmp_path / "jobs.db").mkdir()
+def test_a_database_that_is_away_is_503(tmp_path: Path) -> None:
+    with Server(tmp_path) as server:
+        server.made()
+        (tmp_path / "jobs.db").rename(tmp_path / "away.db")
+        server.store.close()
+        (tmp_path / "jobs.db").mkdir()
 
-    answer = server.ask("POST", "/api/videos", SEEDS_BODY)
+        answer = server.ask("POST", "/api/videos", SEEDS_BODY)
 
-    assert answer.error == (503, "database_away", None)
-    assert server.ask("GET", "/readyz").status == 503
-    assert server.ask("GET", "/healthz").status == 200
-    (tmp_path / "jobs.db").rmdir()
-    (tmp_path / "away.db").rename(tmp_path / "jobs.db")
-    assert server.counts() == 1
+        assert answer.error == (503, "database_away", None)
+        assert server.ask("GET", "/readyz").status == 503
+        assert server.ask("GET", "/healthz").status == 200
+        (tmp_path / "jobs.db").rmdir()
+        (tmp_path / "away.db").rename(tmp_path / "jobs.db")
+        assert server.counts() == 1
 
 
 # Looking

@@ -12,7 +12,13 @@ from typing import Any
 
 import pytest
 
+from mitm_ai_proxy.auth.secret import Secret
+from mitm_ai_proxy.platform import messages
+from mitm_ai_proxy.platform.sqlite import SqliteDatabase
 from mitm_ai_proxy.platform.store import Store
+from mitm_ai_proxy.platform.worker import Worker
+from tests.platform.orders import TIMING
+from tests.platform.servers import Postgres, Redis
 from tests.platform.web.server import SEEDS_BODY, Answer, Server
 
 BUDGET = {"tenants": {"default": {"dailyUnits": 30}}}
@@ -20,6 +26,10 @@ BUDGET = {"tenants": {"default": {"dailyUnits": 30}}}
 
 def _create(server: Server, body: Any = SEEDS_BODY, **fields: str) -> Answer:
     return server.ask("POST", "/api/videos", body, fields={name.replace("_", "-"): fields[name] for name in fields})
+
+
+def _day(server: Server) -> str:
+    return str(server.ask("GET", "/api/usage").json["budgets"][0]["name"])
 
 
 def _until(condition: Callable[[], bool]) -> None:
@@ -90,14 +100,49 @@ def test_a_locked_file_is_503_for_all_and_nothing_is_accepted(tmp_path: Path) ->
         assert _create(server).status == 202
 
 
-def test_a_queue_that_is_away_loses_no_create(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(_: Any) -> None:
-        raise ConnectionError("Redis is away")
+def test_a_full_disk_is_503_and_the_next_one_that_fits_is_taken(server: Server) -> None:
+    server.made()
+    database = server.store._database
+    assert isinstance(database, SqliteDatabase)
+    with database._connection() as connection:
+        connection.execute("PRAGMA max_page_count = 1")  # no more than it has
 
-    monkeypatch.setattr(server.messages, "_step", away)
+    long = {**SEEDS_BODY, "metadata": {"a": "x" * 16_000}}
+    assert _create(server, long, idempotency_key="k").error == (503, "database_away", None)
+    assert (server.counts(), server.store.balance(_day(server)).reserved) == (1, 3000)
+    assert [_create(server, long, idempotency_key="k").status for _ in range(2)] == [202, 202]
+    assert (server.counts(), server.store.balance(_day(server)).reserved) == (2, 6000)
 
-    assert [_create(server).status for _ in range(2)] == [202, 202]
-    assert server.counts() == 2
+
+def test_a_killed_postgres_is_503_until_it_is_back(postgres: Postgres, postgres_store: Store, tmp_path: Path) -> None:
+    with Server(tmp_path, store=postgres_store) as server, ThreadPoolExecutor(4) as threads:
+        server.made()
+        postgres.kill()
+        answers = list(threads.map(lambda _: _create(server), range(4)))
+        postgres.start()
+
+        assert [answer.error for answer in answers] == [(503, "database_away", None)] * 4
+        assert server.counts() == 1
+        assert [answer.status for answer in threads.map(lambda _: _create(server), range(4))] == [202] * 4
+        assert (server.counts(), server.store.balance(_day(server)).reserved) == (5, 15_000)
+
+
+def test_a_redis_that_is_killed_and_flushed_loses_no_create(
+    redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "_AWAY_SECONDS", 0.0)
+    with Server(tmp_path, queue=Secret(redis.url)) as server:
+        server.messages.huey.flush()
+        server.made()
+        redis.kill()
+        assert [_create(server).status for _ in range(2)] == [202, 202]
+        assert server.ask("GET", "/readyz").status == 200
+        redis.start()
+        server.messages.huey.flush()
+        worker = Worker(server.store, Any, server.messages, TIMING, threads=1)  # type: ignore[arg-type]
+
+        assert (server.counts(), server.messages.waiting()) == (3, 0)
+        assert (worker.sweep(), server.messages.waiting()) == (1, 1)
 
 
 def test_fifty_creates_at_once_take_what_the_budget_holds(either_store: Store, tmp_path: Path) -> None:
