@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -49,7 +50,7 @@ class World:
         providers: list[dict[str, Any]] = []
         for name in PLANS:
             secret = f"{name}-secret-0123456789abcdef0123456789"
-            given = {"speed": 1000.0, "access_key": name, "secret_key": Secret(secret), **settings.get(name, {})}
+            given = {"speed": math.inf, "access_key": name, "secret_key": Secret(secret), **settings.get(name, {})}
             self.klings[name] = Simulator(SimulatorSettings(**given))
             server = make(self.klings[name], "127.0.0.1", 0)
             thread = threading.Thread(target=server.serve_forever, args=(0.01,), name=f"kling-{name}")
@@ -78,6 +79,13 @@ class World:
     def change(self, name: str, **settings: Any) -> None:
         """Let an account have other settings from now on."""
         self.klings[name].use(dataclasses.replace(self.klings[name].settings, **settings))
+
+    def finish(self) -> None:
+        """Let all tasks be done, and those that are still to come, when they are looked at."""
+        for name, kling in self.klings.items():
+            self.change(name, speed=math.inf)
+            for task in kling.store.list_tasks():
+                task.begins = task.ends = task.created
 
     def tasks(self, name: str) -> list[str]:
         """The names of what was bought in an account."""
@@ -130,7 +138,8 @@ def stack() -> Iterator[ExitStack]:
 
 def test_each_account_has_its_own_slots_limit_pause_and_tasks(stack: ExitStack, tmp_path: Path) -> None:
     """Kling gives the big account 2 slots of 5, and the small one has the units of three videos; workers restart."""
-    world = World(tmp_path, stack, big={"concurrency": 2}, small={"concurrency": FREE, "units": 9})
+    small = {"speed": 1.0, "concurrency": FREE, "units": 9}
+    world = World(tmp_path, stack, big={"speed": 1.0, "concurrency": 2}, small=small)
     ids, pinned = [f"job_{number}" for number in range(10)], [f"pinned_{number}" for number in range(4)]
     world.accept(*ids)
     world.accept(*pinned, pinned_to="small")
@@ -147,7 +156,9 @@ def test_each_account_has_its_own_slots_limit_pause_and_tasks(stack: ExitStack, 
         return world.lane("small").reason == "unpaid" and set(waiting) <= set(pinned)
 
     with world.working():
-        until(lambda: watched() >= 4)
+        until(lambda: watched() == 0 and bool(world.store.held()) and world.lane("big", "kling-v3").limit == 2)
+        until(lambda: {entry.account: entry.slots for entry in world.store.held()} == {"small": 1, "big": 2})
+    world.finish()
     with world.working():
         until(is_paused)
 
