@@ -14,6 +14,7 @@ import pytest
 from mitm_ai_proxy.commands.main import main
 from mitm_ai_proxy.platform.client import Client
 from mitm_ai_proxy.platform.decisions import Decision
+from mitm_ai_proxy.platform.replies import Verdict
 from mitm_ai_proxy.platform.states import Money, State
 from mitm_ai_proxy.platform.store import Store
 from tests.platform.orders import again, claimed, moved, order
@@ -197,6 +198,21 @@ def test_a_check_names_what_is_away(
     assert "BAD  queue: ConnectionError" in out
     assert "no connection was made: refused" in out
     assert "pa55" not in out
+
+
+def test_a_check_names_the_accounts_that_wait_for_a_person(
+    gateway: Client, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.accept(order("j"), [], time.time())
+    job = claimed(store, time.time())
+    assert job
+    moved(store, job, Decision(State.QUEUED, "no units", lesson=Verdict.UNPAID), time.time())
+    store.accept(order("k", pinned_to="sold"), [], time.time())
+    status, out, _ = _run(capsys, "check")
+
+    assert status == 1
+    assert "BAD  account main: paused (unpaid): The account has no units left: buy some at Kling." in out
+    assert "BAD  account sold: platform.accounts does not name this account" in out
 
 
 def _stored(store: Store, gateway: Client, job_id: str, **decided: Any) -> None:

@@ -80,12 +80,14 @@ def _signature(lines: list[str]) -> str:
     return next((line.split(": ", 1)[1] for line in lines if line.lower().startswith("webhook-signature")), "")
 
 
-def _status(words: bytes) -> Callable[[socket.socket], None]:
+def answering(words: bytes) -> Callable[[socket.socket], None]:
+    """What answers with a status line."""
     return lambda connection: connection.sendall(ANSWER % words)
 
 
 @contextmanager
-def _receiver(answer: Callable[[socket.socket], None]) -> Iterator[Receiver]:
+def receiver(answer: Callable[[socket.socket], None]) -> Iterator[Receiver]:
+    """A receiver that is closed in the end."""
     made = Receiver(answer)
     try:
         yield made
@@ -116,17 +118,17 @@ def _sent(store: Store, settings: PlatformSettings, now: float = NOW, **given: A
 
 def test_a_webhook_is_signed_and_says_what_has_become_of_the_job(store: Store) -> None:
     settings = _settings(tenants={"default": {"webhookSecret": [SECRET, OTHER]}})
-    with _receiver(_status(b"204 No Content")) as receiver:
-        store.accept(order(callback_url=receiver.url, metadata='{"scene":7}'), [], NOW)
+    with receiver(answering(b"204 No Content")) as hook:
+        store.accept(order(callback_url=hook.url, metadata='{"scene":7}'), [], NOW)
         job = claimed(store)
         assert job
         stored(store, job)
         delivery = _sent(store, settings)
-        fields, body, line = receiver.requests[0]
+        fields, body, line = hook.requests[0]
 
     assert (delivery.state, delivery.status, delivery.tries) == (DeliveryState.DELIVERED, 204, 1)
     assert line == "POST /hook?a=1 HTTP/1.1"
-    assert fields["host"] == receiver.url.split("/")[2]
+    assert fields["host"] == hook.url.split("/")[2]
     assert json.loads(body) == {
         "id": "evt_j",
         "object": "event",
@@ -152,12 +154,12 @@ def test_a_webhook_is_signed_and_says_what_has_become_of_the_job(store: Store) -
     ],
 )
 def test_only_2xx_has_taken_it(words: bytes, state: str, status: int, problem: str) -> None:
-    with _store() as store, _receiver(_status(words)) as receiver:
-        _ended(store, receiver.url)
+    with _store() as store, receiver(answering(words)) as hook:
+        _ended(store, hook.url)
         delivery = _sent(store, _settings())
 
         assert (delivery.state, delivery.status, delivery.problem) == (state, status, problem)
-        assert len(receiver.requests) == 1
+        assert len(hook.requests) == 1
 
 
 @contextmanager
@@ -172,18 +174,18 @@ def _store() -> Iterator[Store]:
 
 def test_it_is_tried_again_with_the_waits_of_the_settings_under_the_same_id(store: Store) -> None:
     settings = _settings(timing={"deliver": [0, 5, 300]})
-    with _receiver(_status(b"500 Oops")) as receiver:
-        _ended(store, receiver.url)
+    with receiver(answering(b"500 Oops")) as hook:
+        _ended(store, hook.url)
         first = _sent(store, settings)
         assert (first.state, first.next_at, first.tries) == ("waiting", NOW + 5, 1)
         assert _sent(store, settings, NOW + 4).tries == 1
         assert _sent(store, settings, NOW + 5).next_at == NOW + 305
         last = _sent(store, settings, NOW + 305)
-        ids = {fields[signing.ID] for fields, _, _ in receiver.requests}
+        ids = {fields[signing.ID] for fields, _, _ in hook.requests}
 
     assert (last.state, last.tries, last.problem) == ("failed", 3, "status 500")
     assert ids == {first.id}
-    assert len(receiver.requests) == 3
+    assert len(hook.requests) == 3
 
 
 def test_the_default_is_eight_tries() -> None:
@@ -191,10 +193,10 @@ def test_the_default_is_eight_tries() -> None:
 
 
 def test_who_answers_410_gets_no_further_webhooks(store: Store) -> None:
-    with _receiver(_status(b"410 Gone")) as receiver:
-        _ended(store, receiver.url)
+    with receiver(answering(b"410 Gone")) as hook:
+        _ended(store, hook.url)
         _sent(store, _settings())
-        _ended(store, receiver.url, "k")
+        _ended(store, hook.url, "k")
 
     assert store.deliveries.of_job("k") == []
 
@@ -215,8 +217,8 @@ def _silent(connection: socket.socket) -> None:
 
 @table("answer", [_trickle, _silent])
 def test_a_slow_receiver_is_left_after_the_time_that_it_has(answer: Callable[[socket.socket], None]) -> None:
-    with _store() as store, _receiver(answer) as receiver:
-        _ended(store, receiver.url)
+    with _store() as store, receiver(answer) as hook:
+        _ended(store, hook.url)
         delivery = _sent(store, _settings(timing={"deliverTimeout": 0.3}))
 
         assert (delivery.state, delivery.status) == ("waiting", 0)
@@ -232,8 +234,8 @@ def test_a_slow_receiver_is_left_after_the_time_that_it_has(answer: Callable[[so
     ],
 )
 def test_what_is_no_answer_is_tried_again(answer: Callable[[socket.socket], None]) -> None:
-    with _store() as store, _receiver(answer) as receiver:
-        _ended(store, receiver.url)
+    with _store() as store, receiver(answer) as hook:
+        _ended(store, hook.url)
         delivery = _sent(store, _settings())
 
         assert (delivery.state, delivery.tries) == ("waiting", 1)
@@ -241,8 +243,8 @@ def test_what_is_no_answer_is_tried_again(answer: Callable[[socket.socket], None
 
 
 def test_a_receiver_that_is_away_is_tried_again(store: Store) -> None:
-    with _receiver(_status(b"200 OK")) as receiver:
-        url = receiver.url
+    with receiver(answering(b"200 OK")) as hook:
+        url = hook.url
     _ended(store, url)
 
     assert _sent(store, _settings()).problem == "not sent: ConnectionRefusedError"
@@ -266,11 +268,11 @@ def test_nothing_is_sent_into_a_private_network(url: str) -> None:
 
 def test_a_name_is_asked_for_once_and_the_address_that_was_checked_is_connected_to(store: Store) -> None:
     answers = iter([["127.0.0.1"], ["10.0.0.1"]])
-    with _receiver(_status(b"200 OK")) as receiver:
-        port = receiver.url.split(":")[2].split("/")[0]
+    with receiver(answering(b"200 OK")) as hook:
+        port = hook.url.split(":")[2].split("/")[0]
         _ended(store, f"http://hooks.example:{port}/hook")
         delivery = _sent(store, _settings(), resolve=lambda host, port: next(answers))
-        fields, _, _ = receiver.requests[0]
+        fields, _, _ = hook.requests[0]
 
     assert delivery.state == "delivered"
     assert fields["host"] == f"hooks.example:{port}"
@@ -288,10 +290,10 @@ def test_a_name_that_is_not_known_is_tried_again(store: Store) -> None:
 
 
 def test_without_a_secret_it_is_sent_unsigned(store: Store) -> None:
-    with _receiver(_status(b"200 OK")) as receiver:
-        _ended(store, receiver.url)
+    with receiver(answering(b"200 OK")) as hook:
+        _ended(store, hook.url)
         _sent(store, _settings())
-        fields, _, _ = receiver.requests[0]
+        fields, _, _ = hook.requests[0]
 
     assert fields["signature"] == ""
     assert fields[signing.ID].startswith("msg_")
@@ -303,7 +305,7 @@ def test_slow_receivers_hold_up_the_others_only_as_far_as_there_are_threads(stor
     def slow(connection: socket.socket) -> None:
         let_go.wait(20)
 
-    with _receiver(slow) as bad, _receiver(_status(b"200 OK")) as good:
+    with receiver(slow) as bad, receiver(answering(b"200 OK")) as good:
         _ended(store, bad.url, "bad")
         _ended(store, good.url, "j")
         sender = Webhooks(store, _settings(), clock=lambda: NOW)
@@ -320,13 +322,13 @@ def test_started_it_sends_what_comes_up_and_stops_when_that_is_sent(store: Store
     arrived = threading.Event()
 
     def answer(connection: socket.socket) -> None:
-        _status(b"200 OK")(connection)
+        answering(b"200 OK")(connection)
         arrived.set()
 
-    with _receiver(answer) as receiver:
+    with receiver(answer) as hook:
         sender = Webhooks(store, _settings(timing={"sweep": 0.02}), clock=lambda: NOW)
         sender.start()
-        _ended(store, receiver.url)
+        _ended(store, hook.url)
         assert arrived.wait(20)
         sender.stop()
 
@@ -346,13 +348,13 @@ def test_what_goes_wrong_ends_no_later_round(store: Store, monkeypatch: pytest.M
     arrived = threading.Event()
 
     def answer(connection: socket.socket) -> None:
-        _status(b"200 OK")(connection)
+        answering(b"200 OK")(connection)
         arrived.set()
 
-    with _receiver(answer) as receiver:
+    with receiver(answer) as hook:
         sender = Webhooks(store, _settings(timing={"sweep": 0.02}), clock=lambda: NOW)
         sender.start()
-        _ended(store, receiver.url)
+        _ended(store, hook.url)
         assert arrived.wait(20)
         sender.stop()
 

@@ -19,19 +19,20 @@ class NotInstalled(Exception):
 
 def store(deployment: Deployment) -> Store:
     """The database of the jobs. Raises StoreError or NotInstalled."""
-    url = deployment.database
+    url, receiver = deployment.database, deployment.platform.alarms.url
+    alarms_to = str(receiver) if receiver else ""
     if not url:
-        return Store(_home(deployment) / "jobs.db")
+        return Store(_home(deployment) / "jobs.db", alarms_to=alarms_to)
     parts = urlsplit(url.reveal())
     if parts.scheme == "sqlite":
         path = Path(unquote(parts.path))
         _make(path.parent)
-        return Store(path)
+        return Store(path, alarms_to=alarms_to)
     try:
         from .postgres import PostgresDatabase
     except ImportError:
         raise _missing("DATABASE_URL", "postgres") from None
-    return Store(PostgresDatabase(url, MIGRATIONS))
+    return Store(PostgresDatabase(url, MIGRATIONS), alarms_to=alarms_to)
 
 
 def messages(deployment: Deployment) -> Messages:

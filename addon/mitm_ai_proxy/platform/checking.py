@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from ..kling import error_codes
-from . import backends
+from . import alarms, backends
 from .backends import NotInstalled
 from .client import Client
 from .database import StoreError
@@ -42,6 +42,7 @@ def check(found: Deployment) -> Iterator[Result]:
     yield _tried("storage", lambda: _storage(found))
     for account, url in found.gateways.items():
         yield _gateway(account, url)
+    yield from _paused(found)
     if found.public_url and not found.kling_secrets:
         yield Result("callbacks", said="KLING_WEBHOOK_SECRET is not set: Kling's signatures are not looked at")
     if not found.public_url:
@@ -61,6 +62,20 @@ def _tried(part: str, use: Callable[[], str]) -> Result:
 def _database(found: Deployment) -> str:
     with closing(backends.store(found)) as store:
         return f"{sum(store.counts().values())} jobs"
+
+
+def _paused(found: Deployment) -> Iterator[Result]:
+    """The accounts that wait for a person. A database that cannot be used was said before."""
+    try:
+        with closing(backends.store(found)) as store:
+            lanes, used = store.lanes(), store.overview.accounts()
+    except (NotInstalled, StoreError):
+        return
+    for paused in alarms.paused(lanes).values():
+        part = f"account {paused.account}{f', {paused.model}' if paused.model else ''}"
+        yield Result(part, f"paused ({paused.reason}): {paused.content()['advice']}")
+    for name in sorted(used - found.gateways.keys()):
+        yield Result(f"account {name}", alarms.UNKNOWN_ACCOUNT)
 
 
 def _queue(found: Deployment) -> str:

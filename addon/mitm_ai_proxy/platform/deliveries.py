@@ -9,6 +9,7 @@ from .database import Database, Row
 from .records import Delivery, DeliveryState
 
 _COLUMNS: Final = ", ".join(Delivery._fields)
+_STATE: Final = Delivery._fields.index("state")
 
 
 class Deliveries:
@@ -101,4 +102,4 @@ class Deliveries:
 
 
 def _read(row: Row) -> Delivery:
-    return Delivery(*row)._replace(state=DeliveryState(row[4]))
+    return Delivery(*row)._replace(state=DeliveryState(row[_STATE]))

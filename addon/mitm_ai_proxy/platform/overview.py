@@ -93,6 +93,16 @@ class Overview:
         width = len(Event._fields)
         return [(Event(*row[:width]), statements.read(row[width:])) for row in rows]
 
+    def accounts(self) -> set[str]:
+        """The accounts that jobs are bought in, or wait for."""
+        with self._database.transaction(writes=False) as transaction:
+            rows = transaction.rows(
+                f"SELECT account FROM jobs WHERE state IN ({statements.AT_WORK})"
+                " UNION SELECT pinned_to FROM jobs WHERE state = 'queued' AND pinned_to <> ''",
+                {},
+            )
+        return {str(row[0]) for row in rows}
+
     def money(self, now: float) -> Balance:
         """What all tenants together have spent of today's budgets, and what is reserved."""
         day = budgets("%", NO_LIMIT, "", NO_LIMIT, now)[0]

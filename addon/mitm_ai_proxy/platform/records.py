@@ -146,10 +146,15 @@ class DeliveryState(StrEnum):
 
 
 class Delivery(NamedTuple):
-    """A webhook about a job that has ended. `id` is its `webhook-id`; `status` and `problem` are of the last try."""
+    """A webhook about a job that has ended. `id` is its `webhook-id`; `status` and `problem` are of the last try.
+
+    Without a job it is one to whoever looks after the platform: `event` is its type, and `data` what it says, as JSON.
+    """
 
     id: str
-    job: str
+    job: str | None
+    event: str
+    data: str
     tenant: str
     url: str
     state: DeliveryState

@@ -178,4 +178,33 @@ DROP INDEX jobs_waiting;
 CREATE INDEX jobs_waiting ON jobs (tenant, model, pinned_to, position, id) WHERE state = 'queued';
 """
 
-MIGRATIONS: Final = (_JOBS, _TENANTS, _OVERVIEW, _PINNED)
+_ALARMS: Final = """
+-- Webhooks are about a job, or say themselves what they are about, to whoever looks after the platform.
+CREATE TABLE webhooks (
+    id TEXT PRIMARY KEY,
+    job TEXT REFERENCES jobs (id),
+    event TEXT NOT NULL DEFAULT '',
+    data TEXT NOT NULL DEFAULT '',
+    tenant TEXT NOT NULL,
+    url TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    next_at REAL NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    claim TEXT NOT NULL DEFAULT '',
+    lease_until REAL NOT NULL DEFAULT 0,
+    status INTEGER NOT NULL DEFAULT 0,
+    problem TEXT NOT NULL DEFAULT '',
+    ended_at REAL NOT NULL DEFAULT 0
+);
+INSERT INTO webhooks (id, job, tenant, url, state, created_at, next_at, tries, claim, lease_until, status, problem,
+    ended_at)
+    SELECT id, job, tenant, url, state, created_at, next_at, tries, claim, lease_until, status, problem, ended_at
+    FROM deliveries;
+DROP TABLE deliveries;
+ALTER TABLE webhooks RENAME TO deliveries;
+CREATE INDEX deliveries_due ON deliveries (next_at) WHERE state = 'waiting';
+CREATE INDEX deliveries_of_job ON deliveries (job);
+"""
+
+MIGRATIONS: Final = (_JOBS, _TENANTS, _OVERVIEW, _PINNED, _ALARMS)

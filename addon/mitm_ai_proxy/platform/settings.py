@@ -64,6 +64,18 @@ class TenantSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AlarmSettings:
+    """Who is told when an account is paused. It is named by whoever runs the platform: its address may be private."""
+
+    url: Url | None = key(
+        values.url, help="Gets a webhook when an account is paused, and one when it is in order again."
+    )
+    webhook_secret: tuple[Secret, ...] = key(
+        values.webhook_secrets, (), secret=True, help="`whsec_…`: what they are signed with; one, or two."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class PlatformSettings:
     """The keys of the block."""
 
@@ -82,6 +94,7 @@ class PlatformSettings:
         TenantSettings,
         help="By name: `slots`, `queue`, `dailyUnits`, `monthlyUnits`, `unknownPrice`, `webhookSecret`.",
     )
+    alarms: AlarmSettings = block(AlarmSettings, help="Who is told when an account is paused: `url`, `webhookSecret`.")
     private_receivers: bool = key(
         values.flag, False, help="Send webhooks to addresses of private networks and of this machine, too."
     )

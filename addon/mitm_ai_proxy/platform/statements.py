@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, Final
 
-from . import lanes, scheduling
+from . import alarms, lanes, scheduling
 from .database import Row, Transaction, Values
 from .decisions import Decision
 from .lanes import NEW, Lane
@@ -42,6 +42,9 @@ AT_WORK: Final = ", ".join(f"'{state}'" for state in sorted(set(State) - FINAL -
 """The states in which a job has a next step of its own."""
 _BUYING: Final = frozenset({State.SUBMITTING, State.IN_DOUBT})
 """Between these a job makes no progress."""
+
+OPERATOR: Final = ""
+"""In the place of a tenant: whoever looks after the platform."""
 
 # The locks. Whoever takes several takes them in this order; the row of a job is between the first two.
 QUEUE: Final = "queue"
@@ -108,14 +111,19 @@ def write(
 
 
 def _announce(transaction: Transaction, job: Job, now: float) -> None:
-    """Write the webhook about a job that has ended, unless its receiver wants none any more."""
-    receiver = {"tenant": job.tenant, "url": job.callback_url}
+    """Write the webhook about a job that has ended."""
+    _post(transaction, job.tenant, job.callback_url, now, {"job": job.id, "event": "", "data": ""})
+
+
+def _post(transaction: Transaction, tenant: str, url: str, now: float, about: Values) -> None:
+    """Write a webhook, unless its receiver wants none any more."""
+    receiver = {"tenant": tenant, "url": url}
     if transaction.row("SELECT at FROM closed_receivers WHERE tenant = :tenant AND url = :url", receiver):
         return
     transaction.change(
-        "INSERT INTO deliveries (id, job, tenant, url, state, created_at, next_at)"
-        " VALUES (:id, :job, :tenant, :url, :state, :now, :now)",
-        {**receiver, "id": f"msg_{secrets.token_hex(12)}", "job": job.id, "state": DeliveryState.WAITING, "now": now},
+        "INSERT INTO deliveries (id, job, event, data, tenant, url, state, created_at, next_at)"
+        " VALUES (:id, :job, :event, :data, :tenant, :url, :state, :now, :now)",
+        {**receiver, **about, "id": f"msg_{secrets.token_hex(12)}", "state": DeliveryState.WAITING, "now": now},
     )
 
 
@@ -241,8 +249,8 @@ def _text(value: str) -> str:
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in value else value
 
 
-def learn(transaction: Transaction, job: Job, lesson: Verdict, now: float, timing: Timing) -> None:
-    """Write what a job's account learns from an answer."""
+def learn(transaction: Transaction, job: Job, lesson: Verdict, now: float, timing: Timing, alarms_to: str = "") -> None:
+    """Write what a job's account learns from an answer; `alarms_to` is told of a pause that is a person's."""
     known = all_lanes(transaction)
     running = sum(
         other.slots for other in held(transaction) if (other.account, other.model) == (job.account, job.model)
@@ -255,6 +263,10 @@ def learn(transaction: Transaction, job: Job, lesson: Verdict, now: float, timin
         after = lanes.learned(before, lesson, max(0, running - 1), now, timing, jitter)
         if after != before:
             write_lane(transaction, job.account, model, after)
+        found = alarms.alarm(job.account, model, before, after)
+        if found and alarms_to:
+            event, data = found.event()
+            _post(transaction, OPERATOR, alarms_to, now, {"job": None, "event": event, "data": data})
 
 
 def all_lanes(transaction: Transaction) -> dict[tuple[str, str], Lane]:

@@ -41,11 +41,13 @@ class Store:
     Beside them are `keys`, `deliveries`, `overview` and `repeats`.
     """
 
-    def __init__(self, where: Path | Database, *, patience: float = BUSY_SECONDS) -> None:
+    def __init__(self, where: Path | Database, *, patience: float = BUSY_SECONDS, alarms_to: str = "") -> None:
         """In a database that is open, or in a file of SQLite, which is made; `patience`: how long to wait for others.
 
+        `alarms_to`: the URL that gets a webhook when an account is paused, and when it is in order again; "" for none.
         Raises StoreError.
         """
+        self._alarms_to = alarms_to
         self._database: Database
         if isinstance(where, Path):
             self._database = SqliteDatabase(where, MIGRATIONS, patience=patience)
@@ -207,7 +209,7 @@ class Store:
         with self._database.transaction() as transaction:
             if decision.lesson:
                 transaction.lock(statements.QUEUE)
-                statements.learn(transaction, job, decision.lesson, now, timing)
+                statements.learn(transaction, job, decision.lesson, now, timing, self._alarms_to)
             current = statements.find(transaction, job.id, for_update=True)
             if current is None or not job.claim or current.claim != job.claim or current.state != job.state:
                 return None

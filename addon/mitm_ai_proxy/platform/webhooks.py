@@ -1,4 +1,4 @@
-"""Sends webhooks to customers: signed, to addresses that may be sent to, and again until they are taken.
+"""Sends webhooks to customers, and alarms: signed, to addresses that may be sent to, and again until they are taken.
 
 Source: the specification of Standard Webhooks; OpenAI's webhook events, for their types.
 """
@@ -107,9 +107,7 @@ class Webhooks:
     def _settle(self, delivery: Delivery) -> None:
         """Send a webhook, and write what became of it."""
         try:
-            job = self._store.job(delivery.job)
-            assert job, "a webhook is about a job"
-            self._write(delivery, self._sent(delivery, job))
+            self._write(delivery, self._sent(delivery, self._content(delivery)))
         except StoreError as error:
             # It was claimed, and is sent again when that is over, under the same id.
             logger.warning("platform: %s", error)
@@ -128,15 +126,23 @@ class Webhooks:
         else:
             deliveries.again(delivery, now + waits[tries], outcome.status, outcome.problem)
 
-    def _sent(self, delivery: Delivery, job: Job) -> Outcome:
-        body = content(job)
-        secrets = self._settings.tenant(delivery.tenant).webhook_secret
+    def _content(self, delivery: Delivery) -> bytes:
+        if delivery.job is None:
+            return alarm_content(delivery)
+        job = self._store.job(delivery.job)
+        assert job, "a webhook is about a job, or about an account"
+        return content(job)
+
+    def _sent(self, delivery: Delivery, body: bytes) -> Outcome:
+        is_alarm, settings = delivery.job is None, self._settings
+        secrets = settings.alarms.webhook_secret if is_alarm else settings.tenant(delivery.tenant).webhook_secret
         fields = {
             "content-type": "application/json",
             "user-agent": _AGENT,
             **signing.fields(secrets, delivery.id, self._clock(), body),
         }
-        allows_private = self._settings.private_receivers
+        # Whoever runs the platform names the receiver of alarms; the others are named by customers.
+        allows_private = is_alarm or settings.private_receivers
         try:
             receiver = addresses.receiver(delivery.url)
             found = addresses.addresses(receiver, self._resolve, allows_private=allows_private)
@@ -155,6 +161,18 @@ def content(job: Job) -> bytes:
         "type": "video.completed" if job.state is State.STORED else "video.failed",
         "created_at": int(job.ended_at),
         "data": {"id": job.id, "status": job.state, "metadata": json.loads(job.metadata)},
+    }
+    return json.dumps(event, separators=(",", ":")).encode()
+
+
+def alarm_content(delivery: Delivery) -> bytes:
+    """What a webhook says about an account that is paused, or in order again."""
+    event = {
+        "id": f"evt_{delivery.id}",
+        "object": "event",
+        "type": delivery.event,
+        "created_at": int(delivery.created_at),
+        "data": json.loads(delivery.data),
     }
     return json.dumps(event, separators=(",", ":")).encode()
 

@@ -108,6 +108,41 @@ def test_many_that_come_at_different_times_hear_each_event_once() -> None:
     assert _run(test) == [list(range(1, 41))] * 20
 
 
+def test_who_comes_is_told_what_is_paused_and_then_what_changes() -> None:
+    """Whoever listens to one job alone is not."""
+    events = _Events()
+    paused = {("a", ""): live.alarm("a paused"), ("b", "m"): live.alarm("b paused")}
+
+    async def told(stream: AsyncIterator[bytes], count: int) -> list[bytes]:
+        found = [text async for text, _ in _zip(stream, count) if text.startswith(b"event: account")]
+        return [text.split(b'"')[1] for text in found]
+
+    async def test() -> tuple[list[bytes], list[bytes], list[int]]:
+        shared = Live(
+            events.read,
+            events.last,
+            paused=lambda: dict(paused),
+            resumed=lambda key: live.alarm(f"{key[0]} resumed"),
+            every=0.01,
+        )
+        first = shared.listen("default", None, 0)
+        heard = await told(first, 3)
+        of_job = asyncio.create_task(_numbers(shared.listen("default", "j", 0), 1))
+        del paused["a", ""]
+        paused["c", ""] = live.alarm("c paused")
+        changes = await told(first, 2)
+        events.write()
+        return heard, sorted(changes), await of_job
+
+    assert _run(test) == ([b"a paused", b"b paused"], [b"a resumed", b"c paused"], [1])
+
+
+async def _zip(stream: AsyncIterator[bytes], count: int) -> AsyncIterator[tuple[bytes, int]]:
+    """The next few texts of a stream, which stays open."""
+    for number in range(count):
+        yield await anext(stream), number
+
+
 def test_a_listener_hears_its_tenant_and_its_job_only() -> None:
     events = _Events()
 

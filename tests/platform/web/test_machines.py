@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from mitm_ai_proxy.platform import callbacks, signing
 from mitm_ai_proxy.platform.decisions import Decision
 from mitm_ai_proxy.platform.replies import Verdict
 from mitm_ai_proxy.platform.states import State
-from tests.platform.orders import MANY, TIMING, moved, stored
+from tests.platform.orders import MANY, TIMING, moved, order, stored
 from tests.platform.web.server import KLING_SECRET, Server
 from tests.tables import table
 
@@ -115,6 +117,34 @@ def test_metrics_name_what_is_paused(server: Server) -> None:
     pause = server.ask("GET", "/api/accounts").json["data"][0]["pauses"][0]
     assert (pause["reason"], pause["model"]) == ("unpaid", None)
     assert "buy some" in pause["advice"]
+
+
+def test_a_paused_account_is_said_to_probes_and_listeners_and_takes_nothing_out_of_service(server: Server) -> None:
+    server.made()
+    paused = Decision(State.QUEUED, "no units", lesson=Verdict.UNPAID)
+    server.store.commit(_claimed(server), paused, time.time(), TIMING)
+
+    ready = server.ask("GET", "/readyz")
+    assert (ready.status, ready.json["paused"]) == (200, [{"account": "main", "model": None, "reason": "unpaid"}])
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection:
+        connection.request("GET", "/api/events")
+        answer = connection.getresponse()
+        assert [answer.readline() for _ in range(3)][2] == b"event: account\n"
+        assert json.loads(answer.readline().removeprefix(b"data: "))["status"] == "paused"
+        back = Decision(State.PROCESSING, "taken", task_id="t", lesson=Verdict.TAKEN)
+        moved(server.store, _claimed(server), back)
+        while (line := answer.readline()) != b"event: account\n":
+            assert line
+        assert json.loads(answer.readline().removeprefix(b"data: "))["status"] == "resumed"
+    assert server.ask("GET", "/readyz").json["paused"] == []
+
+
+def test_an_account_that_jobs_need_and_nobody_has_configured_is_named(server: Server) -> None:
+    server.store.accept(order(pinned_to="sold"), [], time.time())
+
+    found = server.ask("GET", "/api/accounts").json["data"]
+    assert [account["account"] for account in found] == ["main", "sold"]
+    assert (found[1]["concurrency"], found[1]["pauses"][0]["reason"]) == (0, "not_configured")
 
 
 def test_requests_are_counted_by_the_pattern_of_their_path(server: Server) -> None:

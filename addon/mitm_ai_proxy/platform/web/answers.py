@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from ...kling.models import DEFAULT_MODEL, MODELS, RETIRED
+from .. import alarms
 from ..lanes import ADVICE, ALL_MODELS, NEW, Lane, effective_limit
 from ..money import MILLI, Balance, Budget, dollars
 from ..records import Delivery, Event, Job
@@ -156,11 +157,21 @@ def accounts(
     concurrencies: Mapping[str, int],
     lanes: Mapping[tuple[str, str], Lane],
     held: Sequence[Held],
+    used: Collection[str],
     now: float,
     timing: Timing,
 ) -> list[Object]:
-    """The accounts: slots by model, and what is paused, with what to do about it."""
-    return [_account(name, limit, lanes, held, now, timing) for name, limit in concurrencies.items()]
+    """The accounts: slots by model, and what is paused, with what to do about it. `used`: those that jobs need."""
+    found = [_account(name, limit, lanes, held, now, timing) for name, limit in concurrencies.items()]
+    for name in sorted(set(used) - concurrencies.keys()):
+        pause = {
+            "model": None,
+            "reason": alarms.NOT_CONFIGURED,
+            "until": None,
+            "advice": alarms.UNKNOWN_ACCOUNT,
+        }
+        found.append({**_account(name, 0, {}, held, now, timing), "pauses": [pause]})
+    return found
 
 
 def _account(

@@ -167,9 +167,9 @@ class Api:
         Query(request)
         self._services.caller(request)
         store, settings = self._services.store, self._services.deployment.platform
-        lanes, held = store.lanes(), store.held()
+        lanes, held, used = store.lanes(), store.held(), store.overview.accounts()
         now = self._services.clock()
-        return answer({"data": answers.accounts(settings.concurrencies, lanes, held, now, settings.timing)})
+        return answer({"data": answers.accounts(settings.concurrencies, lanes, held, used, now, settings.timing)})
 
     def models(self, request: Request) -> Response:
         """The models that a create may name, and what each takes."""

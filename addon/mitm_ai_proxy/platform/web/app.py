@@ -14,7 +14,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...errors import Refusal
-from . import answers, openapi
+from .. import alarms
+from ..alarms import Alarm
+from . import answers, live, openapi
 from .api import Api
 from .calls import Calls
 from .creates import Creates
@@ -36,7 +38,13 @@ class Application:
     def __init__(self, services: Services, *, only_callbacks: bool = False, listen_every: float = EVERY) -> None:
         self._services = services
         probes = Probes(services)
-        self._live = Live(self._read, services.store.overview.last_event, every=listen_every)
+        self._live = Live(
+            self._read,
+            services.store.overview.last_event,
+            paused=self._paused,
+            resumed=lambda key: live.alarm(Alarm(*key, "").content()),
+            every=listen_every,
+        )
         self._creates = Creates(services)
         app = FastAPI(openapi_url=None, lifespan=self._lifespan)
         app.add_exception_handler(HTTPException, self._unknown)
@@ -86,6 +94,10 @@ class Application:
         yield
         self.close()
         self._creates.close()
+
+    def _paused(self) -> dict[tuple[str, str], bytes]:
+        paused = alarms.paused(self._services.store.lanes())
+        return {key: live.alarm(alarm.content()) for key, alarm in paused.items()}
 
     def _read(self, after: int) -> Sequence[Message]:
         now, timing = self._services.clock(), self._services.deployment.platform.timing

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from starlette.concurrency import run_in_threadpool
@@ -41,6 +41,15 @@ def message(number: int, job: str, tenant: str, data: Any) -> Message:
     return Message(number, job, tenant, text.encode())
 
 
+def alarm(data: Any) -> bytes:
+    """An event about an account, as it is sent. It has no number: who comes back is told again what is paused."""
+    return f"event: account\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
+
+
+Alarms = Mapping[tuple[str, str], bytes]
+"""What is paused: an event by account and model."""
+
+
 class Listener:
     """Somebody who listens to the jobs of a tenant, or to one of them, from behind an event."""
 
@@ -54,7 +63,15 @@ class Listener:
         if message.number <= self._last or message.tenant != self._tenant or self._job not in (None, message.job):
             return
         self._last = message.number
-        self._queue.put_nowait(message.text if self._queue.qsize() < _MOST_HELD else None)
+        self._put(message.text)
+
+    def _put(self, text: bytes) -> None:
+        self._queue.put_nowait(text if self._queue.qsize() < _MOST_HELD else None)
+
+    def hear_of_account(self, text: bytes) -> None:
+        """Take an event about an account, which is for whoever listens to all jobs."""
+        if self._job is None:
+            self._put(text)
 
     def end(self) -> None:
         """Let it end."""
@@ -77,13 +94,21 @@ class Live:
     """Asks for new events while there are listeners.
 
     `read` gives the messages behind a number, in their order and not all at once, `last` the number of the last event.
-    Both are run in threads.
+    `paused` gives what is paused, and `resumed` the event of what was. All but the last are run in threads.
     """
 
     def __init__(
-        self, read: Callable[[int], Sequence[Message]], last: Callable[[], int], *, every: float = EVERY
+        self,
+        read: Callable[[int], Sequence[Message]],
+        last: Callable[[], int],
+        *,
+        paused: Callable[[], Alarms] = dict,
+        resumed: Callable[[tuple[str, str]], bytes] = lambda _: b"",
+        every: float = EVERY,
     ) -> None:
         self._read, self._last, self._every = read, last, every
+        self._paused, self._resumed = paused, resumed
+        self._alarms: Alarms = {}
         self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
         self._after = 0
@@ -99,7 +124,10 @@ class Live:
             for entry in missed:
                 listener.hear(entry)
             start = missed[-1].number
-        self._join(listener, start)
+        alarms = await run_in_threadpool(self._paused)
+        for text in alarms.values():
+            listener.hear_of_account(text)
+        self._join(listener, start, alarms)
         try:
             async for text in listener.texts():
                 yield text
@@ -113,13 +141,14 @@ class Live:
         if self._task:
             self._task.cancel()
 
-    def _join(self, listener: Listener, heard: int) -> None:
-        """Take a listener in, which has heard what there is up to an event."""
+    def _join(self, listener: Listener, heard: int, alarms: Alarms) -> None:
+        """Take a listener in, which has heard what there is up to an event, and what is paused."""
         is_first = self._task is None or self._task.done()
         # What others have heard already may be new to this one; they pass over it.
         self._after = heard if is_first else min(self._after, heard)
         self._listeners.add(listener)
         if is_first:
+            self._alarms = alarms
             self._task = asyncio.create_task(self._ask())
 
     async def _ask(self) -> None:
@@ -132,7 +161,17 @@ class Live:
                     # Unless somebody who has heard less has joined meanwhile.
                     if self._after == start:
                         self._after = news[-1].number
+                self._tell(await run_in_threadpool(self._paused))
             except Exception as error:
                 # The database may be away for a while; those who listen are not sent away for that.
                 logger.warning("platform: the history cannot be read: %s", type(error).__name__)
             await asyncio.sleep(self._every)
+
+    def _tell(self, alarms: Alarms) -> None:
+        """Tell what has been paused, and what has come back, since it was asked for last."""
+        before, self._alarms = self._alarms, alarms
+        texts = [text for key, text in alarms.items() if before.get(key) != text]
+        texts += [self._resumed(key) for key in before if key not in alarms]
+        for text in texts:
+            for listener in self._listeners:
+                listener.hear_of_account(text)

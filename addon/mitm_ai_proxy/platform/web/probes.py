@@ -14,6 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from .. import alarms
 from ..lanes import NEW, effective_limit
 from ..money import MILLI
 from ..states import State
@@ -54,11 +55,19 @@ class Probes:
         return answer({"status": OK})
 
     def ready(self) -> Response:
-        """Say what works, and for how long the oldest job waits that somebody should work on."""
+        """Say what works, how long the oldest job waits that somebody should work on, and which accounts are paused."""
         checks = {name: _tried(check) for name, check in self._checks().items()}
         is_ready = all(checks[name] == OK for name in _NEEDED)
         age = self._age() if checks["database"] == OK else None
-        document = {"status": OK if is_ready else "not ready", "checks": checks, "oldest_due_seconds": age}
+        document: dict[str, Any] = {
+            "status": OK if is_ready else "not ready",
+            "checks": checks,
+            "oldest_due_seconds": age,
+        }
+        if checks["database"] == OK:
+            # No reason to be taken out of service: jobs wait, and the account of another one may be in order.
+            paused = alarms.paused(self._services.store.lanes()).values()
+            document["paused"] = [{"account": a.account, "model": a.model or None, "reason": a.reason} for a in paused]
         return answer(document, 200 if is_ready else 503)
 
     def metrics(self, request: Request) -> Response:

@@ -254,6 +254,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "status": words("ok", "not ready"),
             "checks": {"type": "object", "additionalProperties": TEXT},
             "oldest_due_seconds": maybe(NUMBER),
-        }
+            "paused": listed(shape({"account": TEXT, "model": maybe(TEXT), "reason": TEXT})),
+        },
+        optional=("paused",),
     ),
 }

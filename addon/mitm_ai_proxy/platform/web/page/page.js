@@ -279,6 +279,7 @@ function listen() {
     loadAll().catch(() => {});
   });
   source.addEventListener("job", heard);
+  source.addEventListener("account", figuresSoon);
   source.addEventListener("error", () => {
     connection("away", "not connected, trying again");
     // A browser gives up where it is answered with an error.
