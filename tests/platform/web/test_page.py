@@ -213,6 +213,26 @@ def test_the_focus_stays_where_it_is_while_others_come_and_go(stage: Stage, brow
     assert _focused(browser, f"[data-job={second}]")
 
 
+def test_the_focus_and_the_scrolling_stay_in_the_dialog_of_a_job_that_goes_on(stage: Stage, browser: Browser) -> None:
+    """An event of the job draws its dialog anew; only a button that is gone leaves the focus to another one."""
+    job = stage.running("a cat")
+    shown(browser, stage.server)
+    browser.run("document.querySelector('[data-lane=kling] button').click()")
+    browser.until("document.querySelector('#job').open")
+    browser.tab_to(lambda: bool(browser.run("document.activeElement.textContent === 'Throw the result away'")))
+    browser.run("window.focused = document.activeElement")
+    for place in range(12):
+        job = stage.move(job, State.PROCESSING, f"the task is running, {place}", after=-1e6)
+    browser.until("document.querySelectorAll('#job .history li').length >= 15")
+    assert browser.run("document.activeElement === window.focused && window.focused.isConnected")
+
+    browser.run("document.querySelector('#job .history').scrollTop = 40")
+    browser.press("Enter")
+    browser.until("![...document.querySelectorAll('#job button')].includes(window.focused)")
+    assert browser.run("document.querySelector('#job').contains(document.activeElement)")
+    assert browser.run("document.querySelector('#job .history').scrollTop") == 40
+
+
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_a_phone_shows_all_of_it_without_scrolling_sideways(scheme: str, stage: Stage, browser: Browser) -> None:
     SCENES["busy"](stage)

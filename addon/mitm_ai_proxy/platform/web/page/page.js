@@ -370,40 +370,65 @@ async function showJob(id) {
   const job = await ask("GET", `/api/videos/${id}`);
   if (opened !== id) return;
   setText(byId("job-title"), job.prompt || job.model);
-  const dialog = byId("job");
-  const playing = dialog.querySelector("video");
+  const part = (name, tag, properties, ...children) => element(tag, { ...properties, dataset: { part: name } }, ...children);
   const parts = [];
-  if (job.links.content) {
-    parts.push(playing && playing.dataset.job === id ? playing
-      : element("video", { src: job.links.content, controls: true, loop: true, dataset: { job: id } }));
-  }
+  if (job.links.content) parts.push(part("video", "video", { src: job.links.content, controls: true, loop: true }));
   parts.push(line(job.times));
-  parts.push(element("p", { className: "legend" },
+  parts.push(part("times", "p", { className: "legend" },
     `${WORDS[job.status]}. Queued ${duration(job.times.queued)}, Kling ${duration(job.times.kling)}, download ${duration(job.times.download)}.`));
   const actual = job.actual_credits === null ? "actual not said yet" : `actual ${units(job.actual_credits)} (${dollars(job.actual_usd)})`;
-  parts.push(element("p", { className: "legend" },
+  parts.push(part("cost", "p", { className: "legend" },
     `Cost: estimated ${units(job.estimated_credits)} (${dollars(job.estimated_usd)}), ${actual}. ${job.model}, ${job.seconds} s.`));
-  if (job.error) parts.push(element("p", { className: "error" }, `${job.error.code}: ${job.error.message}`));
+  if (job.error) parts.push(part("error", "p", { className: "error" }, `${job.error.code}: ${job.error.message}`));
   if (job.repeats.length) {
-    parts.push(element("h3", {}, "Why something was repeated"),
-      element("ul", { className: "history repeats" }, ...job.repeats.map((entry) => row(entry.at, "", entry.reason))));
+    parts.push(part("repeats-title", "h3", {}, "Why something was repeated"),
+      part("repeats", "ul", { className: "history repeats" }, ...job.repeats.map((entry) => row(entry.at, "", entry.reason))));
   }
-  parts.push(element("h3", {}, "History"), element("ul", { className: "history" },
+  parts.push(part("history-title", "h3", {}, "History"), part("history", "ul", { className: "history" },
     ...job.events.map((entry) => row(entry.at, entry.to, entry.reason))));
   if (job.deliveries.length) {
-    parts.push(element("h3", {}, "Webhooks"), element("ul", { className: "history" }, ...job.deliveries.map((sent) =>
+    parts.push(part("webhooks-title", "h3", {}, "Webhooks"), part("webhooks", "ul", { className: "history" }, ...job.deliveries.map((sent) =>
       row(sent.next_at || job.ended_at, sent.status, `${sent.tries} tries${sent.problem ? `, ${sent.problem}` : ""}`))));
   }
   parts.push(acts(job));
-  const place = byId("job-body").scrollTop;
-  byId("job-body").replaceChildren(...parts);
-  byId("job-body").scrollTop = place;
+  const dialog = byId("job");
+  const hadFocus = byId("job-body").contains(document.activeElement);
+  renew(byId("job-body"), parts);
   if (!dialog.open) dialog.showModal();
+  // What had the focus may be gone, such as the button that cancels.
+  else if (hadFocus && !dialog.contains(document.activeElement)) dialog.querySelector(".acts button, form button").focus();
+}
+
+// Change what is there into these elements: what stays keeps the focus, its place of scrolling, and plays on.
+function renew(box, wanted) {
+  const name = (node, place) => node.dataset?.part || `${node.nodeName} ${place}`;
+  const before = new Map([...box.childNodes].map((node, place) => [name(node, place), node]));
+  const after = wanted.map((node, place) => {
+    const known = before.get(name(node, place));
+    if (!known || known.nodeName !== node.nodeName) return node;
+    before.delete(name(node, place));
+    if (known.nodeType === Node.TEXT_NODE) {
+      if (known.data !== node.data) known.data = node.data;
+      return known;
+    }
+    for (const { name: attribute } of [...known.attributes]) if (!node.hasAttribute(attribute)) known.removeAttribute(attribute);
+    for (const { name: attribute, value } of [...node.attributes]) {
+      // The policy forbids the attribute, and not what it stands for.
+      if (attribute === "style") known.style.cssText = node.style.cssText;
+      else if (known.getAttribute(attribute) !== value) known.setAttribute(attribute, value);
+    }
+    renew(known, [...node.childNodes]);
+    return known;
+  });
+  for (const node of before.values()) node.remove();
+  after.forEach((node, place) => {
+    if (box.childNodes[place] !== node) box.insertBefore(node, box.childNodes[place] || null);
+  });
 }
 
 function line(times) {
   const total = times.queued + times.kling + times.download || 1;
-  const bar = element("div", { className: "line", role: "img", ariaLabel: "Where the time went" });
+  const bar = element("div", { className: "line", role: "img", ariaLabel: "Where the time went", dataset: { part: "line" } });
   for (const name of ["queued", "kling", "download"]) {
     const part = element("i", { className: name, title: `${name} ${duration(times[name])}` });
     part.style.width = `${(100 * times[name]) / total}%`;
@@ -418,24 +443,9 @@ function row(at, word, text) {
 }
 
 function acts(job) {
-  const box = element("p", { className: "acts" });
+  const box = element("p", { className: "acts", dataset: { part: "acts" } });
   const act = (words, method, path) => {
-    const button = element("button", { type: "button" }, words);
-    button.addEventListener("click", async () => {
-      button.disabled = true;
-      try {
-        const found = await ask(method, path);
-        if (found.job_id) {
-          jobs.set(found.job_id, found);
-          draw();
-        }
-        if (method === "DELETE" && found.deleted_at) byId("job").close();
-        else await showJob(found.job_id || job.job_id);
-      } catch (failure) {
-        box.append(element("span", { className: "error" }, failure.message));
-      }
-    });
-    box.append(button);
+    box.append(element("button", { type: "button", dataset: { part: `${method} ${path}`, method, path } }, words));
   };
   const base = job.links.self;
   if (job.status === "queued") act("Cancel", "DELETE", base);
@@ -445,8 +455,29 @@ function acts(job) {
   for (const sent of job.deliveries.filter((found) => found.status !== "waiting")) {
     act("Send the webhook again", "POST", `${base}/deliveries/${sent.id}`);
   }
-  if (job.links.content) box.append(element("a", { href: job.links.content, download: `${job.job_id}.mp4` }, "Save the file"));
+  if (job.links.content) box.append(element("a", { href: job.links.content, download: `${job.job_id}.mp4`, dataset: { part: "save" } }, "Save the file"));
   return box;
+}
+
+async function acted(event) {
+  const button = event.target.closest("[data-method]");
+  if (!button || button.ariaDisabled === "true") return;
+  const id = opened;
+  // Not `disabled`, which would take the focus away.
+  button.ariaDisabled = "true";
+  try {
+    const found = await ask(button.dataset.method, button.dataset.path);
+    if (found.job_id) {
+      jobs.set(found.job_id, found);
+      draw();
+    }
+    if (found.deleted_at) byId("job").close();
+    else if (opened === id) await showJob(found.job_id || id);
+  } catch (failure) {
+    button.parentElement?.append(element("span", { className: "error", role: "alert" }, failure.message));
+  } finally {
+    button.ariaDisabled = null;
+  }
 }
 
 // --- Keys
@@ -497,6 +528,7 @@ byId("order").addEventListener("input", changed);
 byId("order").addEventListener("submit", order);
 byId("key-form").addEventListener("submit", enter);
 byId("leave").addEventListener("click", leave);
+byId("job-body").addEventListener("click", acted);
 byId("job").addEventListener("close", () => { opened = ""; byId("job-body").replaceChildren(); });
 byId("enter").addEventListener("cancel", (event) => event.preventDefault());
 document.querySelector("main").addEventListener("click", (event) => {
