@@ -26,7 +26,7 @@ _FORKS.set_forkserver_preload(["tests.preloaded"])
 class ForkedProgram:
     """A running program, with the methods of subprocess.Popen that the tests use. `stdout` has its errors too.
 
-    `command` is the path of mitmdump, mitmweb or pytest with its arguments.
+    `command` is the path of mitmdump, mitmweb, ai-proxy or pytest with its arguments.
     """
 
     def __init__(self, command: Sequence[str], folder: Path, environment: dict[str, str]) -> None:
@@ -84,4 +84,8 @@ def _run(command: Sequence[str], folder: Path, environment: dict[str, str], outp
         sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
         sys.exit(pytest.console_main())
     sys.path[0] = str(program.parent)
+    if program.name == "ai-proxy":
+        from mitm_ai_proxy.commands.main import main
+
+        sys.exit(main())
     sys.exit(getattr(mitmproxy.tools.main, program.name)())

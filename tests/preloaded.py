@@ -23,9 +23,12 @@ for _name in (
     "mitmproxy.tools.web.master",
     "pytest",
     f"{_PACKAGE}.gateway.addon",
+    f"{_PACKAGE}.commands.main",
+    f"{_PACKAGE}.commands.serve",
     f"{_PACKAGE}.gateway.embedded",
     f"{_PACKAGE}.gateway.recorded",
     f"{_PACKAGE}.gateway.simulated",
+    f"{_PACKAGE}.server.service",
     f"{_PACKAGE}.simulator.app",
 ):
     importlib.import_module(_name)

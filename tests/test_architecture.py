@@ -40,17 +40,20 @@ ARROWS: dict[str, set[str]] = {
     "edges": _CORE,
     "gateway": {*_CORE, "edges"},
     "platform": {*_VALUES, "kling"},
+    "server": {*_CORE, "edges"},
     "testing": {*_CORE, "edges", "gateway"},
-    "commands": {*_CORE, "edges", "gateway", "server"},
+    "commands": {*_CORE, "edges", "gateway"},
 }
 """An arrow may lead to a single module of a room: the keys of the platform's block are declared by the platform."""
 # Modules of the command line that are imported when they are needed, within a function: who has not installed the
 # platform has all other commands.
-LATE = {name: {"platform"} for name in ("commands.platform", "commands.platform_records", "commands.platform_servers")}
+LATE = {
+    name: {"platform"} for name in ("commands.platform", "commands.platform_records", "commands.platform_servers")
+} | {"commands.serve": {"server"}}
 # Packages that only some rooms may import.
 OUTSIDE: dict[str, set[str]] = {
     "mitmproxy": {"gateway", "commands"},
-    "aiohttp": set(),
+    "aiohttp": {"server"},
     "flask": {"simulator"},
     "pytest": {"testing"},
     "yaml": {"config", "commands"},

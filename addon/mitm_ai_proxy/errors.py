@@ -73,6 +73,17 @@ def not_local() -> Refusal:
     return Refusal(403, message, code="not_local")
 
 
+def no_client_token() -> Refusal:
+    """401 for a client without one of the tokens that the configuration names."""
+    return Refusal(
+        401,
+        "The request has no token of this proxy (clientTokens). Send it as the API key: in Authorization: Bearer,"
+        " x-api-key, api-key or x-goog-api-key.",
+        code="invalid_api_key",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
 def cross_site() -> Refusal:
     """403 for what a browser sends for a page that is not let in."""
     message = "ai-proxy does not serve pages of other sites. Those that it may serve are in allowedOrigins."

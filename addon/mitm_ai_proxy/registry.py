@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from . import apis
+from .auth.secret import Secret
 from .cassette.settings import CassetteSettings, ScrubSettings
 from .config import file, placeholders, reliability, values
 from .config.file import ConfigurationError, ProviderType
@@ -58,6 +59,20 @@ class PageSettings:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Who may use the proxy."""
+
+    client_tokens: Mapping[str, tuple[Secret, ...]] = key(
+        values.named_secrets,
+        {},
+        secret=True,
+        mapping=True,
+        help="Names of clients, each with its token (or a list of them): who sends none of these is refused. The token"
+        " stands where SDKs send their key, and is not sent to a provider.",
+    )
+
+
 Configuration: TypeAlias = file.Configuration[CommonKeys]
 """A configuration with providers of TYPES, and with the blocks of BLOCKS."""
 
@@ -67,7 +82,7 @@ BLOCKS: Final[Mapping[str, type[Any]]] = {
     "cassette": CassetteSettings,
     "platform": PlatformSettings,
 }
-TOP_LEVEL: Final = (HostSettings, PageSettings, PriceSettings, ScrubSettings)
+TOP_LEVEL: Final = (HostSettings, PageSettings, ClientSettings, PriceSettings, ScrubSettings)
 """Declare the keys that stand beside the blocks."""
 
 DEFAULT_HOSTS: Final = (HostPattern("api.openai.com"),)

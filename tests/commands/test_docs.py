@@ -92,6 +92,8 @@ def test_every_configuration_that_a_page_shows_can_be_read(page: Path) -> None:
         ],
         "key",
     )
+    for number, name in enumerate(("WEB_SHOP_TOKEN", "NIGHT_TOKEN", "NIGHT_TOKEN_OLD")):
+        environment[name] = f"token-of-client-{number}"
     environment["GOOGLE_KEY"] = key_file()
     for text in re.findall(r"^```yaml\n(.*?)^```", page.read_text(), flags=re.DOTALL | re.MULTILINE):
         registry.read(text, environment)

@@ -9,11 +9,21 @@ from typing import Protocol
 
 import pytest
 
-from tests.e2e.proxy import Proxy
+from tests.e2e.proxy import Program, Proxy, Served
 from tests.e2e.upstream import Upstream
 
 ACCESS_KEY = "access-key-of-the-tests"
 SECRET_KEY = "secret-key-of-the-tests-0123456789"
+
+
+EDGES = ("mitmdump", "serve")
+"""What stands before the core: mitmproxy with the addon, or the server of our own."""
+
+
+class StartEdge(Protocol):
+    """Start the gateway at one of EDGES, or use the one of another test with the same configuration."""
+
+    def __call__(self, edge: str, config: str, *arguments: str) -> Program: ...
 
 
 class StartProxy(Protocol):
@@ -66,7 +76,7 @@ class Proxies:
 
     def __init__(self, base: Path) -> None:
         self._base = base
-        self._started: list[Proxy] = []
+        self._started: list[Program] = []
         self._recorders: dict[str, list[Proxy]] = {}
 
     def start(self, config: str | None, *arguments: str, wait: bool = True, **settings: object) -> Proxy:
@@ -85,6 +95,14 @@ class Proxies:
             self._recorders.setdefault(file, []).append(proxy)
         self._started.append(proxy)
         return proxy.started() if wait else proxy
+
+    def serve(self, config: str, *arguments: str, wait: bool = True, **settings: object) -> Served:
+        folder = self._base / f"served-{len(self._started)}"
+        folder.mkdir()
+        (folder / "config.yaml").write_text(config)
+        served = Served(*arguments, folder=folder, **settings)  # type: ignore[arg-type]
+        self._started.append(served)
+        return served.started() if wait else served
 
     def close(self) -> None:
         for proxy in self._started:
@@ -112,4 +130,36 @@ def shared_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartProx
         return known[key]
 
     yield start
+    proxies.close()
+
+
+@pytest.fixture(scope="session")
+def shared_edge(shared_proxy: StartProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartEdge]:
+    """See StartEdge."""
+    proxies = Proxies(tmp_path_factory.mktemp("served"))
+    known: dict[tuple[str, tuple[str, ...]], Program] = {}
+
+    def start(edge: str, config: str, *arguments: str) -> Program:
+        if edge == "mitmdump":
+            return shared_proxy(config, *arguments)
+        key = (config, arguments)
+        if key not in known:
+            known[key] = proxies.serve(config, *arguments)
+        return known[key]
+
+    yield start
+    proxies.close()
+
+
+class StartServe(Protocol):
+    """Start `ai-proxy serve` with a configuration and arguments."""
+
+    def __call__(self, config: str, *arguments: str, wait: bool = True, **settings: object) -> Served: ...
+
+
+@pytest.fixture
+def start_serve(tmp_path: Path) -> Iterator[StartServe]:
+    """See StartServe; for one test."""
+    proxies = Proxies(tmp_path)
+    yield proxies.serve
     proxies.close()

@@ -15,6 +15,7 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from mitmproxy.certs import CertStore
 
@@ -68,37 +69,19 @@ class Reply:
     body: bytes
 
 
-class Proxy:
-    """A running tool. `folder` is its current folder, `port` where it listens, `log` its output so far.
+class Program:
+    """A running program. `folder` is its current folder, `port` where it listens, `log` its output so far."""
 
-    Only with `tls` are its keys long enough for clients that use TLS with it; short ones are made and read much faster.
-    """
-
-    def __init__(
-        self,
-        *arguments: str,
-        folder: Path,
-        environment: dict[str, str] | None = None,
-        script: Path | None = SCRIPT,
-        program: str = "mitmdump",
-        tls: bool = False,
-    ) -> None:
-        command = [tool(program), "--set", f"confdir={folder / 'confdir'}"]
-        if tls:
-            shutil.copytree(_authority(), folder / "confdir")
-        else:
-            command += ["--set", "key_size=1024"]
-        if script:
-            command += ["-s", str(script)]
-        command += ["--listen-port", "0", *arguments, "-s", str(Path(ready.__file__))]
-        if "--listen-host" not in arguments:
-            command += ["--listen-host", "127.0.0.1"]
+    def __init__(self, command: list[str], folder: Path, environment: dict[str, str] | None = None) -> None:
         self.folder = folder
         self.log = ""
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._process = _start(command, folder, environment or {})
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    listening = ""
+    """The pattern of the line that says where it listens."""
 
     def _read(self) -> None:
         assert self._process.stdout
@@ -111,13 +94,12 @@ class Proxy:
         """The id of the tool's process."""
         return self._process.pid
 
-    def started(self) -> Proxy:
+    def started(self) -> Self:
         """Wait until it listens and its start is complete."""
-        line = self.wait_for(r"listening at (?:https?://)?(?:\*|[^\s]*?):(\d+)\.")
-        found = re.search(r":(\d+)\.\s*$", line)
+        line = self.wait_for(self.listening)
+        found = re.search(r":(\d+)\.?\s*$", line)
         assert found, line
         self.port = int(found[1])
-        self.wait_for(ready.TEXT)
         return self
 
     def wait_for(self, pattern: str) -> str:
@@ -178,3 +160,48 @@ class Proxy:
             return Reply(response.status, response.headers, response.read())
         finally:
             connection.close()
+
+
+class Proxy(Program):
+    """A running tool of mitmproxy's.
+
+    Only with `tls` are its keys long enough for clients that use TLS with it; short ones are made and read much faster.
+    """
+
+    listening = r"listening at (?:https?://)?(?:\*|[^\s]*?):(\d+)\."
+
+    def __init__(
+        self,
+        *arguments: str,
+        folder: Path,
+        environment: dict[str, str] | None = None,
+        script: Path | None = SCRIPT,
+        program: str = "mitmdump",
+        tls: bool = False,
+    ) -> None:
+        command = [tool(program), "--set", f"confdir={folder / 'confdir'}"]
+        if tls:
+            shutil.copytree(_authority(), folder / "confdir")
+        else:
+            command += ["--set", "key_size=1024"]
+        if script:
+            command += ["-s", str(script)]
+        command += ["--listen-port", "0", *arguments, "-s", str(Path(ready.__file__))]
+        if "--listen-host" not in arguments:
+            command += ["--listen-host", "127.0.0.1"]
+        super().__init__(command, folder, environment)
+
+    def started(self) -> Self:
+        """See Program."""
+        super().started()
+        self.wait_for(ready.TEXT)
+        return self
+
+
+class Served(Program):
+    """A running `ai-proxy serve`."""
+
+    listening = r"serving at https?://\S+:(\d+)$"
+
+    def __init__(self, *arguments: str, folder: Path, environment: dict[str, str] | None = None) -> None:
+        super().__init__([tool("ai-proxy"), "serve", "--listen-port", "0", *arguments], folder, environment)

@@ -1,4 +1,4 @@
-"""Every case of cases.yaml, through a real mitmdump, over sockets."""
+"""Every case of cases.yaml, over sockets, through both edges: a real mitmdump, and `ai-proxy serve`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.conftest import ACCESS_KEY, SECRET_KEY, StartProxy
+from tests.e2e.conftest import ACCESS_KEY, EDGES, SECRET_KEY, StartEdge
 from tests.e2e.upstream import CREATED, Answer, Upstream, verified_claims
 
 TABLE = yaml.safe_load((Path(__file__).parent / "cases.yaml").read_text())
@@ -19,13 +19,14 @@ NAME = re.compile(rb',"external_task_id":"ai-proxy-[a-z0-9-]+"(?=}$)')
 KNOWN = set("name config request headers body sent reply reply_status answer answers video status says dialect".split())
 
 
+@pytest.mark.parametrize("edge", EDGES)
 @pytest.mark.parametrize("case", TABLE["cases"], ids=lambda case: case["name"].replace(" ", "-"))
 def test_a_request_becomes_what_the_table_says(
-    case: dict[str, Any], upstream: Upstream, shared_proxy: StartProxy
+    edge: str, case: dict[str, Any], upstream: Upstream, shared_edge: StartEdge
 ) -> None:
     assert case.keys() <= KNOWN
     block = TABLE["configs"][case["config"]].format(upstream=upstream.address)
-    proxy = shared_proxy("provider:\n" + "".join(f"  {line}\n" for line in block.splitlines()))
+    proxy = shared_edge(edge, "provider:\n" + "".join(f"  {line}\n" for line in block.splitlines()))
     status = case.get("status", 200)
     answered = case["reply"].encode() if "reply" in case else CREATED
     upstream.respond = lambda request: Answer(case.get("reply_status", status), answered)

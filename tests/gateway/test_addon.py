@@ -19,13 +19,14 @@ from mitm_ai_proxy import registry
 from mitm_ai_proxy.auth.header import REDACTED
 from mitm_ai_proxy.cassette.cassette import Mode, Opening
 from mitm_ai_proxy.edges import watch
-from mitm_ai_proxy.gateway import configured, sealed
+from mitm_ai_proxy.gateway import sealed
 from mitm_ai_proxy.gateway.addon import Gateway
 from mitm_ai_proxy.gateway.recorded import Recorded
 from mitm_ai_proxy.gateway.simulated import Simulated
 from mitm_ai_proxy.gateway.stages import StageError
 from mitm_ai_proxy.pipeline import BODY_LIMIT
 
+PACKAGE_LOGGER = logging.getLogger("mitm_ai_proxy")
 CONFIG = "provider: {type: kling, apiTokens: [t], providerDomain: 'http://provider.test:81'}"
 
 
@@ -114,12 +115,12 @@ class _Signal(logging.Handler):
 async def _logged(text: str, act: Callable[[], object]) -> None:
     """Do something, and wait until the addon logs a text."""
     signal = _Signal(text)
-    configured.logger.addHandler(signal)
+    PACKAGE_LOGGER.addHandler(signal)
     try:
         act()
         await asyncio.wait_for(signal.has_come.wait(), 20)
     finally:
-        configured.logger.removeHandler(signal)
+        PACKAGE_LOGGER.removeHandler(signal)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_a_refused_configuration_changes_nothing(
 ) -> None:
     monkeypatch.setattr(registry.TYPES["openai"], "simulated_by", "")
     monkeypatch.setattr(watch, "INTERVAL", 0.01)
-    caplog.set_level(logging.INFO, configured.logger.name)
+    caplog.set_level(logging.INFO, PACKAGE_LOGGER.name)
 
     async def work(gateway: Gateway, context: taddons.context) -> None:
         path = tmp_path / "config.yaml"

@@ -14,7 +14,7 @@ from mitmproxy.test import taddons
 from mitm_ai_proxy import registry
 from mitm_ai_proxy.auth.masking import mask_of
 from mitm_ai_proxy.errors import Refusal
-from mitm_ai_proxy.gateway import engine, error_bodies, flows, guard
+from mitm_ai_proxy.gateway import addon, engine, flows, guard
 from mitm_ai_proxy.gateway.flows import FlowState
 from tests.gateway.literal import FAKE, Proxy, make, run
 
@@ -46,7 +46,7 @@ def test_an_error_that_quotes_anything_is_one_line_without_the_credential(
 ) -> None:
     flow = make("GET /a")
     flow.response = http.Response.make(400, f"{HOSTILE} {KEY}", {"x-request-id": "r\x1b[2J"})
-    error_bodies.log(flow, state)
+    addon._log_error(flow, flow.response, state)
     assert caplog.messages == [
         rf"ai-proxy: 400 from openai for GET /a, x-request-id r\x1b[2J: {PLAIN} {'*' * len(KEY)}"
     ]

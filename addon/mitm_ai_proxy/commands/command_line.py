@@ -16,6 +16,7 @@ COMMANDS: Final = (
     "explain",
     "sessions",
     "init",
+    "serve",
     "simulate",
     "demo",
     "platform",
@@ -33,7 +34,8 @@ NAME: Final = "AI_PROXY_NAME"
 WITH_VALUE: Final = frozenset(
     "--allow-hosts --auth-choice --base-url --cert-passphrase --certs --client-replay --config"
     " --console-layout --data --flow-detail --gateway-port --host --ignore-hosts --intercept --listen-host"
-    " --listen-port --map-local --map-remote --mode --modify-body --modify-headers --port --proxyauth --rfile"
+    " --grace --held-bodies"
+    " --listen-port --log --map-local --map-remote --mode --modify-body --modify-headers --port --proxyauth --rfile"
     " --save-stream-file --scripts --server-replay --server-replay-extra --set --stickyauth"
     " --stickycookie --tcp-hosts --upstream-auth --view-filter --web-host --web-port -B -C -H -M -S -m -p"
     " -r -s -w".split()

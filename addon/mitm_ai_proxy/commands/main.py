@@ -35,6 +35,7 @@ start    mitmdump with the addon, as a reverse proxy on 127.0.0.1:8080 (the defa
 init     write a first configuration: which provider, which key (init --help)
 web      the same with mitmweb
 console  the same with mitmproxy
+serve    the gateway for production, on an HTTP server of its own, without mitmproxy (serve --help)
 explain  say what would become of a request, without sending it (explain --help)
 sessions show the turns of agents in saved flows or a recording: what each added, read and cost (sessions --help)
 inspect  look at any AI API's traffic in mitmweb, as a regular proxy without a provider; nothing is changed
@@ -81,6 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from . import init
 
         return init.main(words)
+    if command == "serve":
+        from . import serve
+
+        return serve.main(words, default_config(), program())
     if command == "explain":
         from . import explain
 

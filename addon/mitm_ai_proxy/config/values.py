@@ -23,6 +23,8 @@ _Word = TypeVar("_Word", bound=str)
 _ENDPOINTS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/messages", "/models")
 """Ends of URLs that people take for a base URL."""
 
+SHORTEST_TOKEN = 16
+"""Characters of a client's token: a shorter one can be guessed."""
 _MOST_DIGITS = 9
 # Such as those of Tauri's programs and of extensions.
 _OTHER_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9_.-]+(:[0-9]+)?")
@@ -150,6 +152,30 @@ def secret(value: Any) -> Secret | None:
 def secrets(value: Any) -> tuple[Secret, ...]:
     """A list of credentials, or one; without empty ones."""
     return tuple(Secret(found) for found in _each(_items(value), credential) if found)
+
+
+def named_secrets(value: Any) -> Mapping[str, tuple[Secret, ...]]:
+    """Credentials by the names of their owners, one or a list for each. Raises WrongParts."""
+    if not isinstance(value, dict):
+        raise ValueError("expected a mapping of names to tokens")
+    found: dict[str, tuple[Secret, ...]] = {}
+    wrong: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    for name, own in value.items():
+        try:
+            found[str(name)] = secrets(own)
+        except ValueError as error:
+            wrong.append((f".{name}", str(error)))
+            continue
+        texts = [secret.reveal() for secret in found[str(name)]]
+        if not texts or min(map(len, texts)) < SHORTEST_TOKEN:
+            wrong.append((f".{name}", f"has no token, or one of less than {SHORTEST_TOKEN} characters"))
+        elif seen.intersection(texts):
+            wrong.append((f".{name}", "has a token that another client has too"))
+        seen.update(texts)
+    if wrong:
+        raise WrongParts(*wrong)
+    return found
 
 
 def webhook_secret(value: Any) -> Secret | None:

@@ -6,9 +6,10 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .. import errors
+from .. import errors, pipeline
 from ..auth.masking import Mask, MaskedStream
 from ..chat.dialects import Dialect
+from ..errors import Refusal
 from ..exchange import Pieces, Transducer
 from ..wire import content_encoding, header_fields
 from ..wire.header_fields import Fields
@@ -54,6 +55,20 @@ def passed(mask: Mask | None) -> Pieces:
     return Pieces(MaskedStream(mask) if mask else _Unchanged(), is_translated=False)
 
 
+def masked_whole(mask: Mask, fields: Fields, raw: bytes) -> tuple[Fields, bytes]:
+    """The header fields and the body of an answer, with the credential masked; the same ones if it is not in them."""
+    fields = mask.fields(fields)
+    try:
+        body = pipeline.decoded(raw, header_fields.value(fields, b"content-encoding"))
+    except Refusal:
+        body = raw
+    masked = mask.mask(body)
+    if masked is body:
+        return fields, raw
+    changes = {b"content-encoding": None, b"content-length": str(len(masked)).encode()}
+    return header_fields.changed(fields, changes), masked
+
+
 def answer_fields(fields: Fields, pieces: Pieces, *, is_http1: bool) -> Fields:
     """The header fields of a streamed answer; `is_http1`: it may be chunked."""
     changes: dict[bytes, bytes | None] = {}
@@ -86,7 +101,7 @@ class Translation:
         self._decoder = content_encoding.Decoder(encoding) if encoding else None
         self._sent, self._dialect = sent, dialect
         self._failed = failed
-        self.is_over = False
+        self.is_over = self.has_failed = False
         self.copy = bytearray() if copied else None
         self._copied = copied
         self._tells_end, self._makes_end = pieces.tells_end, pieces.makes_end
@@ -97,11 +112,11 @@ class Translation:
         try:
             translated = self._translated(data)
         except Exception as error:
-            self.is_over = True
+            self.is_over = self.has_failed = True
             name = type(error).__name__
             logger.warning("ai-proxy: %s while an answer was translated; it ends with an error.", name)
             self._failed()
-            translated = self._dialect.failure(errors.stream_failed()) if self._is_events else b""
+            translated = self._dialect.failure(errors.stream_failed()) if self.tells_failure else b""
         if self.copy is not None and len(self.copy) <= self._copied:
             self.copy += translated[: self._copied + 1]
         return [translated] if translated else []
@@ -115,7 +130,8 @@ class Translation:
         return self._transducer.feed(plain) if plain else b""
 
     @property
-    def _is_events(self) -> bool:
+    def tells_failure(self) -> bool:
+        """Whether the client can be told of a failure in the stream itself."""
         return header_fields.value(self._sent, b"content-type").lower().startswith(EVENT_STREAM)
 
     def end_of_broken(self) -> bytes | None:
@@ -128,4 +144,4 @@ class Translation:
         names = {name.lower() for name, _ in self._sent}
         is_plain = not names & {b"content-encoding", b"content-length"}
         # Behind an event that may be cut.
-        return rest + b"\n\n" + self._dialect.failure(errors.broke_off()) if self._is_events and is_plain else None
+        return rest + b"\n\n" + self._dialect.failure(errors.broke_off()) if self.tells_failure and is_plain else None

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from mitmproxy import http
 
 from .. import errors, pipeline
-from ..edges import pages
+from ..edges import error_bodies, pages
 from ..edges.held import HELD
 from ..errors import Refusal
 from ..exchange import Answer, Upstream, Whole
 from ..wire.json_edit import JSONError
-from . import engine, error_bodies, flows, guard, rewriting, strangers, streams
+from . import engine, flows, guard, rewriting, strangers, streams
 from .configured import Configured
 from .flows import FlowState
 from .guard import fail_closed
@@ -118,7 +118,7 @@ class Gateway(Configured):
             state.set_way(_way_of_answer(state, self.active))
             for stage in self.active:
                 stage.hear_answer(flow, flow.response)
-            error_bodies.log(flow, state)
+            _log_error(flow, flow.response, state)
         if state.has_failed:
             guard.answer(flow, state, errors.internal_error())
         elif not state.is_refused and isinstance(state.handling, Whole) and flow.is_replay != "response":
@@ -198,3 +198,10 @@ def _way_of_answer(state: FlowState, stages: Sequence[Stage]) -> str:
         if stage.name in state.held_by:
             return flows.SIMULATED if stage.simulates else flows.REPLAYED
     return state.answered_way or flows.SENT
+
+
+def _log_error(flow: http.HTTPFlow, response: http.Response, state: FlowState) -> None:
+    if state.provider and not state.is_refused:
+        name, body = state.name or state.provider.type, response.raw_content or b""
+        status, fields = response.status_code, response.headers.fields
+        error_bodies.log(state.provider, status, fields, body, state.mask, name, flows.describe(flow))

@@ -14,17 +14,15 @@ from mitmproxy.utils import human
 
 from .. import registry
 from ..config.file import ConfigurationError
-from ..edges import fetching, health_report, pages
+from ..edges import configured, health_report, pages
+from ..edges.clients import NO_CLIENTS, Clients
 from ..edges.held import HELD
-from ..edges.pages import Rules
 from ..edges.token_fetcher import TokenFetcher
 from ..edges.watch import Watch
 from ..providers.base import Provider
-from ..providers.fetches import Fetch
 from ..registry import Configuration
 from ..routing.providers import Providers
 from ..view.prices import PriceSettings
-from ..wire.targets import Url
 from . import content_view, engine, fast_dispatch, flows, sealed, strangers
 from .guard import Guard
 from .inspected import Inspected
@@ -41,7 +39,7 @@ HEALTH: Final = "ai.health"
 class Configured:
     """The part of the main addon that has options, a configuration and stages; what is not private is for its hooks.
 
-    `only`: the provider of every request, where there is one. `page_rules`: which pages may use the proxy. `active`:
+    `only`: the provider of every request, where there is one. `page_rules`, `clients`: who may use the proxy. `active`:
     the stages that are in use. `streams`: whether `stream_large_bodies` is set.
     """
 
@@ -54,6 +52,7 @@ class Configured:
         self.providers: Providers | None = None
         self.only: Provider | None = None
         self.page_rules = pages.NO_RULES
+        self.clients = NO_CLIENTS
         self.active: tuple[Stage, ...] = ()
         self.streams = True
         self.guard = Guard(registry.DEFAULT_HOSTS)
@@ -210,18 +209,16 @@ class Configured:
         prepared = [stage.prepare(configuration, providers) for stage in self.active]
         for put_to_use in prepared:
             put_to_use()
-        tokens = [provider.access_tokens for provider in providers if provider.access_tokens]
-        self._tokens.use(tokens, is_offline=any(stage.is_offline for stage in self.active) or self._simulates)
+        self._tokens.use(
+            configured.access_tokens(providers),
+            is_offline=any(stage.is_offline for stage in self.active) or self._simulates,
+        )
         self.configuration, self.providers, self.only = configuration, providers, providers.only
         self.guard.hosts = registry.hosts(configuration, *providers)
-        names = [pattern.host for pattern in self.guard.hosts]
-        allowed = configuration.block(registry.PageSettings).allowed_origins
         content_view.use(configuration.block(PriceSettings))
-        self.page_rules = Rules.made(allowed, registry.public_origins(configuration), names)
-        for line in registry.described(configuration, providers):
-            logger.info("ai-proxy: %s: %s", configuration.source, line)
-        for warning in registry.warnings(configuration):
-            logger.warning("ai-proxy: %s: %s", configuration.source, warning)
+        self.page_rules = configured.rules(configuration, providers)
+        self.clients = Clients(configuration.block(registry.ClientSettings).client_tokens)
+        configured.describe(configuration, providers)
 
     def _use_file(self, path: Path) -> None:
         self._watch.read(path)
@@ -237,16 +234,7 @@ class Configured:
         return any(stage.is_offline for stage in self.active)
 
     def _with_texts(self, configuration: Configuration) -> Configuration:
-        """The configuration with the files of its providers. Where nothing is sent, no URL is loaded, either."""
-
-        def load(fetch: Fetch) -> str:
-            if isinstance(fetch.source, Url) and (self._is_offline or self._simulates):
-                return ""
-            text = fetching.load(fetch)
-            logger.info("ai-proxy: %s loaded for %s: %d characters", fetch.source, fetch.key, len(text))
-            return text
-
-        return registry.fetched(configuration, load)
+        return configured.with_texts(configuration, is_offline=self._is_offline or self._simulates)
 
     def _load(self, path: Path) -> Configuration | Exception:
         try:

@@ -41,6 +41,11 @@ class Rewriter:
             return
         if providers is None:
             raise errors.not_ready()
+        if not is_open and flows.PROBE not in flow.metadata:
+            fields = self._configured.clients.admit(head.fields).fields
+            if fields is not head.fields:
+                state.head = head = head._replace(fields=fields)
+                flow.request.headers.fields = fields
         for result in results:
             if result.origin:
                 state.provider = providers.of_link(result.origin)
