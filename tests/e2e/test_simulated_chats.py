@@ -76,6 +76,27 @@ def test_both_dialects_are_answered_for_every_kind_of_provider(start_proxy: Star
     assert _json(proxy, f"{ANTHROPIC}/count_tokens", wanted, VERSION)["input_tokens"] > 0
 
 
+def test_vendors_with_a_form_of_their_own_are_answered_in_it(start_proxy: StartProxy) -> None:
+    keys = {
+        "gemini": "",
+        "vertex": ", vertexRegion: us-central1",
+        "bedrock": ", awsRegion: us-east-1",
+        "dify": "",
+        "coze": "",
+        "deepl": ", targetLang: ZH",
+        "triton": ", tritonDomain: h",
+    }
+    blocks = [f"  - {{id: {name}, type: {name}, basePath: /{name}{more}}}" for name, more in keys.items()]
+    routes = [f"  - {{path: /{name}/*, provider: {name}}}" for name in keys]
+    proxy = start_proxy("\n".join(["providers:", *blocks, "routes:", *routes, INSTANT]), *SIMULATE)
+    for name in keys:
+        body = openai("hello you", model="Free")
+        assert _json(proxy, f"/{name}{OPENAI}", body, HEAD)["choices"][0]["message"]["content"] == "hello you"
+        events = _events(proxy, f"/{name}{ANTHROPIC}", anthropic("hello you", model="Free"), VERSION)
+        assert (_said(events), json.loads(events[-1])) == ("hello you", {"type": "message_stop"}), name
+    assert json.loads(proxy.request("GET", "/gemini/v1/models", None, HEAD).body)["data"][0]["id"] == "simulated-chat"
+
+
 def test_a_conversation_with_tools_goes_to_its_end(start_proxy: StartProxy) -> None:
     proxy = start_proxy(_config("openai"), *SIMULATE)
     body = anthropic("get_weather and get_time city=Paris", tools=True)

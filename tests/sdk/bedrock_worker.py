@@ -14,6 +14,8 @@ sys.path.insert(0, sys.argv[1])
 session: Any = importlib.import_module("botocore.session").Session()
 parsers: Any = importlib.import_module("botocore.parsers")
 eventstream: Any = importlib.import_module("botocore.eventstream")
+errors: Any = importlib.import_module("botocore.exceptions")
+config_of: Any = importlib.import_module("botocore.config")
 validate: Any = importlib.import_module("botocore.validate")
 model: Any = session.get_service_model("bedrock-runtime")
 
@@ -70,6 +72,45 @@ def events(question: dict[str, Any]) -> Any:
     return found
 
 
+def simulated(question: dict[str, Any]) -> Any:
+    """What botocore's client makes of a simulated Bedrock."""
+    keys = {"aws_access_key_id": "of-the-client", "aws_secret_access_key": "of-the-client"}
+    config = config_of.Config(retries={"max_attempts": 1}, read_timeout=20)
+    client = session.create_client("bedrock-runtime", "us-east-1", endpoint_url=question["url"], config=config, **keys)
+    schema = {"json": {"type": "object", "properties": {"city": {"type": "string"}}}}
+    offered = {"tools": [{"toolSpec": {"name": "weather", "inputSchema": schema}}]}
+
+    def ask(text: str, **more: Any) -> Any:
+        return {"modelId": question["model"], "messages": [{"role": "user", "content": [{"text": text}]}], **more}
+
+    whole = client.converse(**ask("hi é"))
+    called = client.converse(**ask('weather({"city": "Oslo"})', toolConfig=offered))
+    said = called["output"]["message"]
+    id = said["content"][0]["toolUse"]["toolUseId"]
+    result = {"toolResult": {"toolUseId": id, "content": [{"text": "sunny"}]}}
+    turns = [*ask("weather")["messages"], said, {"role": "user", "content": [result]}]
+    answered = client.converse(modelId=question["model"], messages=turns, toolConfig=offered)
+    texts = [
+        event["contentBlockDelta"]["delta"].get("text", "")
+        for event in client.converse_stream(**ask("hi é"))["stream"]
+        if "contentBlockDelta" in event
+    ]
+    failures = []
+    for text in ("[simulate:429]", "one two three [simulate:accepted=503]"):
+        try:
+            list(client.converse_stream(**ask(text))["stream"])
+        except errors.ClientError as error:
+            failures.append(error.response["Error"]["Code"])
+    return {
+        "whole": whole["output"]["message"]["content"][0]["text"],
+        "usage": whole["usage"]["outputTokens"],
+        "input": said["content"][0]["toolUse"]["input"],
+        "answered": answered["output"]["message"]["content"][0]["text"],
+        "stream": "".join(texts),
+        "failures": failures,
+    }
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode()}
@@ -79,7 +120,7 @@ def _plain(value: Any) -> Any:
 
 
 def main() -> None:
-    functions = {"request": request, "answer": answer, "events": events, "refused": refused}
+    functions = {"request": request, "answer": answer, "events": events, "refused": refused, "simulated": simulated}
     for line in sys.stdin:
         question = json.loads(line)
         print(json.dumps(functions[question["question"]](question)), flush=True)

@@ -68,12 +68,39 @@ def _error(call: Callable[[], object]) -> list[Any]:
     return []
 
 
+def simulated(value: Any) -> Any:
+    """What Google's own client makes of the simulator, with a function that it calls itself."""
+    options = types.HttpOptions(base_url=value, api_version="v1beta", timeout=20_000)
+    sdk = genai.Client(api_key="sk-of-the-client", http_options=options)
+
+    def weather(city: str) -> str:
+        """The weather in a city."""
+        return f"sunny in {city}"
+
+    model = "gemini-3-pro"
+    config = types.GenerateContentConfig(tools=[weather])
+    thinking = types.ThinkingConfig(include_thoughts=True, thinking_level="LOW")
+    thought = sdk.models.generate_content(
+        model=model, contents="hi é", config=types.GenerateContentConfig(thinking_config=thinking)
+    )
+    chat = sdk.chats.create(model=model, config=config)
+    return {
+        "whole": sdk.models.generate_content(model=model, contents="hi é").text,
+        "stream": "".join(one.text or "" for one in sdk.models.generate_content_stream(model=model, contents="hi é")),
+        "thoughts": [bool(part.thought) for part in thought.candidates[0].content.parts],
+        "tools": chat.send_message('weather({"city": "Zürich"})').text,
+        "count": sdk.models.count_tokens(model=model, contents="hi é").total_tokens > 0,
+        "models": [one.name for one in sdk.models.list()],
+        "error": _error(lambda: sdk.models.generate_content(model=model, contents="[simulate:429]")),
+    }
+
+
 def assertion(value: Any) -> Any:
     """The claims of a JWT that asks for an access token, as google-auth verifies it for its audience."""
     return auth_jwt.decode(value["assertion"], certs=value["public_key"], audience=value["audience"])
 
 
-_QUESTIONS = {function.__name__: function for function in (request, client, assertion)}
+_QUESTIONS = {function.__name__: function for function in (request, client, simulated, assertion)}
 
 if __name__ == "__main__":
     for line in sys.stdin:

@@ -17,6 +17,7 @@ from tests.chat.converse import BEDROCK, CLAUDE_ID, NOVA, STREAM, answer, frame
 from tests.chat.exchanges import HELLO, TOOL, Json, anthropic_request, openai_request, rewritten
 from tests.chat.test_converse import CONTENT
 from tests.chat.test_to_and_fro import Dice
+from tests.e2e.conftest import Proxies
 from tests.providers.chats import COUNT, upstream_of
 from tests.providers.test_bedrock import EVENTS, chunk_of, provider_with
 from tests.sdk import cache
@@ -145,3 +146,22 @@ def test_botocore_raises_its_own_exception_for_a_refusal(ask: Ask) -> None:
         "An error occurred (internalServerException) when calling the ConverseStream operation: "
         + errors.broke_off().message
     )
+
+
+def test_botocore_s_client_is_answered_by_the_simulator(ask: Ask, tmp_path: Path) -> None:
+    proxies = Proxies(tmp_path)
+    try:
+        block = "provider: {type: bedrock, awsRegion: us-east-1}\nsimulator: {speed: instant}"
+        proxy = proxies.start(block, "--set", "ai_simulate=true")
+        found = ask("simulated", url=f"http://127.0.0.1:{proxy.port}", model=CLAUDE_ID)
+    finally:
+        proxies.close()
+
+    assert found == {
+        "whole": "hi é",
+        "usage": 2,
+        "input": {"city": "Oslo"},
+        "answered": "weather says: sunny",
+        "stream": "hi é",
+        "failures": ["ThrottlingException", "serviceUnavailableException"],
+    }

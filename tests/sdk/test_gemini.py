@@ -117,6 +117,25 @@ def test_google_s_own_client_passes_and_raises_its_own_error_for_a_refusal(worke
     assert "of-the-client" not in str(service.asked)
 
 
+def test_google_s_own_client_is_answered_by_the_simulator(worker: Worker, tmp_path: Path) -> None:
+    proxies = Proxies(tmp_path)
+    try:
+        proxy = proxies.start("provider: {type: gemini}\nsimulator: {speed: instant}", "--set", "ai_simulate=true")
+        found = worker.ask({"question": "simulated", "value": f"http://127.0.0.1:{proxy.port}"}, LIMIT)
+    finally:
+        proxies.close()
+
+    assert found.pop("error")[:3] == ["ClientError", 429, "RESOURCE_EXHAUSTED"]
+    assert found == {
+        "whole": "hi é",
+        "stream": "hi é",
+        "thoughts": [True, False],
+        "tools": "weather says: sunny in Zürich",
+        "count": True,
+        "models": ["models/simulated-chat"],
+    }
+
+
 def test_google_s_own_library_accepts_the_signature_of_a_service_account(worker: Worker) -> None:
     account = google.account(service_account.key_file())
     question = {

@@ -65,9 +65,9 @@ _MAX_MESSAGE: Final = 2000
 
 
 def read_error(body: bytes, status: int, fields: Fields) -> Fault:
-    """The error in an answer that is no success; the name of the exception is in a header field."""
-    named = header_fields.value(fields, b"x-amzn-errortype").partition(":")[0]
+    """The error in an answer that is no success; the exception is named in a header field, or in `__type`."""
     told = _told(body)
+    named = header_fields.value(fields, b"x-amzn-errortype").partition(":")[0] or _type(body)
     if told is None:
         return _named(vendor_errors.read(body, status), named)
     return _named(Fault(status, told[:_MAX_MESSAGE]), named)
@@ -98,6 +98,14 @@ def _told(body: bytes) -> str | None:
         return None
     found = [object_of(told).get(name) for name in ("message", "Message", "originalMessage")]
     return next((text for text in found if isinstance(text, str) and text), None)
+
+
+def _type(body: bytes) -> str:
+    try:
+        found = object_of(json_values.decode(body)).get("__type")
+    except ValueError:
+        return ""
+    return found if isinstance(found, str) else ""
 
 
 def _named(fault: Fault, name: str) -> Fault:

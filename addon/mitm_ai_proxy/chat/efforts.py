@@ -47,11 +47,14 @@ EFFORT_MODELS: Final = (
     EffortModel(r"gpt-5\.\d|gpt-[6-9]", ("none", *_THREE, "xhigh")),
     EffortModel(r"\bo[134](?!\d)|gpt-oss|grok-4[.-][3-9]", _THREE),
     EffortModel(r"grok-3-mini", ("low", "high")),
+    EffortModel(r"gemini-2\.5-flash", ("none", *_THREE)),
+    EffortModel(r"gemini-(2\.5|[3-9])", _THREE),
     EffortModel(r"", ()),
 )
 """The first row whose pattern is in the name of the model. Others refuse the member, or nobody knows that they take it.
 
-Sources: OpenAI's and Microsoft's API references, reasoning effort; Groq's documentation, reasoning; xAI's, reasoning.
+Sources: OpenAI's and Microsoft's API references, reasoning effort; Groq's documentation, reasoning; xAI's, reasoning;
+Google's, OpenAI compatibility, thinking.
 """
 _EFFORTS: Final = tuple((re.compile(row.pattern), row.words) for row in EFFORT_MODELS)
 

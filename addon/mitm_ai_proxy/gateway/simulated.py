@@ -152,7 +152,7 @@ class Simulated:
             environ = _environ(flow, state.provider.keys.provider_base_path)
             environ |= {ORIGIN: origin, CUT: cuts, PIECES: pieces}
             response = await asyncio.to_thread(_answer, self.simulator, environ)
-            if is_events(response.headers.get("content-type", "")) and (not cuts or ABORTED in cuts):
+            if _is_stream(response.headers.get("content-type", "")) and (not cuts or ABORTED in cuts):
                 streamed = _streamed(response, pieces)
                 await detours.lead(flow, state, self._loopback, streamed, 1.0, flows.SIMULATED, is_cut=bool(cuts))
                 return
@@ -171,6 +171,10 @@ class Simulated:
     async def done(self) -> None:
         """Stop the server that streams answers."""
         await self._loopback.close()
+
+
+def _is_stream(content_type: str) -> bool:
+    return is_events(content_type) or content_type.startswith("application/vnd.amazon.eventstream")
 
 
 def _streamed(response: http.Response, pieces: Pieces) -> Response:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -139,7 +139,7 @@ class Bedrock(Compatible):
 
     keys: BedrockKeys
     checks_needs = True
-    simulated_by = ""
+    is_simulated_natively = True
     withheld_headers = (*Compatible.withheld_headers, b"x-amz-")
 
     def __init__(self, keys: AddressKeys, clock: Clock) -> None:
@@ -150,6 +150,16 @@ class Bedrock(Compatible):
         self._pair: sigv4.AwsKeys | None = None
         if keys.aws_access_key and not keys.api_tokens:
             self._pair = sigv4.AwsKeys(keys.aws_access_key, keys.aws_secret_key, keys.aws_session_token)
+
+    @classmethod
+    def simulated_keys(cls, keys: AddressKeys) -> AddressKeys:
+        """Without an access key."""
+        return replace(
+            keys,
+            aws_access_key="",
+            aws_secret_key=Secret(""),
+            aws_session_token=Secret(""),  # type: ignore[call-arg]
+        )
 
     def own_origin(self) -> Origin:
         """The host of Converse in the region."""

@@ -63,6 +63,8 @@ class Compatible(Provider):
     simulated_by = "chat"
     checks_needs: ClassVar[bool] = False
     """Whether the class of the keys itself names what is missing of `needs`."""
+    is_simulated_natively: ClassVar[bool] = False
+    """Whether the simulator has the type's own form of chats; else it answers in OpenAI's."""
     withheld_headers: tuple[bytes, ...] = (b"openai-organization", b"openai-project", consumers.FIELD)
     withheld_parameters: ClassVar[frozenset[str]] = frozenset({"api_key", "api-key", "key"})
     """Names of parameters in which clients send credentials. A provider that has a credential gets none."""
@@ -116,14 +118,19 @@ class Compatible(Provider):
 
     @classmethod
     def simulated(cls, keys: CommonKeys, clock: Clock, account: SimulatorAccount) -> Compatible:
-        """With the account's API key. The simulator speaks OpenAI's dialect, and no vendor's own."""
+        """With the account's API key, and no other credential."""
         assert isinstance(keys, AddressKeys)
         kind, row = cls, cls.row
-        if row.chat.dialect != OPENAI:
+        if row.chat.dialect != OPENAI and not cls.is_simulated_natively:
             elsewhere = {name: path for name, path in row.elsewhere.items() if name != CHAT}
             plain = row._replace(kind=None, chat=OPENAI_CHAT, apis=row.apis | {CHAT}, elsewhere=elsewhere)
             kind = Compatible.made(plain)
-        return kind(replace(keys, api_tokens=account.keys_for(keys.api_tokens)), clock)
+        return kind(replace(cls.simulated_keys(keys), api_tokens=account.keys_for(keys.api_tokens)), clock)
+
+    @classmethod
+    def simulated_keys(cls, keys: AddressKeys) -> AddressKeys:
+        """The keys without credentials other than `apiTokens`, and with what the simulator knows."""
+        return keys
 
     @classmethod
     def problems(cls, keys: CommonKeys, reading: Reading) -> Iterator[Problem]:

@@ -19,7 +19,7 @@ _OWN: Final = frozenset({"openai/v1/files", "openai/v1/retrievefile", "qwen/v1/c
 class Coze(Compatible):
     """See its row."""
 
-    simulated_by = ""
+    is_simulated_natively = True
 
     def detect(self, method: str, path: str) -> Call | None:
         """As elsewhere, but for paths that are Coze's own."""

@@ -59,7 +59,7 @@ class Deepl(Compatible):
 
     keys: DeeplKeys
     checks_needs = True
-    simulated_by = ""
+    is_simulated_natively = True
 
     @property
     def origins(self) -> tuple[Origin, ...]:

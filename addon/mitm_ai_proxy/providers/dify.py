@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..apis import Call
@@ -65,7 +65,12 @@ class Dify(Compatible):
     """See its row."""
 
     keys: DifyKeys
-    simulated_by = ""
+    is_simulated_natively = True
+
+    @classmethod
+    def simulated_keys(cls, keys: AddressKeys) -> AddressKeys:
+        """Without the name of an output: the simulated workflow has one."""
+        return replace(keys, output_variable="")  # type: ignore[call-arg]
 
     def detect(self, method: str, path: str) -> Call | None:
         """As elsewhere, but for paths that are Dify's own."""

@@ -99,7 +99,7 @@ class Google(Compatible):
     counts_tokens = True
     takes_output_format: ClassVar[bool] = False
     """Whether the format of pictures can be chosen."""
-    simulated_by = ""
+    is_simulated_natively = True
 
     # Configuration
 

@@ -45,7 +45,7 @@ class Triton(Compatible):
     """See its row."""
 
     keys: TritonKeys
-    simulated_by = ""
+    is_simulated_natively = True
 
     def own_origin(self) -> Origin:
         """The server of the keys."""

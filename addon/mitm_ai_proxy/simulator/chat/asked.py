@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .model import Prompt
@@ -13,7 +13,8 @@ from .refusals import ChatError
 class Asked(NamedTuple):
     """A request: the model's name, what the model is asked, and how the answer is sent.
 
-    `own_text` is the text of the last message, if it is the user's: a fault can be asked for there.
+    `own_text` is the text of the last message, if it is the user's: a fault can be asked for there. `texts`: those of
+    a translation, each of which is answered.
     """
 
     model: str
@@ -23,6 +24,7 @@ class Asked(NamedTuple):
     has_usage: bool = False
     choices: int = 1
     shows_thoughts: bool = True
+    texts: Sequence[str] = ()
 
 
 class Reply(NamedTuple):

@@ -18,7 +18,7 @@ from werkzeug.exceptions import NotFound
 from .. import faults
 from ..faults import NONE, Fault, Repetitions
 from ..settings import SimulatorSettings
-from . import messages, model, openai, paths, refusals
+from . import gemini, messages, model, natives, openai, paths, refusals
 from .asked import Asked, Reply, document
 from .model import Answer
 from .refusals import ChatError
@@ -47,12 +47,14 @@ Pieces: TypeAlias = list[tuple[float, bytes]]
 
 
 class _Format(NamedTuple):
-    """One of the two wire formats."""
+    """A wire format. `request_id`: the header field of the id of a request."""
 
     read: Callable[[Mapping[str, Any]], Asked]
     whole: Callable[[Asked, Answer, Reply], dict[str, Any]]
     stream: Callable[[Asked, Answer, Reply], Iterator[bytes]]
     failure: Callable[[ChatError], bytes]
+    request_id: str
+    stream_type: str = "text/event-stream"
 
 
 class ChatViews:
@@ -76,15 +78,18 @@ class ChatViews:
             (paths.MODELS, self._models, "GET"),
             (f"{paths.MODELS}/<path:model>", self._model, "GET"),
         )
-        for (path, view, method), base in itertools.product(views, ("", "/<path:base>")):
+        native = ((path.replace("{model}", "<path:model>"), self._native, "POST") for path in paths.NATIVE)
+        for (path, view, method), base in itertools.product((*views, *native), ("", "/<path:base>")):
             yield f"{base}{path}", f"chat {base}{path}", self._guarded(view), method
 
     def refused(self, error: ChatError) -> Response:
         """The answer to a request that is refused, in the format of its path."""
-        request_id = _request_id()
-        is_anthropic = _is_anthropic()
-        shown = refusals.anthropic(error, request_id) if is_anthropic else refusals.openai(error)
-        response = _json(shown, error.status)
+        if found := natives.find(request.path):
+            status, shown = found[0].native.error(error)
+            response = _json(shown, status, found[0].native.request_id)
+        else:
+            shown = refusals.anthropic(error, _request_id()) if _is_anthropic() else refusals.openai(error)
+            response = _json(shown, error.status)
         if error.status in refusals.LATER:
             response.headers["retry-after"] = "1"
             response.headers["retry-after-ms"] = str(max(1, round(1000 / self._settings().speed)))
@@ -106,7 +111,7 @@ class ChatViews:
     # Views
 
     def _completions(self) -> Response:
-        return self._answered(_Format(openai.read, openai.whole, openai.stream, openai.failure))
+        return self._answered(_Format(openai.read, openai.whole, openai.stream, openai.failure, "x-request-id"))
 
     def _messages(self) -> Response:
         version, request_id = request.headers.get(messages.VERSION, ""), _request_id()
@@ -117,7 +122,26 @@ class ChatViews:
         def failure(error: ChatError) -> bytes:
             return messages.failure(error, request_id)
 
-        return self._answered(_Format(read, messages.whole, messages.stream, failure))
+        return self._answered(_Format(read, messages.whole, messages.stream, failure, "request-id"))
+
+    def _native(self, **_: str) -> Response:
+        found = natives.find(request.path)
+        if found is None:
+            raise NotFound
+        place, name = found
+        native, streams = place.native, place.streams
+        if native.counted is not None:
+            self._check_model(name)
+            fault = self._fault("", "")
+            if fault.status:
+                raise refusals.of_status(fault.status)
+            return _json(native.counted(document(request.get_data(), request.mimetype), name))
+
+        def read(body: Mapping[str, Any]) -> Asked:
+            return native.read(body, name, streams)
+
+        made = _Format(read, native.whole, native.stream, native.failure, native.request_id, native.stream_type)
+        return self._answered(made)
 
     def _count(self) -> Response:
         body = document(request.get_data(), request.mimetype)
@@ -129,8 +153,10 @@ class ChatViews:
         return _json({"input_tokens": asked.prompt.input_tokens})
 
     def _models(self) -> Response:
-        names, format_ = self._settings().chat_models or (DEFAULT_MODEL,), messages if _is_anthropic() else openai
-        return _json(format_.models(names, _MADE))
+        names = self._settings().chat_models or (DEFAULT_MODEL,)
+        if "x-goog-api-key" in request.headers or "key" in request.args:
+            return _json(gemini.models(names, at_vertex="/publishers/" in request.path))
+        return _json((messages if _is_anthropic() else openai).models(names, _MADE))
 
     def _model(self, model: str) -> Response:
         self._check_model(model)
@@ -162,10 +188,11 @@ class ChatViews:
         whole = b"" if asked.is_stream else _text(format_.whole(asked, answer, reply))
         pace = (int(fault.value) if fault.name == "slow" else 1) / self._settings().speed
         pieces = _paced(found, pace) if found else [((FIRST_TOKEN + TOKEN * answer.output_tokens) * pace, whole)]
-        return self._sent(_with_fault(pieces, fault, format_) if found else _whole_with_fault(pieces, fault), found)
+        sent = _with_fault(pieces, fault, format_) if found else _whole_with_fault(pieces, fault)
+        return self._sent(sent, found, format_)
 
-    def _sent(self, pieces: Pieces, found: Sequence[bytes]) -> Response:
-        media_type = "text/event-stream" if found else "application/json"
+    def _sent(self, pieces: Pieces, found: Sequence[bytes], format_: _Format) -> Response:
+        media_type = format_.stream_type if found else "application/json"
         host = request.environ.get(PIECES)
         if host is not None:
             host += pieces
@@ -174,7 +201,7 @@ class ChatViews:
             response = Response(_waiting(pieces, request.environ.get("werkzeug.socket")), mimetype=media_type)
         else:
             response = Response(pieces[0][1], mimetype=media_type)
-        response.headers["request-id" if _is_anthropic() else "x-request-id"] = _request_id()
+        response.headers[format_.request_id] = _request_id()
         if found:
             response.headers["cache-control"] = "no-cache"
         return response
@@ -246,8 +273,9 @@ def _waited(seconds: float, client: socket.socket | None) -> bool:
 def _authenticate(key: str) -> None:
     """Raise ChatError unless the request has the key, as any of the vendors takes it."""
     fields = request.headers
-    given = fields.get("x-api-key") or fields.get("api-key") or fields.get("Authorization", "")
-    given = given.removeprefix("Bearer ").strip()
+    own = (fields.get("x-api-key"), fields.get("api-key"), fields.get("x-goog-api-key"), request.args.get("key"))
+    given = next(filter(None, own), fields.get("Authorization", ""))
+    given = given.removeprefix("Bearer ").removeprefix("DeepL-Auth-Key ").strip()
     if not given:
         message = "x-api-key header is required" if _is_anthropic() else "You didn't provide an API key."
         raise ChatError(401, message)
@@ -258,6 +286,8 @@ def _authenticate(key: str) -> None:
 
 def _is_anthropic() -> bool:
     """Whether the answer to a request has Anthropic's format."""
+    if natives.find(request.path):
+        return False
     is_list = "/models" in request.path
     return messages.VERSION in request.headers if is_list else not request.path.endswith(paths.COMPLETIONS)
 
@@ -270,7 +300,7 @@ def _text(shown: Any) -> bytes:
     return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def _json(shown: Any, status: int = 200) -> Response:
+def _json(shown: Any, status: int = 200, request_id: str = "") -> Response:
     response = Response(_text(shown), status, mimetype="application/json")
-    response.headers["request-id" if _is_anthropic() else "x-request-id"] = _request_id()
+    response.headers[request_id or ("request-id" if _is_anthropic() else "x-request-id")] = _request_id()
     return response
