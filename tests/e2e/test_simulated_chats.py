@@ -94,7 +94,9 @@ def test_vendors_with_a_form_of_their_own_are_answered_in_it(start_proxy: StartP
         assert _json(proxy, f"/{name}{OPENAI}", body, HEAD)["choices"][0]["message"]["content"] == "hello you"
         events = _events(proxy, f"/{name}{ANTHROPIC}", anthropic("hello you", model="Free"), VERSION)
         assert (_said(events), json.loads(events[-1])) == ("hello you", {"type": "message_stop"}), name
-    assert json.loads(proxy.request("GET", "/gemini/v1/models", None, HEAD).body)["data"][0]["id"] == "simulated-chat"
+    for name in ("gemini", "vertex", "bedrock"):
+        models = json.loads(proxy.request("GET", f"/{name}/v1/models", None, HEAD).body)
+        assert models["data"][0]["id"] == "simulated-chat"
 
 
 def test_a_conversation_with_tools_goes_to_its_end(start_proxy: StartProxy) -> None:

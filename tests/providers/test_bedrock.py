@@ -12,18 +12,22 @@ import pytest
 from mitm_ai_proxy import pipeline, registry
 from mitm_ai_proxy.auth import sigv4
 from mitm_ai_proxy.auth.secret import Secret
+from mitm_ai_proxy.chat import callers
 from mitm_ai_proxy.chat.invoked_messages import BETAS
 from mitm_ai_proxy.config.file import ConfigurationError
 from mitm_ai_proxy.errors import Refusal
-from mitm_ai_proxy.exchange import Answer, NeedsBody, Pieces, Upstream, Whole
+from mitm_ai_proxy.exchange import Answer, Head, NeedsBody, Pieces, Upstream, Whole
 from mitm_ai_proxy.pipeline import Outgoing
 from mitm_ai_proxy.providers.base import Provider
 from mitm_ai_proxy.wire.aws_event_stream import Message, written
 from tests.chat.converse import AWS_FIELDS, STREAM, answer
 from tests.providers.chats import CHAT, COUNT, HELLO, MESSAGES, Json, fields_of, head_of, outgoing_of, upstream_of
+from tests.providers.vendor_answers import whole_of
 from tests.tables import table
+from tests.upstream_of import requested
 
 RUNTIME, MANTLE = "https://bedrock-runtime.us-east-1.amazonaws.com", "https://bedrock-mantle.us-east-1.api.aws"
+CONTROL = "https://bedrock.us-east-1.amazonaws.com"
 NOVA, CLAUDE, PROFILE = "amazon.nova-pro-v1:0", "anthropic.claude-opus-4-7", "us.anthropic.claude-opus-4-7"
 ARN = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/global.amazon.nova-2-lite-v1:0"
 ESCAPED = "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Ainference-profile%2Fglobal.amazon.nova-2-lite-v1%3A0"
@@ -126,7 +130,7 @@ def test_what_cannot_be_asked_is_refused_by_name(target: str, members: Json, par
 
 
 def test_an_api_that_bedrock_lacks_and_a_list_of_chats_are_refused() -> None:
-    for method, target in (("GET", "/v1/models"), ("GET", CHAT), ("GET", MESSAGES)):
+    for method, target in (("POST", "/v1/files"), ("GET", CHAT), ("GET", MESSAGES)):
         with pytest.raises(Refusal, match="bedrock has no ") as caught:
             provider_with().requestheaders(head_of(target)._replace(method=method))
         assert caught.value.status == 404
@@ -588,10 +592,69 @@ def test_the_answer_to_a_stream_of_converse_is_translated() -> None:
     assert b"event: message_stop" in handling.transducer.feed(STREAM)
 
 
-def test_both_hosts_are_those_of_the_provider() -> None:
+def test_all_hosts_are_those_of_the_provider() -> None:
     origins = [str(origin) for origin in provider_with().origins]
 
-    assert origins == [RUNTIME, MANTLE]
+    assert origins == [RUNTIME, MANTLE, CONTROL]
     read = registry.read(f"provider: {{type: bedrock, awsRegion: us-east-1, {TOKEN}}}", {})
     hosts = [str(host) for host in registry.hosts(read, provider_with())]
     assert all(any(origin.removeprefix("https://") in host for host in hosts) for origin in origins)
+
+
+@table(
+    ("host", "target", "origin"),
+    [
+        ("h", "/foundation-models?byProvider=x", CONTROL),
+        ("h", "/inference-profiles/a", CONTROL),
+        ("bedrock.us-east-1.amazonaws.com", "/guardrails", CONTROL),
+        ("h", "/guardrail/x/version/1/apply", RUNTIME),
+        ("h", "/foundation-modelsx", RUNTIME),
+    ],
+)
+def test_paths_of_aws_s_own_clients_go_to_the_host_that_has_them(host: str, target: str, origin: str) -> None:
+    fields = ((b"host", host.encode()),)
+    found = provider_with().requestheaders(Head("GET", target, callers.read(target, fields), fields))
+
+    assert isinstance(found, Upstream)
+    assert (str(found.origin), found.target) == (origin, target)
+
+
+FOUNDATION = {
+    "modelSummaries": [
+        {"modelArn": "arn:1", "modelId": "amazon.nova-pro-v1:0", "modelName": "Nova Pro", "providerName": "Amazon"},
+        {"modelId": "a.b"},
+    ]
+}
+
+
+@table("keys", ["apiTokens: t", "awsAccessKey: a, awsSecretKey: b", "apiTokens: t, providerDomain: 'http://h.test'"])
+def test_models_are_those_of_the_region(keys: str) -> None:
+    provider = registry.provider(registry.read(f"provider: {{type: bedrock, awsRegion: eu-west-1, {keys}}}", {}))
+    head = Head("GET", "/v1/models", callers.read("/v1/models", ()), ((b"host", b"h"),))
+    found = provider.requestheaders(head)
+    upstream = found if isinstance(found, Upstream) else requested(found, head, b"")
+    assert upstream.target == "/foundation-models"
+    where = "http://h.test" if "Domain" in keys else "https://bedrock.eu-west-1.amazonaws.com"
+    assert str(upstream.origin) == where
+    assert upstream.origin in provider.origins
+    credential = fields_of(pipeline.outgoing(provider, head, upstream))["authorization"]
+    assert credential == "Bearer t" or "/eu-west-1/bedrock/aws4_request" in credential
+
+
+def test_the_list_of_models_is_one_of_the_client_s_dialect() -> None:
+    provider = provider_with()
+    fields = ((b"anthropic-version", b"2023-06-01"),)
+    made = {}
+    for client, given in (("openai", ()), ("anthropic", fields)):
+        sent = provider.requestheaders(Head("GET", "/v1/models", callers.read("/v1/models", given), given))
+        assert isinstance(sent, Upstream)
+        made[client] = [
+            whole_of(provider, sent, body, status)
+            for body, status in ((FOUNDATION, 200), ({"message": "no"}, 403), ([], 200))
+        ]
+    openai, anthropic = (json.loads(made[name][0].body) for name in ("openai", "anthropic"))
+    assert [one["id"] for one in openai["data"]] == ["amazon.nova-pro-v1:0", "a.b"]
+    assert openai["data"][0] == {**openai["data"][0], "object": "model", "owned_by": "Amazon"}
+    assert (anthropic["data"][0]["display_name"], anthropic["last_id"]) == ("Nova Pro", "a.b")
+    assert [answer.status for answer in made["openai"]] == [200, 403, 502]
+    assert json.loads(made["anthropic"][1].body)["error"]["type"] == "permission_error"

@@ -14,7 +14,7 @@ from tests.e2e.proxy import Proxy
 from tests.e2e.upstream import verified_claims
 from tests.sdk import node
 from tests.sdk.kling import Kling
-from tests.sdk.sdk import BASE, NODE, PYTHON, Sdk, Sdks, Variant
+from tests.sdk.sdk import BASE, EACH, NODE, PYTHON, Sdk, Sdks, Variant
 
 MakePicture = Callable[..., Path]
 
@@ -83,7 +83,7 @@ def each_sdk_with(*methods: str) -> pytest.MarkDecorator:
     """Parametrize a test with each SDK and each of the methods that this SDK has."""
     pairs = [
         pytest.param(variant, method, id=f"{variant.name}-{method}", marks=_skipped(variant))
-        for variant in PYTHON + NODE
+        for variant in EACH
         for method in methods
         if variant.knows(method)
     ]
@@ -94,7 +94,7 @@ def _started(request: pytest.FixtureRequest, sdks: Sdks, proxy: Proxy) -> Sdk:
     return sdks.sdk(request.param, f"http://127.0.0.1:{proxy.port}{BASE}")
 
 
-@pytest.fixture(params=sdks_of(PYTHON + NODE))
+@pytest.fixture(params=sdks_of(EACH))
 def sdk(request: pytest.FixtureRequest, sdks: Sdks, proxy: Proxy, kling: Kling) -> Sdk:
     """Each SDK in turn, with the proxy as its base URL."""
     return _started(request, sdks, proxy)

@@ -12,10 +12,9 @@ from tests.sdk.worker import Worker
 
 BEFORE_MULTIPART = "6.27.0"
 """The last version that sends JSON if there is no file."""
-NEWEST_FOR_NODE_20 = "6.49.0"
 NEWEST = "7.57.0"
 NEWEST_ANTHROPIC = "1.14.0"
-NEEDS = {BEFORE_MULTIPART: 20, NEWEST_FOR_NODE_20: 20, NEWEST: 22}
+NEEDS = {BEFORE_MULTIPART: 20, NEWEST: 22}
 """The oldest major version of Node for each version of the SDK."""
 BROUGHT = 22
 """The major version of Node that npm installs if the one on the machine is older."""

@@ -46,9 +46,11 @@ PYTHON = (
 )
 NODE = (
     Variant("node", node.NEWEST),
-    Variant("node", node.NEWEST_FOR_NODE_20),
     Variant("node", node.BEFORE_MULTIPART),
 )
+EACH = (PYTHON[0], PYTHON[2], *NODE)
+"""The newest and an old one of each language: between them nothing changed that is seen on the wire. The async client
+for Python sends what the other does, but for files, which it reads itself."""
 
 
 @dataclass(frozen=True)

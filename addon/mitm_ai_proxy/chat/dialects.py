@@ -38,6 +38,11 @@ class Dialect(NamedTuple):
     failure: Callable[[Refusal], bytes]
 
 
+def of_client(dialect: str) -> str:
+    """The dialect in which a client of this one gets answers that are written here: OpenAI's or Anthropic's."""
+    return ANTHROPIC if dialect == ANTHROPIC else OPENAI
+
+
 _OPENAI_TYPES: Final = {
     401: "authentication_error",
     402: "insufficient_quota",

@@ -20,7 +20,7 @@ from ..chat import converse_answers, converse_cache, invoked_messages, json_valu
 from ..chat.body_edits import Notes
 from ..chat.converse_models import CLAUDE, family
 from ..chat.converse_upstream import Settings
-from ..chat.dialects import ANTHROPIC
+from ..chat.dialects import ANTHROPIC, of_client
 from ..chat.target import Target
 from ..config import values
 from ..config.keys import Problem, Reading, key
@@ -30,16 +30,18 @@ from ..wire import header_fields, targets
 from ..wire.header_fields import Fields
 from ..wire.request_body import object_members, text_member, without_mark
 from ..wire.targets import Origin
-from . import chats
+from . import chats, openai_shapes
 from .base import Clock
 from .chats import CHAT, COUNT_TOKENS, MESSAGES
 from .compatible import Compatible
+from .openai_shapes import Listed
 from .row import AddressKeys, ChatKeys
 
 RUNTIME: Final = "bedrock"
 MANTLE: Final = "bedrock-mantle"
 """The services of signatures: of the host of Converse, and of that of Claude's own Messages."""
 _MANTLE_PATH: Final = "/anthropic/"
+_CONTROL_PATH: Final = re.compile(r"/(foundation-models|inference-profiles)(/|$)")
 _REGION: Final = re.compile(r"[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}")
 _MANTLE_MODELS: Final = "anthropic."
 """What ids begin with that the host of Claude's own Messages knows: those of inference profiles do not."""
@@ -51,8 +53,10 @@ _COUNTED: Final = ("messages", "system", "toolConfig", "additionalModelRequestFi
 _SERVICE: Final = "service"
 _INVOKED: Final = "invoked"
 _COUNT: Final = "estimate"
+_LISTED: Final = "listed"
 """Names in the memo: the service of the signature; whether a Message was a stream, where InvokeModel was sent; the
-estimate of tokens that were to be counted."""
+estimate of tokens that were to be counted; the dialect of the client that asked for the models."""
+MODELS: Final = "openai/v1/models"
 
 
 def _region(value: Any) -> str:
@@ -147,6 +151,7 @@ class Bedrock(Compatible):
         super().__init__(keys, clock)
         is_own = not (keys.base_url or keys.provider_domain)
         self._mantle = Origin.parse(f"bedrock-mantle.{keys.aws_region}.api.aws") if is_own else self.origin
+        self._control = Origin.parse(f"bedrock.{keys.aws_region}.amazonaws.com") if is_own else self.origin
         self._pair: sigv4.AwsKeys | None = None
         if keys.aws_access_key and not keys.api_tokens:
             self._pair = sigv4.AwsKeys(keys.aws_access_key, keys.aws_secret_key, keys.aws_session_token)
@@ -168,8 +173,8 @@ class Bedrock(Compatible):
 
     @property
     def origins(self) -> tuple[Origin, ...]:
-        """That of Converse, and that of Claude's own Messages."""
-        return tuple(dict.fromkeys((self.origin, self._mantle)))
+        """That of Converse, that of Claude's own Messages, and that of the list of models."""
+        return tuple(dict.fromkeys((self.origin, self._mantle, self._control)))
 
     def target(self, api: str) -> Target:
         """With what the configuration says of Converse."""
@@ -205,8 +210,11 @@ class Bedrock(Compatible):
         """As elsewhere; a body that is signed is read first."""
         found = super().requestheaders(head)
         if isinstance(found, Upstream):
-            if _MANTLE_PATH in targets.split_query(found.target)[0]:
+            path = targets.split_query(found.target)[0]
+            if _MANTLE_PATH in path:
                 found = found._replace(origin=self._mantle, memo={**found.memo, _SERVICE: MANTLE})
+            elif _CONTROL_PATH.search(path) or head.caller.host == self._control.authority:
+                found = found._replace(origin=self._control)
             if self._pair is not None:
                 return NeedsBody(found.origin, functools.partial(_with_body, found), found.notes)
         return found
@@ -214,6 +222,12 @@ class Bedrock(Compatible):
     def call(self, head: Head, call: Call, query: str, notes: Notes) -> Upstream | NeedsBody:
         """Messages go to Claude itself, or are translated."""
         name = call.api.name
+        if name == MODELS and head.method == "GET":
+            memo = {_LISTED: of_client(head.caller.dialect)}
+            target = self.upstream_path(MODELS, {}, "")
+            notes = (f"sent to {self._control}: {name} of {self.type}",)
+            upstream = Upstream(self._control, "GET", target, chats.READABLE, memo=memo, notes=notes)
+            return upstream._replace(is_repeatable=True)
         if head.method != "POST":
             raise self.unsupported(f"{head.method} {call.api.path}", name)
         if name == MESSAGES:
@@ -330,6 +344,8 @@ class Bedrock(Compatible):
             return Whole(lambda answer: _own_error(answer, fields))
         if (is_stream := memo.get(_INVOKED)) is not None:
             return self._chats.handling(memo, invoked_messages.handling(is_stream, status, fields), status, fields)
+        if (client := memo.get(_LISTED)) is not None:
+            return Whole(lambda answer: _models(answer, fields, client))
         if (estimate := memo.get(_COUNT)) is not None:
             return Whole(lambda answer: _counted(answer, estimate))
         return super().responseheaders(sent, status, fields)
@@ -348,6 +364,21 @@ def _own_error(answer: Answer, fields: Fields) -> Answer:
     if isinstance(document, dict) and isinstance(document.get("error"), dict):
         return answer
     return vendor_errors.answer(converse_answers.read_error(answer.body, answer.status, fields), ANTHROPIC)
+
+
+def _models(answer: Answer, fields: Fields, client: str) -> Answer:
+    """The list of Bedrock's models as the client's dialect has it, or its error."""
+    if answer.status != 200:
+        return vendor_errors.answer(converse_answers.read_error(answer.body, answer.status, fields), client)
+    try:
+        found = [
+            Listed(one["modelId"], one.get("modelName") or one["modelId"], one.get("providerName") or "amazon")
+            for one in json_values.decode(answer.body)["modelSummaries"]
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return vendor_errors.answer(vendor_errors.broken("has no list of models"), client)
+    body = json_values.encode(openai_shapes.models(found, client))
+    return Answer(200, body, {"content-type": "application/json"})
 
 
 def _segment(model: str) -> str:

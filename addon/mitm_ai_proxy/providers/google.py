@@ -16,6 +16,7 @@ from .. import apis
 from ..apis import Call
 from ..chat import json_values, token_estimate
 from ..chat.body_edits import BodyEdit
+from ..chat.dialects import of_client
 from ..chat.gemini_upstream import Settings
 from ..chat.target import GOOGLE, Target
 from ..chat.translate import CHAT_APIS
@@ -239,7 +240,7 @@ class Google(Compatible):
     def asking(self, upstream: Upstream, kind: str, head: Head, **memo: Any) -> Upstream:
         """A request whose answer is one of google_answers, in the dialect of the client."""
         fields = {**upstream.fields, **chats.READABLE}
-        return upstream._replace(fields=fields, memo={_KIND: kind, "client": head.caller.dialect, **memo})
+        return upstream._replace(fields=fields, memo={_KIND: kind, "client": of_client(head.caller.dialect), **memo})
 
     def responseheaders(self, sent: Upstream, status: int, fields: Fields) -> Handling:
         """The answer to what is no chat is translated, too."""

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..chat import gemini_answers, json_values, token_estimate, vendor_errors
-from ..chat.dialects import ANTHROPIC
 from ..chat.model import Delta, Event, Fault, Media, Open, Stop, Usage
 from ..exchange import Answer, Memo
+from . import openai_shapes
+from .openai_shapes import Listed
 
 Json = dict[str, Any]
 
@@ -72,24 +73,18 @@ def _counted(memo: Memo, answer: Answer) -> Answer:
 
 
 def _models(document: Json, memo: Memo, _: bytes) -> Json:
-    models = [_model(found, memo) for found in document.get("models") or document.get("publisherModels") or ()]
-    if memo["client"] != ANTHROPIC:
-        return {"object": "list", "data": models}
-    ends = {"first_id": models[0]["id"] if models else None, "last_id": models[-1]["id"] if models else None}
-    return {"data": models, "has_more": False, **ends}
+    found = document.get("models") or document.get("publisherModels") or ()
+    return openai_shapes.models([_model(one) for one in found], memo["client"])
 
 
-def _model(found: Json, memo: Memo) -> Json:
+def _model(found: Json) -> Listed:
     name: str = found["name"]
     id = name.rpartition("/")[2] if "/models/" in name else name.removeprefix(_PREFIX)
-    if memo["client"] == ANTHROPIC:
-        shown = found.get("displayName") or id
-        return {"type": "model", "id": id, "display_name": shown, "created_at": "1970-01-01T00:00:00Z"}
-    return {"id": id, "object": "model", "created": 0, "owned_by": "google"}
+    return Listed(id, found.get("displayName") or id, "google")
 
 
 def _one_model(document: Json, memo: Memo, _: bytes) -> Json:
-    return _model(document, memo)
+    return openai_shapes.model(_model(document), memo["client"])
 
 
 # Embeddings

@@ -116,6 +116,7 @@ ROWS: Final = (
             CHAT: "/model/{model}/converse",
             MESSAGES: "/anthropic/v1/messages",
             **dict.fromkeys(bedrock_models.CONVERSIONS, "/model/{model}/invoke"),
+            "openai/v1/models": "/foundation-models",
         },
         variable="AWS_BEARER_TOKEN_BEDROCK",
         key_instead=("awsAccessKey", "awsSecretKey"),

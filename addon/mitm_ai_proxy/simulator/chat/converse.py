@@ -257,6 +257,11 @@ def _field(name: str, value: str) -> bytes:
     return struct.pack(">B", len(name)) + name.encode() + struct.pack(">BH", 7, len(value)) + value.encode()
 
 
+def models(names: Sequence[str]) -> dict[str, Any]:
+    """The list of models."""
+    return {"modelSummaries": [{"modelId": name, "modelName": name, "providerName": "simulator"} for name in names]}
+
+
 # Claude's Messages, whose model is in the path
 
 

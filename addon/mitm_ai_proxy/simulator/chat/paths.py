@@ -7,10 +7,12 @@ from typing import Final
 
 COMPLETIONS, MESSAGES, COUNT = "/chat/completions", "/messages", "/messages/count_tokens"
 MODELS: Final = "/models"
+FOUNDATION_MODELS: Final = "/foundation-models"
+"""Bedrock's list of models."""
 
 # OpenAI's threads have messages of their own.
 _PATH: Final = re.compile(
-    r"(?!.*/threads/)(?:/.*)?(/chat/completions|/messages|/messages/count_tokens|/models(?:/.+)?)"
+    r"(?!.*/threads/)(?:/.*)?(/chat/completions|/messages|/messages/count_tokens|/models(?:/.+)?|/foundation-models)"
 )
 
 
@@ -61,4 +63,4 @@ def serves(method: str, path: str) -> bool:
     found = _PATH.fullmatch(path)
     if found is None:
         return False
-    return method in ("GET", "HEAD") if found[1].startswith(MODELS) else method == "POST"
+    return method in ("GET", "HEAD") if found[1].startswith((MODELS, FOUNDATION_MODELS)) else method == "POST"

@@ -18,7 +18,7 @@ from werkzeug.exceptions import NotFound
 from .. import faults
 from ..faults import NONE, Fault, Repetitions
 from ..settings import SimulatorSettings
-from . import gemini, messages, model, natives, openai, paths, refusals
+from . import converse, gemini, messages, model, natives, openai, paths, refusals
 from .asked import Asked, Reply, document
 from .model import Answer
 from .refusals import ChatError
@@ -77,6 +77,7 @@ class ChatViews:
             (paths.COUNT, self._count, "POST"),
             (paths.MODELS, self._models, "GET"),
             (f"{paths.MODELS}/<path:model>", self._model, "GET"),
+            (paths.FOUNDATION_MODELS, self._foundation_models, "GET"),
         )
         native = ((path.replace("{model}", "<path:model>"), self._native, "POST") for path in paths.NATIVE)
         for (path, view, method), base in itertools.product((*views, *native), ("", "/<path:base>")):
@@ -157,6 +158,10 @@ class ChatViews:
         if "x-goog-api-key" in request.headers or "key" in request.args:
             return _json(gemini.models(names, at_vertex="/publishers/" in request.path))
         return _json((messages if _is_anthropic() else openai).models(names, _MADE))
+
+    def _foundation_models(self) -> Response:
+        names = self._settings().chat_models or (DEFAULT_MODEL,)
+        return _json(converse.models(names), 200, "x-amzn-requestid")
 
     def _model(self, model: str) -> Response:
         self._check_model(model)
