@@ -38,7 +38,10 @@ def test_an_empty_block_is_told_each_key_that_it_lacks_once(name: str) -> None:
     ("block", "said"),
     [
         ("bedrock, awsAccessKey: a", ["awsRegion: is missing", "awsSecretKey: is missing beside awsAccessKey"]),
-        ("bedrock, awsSecretKey: a", ["awsRegion: is missing", "awsAccessKey: is missing beside awsSecretKey"]),
+        (
+            "bedrock, awsSecretKey: a",
+            ["awsRegion: is missing, such as us-east-1: signatures", "awsAccessKey: is missing beside awsSecretKey"],
+        ),
         ("bedrock, awsRegion: us-east-1, awsAccessKey: a", ["awsSecretKey: is missing beside awsAccessKey"]),
         ("bedrock, awsAccessKey: a, awsSecretKey: b", ["awsRegion: is missing, such as us-east-1: signatures are"]),
         ("bedrock, apiTokens: t, awsRegion: useast", ["awsRegion: expected a region of AWS, such as us-east-1"]),

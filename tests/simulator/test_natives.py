@@ -101,7 +101,10 @@ def test_a_fault_is_an_error_of_the_client_s_dialect(name: str, target: str, str
         found, answer = _asked(name, target, _request(target, f"hi [simulate:{status}]", stream=stream))
         # Coze has no other error of the service, and a wrong key is 403 at DeepL.
         told = {("coze", 503): 500, ("deepl", 401): 403}.get((name, status), status)
-        assert (found, bool(json.loads(answer)["error"]["message"])) == (told, True)
+        error = json.loads(answer)["error"]
+        assert (found, bool(error["message"])) == (told, True)
+        if (name, target, status) == ("bedrock", CHAT, 429):
+            assert error["code"] == "ThrottlingException"
 
 
 @table("target", [CHAT, MESSAGES])
@@ -184,6 +187,7 @@ DIFY: Final = {"inputs": {}, "query": "hello", "user": "u"}
         (CONVERSE, {"messages": [TURN], "stop": []}, 400, "message", "stop is no member"),
         (CONVERSE, {"messages": [USE]}, 400, "message", "start with a user message"),
         (CONVERSE, {"messages": [TURN, USE], "toolConfig": {}}, 400, "message", "Expected toolResult"),
+        (CONVERSE, {"messages": [TURN, USE, TURN]}, 400, "message", "for the following Ids: t"),
         (CONVERSE, {"messages": [{"role": "user", "content": [{"text": " "}]}]}, 400, "message", "is blank"),
         (CONVERSE, {"messages": [TURN], "inferenceConfig": {"temperature": 2}}, 400, "message", "from 0 to 1"),
         (CONVERSE, {"messages": [TURN]}, 200, "output", ""),

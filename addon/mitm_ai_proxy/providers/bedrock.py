@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -155,16 +155,6 @@ class Bedrock(Compatible):
         self._pair: sigv4.AwsKeys | None = None
         if keys.aws_access_key and not keys.api_tokens:
             self._pair = sigv4.AwsKeys(keys.aws_access_key, keys.aws_secret_key, keys.aws_session_token)
-
-    @classmethod
-    def simulated_keys(cls, keys: AddressKeys) -> AddressKeys:
-        """Without an access key."""
-        return replace(
-            keys,
-            aws_access_key="",
-            aws_secret_key=Secret(""),
-            aws_session_token=Secret(""),  # type: ignore[call-arg]
-        )
 
     def own_origin(self) -> Origin:
         """The host of Converse in the region."""

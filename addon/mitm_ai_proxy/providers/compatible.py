@@ -129,7 +129,7 @@ class Compatible(Provider):
 
     @classmethod
     def simulated_keys(cls, keys: AddressKeys) -> AddressKeys:
-        """The keys without credentials other than `apiTokens`, and with what the simulator knows."""
+        """The keys with what the simulator knows; `apiTokens` win over other credentials."""
         return keys
 
     @classmethod

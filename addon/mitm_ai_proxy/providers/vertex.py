@@ -9,7 +9,7 @@ import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -148,11 +148,6 @@ class Vertex(Google):
         if self._account and not self._is_express:
             self.access_tokens: AccessTokens | None = GoogleTokens(self._account, keys.vertex_token_refresh_ahead)
         super().__init__(keys, clock)
-
-    @classmethod
-    def simulated_keys(cls, keys: AddressKeys) -> AddressKeys:
-        """Without a service account: as with a key of express mode."""
-        return replace(keys, vertex_auth_key=None)  # type: ignore[call-arg]
 
     # Addresses
 
