@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from mitm_ai_proxy.platform import statements
 from mitm_ai_proxy.platform.database import StoreError
 from mitm_ai_proxy.platform.money import Budget
+from mitm_ai_proxy.platform.records import Accepted, Ask
 from mitm_ai_proxy.platform.schema import MIGRATIONS
 from mitm_ai_proxy.platform.sqlite import SqliteDatabase
 from mitm_ai_proxy.platform.states import State
@@ -112,6 +114,28 @@ def test_two_processes_share_the_jobs(tmp_path: Path) -> None:
 
         assert sorted(done[0] + done[1]) == sorted(f"j{number}" for number in range(20))
         assert store.counts() == {State.STORED: 20}
+
+
+def test_stores_that_share_a_file_are_exact_at_the_edge_of_a_budget(tmp_path: Path) -> None:
+    """As two API processes: no thread of one knows of the other's."""
+    path = tmp_path / "jobs.db"
+    with closing(Store(path)) as one, closing(Store(path)) as other, ThreadPoolExecutor(8) as threads:
+
+        def accept(number: int) -> Accepted | Exception:
+            (found,) = (one, other)[number % 2].accept_all([Ask(order(f"j{number}"), BUDGET, NOW)])
+            return found
+
+        found = list(threads.map(accept, range(50)))
+
+        assert sorted(type(result).__name__ for result in found) == ["Accepted"] * 10 + ["Exceeded"] * 40
+        assert (one.balance("day"), other.counts()) == ((0, 30_000), {State.QUEUED: 10})
+
+
+def test_what_is_committed_is_synced_to_the_disk(tmp_path: Path) -> None:
+    with closing(Store(tmp_path / "jobs.db")) as store:
+        assert isinstance(store._database, SqliteDatabase)
+        with store._database._connection() as connection:
+            assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
 
 
 def test_what_was_written_is_there_when_the_file_is_opened_again(tmp_path: Path) -> None:
