@@ -48,7 +48,8 @@ def run(*command: str | Path, cwd: Path) -> None:
 def python(*requirements: str) -> Callable[[Path], None]:
     """A function that fills a folder with Python packages."""
     pip = (sys.executable, "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-q")
-    return lambda part: run(*pip, "--target", part, *requirements, cwd=part)
+    # What is imported is compiled then; of most packages that is little.
+    return lambda part: run(*pip, "--no-compile", "--target", part, *requirements, cwd=part)
 
 
 def clean_environment() -> dict[str, str]:

@@ -21,9 +21,9 @@ from tests.e2e.conftest import Proxies
 from tests.providers.chats import COUNT, upstream_of
 from tests.providers.test_bedrock import EVENTS, chunk_of, provider_with
 from tests.sdk import cache
+from tests.sdk.test_signers import REQUIREMENTS
 from tests.sdk.worker import Worker
 
-BOTOCORE = "botocore==1.44.8"
 LIMIT = 60
 """Seconds for the first answer, for which botocore is imported."""
 CACHED = BEDROCK._replace(settings=Settings({"a": b"1"}, "24h", frozenset({"systemPrompt", "lastMessage"})))
@@ -35,7 +35,7 @@ Ask = Callable[..., Any]
 @pytest.fixture(scope="module")
 def ask() -> Iterator[Ask]:
     """A function that takes the name of a question and its members, and gives botocore's answer."""
-    folder = cache.folder(f"bedrock-{BOTOCORE}", cache.python(BOTOCORE))
+    folder = cache.folder("-".join(REQUIREMENTS), cache.python(*REQUIREMENTS))
     script = Path(__file__).with_name("bedrock_worker.py")
     worker = Worker(sys.executable, "-I", "-S", "-W", "ignore", script, folder)
     yield lambda name, **members: worker.ask({"question": name, **members}, LIMIT)
