@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from mitm_ai_proxy.platform.web import live
@@ -106,6 +108,39 @@ def test_many_that_come_at_different_times_hear_each_event_once() -> None:
         return await asyncio.gather(*tasks)
 
     assert _run(test) == [list(range(1, 41))] * 20
+
+
+def test_who_comes_with_less_while_others_are_read_to_misses_nothing() -> None:
+    events = _Events()
+    who = ContextVar("who", default="others")
+    has_come, comes, is_read = threading.Event(), threading.Event(), threading.Event()
+
+    def read(after: int) -> Sequence[Message]:
+        if who.get() == "others" and after == 4:
+            is_read.wait(10)
+        found = events.read(after)
+        if who.get() == "late" and not found:
+            has_come.set()
+            comes.wait(10)
+        return found
+
+    async def test() -> list[int]:
+        shared = Live(read, events.last, every=0.01)
+        (other,) = await _joined(events, shared, 1)
+        who.set("late")
+        late = asyncio.create_task(_numbers(shared.listen("default", None, 0), 6))
+        await asyncio.to_thread(has_come.wait, 10)
+        for _ in range(3):
+            events.write()
+        assert await _numbers(other, 3) == [2, 3, 4]
+        comes.set()
+        # It joins, from behind event 1, while what is behind event 4 is being read.
+        asyncio.get_running_loop().call_later(0.1, is_read.set)
+        events.write()
+        events.write()
+        return await late
+
+    assert _run(test) == [1, 2, 3, 4, 5, 6]
 
 
 def test_who_comes_is_told_what_is_paused_and_then_what_changes() -> None:

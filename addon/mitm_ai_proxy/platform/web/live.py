@@ -155,12 +155,13 @@ class Live:
         while self._listeners:
             try:
                 while news := await run_in_threadpool(self._read, start := self._after):
+                    # Who has joined meanwhile and has heard less would miss what lies between.
+                    if self._after != start:
+                        continue
                     for entry in news:
                         for listener in self._listeners:
                             listener.hear(entry)
-                    # Unless somebody who has heard less has joined meanwhile.
-                    if self._after == start:
-                        self._after = news[-1].number
+                    self._after = news[-1].number
                 self._tell(await run_in_threadpool(self._paused))
             except Exception as error:
                 # The database may be away for a while; those who listen are not sent away for that.
