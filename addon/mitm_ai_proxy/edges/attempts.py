@@ -127,6 +127,11 @@ class Attempts:
         return self._providers.by_id[self.place.provider]
 
     @property
+    def number(self) -> int:
+        """The number of the current try, from 1."""
+        return len(self._tries.made)
+
+    @property
     def can_follow(self) -> bool:
         """Whether there can be another try at all."""
         return self._tries.total > 1

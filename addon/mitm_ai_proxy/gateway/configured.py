@@ -23,9 +23,10 @@ from ..providers.base import Provider
 from ..registry import Configuration
 from ..routing.providers import Providers
 from ..view.prices import PriceSettings
-from . import content_view, engine, fast_dispatch, flows, sealed, strangers
+from . import content_view, engine, fast_dispatch, filters, flows, listed, sealed, strangers
 from .guard import Guard
 from .inspected import Inspected
+from .listed import Listed
 from .probes import Probes
 from .stages import Stage, StageError
 
@@ -59,6 +60,7 @@ class Configured:
         self.probes = Probes()
         self._registered: list[object] = []
         self._inspected = Inspected()
+        self._listed = Listed()
         self._path = Path()
         self._watch = Watch(self._load, self._use_changed)
         self._tokens = TokenFetcher()
@@ -72,6 +74,7 @@ class Configured:
         engine.tell_lost_connections()
         sealed.install()
         content_view.add()
+        filters.add()
         options = [
             OPTION,
             HELD_OPTION,
@@ -162,6 +165,8 @@ class Configured:
 
     def running(self) -> None:
         """Begin to watch the configuration file; log the stages' banners and a hint about connection_strategy."""
+        listed.add_columns()
+        listed.add_line()
         if self._inspected.is_active:
             return
         self._watch.start()
@@ -181,6 +186,7 @@ class Configured:
         self._watch.stop()
         self.probes.stop()
         content_view.remove()
+        listed.remove_line()
         self._tokens.stop()
         fast_dispatch.switch(False)
         if ctx.master.should_exit.is_set():
@@ -268,13 +274,15 @@ class Configured:
     def _activate(self) -> None:
         """Register the active stages with mitmproxy, behind this addon."""
         active = tuple(stage for stage in self.stages if stage.is_active)
-        if active != self.active:
+        if active != self.active or (self._listed not in self._registered and listed.is_window()):
             self.active = active
             self._call_hooks()
 
     def _call_hooks(self) -> None:
         """Have mitmproxy call the hooks of the stages and of the addon that looks on, behind ours."""
         addons = [*self.active, *([self._inspected] if self._inspected.is_active else [])]
+        # It shows what the others have done.
+        addons += [self._listed] if listed.is_window() else []
         for addon in addons:
             # mitmproxy keeps the name of an addon for good, and refuses it a second time.
             if addon not in self._registered:

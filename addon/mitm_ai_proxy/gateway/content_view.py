@@ -79,7 +79,7 @@ def _shown(data: bytes, flow: http.HTTPFlow, message: object) -> ai.Shown:
         fields,
         data,
         client,
-        flow.comment,
+        flow.comment.rpartition("\n")[2],
         flow.request.timestamp_start,
         _turn_of(flow) if is_request else "",
     )

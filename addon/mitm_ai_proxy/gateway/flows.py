@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 MARK: Final = "ai_proxy"
 """Key in flow.metadata of a rewritten flow, with its memo. It is saved with the flow, for a later replay."""
 MASKED: Final = "the answer repeated the credential, which is masked"
+LISTED: Final = "ai_proxy_list"
+"""Key in flow.metadata of what the flow list says of a flow: its provider, words, and number of tries."""
 PROBE: Final = "ai_proxy_probe"
 """Key in flow.metadata of a flow of our own that asks a token whether it works: the provider's id, and its index."""
 SENT: Final = "sent to "
@@ -120,6 +122,29 @@ class FlowState:
         if self.providers is None or self.providers.router is None:
             return ""
         return next((name for name, one in self.providers.by_id.items() if one is self.provider), "")
+
+    @property
+    def shown_name(self) -> str:
+        """The id of its provider where there is a choice, else its type; "" if it is not known."""
+        return self.name or (self.provider.type if self.provider else "")
+
+    @property
+    def words(self) -> list[str]:
+        """What it is, in words of view.summary."""
+        way = self.answered_way or self.way
+        found = {
+            "rewritten": self.upstream is not None,
+            "replayed": way == REPLAYED,
+            "simulated": way == SIMULATED,
+            "refused": self.is_refused,
+            "retried": self.tries > 1,
+        }
+        return [word for word, is_so in found.items() if is_so]
+
+    @property
+    def tries(self) -> int:
+        """How many tries there have been."""
+        return self.attempts.number if self.attempts else 1
 
     @property
     def dialect(self) -> Dialect:
@@ -312,6 +337,7 @@ def mask_body(response: http.Response, state: FlowState) -> None:
 def show_notes(flow: http.HTTPFlow, state: FlowState) -> None:
     """Write the notes into the flow's comment, which mitmproxy shows."""
     flow.comment = "; ".join([*state.earlier, *state.notes])
+    flow.metadata[LISTED] = {"provider": state.shown_name, "words": state.words, "tries": state.tries}
 
 
 def describe(flow: http.HTTPFlow) -> str:

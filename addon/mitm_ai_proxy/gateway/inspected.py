@@ -15,7 +15,7 @@ from ..chat.dialects import DIALECTS, OPENAI
 from ..exchange import PASS
 from ..view import ai, prices
 from ..wire.targets import Origin
-from . import guard, sealed, streams
+from . import flows, guard, sealed, streams
 from .guard import fail_closed
 from .stages import StageError
 from .strangers import own_origin
@@ -88,6 +88,7 @@ class Inspected:
         spent = ai.spent(flow.request.path, response.get_content(strict=False) or b"")
         cost = ai.spent_text(spent, prices.LIST_PRICES, flow.request.timestamp_start)
         flow.comment = "; ".join(filter(None, (spent.model, cost, note)))
+        flow.metadata[flows.LISTED] = {}
 
     @fail_closed
     def error(self, flow: http.HTTPFlow) -> None:

@@ -1,0 +1,188 @@
+"""One line that tells a request's story in a list: what was asked, what became of it, what it took."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from ..wire.printable import printable
+from . import ai, prices
+from .answers import Spent
+from .messages import Message
+from .prices import PriceSettings
+from .subjects import subject
+
+WORDS: Final = ("rewritten", "replayed", "simulated", "refused", "retried")
+"""What a request can be, in the order in which it is told."""
+_LONGEST: Final = 1024 * 1024
+"""Bytes of a body that is read for the line."""
+_LONGEST_WORD: Final = 60
+_ID: Final = re.compile(r"[^a-z]*|(?=.*\d)[\w.-]{16,}|v\d\w*", re.IGNORECASE | re.DOTALL)
+"""A part of a path that is an id, a number or a version."""
+_PAIRS: Final = frozenset(("completions", "generations", "edits", "variations"))
+"""Last parts of a path that say something only with the one before."""
+
+
+class Exchange(NamedTuple):
+    """A request and its answer, as far as there are any.
+
+    `client`: the client's own request, None where nothing was rewritten. `sent`: what was sent. `words` are of WORDS.
+    `answer` is the answer as the client got it. `expected`: what the request costs by a price list, as (units,
+    dollars). The times are in seconds since the request began.
+    """
+
+    sent: Message
+    provider: str = ""
+    client: Message | None = None
+    words: Sequence[str] = ()
+    tries: int = 1
+    status: int = 0
+    answer: bytes = b""
+    first_byte: float | None = None
+    total: float | None = None
+    began: float = 0.0
+    expected: tuple[float | None, float | None] = (None, None)
+
+
+class Summary(NamedTuple):
+    """The line, and what can be searched for. `dollars` is None where the cost is not known."""
+
+    text: str
+    words: frozenset[str] = frozenset()
+    dollars: float | None = None
+
+
+class _Named(msgspec.Struct):
+    """The members of a body that the line has."""
+
+    model: object = None
+    model_name: object = None
+    duration: object = None
+    seconds: object = None
+    size: object = None
+    status: object = None
+    progress: object = None
+    data: msgspec.Raw = msgspec.Raw()
+
+
+class _Task(msgspec.Struct):
+    """The member of Kling's envelope that the line has."""
+
+    task_status: object = None
+
+
+def summary(exchange: Exchange, settings: PriceSettings = prices.LIST_PRICES) -> Summary:
+    """The line for an exchange. Nothing raises on foreign input."""
+    asked = exchange.client or exchange.sent
+    path = asked.path.partition("?")[0]
+    spent = _spent(path, exchange)
+    sent = _named(exchange.sent.body)
+    parts = [
+        f"{asked.method} {path}" if exchange.client and path != exchange.sent.path.partition("?")[0] else "",
+        " ".join(filter(None, (exchange.provider, _operation(exchange.sent.path)))),
+        _models(exchange, sent, spent),
+        _length(sent),
+        _state(exchange.answer),
+        *_costs(exchange, spent, settings),
+        f"{exchange.tries} tries" if exchange.tries > 1 else "",
+        *(word for word in WORDS if word in exchange.words),
+        _times(exchange),
+    ]
+    told = [printable(part) for part in parts if part]
+    if len(told) > 1 and parts[0]:
+        told[:2] = [f"{told[0]} → {told[1]}"]
+    dollars = _dollars(exchange, spent, settings)
+    return Summary(" · ".join(told), frozenset(exchange.words), dollars)
+
+
+def _operation(path: str) -> str:
+    """What a path asks for: `image2video`, `chat completions`."""
+    parts = [part for part in path.partition("?")[0].split("/") if part and not _ID.fullmatch(part)]
+    if not parts:
+        return ""
+    last = parts[-1].rpartition(":")[2][:_LONGEST_WORD]
+    return f"{parts[-2][:_LONGEST_WORD]} {last}" if last in _PAIRS and len(parts) > 1 else last
+
+
+def _models(exchange: Exchange, sent: _Named, spent: Spent) -> str:
+    theirs = _model(_named(exchange.client.body), exchange.client.path) if exchange.client else ""
+    ours = _model(sent, exchange.sent.path) or spent.model[:_LONGEST_WORD]
+    return f"{theirs} → {ours}" if theirs and ours and theirs != ours else ours or theirs
+
+
+def _model(named: _Named, path: str) -> str:
+    for value in (named.model_name, named.model):
+        if isinstance(value, str):
+            return value[:_LONGEST_WORD]
+    about = subject(path)
+    return about.model[:_LONGEST_WORD] if about else ""
+
+
+def _length(named: _Named) -> str:
+    for value in (named.duration, named.seconds):
+        if isinstance(value, str | int | float) and not isinstance(value, bool) and str(value)[:9].isdigit():
+            return f"{str(value)[:9]} s"
+    return ""
+
+
+def _state(answer: bytes) -> str:
+    """The state of a job: `in_progress 50 %`."""
+    named = _named(answer)
+    state, progress = _task(named.data).task_status or named.status, named.progress
+    if not isinstance(state, str) or (state == "completed" and progress is None):
+        return ""
+    shown = state[:_LONGEST_WORD]
+    is_half = isinstance(progress, int) and not isinstance(progress, bool) and 0 < progress < 100
+    return f"{shown} {progress} %" if is_half else shown
+
+
+def _spent(path: str, exchange: Exchange) -> Spent:
+    has_answer = exchange.answer and exchange.status < 300 and len(exchange.answer) <= _LONGEST
+    return ai.spent(path, exchange.answer) if has_answer else Spent()
+
+
+def _costs(exchange: Exchange, spent: Spent, settings: PriceSettings) -> list[str]:
+    known = ai.spent_text(spent, settings, exchange.began)
+    units, dollars = exchange.expected if exchange.status < 300 else (None, None)
+    return [
+        *([known] if known else []),
+        f"{units:g} units" if units else "",
+        f"{ai.dollars_text(dollars)} (list price)" if dollars and not known else "",
+    ]
+
+
+def _dollars(exchange: Exchange, spent: Spent, settings: PriceSettings) -> float | None:
+    if spent.dollars is not None:
+        return spent.dollars
+    found = prices.dollars(spent.model, spent.usage, settings, exchange.began)
+    return exchange.expected[1] if found is None and exchange.status < 300 else found
+
+
+def _times(exchange: Exchange) -> str:
+    first, total = exchange.first_byte, exchange.total
+    if first is None:
+        return ""
+    return f"first byte {_time(first)}" + ("" if total is None else f", all {_time(total)}")
+
+
+def _time(seconds: float) -> str:
+    return f"{max(seconds, 0) * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def _named(body: bytes) -> _Named:
+    if body.lstrip()[:1] != b"{" or len(body) > _LONGEST:
+        return _Named()
+    try:
+        return msgspec.json.decode(body, type=_Named)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _Named()
+
+
+def _task(data: msgspec.Raw) -> _Task:
+    try:
+        return msgspec.json.decode(data, type=_Task) if bytes(data)[:1] == b"{" else _Task()
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _Task()
