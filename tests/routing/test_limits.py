@@ -122,3 +122,12 @@ def test_whatever_happens_no_limit_is_passed_and_everybody_gets_in() -> None:
             clock.now += 60
             note(line.admit())
         assert admitted == set(tickets)
+
+
+def test_a_small_request_does_not_pass_a_long_one_that_waits_for_a_whole_minute() -> None:
+    line, clock = _line(Limits(rate=Rate(tokens_per_minute=100)))
+    _enter(line, tokens=60)
+    long, small = _enter(line, tokens=90), _enter(line, tokens=10)
+    assert (long.is_admitted, small.is_admitted) == (False, False)
+    clock.now += 60
+    assert line.admit() == [long, small]

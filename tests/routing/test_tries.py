@@ -224,3 +224,13 @@ def test_an_error_as_the_first_event_is_a_failure_however_it_is_cut(type: str, t
         first.feed(b"", is_end=True)
         assert first.is_known
         assert (first.failure.status if first.failure else None) == status
+
+
+def test_a_token_without_room_is_passed_over_for_the_next_provider_that_has_some() -> None:
+    stops = [_stop("a", 2, 2), _stop("b", 1, 1)]
+    health, full = Health({}, lambda: 0.0), {Place("a", 0), Place("a", 1)}
+    tries = Tries(stops, health, lambda places: places[0], lambda place: place not in full)
+    assert tries.first() == Place("b", 0)
+    # Where none has room, it is the first that is there at all, in whose line the request waits.
+    tries = Tries(stops, health, lambda places: places[0], lambda place: False)
+    assert tries.first() == Place("a", 0)
