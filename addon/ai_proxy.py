@@ -7,9 +7,11 @@ for _name in [name for name in sys.modules if name.partition(".")[0] == "mitm_ai
     del sys.modules[_name]
 
 from mitm_ai_proxy.gateway.addon import Gateway  # noqa: E402 - after the old modules are gone
+from mitm_ai_proxy.gateway.commands import Commands  # noqa: E402
 from mitm_ai_proxy.gateway.conversations import Conversations  # noqa: E402
 from mitm_ai_proxy.gateway.recorded import Recorded  # noqa: E402
 from mitm_ai_proxy.gateway.simulated import Simulated  # noqa: E402
 
 _conversations = Conversations()
-addons = [_conversations.before, Gateway([Recorded(), Simulated()]), _conversations.after]
+_gateway = Gateway([Recorded(), Simulated()])
+addons = [_conversations.before, _gateway, _conversations.after, Commands(_gateway)]

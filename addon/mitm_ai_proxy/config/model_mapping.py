@@ -34,10 +34,17 @@ class ModelMapping:
     """
 
     def __init__(self, mapping: Mapping[str, str]) -> None:
+        self._items = tuple(mapping.items())
         self._exact = {key: value for key, value in mapping.items() if patterns.is_exact(key)}
         self._rules = [_rule(key, value) for key, value in mapping.items() if not patterns.is_exact(key) and key != "*"]
         if "*" in mapping:
             self._rules.append(_rule("*", mapping["*"]))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ModelMapping) and self._items == other._items
+
+    def __hash__(self) -> int:
+        return hash(self._items)
 
     def __bool__(self) -> bool:
         return bool(self._exact or self._rules)

@@ -226,6 +226,10 @@ class Configured:
         self.clients = Clients(configuration.block(registry.ClientSettings).client_tokens)
         configured.describe(configuration, providers)
 
+    def reload(self) -> None:
+        """Read the configuration file again. Raises ConfigurationError or StageError; then the old one stays."""
+        self._use_file(self._path)
+
     def _use_file(self, path: Path) -> None:
         self._watch.read(path)
         self._use(self._read(path))

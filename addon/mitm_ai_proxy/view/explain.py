@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from .. import pipeline
-from ..auth.header import is_secret_field
+from ..auth.header import is_credential, is_secret_field
 from ..chat import callers
 from ..chat.dialects import DIALECTS
 from ..errors import Refusal
@@ -102,24 +103,47 @@ def _is_secret(outgoing: Outgoing, name: str) -> bool:
 def curl(outgoing: Outgoing, body: bytes) -> str:
     """The upstream request as a line for a shell, with `$CREDENTIAL` for what is secret."""
     upstream = outgoing.upstream
-    target = outgoing.target
-    if outgoing.redacted_target:
-        path, query = split_query(outgoing.redacted_target)
-        target = join_query(path, query)
-    parts = ["curl", "-X", upstream.method]
-    for name, value in outgoing.fields:
+    sent = body if outgoing.body is None else outgoing.body
+    secret = {name for name, _ in outgoing.fields if _is_secret(outgoing, name.decode("latin-1"))}
+    target = outgoing.redacted_target or outgoing.target
+    return curl_line(upstream.method, str(upstream.origin), target, outgoing.fields, sent, secret)
+
+
+def curl_line(method: str, origin: str, target: str, fields: Fields, body: bytes, secret: Collection[bytes]) -> str:
+    """A request as a line for a shell; `secret` are the names of header fields that hold a credential.
+
+    Where one stands, in a field or in the query, the line has `$CREDENTIAL`; all else is quoted.
+    """
+    parts = ["curl", "-X", shlex.quote(method)]
+    for name, value in fields:
         text, word = name.decode("latin-1"), value.decode("latin-1")
-        if text.lower() in ("host", "content-length", "accept-encoding", "connection"):
+        if text.lower() in _NOT_FOR_CURL:
             continue
-        if _is_secret(outgoing, text):
-            scheme = "Bearer " if word.startswith("Bearer ") else ""
-            parts.append(f'-H "{text}: {scheme}{CREDENTIAL}"')
+        if name in secret:
+            scheme = "Bearer " if word.startswith("Bearer ") or text.lower() == "authorization" else ""
+            parts.append(f"-H {_shell(f'{text}: {scheme}', '')}")
         else:
             parts.append(f"-H {shlex.quote(f'{text}: {word}')}")
-    sent = body if outgoing.body is None else outgoing.body
-    if sent:
+    if body:
         try:
-            parts.append(f"--data-raw {shlex.quote(sent.decode())}")
+            parts.append(f"--data-raw {shlex.quote(body.decode())}")
         except UnicodeDecodeError:
             parts.append("--data-binary @BODY")
-    return " ".join([*parts, shlex.quote(f"{upstream.origin}{target}")])
+    path, query = split_query(target)
+    hidden = [_hidden(parameter) for parameter in query.split("&")]
+    return " ".join([*parts, _shell(*f"{origin}{join_query(path, '&'.join(hidden))}".split(_HOLE))])
+
+
+_HOLE: Final = "\0"
+_NOT_FOR_CURL: Final = frozenset(("host", "content-length", "accept-encoding", "connection"))
+
+
+def _hidden(parameter: str) -> str:
+    """A parameter of a query, with a hole for a credential; Google's clients send their key as `key`."""
+    name, equals, _ = parameter.partition("=")
+    return f"{name}={_HOLE}" if equals and (name == "key" or is_credential(name)) else parameter
+
+
+def _shell(*texts: str) -> str:
+    """Texts in quotes of a shell, with the variable between them."""
+    return f'"{CREDENTIAL}"'.join(shlex.quote(text) if text else "" for text in texts)
