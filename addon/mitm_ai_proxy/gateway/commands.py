@@ -29,7 +29,6 @@ from .stages import StageError
 logger = logging.getLogger(__name__)
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
-_PATHS: Final = ("/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/videos", "/v1/models", "/v1/embeddings")
 _NOTHING: Final = "there is no configuration, so that nothing is rewritten"
 _P = ParamSpec("_P")
 
@@ -93,7 +92,7 @@ class Commands:
             found += ["", *self._explained(*_client(one))] if found else self._explained(*_client(one))
         return found
 
-    @_command("ai.explain.request", method="ai.explain.methods", path="ai.explain.paths")
+    @_command("ai.explain.request", method="ai.explain.methods")
     def explain_request(self, method: str, path: str, *body: str) -> Sequence[str]:
         """Say what would become of a request with this method, path and JSON body. Nothing is sent."""
         text = " ".join(body).encode("utf-8", "surrogateescape")
@@ -106,11 +105,6 @@ class Commands:
     def methods(self) -> Sequence[str]:
         """The methods that ai.explain.request completes."""
         return METHODS
-
-    @_command("ai.explain.paths", False)
-    def paths(self) -> Sequence[str]:
-        """The paths that ai.explain.request completes."""
-        return _PATHS
 
     def _explained(self, method: str, target: str, fields: Fields, body: bytes) -> list[str]:
         providers = self._gateway.providers
