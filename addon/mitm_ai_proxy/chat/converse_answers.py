@@ -284,9 +284,9 @@ def read_whole(body: bytes, vendor: str) -> list[Event]:
         root = json_values.answer_object(body)
     except ValueError as error:
         return [vendor_errors.broken(str(error))]
-    if "output" not in root:
-        return [vendor_errors.of_value(json_values.decode(body)) or vendor_errors.broken("has no output")]
     try:
+        if "output" not in root:
+            return [vendor_errors.of_value(json_values.decode(body)) or vendor_errors.broken("has no output")]
         message = json_values.members(bytes(json_values.members(bytes(root["output"]))["message"]))
         events: list[Event] = [Start()]
         for block in json_values.objects(message["content"]):
