@@ -23,7 +23,7 @@ from ..providers.base import Provider
 from ..registry import Configuration
 from ..routing.providers import Providers
 from ..view.prices import PriceSettings
-from . import content_view, engine, fast_dispatch, filters, flows, listed, sealed, strangers
+from . import content_view, engine, fast_dispatch, filters, flows, listed, sealed, strangers, unchecked
 from .guard import Guard
 from .inspected import Inspected
 from .listed import Listed
@@ -108,6 +108,8 @@ class Configured:
         self._activate()
         if Inspected.option in updated:
             self._inspect()
+        if "scripts" in updated:
+            unchecked.put_back()
         if fast_dispatch.OPTION in updated:
             self._dispatch(getattr(ctx.options, fast_dispatch.OPTION))
         if HELD_OPTION in updated:
@@ -167,6 +169,7 @@ class Configured:
         """Begin to watch the configuration file; log the stages' banners and a hint about connection_strategy."""
         listed.add_columns()
         listed.add_line()
+        unchecked.leave_out()
         if self._inspected.is_active:
             return
         self._watch.start()
@@ -189,6 +192,7 @@ class Configured:
         listed.remove_line()
         self._tokens.stop()
         fast_dispatch.switch(False)
+        unchecked.put_back()
         if ctx.master.should_exit.is_set():
             for flow, state in list(self.guard.states.items()):
                 flows.redact(flow, state)
