@@ -54,13 +54,14 @@ LATE = {
 OUTSIDE: dict[str, set[str]] = {
     "mitmproxy": {"gateway", "commands"},
     "aiohttp": {"server"},
+    "prometheus_client": {"platform", "server"},
     "flask": {"simulator"},
     "pytest": {"testing"},
     "yaml": {"config", "commands"},
     "regex": {"config"},
     "jwt": {"auth", "simulator", "view"},
     "sqlite3": {"platform"},
-    **{name: {"platform"} for name in "fastapi huey obstore prometheus_client psycopg urllib3 uvicorn".split()},
+    **{name: {"platform"} for name in "fastapi huey obstore psycopg urllib3 uvicorn".split()},
 }
 
 

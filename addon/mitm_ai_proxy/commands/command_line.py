@@ -32,12 +32,14 @@ NAME: Final = "AI_PROXY_NAME"
 """Environment variable: the name that run.sh was called with."""
 
 WITH_VALUE: Final = frozenset(
-    "--allow-hosts --auth-choice --base-url --cert-passphrase --certs --client-replay --config"
+    "--allow-hosts --auth-choice --base-url --cert --cert-passphrase --certs --client-replay --config"
     " --console-layout --data --flow-detail --gateway-port --host --ignore-hosts --intercept --listen-host"
     " --grace --held-bodies"
-    " --listen-port --log --map-local --map-remote --mode --modify-body --modify-headers --port --proxyauth --rfile"
+    " --listen-port --log --map-local --map-remote --metrics-host --metrics-port --mode"
+    " --modify-body --modify-headers --port --proxyauth --rfile"
     " --save-stream-file --scripts --server-replay --server-replay-extra --set --stickyauth"
-    " --stickycookie --tcp-hosts --upstream-auth --view-filter --web-host --web-port -B -C -H -M -S -m -p"
+    " --stickycookie --tcp-hosts --upstream-auth --upstream-ca --view-filter --web-host --web-port --workers"
+    " -B -C -H -M -S -m -p"
     " -r -s -w".split()
 )
 """The options of the commands and of mitmproxy's tools that take the next word as their value."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import re
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,11 +41,10 @@ def main(words: Sequence[str], config: Path, program: str) -> int:
         return 1
     log.begin(chosen.log, logging.WARNING if chosen.quiet else logging.INFO)
     try:
-        service.run(_options(chosen))
+        return service.run(_options(chosen))
     except (ConfigurationError, UnusableParser, service.StartError) as error:
         print(f"ai-proxy: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 def _parser(program: str, config: Path) -> argparse.ArgumentParser:
@@ -60,6 +60,13 @@ def _parser(program: str, config: Path) -> argparse.ArgumentParser:
     add("--log", choices=("text", "json"), default="text", help="a line for each request (default: %(default)s)")
     add("-q", "--quiet", action="store_true", help="log warnings and errors only")
     add("--grace", type=_seconds, metavar="SECONDS", default=30.0, help="for requests at its end (%(default)g)")
+    add("--cert", type=Path, metavar="PATH", help="serve TLS: a file of PEM with certificate and key")
+    add("--simulate", action="store_true", help="answer from a simulator of our own; nothing is sent")
+    add("--upstream-ca", type=Path, metavar="PATH", help="certificates of authorities to trust, in place of certifi's")
+    add("--environment-proxies", action="store_true", help="use HTTP_PROXY, HTTPS_PROXY and NO_PROXY")
+    add("--metrics-host", metavar="ADDRESS", default="127.0.0.1", help="for --metrics-port (default: %(default)s)")
+    add("--metrics-port", type=_port, metavar="PORT", help="serve /healthz and /metrics there (default: not at all)")
+    add("--workers", type=_count, metavar="N", default=1, help="processes at one port; Linux only (%(default)s)")
     add("--held-bodies", type=_size, metavar="SIZE", default="512m", help="of long requests, in all (%(default)s)")
     return parser
 
@@ -73,6 +80,13 @@ def _options(chosen: argparse.Namespace) -> Options:
         port=chosen.listen_port,
         held_bodies=chosen.held_bodies,
         grace=chosen.grace,
+        simulate=chosen.simulate,
+        certificate=chosen.cert,
+        upstream_ca=chosen.upstream_ca,
+        uses_proxies=chosen.environment_proxies,
+        metrics_host=chosen.metrics_host,
+        metrics_port=chosen.metrics_port,
+        workers=chosen.workers,
     )
 
 
@@ -93,6 +107,14 @@ def _refuse_others(parser: argparse.ArgumentParser, words: Sequence[str], progra
 def _port(text: str) -> int:
     if not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port (0 to 65535)")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes (1 to 64)")
+    if int(text) > 1 and not hasattr(socket, "SO_REUSEPORT"):
+        raise argparse.ArgumentTypeError("several processes cannot share a port on this system")
     return int(text)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Final
 
 from mitmproxy import ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
@@ -14,8 +13,11 @@ from mitmproxy.addonmanager import Loader
 from .. import errors, registry
 from ..cassette.entry import Chunk, Response
 from ..exchange import Handling
+from ..providers.base import Provider
 from ..registry import Configuration
 from ..routing.providers import Providers
+from ..simulator import asking
+from ..simulator.asking import Asked, Said
 from ..simulator.links import FOLDER
 from ..simulator.parts import PARTS
 from ..simulator.settings import SimulatorSettings
@@ -141,22 +143,19 @@ class Simulated:
             return
         # With a cassette, it is the cassette's stage that makes links lead through the proxy.
         links_here = state.stages == (self.name,)
-        cuts: list[str] = []
-        pieces: Pieces = []
         try:
-            from ..simulator.app import ORIGIN
-            from ..simulator.chat.views import ABORTED, CUT, PIECES
+            from ..simulator.chat.views import ABORTED
 
             assert self.simulator
             origin = state.client_origin if links_here else str(state.provider.origin)
-            environ = _environ(flow, state.provider.keys.provider_base_path)
-            environ |= {ORIGIN: origin, CUT: cuts, PIECES: pieces}
-            response = await asyncio.to_thread(_answer, self.simulator, environ)
+            said = await asyncio.to_thread(asking.ask, self.simulator, _asked(flow, state.provider, origin))
+            response = _response(said)
+            cuts, pieces = said.cuts, said.pieces
             if _is_stream(response.headers.get("content-type", "")) and (not cuts or ABORTED in cuts):
                 streamed = _streamed(response, pieces)
                 await detours.lead(flow, state, self._loopback, streamed, 1.0, flows.SIMULATED, is_cut=bool(cuts))
                 return
-            if not await wait(sum(seconds for seconds, _ in pieces), lambda: engine.client_is_gone(flow)):
+            if not await wait(said.seconds, lambda: engine.client_is_gone(flow)):
                 flow.kill()
                 return
         except Exception as error:
@@ -187,34 +186,13 @@ def _streamed(response: http.Response, pieces: Pieces) -> Response:
     return Response(response.status_code, response.reason, headers, response.content or b"", tuple(chunks))
 
 
-def _answer(simulator: Simulator, environ: dict[str, Any]) -> http.Response:
-    # Imported when needed, since it takes a while.
-    from werkzeug.test import run_wsgi_app
-
-    body, status, headers = run_wsgi_app(simulator, environ, True)
-    response = http.Response.make(int(status.split()[0]), b"".join(body))
-    # Unchanged: the Content-Length of an answer to HEAD is not that of its body.
-    response.headers.fields = tuple((name.encode(), value.encode("latin-1")) for name, value in headers.items())
+def _response(said: Said) -> http.Response:
+    response = http.Response.make(said.status, said.body)
+    response.headers.fields = said.fields
     return response
 
 
-def _environ(flow: http.HTTPFlow, base_path: str) -> dict[str, Any]:
-    """The WSGI environ for a request; `base_path` is removed from its path."""
-    from werkzeug.test import EnvironBuilder
-
+def _asked(flow: http.HTTPFlow, provider: Provider, origin: str) -> Asked:
     request = flow.request
-    # What is no UTF-8 becomes U+FFFD.
-    path, _, query = sealed.target_of(flow).encode("utf-8", "surrogateescape").decode("utf-8", "replace").partition("?")
-    path = path.removeprefix(base_path) if path.startswith(base_path + "/") else path
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in sealed.fields_of(flow)]
-    builder = EnvironBuilder(
-        path=unquote(path),
-        query_string=query,
-        method=request.method,
-        headers=[pair for pair in headers if pair[0].lower() not in ("transfer-encoding", "content-length")],
-        data=request.raw_content or b"",
-    )
-    try:
-        return dict(builder.get_environ())
-    finally:
-        builder.close()
+    body, base_path = request.raw_content or b"", provider.keys.provider_base_path
+    return Asked(request.method, sealed.target_of(flow), sealed.fields_of(flow), body, base_path, origin)

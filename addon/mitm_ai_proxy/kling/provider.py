@@ -152,6 +152,7 @@ class Kling(Provider):
     translated = frozenset({TEXT2VIDEO.create, TEXT2VIDEO.retrieve, *_VIDEOS_APIS})
     unsupported_reasons = videos_api.UNSUPPORTED_REASONS | images_api.UNSUPPORTED_REASONS
     id_prefixes = PREFIXES
+    remembers = True  # equal creates, so that each is paid once
     withheld_headers = (b"x-stainless-", b"openai-", b"idempotency-key")
     default_capabilities: ClassVar[dict[str, str]] = {
         TEXT2VIDEO.create: "/v1/videos/text2video",

@@ -199,6 +199,8 @@ class Provider(ABC):
     """Keys of the file of which a block has to have one, such as the name of a host."""
     site: ClassVar[str] = ""
     """A page of the service's documentation."""
+    remembers: ClassVar[bool] = False
+    """Whether what one process has seen of earlier requests decides on later ones, but for health and limits."""
     withheld_headers: tuple[bytes, ...] = ()
     """Prefixes of names (in lower case) of header fields that are not sent to the provider."""
     id_prefixes: ClassVar[tuple[str, ...]] = ()

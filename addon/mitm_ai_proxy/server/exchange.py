@@ -32,12 +32,14 @@ from ..wire import header_fields
 from ..wire.json_edit import JSONError
 from ..wire.media_types import is_streamed
 from ..wire.printable import printable
+from ..wire.targets import Origin
 from . import arrivals, requests
 from .answers import Out
 from .arrivals import Arrived, Resumed
 from .client import Client, ClientGone
 from .requests import SMALL_BODY, Body
 from .settings import InUse
+from .simulated import RESULTS
 from .timer import TimedOut, Timer
 from .upstream import Broken
 
@@ -56,7 +58,10 @@ class Place(NamedTuple):
 
 
 class Service(Protocol):
-    """What the exchanges of one server have in common. `is_stopping`: nothing waits any more."""
+    """What the exchanges of one server have in common.
+
+    `is_stopping`: nothing waits any more. `is_simulated`: nothing is sent.
+    """
 
     place: Place
     is_stopping: bool
@@ -64,6 +69,8 @@ class Service(Protocol):
     @property
     def in_use(self) -> InUse:
         """The configuration."""
+
+    is_simulated: bool
 
     async def send(self, outgoing: Outgoing, body: bytes | AsyncIterator[bytes] | None, exchange: Exchange) -> Arrived:
         """The answer to a request, when its head is here. Raises Broken, or Refusal."""
@@ -132,6 +139,9 @@ class Exchange:
         rules = self.in_use.rules
         if head.caller.origin and pages.is_allowed(head.caller.origin, rules):
             self.client.page = head.caller.origin.strip()
+        if self._service.is_simulated and head.target.startswith(RESULTS):
+            # Whoever has the link may have the result, also a page.
+            return await self._tried(await self._routed())
         self._refuse_strangers()
         if pages.is_preflight(method, head.fields):
             if not self.client.page:
@@ -250,7 +260,7 @@ class Exchange:
         if attempts is None:
             return await self._answered(await self._sent(outgoing))
         async with self._timer.running(attempts.limits()):
-            if attempts.needs_place:
+            if attempts.needs_place and not self._service.is_simulated:
                 await attempts.take_place(lambda: self._service.is_stopping)
                 if not attempts.has_place:
                     raise TimedOut(tries.QUEUE, 0.0)
@@ -261,6 +271,13 @@ class Exchange:
     async def _sent(self, outgoing: Outgoing) -> Arrived:
         body = outgoing.body if outgoing.body is not None else (self.body.raw or self.body.stream())
         return await self._service.send(outgoing, body, self)
+
+    @property
+    def origin(self) -> str:
+        """The origin at which the client has come here."""
+        transport = self._request.transport
+        host, port = (transport.get_extra_info("sockname") if transport else ("127.0.0.1", 80))[:2]
+        return str(Origin("https" if self.head.is_tls else "http", host.partition("%")[0], port))
 
     def connected(self) -> None:
         """There is a connection for the request, which is sent now."""
@@ -382,7 +399,7 @@ class Exchange:
         if not (self.attempts and self.attempts.can_follow) or self._request.method == "HEAD":
             return False
         length = header_fields.value(arrived.fields, b"content-length")
-        is_small = length.isdigit() and int(length) <= SMALL_BODY
+        is_small = not length or int(length) <= SMALL_BODY
         return is_small and not is_streamed(header_fields.value(arrived.fields, b"content-type"))
 
     async def _deliver_whole(self, arrived: Arrived, raw: bytes, whole: Whole | None) -> Out:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from ..edges.token_fetcher import TokenFetcher
 from ..edges.watch import Watch
 from ..registry import Configuration
 from ..routing.providers import Providers
-from ..simulator.settings import SimulatorSettings
+from . import workers
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +32,22 @@ class InUse(NamedTuple):
 
 
 class Settings:
-    """Holds it. `needs_clients`: whether clients have to be known, since the proxy listens to other machines."""
+    """Holds it. `needs_clients`: whether clients have to be known, since the proxy listens to other machines.
 
-    def __init__(self, path: Path, *, simulated: bool = False, needs_clients: bool = False) -> None:
-        self.path = path
+    `use` is told of each configuration that follows the first.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        simulated: bool = False,
+        needs_clients: bool = False,
+        workers: int = 1,
+    ) -> None:
+        """`workers`: how many processes share the work."""
+        self.path, self._workers = path, workers
+        self.use: Callable[[InUse], None] | None = None
         self.is_simulated = simulated
         self._needs_clients = needs_clients
         self._watch = Watch(self._load, self._use_changed)
@@ -55,11 +68,6 @@ class Settings:
         self._watch.stop()
         self._tokens.stop()
 
-    @property
-    def simulator(self) -> SimulatorSettings:
-        """The settings of the simulator."""
-        return self.in_use.configuration.block(SimulatorSettings)
-
     def _read(self, path: Path) -> Configuration:
         found = registry.read(path, simulated=self.is_simulated)
         return configured.with_texts(found, is_offline=self.is_simulated)
@@ -69,6 +77,10 @@ class Settings:
         if self._needs_clients and not clients:
             raise ConfigurationError(configuration.source, [_NO_CLIENTS])
         providers = registry.providers(configuration, simulated=self.is_simulated)
+        if self._workers > 1:
+            reasons = workers.reasons_against(providers, is_simulated=self.is_simulated)
+            if problems := [Problem("", f"does not go with --workers: {reason}") for reason in reasons]:
+                raise ConfigurationError(configuration.source, problems)
         self._tokens.use(configured.access_tokens(providers), is_offline=self.is_simulated)
         configured.describe(configuration, providers)
         return InUse(configuration, providers, configured.rules(configuration, providers), clients)
@@ -84,6 +96,8 @@ class Settings:
             if isinstance(loaded, Exception):
                 raise loaded
             self.in_use = self._made(loaded)
+            if self.use:
+                self.use(self.in_use)
         except ConfigurationError as error:
             logger.error("ai-proxy: %s\n  (the old configuration stays)", error)
         except Exception as error:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import ssl
+import urllib.request
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -100,19 +102,21 @@ class Pool:
         Raises OSError for a file that cannot be read, or has none.
         """
         context = ssl.create_default_context(cafile=ca or certifi.where())
+        # Python 3.13 refuses certificates of companies that all others take.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT, ssl=context),
             auto_decompress=False,
             skip_auto_headers=_ADDED,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-            trust_env=uses_proxies,
             requote_redirect_url=False,
             request_class=_Request,
             max_line_size=LONGEST_HEAD,
             max_field_size=LONGEST_HEAD,
             max_headers=MOST_FIELDS,
         )
+        self._uses_proxies = uses_proxies
         # A GET would be sent a second time where a kept connection has died; one request is one request.
         self._session._retry_connection = False
 
@@ -124,7 +128,12 @@ class Pool:
         fields = for_client(outgoing.fields)
         try:
             response = await self._session.request(
-                upstream.method, url, headers=fields, data=body, allow_redirects=False
+                upstream.method,
+                url,
+                headers=fields,
+                data=body,
+                allow_redirects=False,
+                proxy=_proxy(upstream.origin) if self._uses_proxies else None,
             )
         except (aiohttp.ClientError, OSError) as error:
             is_sent = not isinstance(error, aiohttp.ClientConnectorError)
@@ -141,6 +150,14 @@ def _url(origin: Origin) -> URL:
     return URL.build(scheme=origin.scheme, host=origin.host, port=origin.port)
 
 
+@functools.lru_cache(256)
+def _proxy(origin: Origin) -> str | None:
+    """The proxy that the environment names for an origin; aiohttp's own way would also read ~/.netrc."""
+    if urllib.request.proxy_bypass(origin.authority):
+        return None
+    return urllib.request.getproxies().get(origin.scheme)
+
+
 def _reason(error: Exception) -> str:
     """Why, in words: without what the provider has sent, which aiohttp quotes."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
@@ -149,7 +166,8 @@ def _reason(error: Exception) -> str:
         return "its name is not known"
     if isinstance(error, aiohttp.ClientConnectorError):
         inner = error.os_error
-        return f"no connection ({inner.strerror or type(inner).__name__})"
+        said = os.strerror(inner.errno) if inner.errno else inner.strerror
+        return f"no connection ({said or type(inner).__name__})"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "it closed the connection without an answer"
     if isinstance(error, aiohttp.ClientPayloadError):
