@@ -131,7 +131,7 @@ def test_what_breaks_off_is_tried_again_if_nothing_may_have_been_bought(
 
 
 def test_the_next_provider_gets_the_clients_own_bytes_in_its_own_form_and_one_that_cannot_is_passed_over() -> None:
-    providers, _ = _providers(other=", retryOnFailure: {enabled: true}")
+    providers, _ = _providers(other=f"{RETRY_IT}, failover: {{enabled: true, failureThreshold: 1}}")
     tries = _begun(providers, CHAT, BODY)
     tries.hear(500, ())
     assert isinstance(tries.prepared, Upstream)
@@ -144,7 +144,7 @@ def test_the_next_provider_gets_the_clients_own_bytes_in_its_own_form_and_one_th
     assert tries.lines[1].startswith("not tried with two: ")
     assert tries.lines[2] == "no further try: there is no other token or provider that can serve it"
     # That says nothing about it.
-    assert providers.health.of(Place("two", 0)).failures == 0
+    assert {providers.health.of(place).state for place in (Place("two"), Place("two", 0))} == {State.IN_USE}
 
 
 def test_what_an_edge_cannot_do_again_is_not_done() -> None:
@@ -328,7 +328,8 @@ def test_who_waits_in_line_gets_the_place_of_one_that_leaves_or_a_429() -> None:
         assert (first.has_place, first.needs_place) == (True, False)
         waiting = asyncio.ensure_future(second.take_place(lambda: False))
         # Its client is gone, so that it takes nobody's place.
-        await third.take_place(lambda: True)
+        async with asyncio.timeout(20):
+            await third.take_place(lambda: True)
         assert not third.has_place
         first.complete(200)
         await waiting
