@@ -362,6 +362,7 @@ def test_an_http_url_with_a_host_is_a_web_url(text: str) -> None:
         "https://example.com/\x7f",
         "https://example.com/\x85",
         "https://example.com/\u2003",
+        "https://example.com/\ud800",
     ],
 )
 def test_other_text_is_no_web_url(text: str) -> None:

@@ -35,8 +35,8 @@ _OTHERS = [
 ]
 _WHITE_SPACE = b" \t\n\r\v\f"
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-# \s matches Unicode's white space, but not all of its control characters.
-_BLANK_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
+# \s matches Unicode's white space, but not all of its control characters. Halves of surrogate pairs are no characters.
+_NOT_IN_URLS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def check(data: bytes) -> None:
@@ -153,9 +153,9 @@ def check_text(text: str) -> None:
 
 
 def is_web_url(text: str) -> bool:
-    """Whether the text is an http or https URL with a host, and has no white space or control character."""
+    """Whether the text is an http or https URL with a host, and has no white space, control character or surrogate."""
     # urlsplit removes some control characters before it parses.
-    if not text[:8].lower().startswith(("http://", "https://")) or _BLANK_OR_CONTROL.search(text):
+    if not text[:8].lower().startswith(("http://", "https://")) or _NOT_IN_URLS.search(text):
         return False
     try:
         return bool(urlsplit(text).hostname)
