@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,41 @@ def test_a_bucket_that_is_missing_is_an_error(bucket: str) -> None:
         storage.check()
     with pytest.raises(StorageError, match=r"a\.mp4 cannot be read"):
         storage.read("a.mp4", 0, 1)
+
+
+@table(
+    ("status", "code", "words"),
+    [
+        (404, "NoSuchBucket", "make the bucket, or look at STORAGE_URL"),
+        (403, "InvalidAccessKeyId", "look at the key in the environment"),
+        (401, "Unauthorized", "look at the key in the environment"),
+        (400, "AuthorizationHeaderMalformed", "look at the endpoint, the region and the key"),
+    ],
+)
+def test_what_a_bucket_refuses_is_said_with_what_to_do_and_without_its_text(status: int, code: str, words: str) -> None:
+    class Refusing(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            body = f"<Error><Code>{code}</Code><Message>of the server</Message></Error>".encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *given: object) -> None:
+            """Log nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server, pytest.MonkeyPatch.context() as patch:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(StorageError) as raised:
+            Storage("s3://videos").check()
+        server.shutdown()
+
+    assert words in str(raised.value)
+    assert not [secret for secret in ("s3cret", "of the server") if secret in str(raised.value)]
 
 
 def test_a_folder_gives_no_links(tmp_path: Path) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import (
+    BaseError,
+    GenericError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+    UnknownConfigurationKeyError,
+)
 from obstore.store import AzureStore, GCSStore, LocalStore, S3Store, from_url
 
 _RETRIES: Final[obstore.store.RetryConfig] = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
@@ -17,6 +24,19 @@ _CLIENT: Final[obstore.store.ClientConfig] = {"connect_timeout": "10s", "timeout
 _CHUNK: Final = 8 << 20
 _PARALLEL: Final = 2
 """Parts of a file that are under way at once; a worker holds as many of _CHUNK in memory."""
+
+_KEYS: Final = "look at the key in the environment, and at what it may do there"
+_WORDS: Final[Sequence[tuple[type[Exception], str]]] = (
+    (
+        FileNotFoundError,
+        "it is not there: make the bucket, or look at STORAGE_URL and at the region in the environment",
+    ),
+    (PermissionDeniedError, f"it does not let us in: {_KEYS}"),
+    (UnauthenticatedError, f"it does not know us: {_KEYS}"),
+    (UnknownConfigurationKeyError, "STORAGE_URL has a query that nobody knows"),
+    (GenericError, "it is not reached, or fails: look at the endpoint, the region and the key in the environment"),
+)
+"""What to do about an error of a cloud; its own text may hold a URL with a signature."""
 
 PROBE: Final = ".probe"
 """An object that is no result."""
@@ -44,7 +64,7 @@ class Storage:
                 self._store = from_url(where, client_options=_CLIENT, retry_config=_RETRIES)
         except (BaseError, OSError, ValueError) as error:
             shown = where if isinstance(where, Path) else where.partition("?")[0]
-            raise StorageError(f"{shown} cannot be used: {type(error).__name__}") from error
+            raise StorageError(f"{shown} cannot be used: {_words(error)}") from error
 
     def put(self, name: str, file: Path) -> None:
         """Store a file under a name, in the place of what was there. Raises StorageError."""
@@ -60,7 +80,7 @@ class Storage:
             )
             kept = obstore.head(self._store, name)["size"]
         except (BaseError, OSError) as error:
-            raise StorageError(f"{name} was not stored: {type(error).__name__}") from error
+            raise StorageError(f"{name} was not stored: {_words(error)}") from error
         if kept != size:
             raise StorageError(f"{name} was stored with {kept} bytes of {size}")
 
@@ -71,14 +91,14 @@ class Storage:
         except FileNotFoundError:
             return None
         except (BaseError, OSError) as error:
-            raise StorageError(f"{name} cannot be read: {type(error).__name__}") from error
+            raise StorageError(f"{name} cannot be read: {_words(error)}") from error
 
     def read(self, name: str, start: int, length: int) -> bytes:
         """A part of an object. Raises StorageError."""
         try:
             return bytes(obstore.get_range(self._store, name, start=start, length=length))
         except (BaseError, OSError) as error:
-            raise StorageError(f"{name} cannot be read: {type(error).__name__}") from error
+            raise StorageError(f"{name} cannot be read: {_words(error)}") from error
 
     def link(self, name: str, seconds: float) -> str | None:
         """A link to an object that holds for a time; None where the storage gives none, as a folder.
@@ -90,14 +110,14 @@ class Storage:
         try:
             return obstore.sign(self._store, "GET", name, timedelta(seconds=seconds))
         except (BaseError, OSError) as error:
-            raise StorageError(f"no link to {name} can be made: {type(error).__name__}") from error
+            raise StorageError(f"no link to {name} can be made: {_words(error)}") from error
 
     def check(self) -> None:
         """Write something small. Raises StorageError where the folder or the bucket is not there, or is not ours."""
         try:
             obstore.put(self._store, PROBE, b"This is written to see whether anything can be.\n")
         except (BaseError, OSError) as error:
-            raise StorageError(f"the storage cannot be used: {type(error).__name__}") from error
+            raise StorageError(f"the storage cannot be used: {_words(error)}") from error
 
     def delete(self, name: str) -> None:
         """Remove an object; nothing happens where there is none. Raises StorageError."""
@@ -106,9 +126,15 @@ class Storage:
         except FileNotFoundError:
             return
         except (BaseError, OSError) as error:
-            raise StorageError(f"{name} cannot be removed: {type(error).__name__}") from error
+            raise StorageError(f"{name} cannot be removed: {_words(error)}") from error
 
 
 def object_name(tenant: str, job_id: str, created_at: float) -> str:
     """The name of a job's result: the same for each try, so that a second one does no harm."""
     return f"{tenant}/{datetime.fromtimestamp(created_at, UTC):%Y/%m/%d}/{job_id}.mp4"
+
+
+def _words(error: Exception) -> str:
+    """What has gone wrong: the class of the error, and what to do."""
+    name = type(error).__name__
+    return next((f"{words} ({name})" for kind, words in _WORDS if isinstance(error, kind)), name)
