@@ -143,6 +143,23 @@ def test_who_comes_with_less_while_others_are_read_to_misses_nothing() -> None:
     assert _run(test) == [1, 2, 3, 4, 5, 6]
 
 
+def test_news_from_behind_what_a_listener_has_not_heard_yet_are_left_until_they_come_in_order() -> None:
+    """It has joined while they were read for the others; heard now, they would hide what is before them."""
+    events = _Events()
+    for _ in range(6):
+        events.write()
+
+    async def test() -> list[int]:
+        listener = live.Listener("default", None)
+        listener.heard = 3
+        for start in (4, 3, 3):
+            listener.hear_news(start, events.all[start:])
+        listener.end()
+        return [int(text.split(b"\n")[0][4:]) async for text in listener.texts()]
+
+    assert _run(test) == [4, 5, 6]
+
+
 def test_who_comes_is_told_what_is_paused_and_then_what_changes() -> None:
     """Whoever listens to one job alone is not."""
     events = _Events()
@@ -152,7 +169,7 @@ def test_who_comes_is_told_what_is_paused_and_then_what_changes() -> None:
         found = [text async for text, _ in _zip(stream, count) if text.startswith(b"event: account")]
         return [text.split(b'"')[1] for text in found]
 
-    async def test() -> tuple[list[bytes], list[bytes], list[int]]:
+    async def test() -> tuple[list[bytes], list[bytes], bytes]:
         shared = Live(
             events.read,
             events.last,
@@ -162,14 +179,20 @@ def test_who_comes_is_told_what_is_paused_and_then_what_changes() -> None:
         )
         first = shared.listen("default", None, 0)
         heard = await told(first, 3)
-        of_job = asyncio.create_task(_numbers(shared.listen("default", "j", 0), 1))
+        of_job = asyncio.create_task(_first(shared.listen("default", "j", 0)))
         del paused["a", ""]
         paused["c", ""] = live.alarm("c paused")
         changes = await told(first, 2)
         events.write()
         return heard, sorted(changes), await of_job
 
-    assert _run(test) == ([b"a paused", b"b paused"], [b"a resumed", b"c paused"], [1])
+    assert _run(test) == ([b"a paused", b"b paused"], [b"a resumed", b"c paused"], b"id: 1")
+
+
+async def _first(stream: AsyncIterator[bytes]) -> bytes:
+    """The first line of the first event of a stream."""
+    await anext(stream)
+    return (await anext(stream)).split(b"\n")[0]
 
 
 async def _zip(stream: AsyncIterator[bytes], count: int) -> AsyncIterator[tuple[bytes, int]]:

@@ -57,6 +57,16 @@ class Listener:
         self._tenant, self._job = tenant, job
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._last = 0
+        self.heard = 0
+        """The number up to which it has got what was for it."""
+
+    def hear_news(self, start: int, news: Sequence[Message]) -> None:
+        """Take the events behind a number; not where some before them are still to come: then these come again."""
+        if self.heard < start:
+            return
+        for entry in news:
+            self.hear(entry)
+        self.heard = max(self.heard, news[-1].number)
 
     def hear(self, message: Message) -> None:
         """Take an event, if it is one for this listener and was not heard before."""
@@ -119,14 +129,14 @@ class Live:
         start = last if after is None else max(min(after, last), last - MOST_MISSED)
         listener = Listener(tenant, job)
         yield _RETRY
+        alarms = await run_in_threadpool(self._paused)
+        for text in alarms.values():
+            listener.hear_of_account(text)
         # What was missed comes first; what is written meanwhile is heard in the order of the numbers all the same.
         while missed := await run_in_threadpool(self._read, start):
             for entry in missed:
                 listener.hear(entry)
             start = missed[-1].number
-        alarms = await run_in_threadpool(self._paused)
-        for text in alarms.values():
-            listener.hear_of_account(text)
         self._join(listener, start, alarms)
         try:
             async for text in listener.texts():
@@ -146,7 +156,12 @@ class Live:
         is_first = self._task is None or self._task.done()
         # What others have heard already may be new to this one; they pass over it.
         self._after = heard if is_first else min(self._after, heard)
+        listener.heard = heard
         self._listeners.add(listener)
+        if not is_first:
+            # What the others were told while this one was on its way.
+            for text in self._changes(alarms, self._alarms):
+                listener.hear_of_account(text)
         if is_first:
             self._alarms = alarms
             self._task = asyncio.create_task(self._ask())
@@ -155,13 +170,11 @@ class Live:
         while self._listeners:
             try:
                 while news := await run_in_threadpool(self._read, start := self._after):
-                    # Who has joined meanwhile and has heard less would miss what lies between.
-                    if self._after != start:
-                        continue
-                    for entry in news:
-                        for listener in self._listeners:
-                            listener.hear(entry)
-                    self._after = news[-1].number
+                    for listener in self._listeners:
+                        listener.hear_news(start, news)
+                    # Unless somebody who has heard less has joined meanwhile.
+                    if self._after == start:
+                        self._after = news[-1].number
                 self._tell(await run_in_threadpool(self._paused))
             except Exception as error:
                 # The database may be away for a while; those who listen are not sent away for that.
@@ -171,8 +184,10 @@ class Live:
     def _tell(self, alarms: Alarms) -> None:
         """Tell what has been paused, and what has come back, since it was asked for last."""
         before, self._alarms = self._alarms, alarms
-        texts = [text for key, text in alarms.items() if before.get(key) != text]
-        texts += [self._resumed(key) for key in before if key not in alarms]
-        for text in texts:
+        for text in self._changes(before, alarms):
             for listener in self._listeners:
                 listener.hear_of_account(text)
+
+    def _changes(self, before: Alarms, after: Alarms) -> list[bytes]:
+        paused = [text for key, text in after.items() if before.get(key) != text]
+        return paused + [self._resumed(key) for key in before if key not in after]
