@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Proxies
-from tests.e2e.proxy import Proxy
+from tests.e2e.proxy import Proxy, Served
 from tests.sdk import cache, node
 from tests.sdk.scripted_chats import THOUGHT, ScriptedChats
 from tests.sdk.test_chat_types import ANTHROPIC_SDK, OPENAI_SDK
@@ -88,16 +88,30 @@ def service() -> Iterator[ScriptedChats]:
 
 
 @pytest.fixture(scope="module")
-def proxy(service: ScriptedChats, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """One proxy with a provider of each type, by the first part of the path."""
+def config(service: ScriptedChats) -> str:
+    """A configuration with a provider of each type, by the first part of the path."""
     keys = "apiTokens: sk-of-the-provider, providerDomain: 'http://{}'"
     providers = [
         f"  - {{id: {name}, type: {type}, basePath: /{name}, {keys.format(service.address)}{KEYS.get(name, '')}}}"
         for name, (type, *_) in ((name, name.split("-")) for name in NATIVE)
     ]
     routes = [f"  - {{path: /{name}/*, provider: {name}}}" for name in NATIVE]
+    return "\n".join(["providers:", *providers, "routes:", *routes])
+
+
+@pytest.fixture(scope="module")
+def proxy(config: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """mitmdump with the addon."""
     started = Proxies(tmp_path_factory.mktemp("chats"))
-    yield started.start("\n".join(["providers:", *providers, "routes:", *routes]))
+    yield started.start(config)
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def served(config: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """`ai-proxy serve`."""
+    started = Proxies(tmp_path_factory.mktemp("served"))
+    yield started.serve(config)
     started.close()
 
 
@@ -120,9 +134,22 @@ def client(request: pytest.FixtureRequest) -> Iterator[Worker]:
 def test_an_sdk_gets_what_it_asks_for_whatever_the_provider_speaks(
     name: str, sdk: str, proxy: Proxy, client: Worker, service: ScriptedChats
 ) -> None:
+    _check(name, sdk, proxy.port, client, service)
+
+
+@pytest.mark.parametrize("sdk", ["openai", "anthropic"])
+@pytest.mark.parametrize("name", ["groq", "claude"])
+def test_an_sdk_gets_the_same_of_serve(
+    name: str, sdk: str, served: Served, client: Worker, service: ScriptedChats
+) -> None:
+    _check(name, sdk, served.port, client, service)
+
+
+def _check(name: str, sdk: str, port: int, client: Worker, service: ScriptedChats) -> None:
+    """Have an SDK ask all it can, and look at what it got and at what was sent."""
     service.asked.clear()
     service.gave_up.clear()
-    question = {"sdk": sdk, "base_url": f"http://127.0.0.1:{proxy.port}/{name}", "model": MODELS[name]}
+    question = {"sdk": sdk, "base_url": f"http://127.0.0.1:{port}/{name}", "model": MODELS[name]}
     found = client.ask(question, 120)
 
     if sdk == "anthropic" and name != "claude":
