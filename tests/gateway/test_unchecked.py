@@ -74,8 +74,7 @@ def test_messages_are_not_checked_in_a_mitmdump_of_ours_alone(
 @pytest.mark.usefixtures("_globals")
 def test_messages_are_checked_elsewhere() -> None:
     async def work() -> None:
-        master = Master(Options())
-        master.options.add_option("scripts", list, [], "")
+        master = Master(Options())  # without `scripts`
         unchecked.leave_out()
         assert _checks()
         master._legacy_log_events.uninstall()

@@ -24,9 +24,12 @@ def leave_out() -> None:
 
     Without effect under `python -O`, where mitmproxy does not check.
     """
+    if _CHECK is None or type(ctx.master) is not DumpMaster:
+        # Another master may lack these options.
+        return
     options: Any = ctx.options
     is_alone = len(options.scripts) <= 1 and all(map(_is_known, traverse(ctx.master.addons.chain)))
-    if _CHECK and type(ctx.master) is DumpMaster and is_alone and not any(getattr(options, name) for name in _FILES):
+    if is_alone and not any(getattr(options, name) for name in _FILES):
         setattr(http.MessageData, _NAME, _nothing)
 
 
