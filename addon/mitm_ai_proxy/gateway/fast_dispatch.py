@@ -52,6 +52,8 @@ class FastAddonManager(AddonManager):
     is_fast = True
     """Tells it from mitmproxy's, also after a reload of the script, when this is another class."""
 
+    # Not super(): a method that is due already may be called when the manager has its own class again.
+
     async def handle_lifecycle(self, event: hooks.Hook) -> None:
         """As in AddonManager."""
         message = event.args()[0]
@@ -62,7 +64,7 @@ class FastAddonManager(AddonManager):
     async def trigger_event(self, event: hooks.Hook) -> None:
         """As in AddonManager."""
         if event.name in _LIFECYCLE:
-            await super().trigger_event(event)
+            await AddonManager.trigger_event(self, event)
             _plans(self).clear()
             return
         arguments = event.args()
@@ -81,7 +83,7 @@ class FastAddonManager(AddonManager):
 
     def trigger(self, event: hooks.Hook) -> None:
         """As in AddonManager."""
-        super().trigger(event)
+        AddonManager.trigger(self, event)
         if event.name in _LIFECYCLE:
             _plans(self).clear()
 
