@@ -351,6 +351,23 @@ def test_every_hook_of_every_default_addon_is_called(lines: Lines) -> None:
     asyncio.run(work())
 
 
+def test_events_that_are_due_already_are_given_when_it_is_switched_off(tmp_path: Path) -> None:
+    async def work() -> Said:
+        master = Master(Options())
+        fast_dispatch.switch(True)
+        world = World(master.addons, tmp_path)
+        world.add(world.addon("one"), world.addon("two", running=lambda: world.said.append("running")))
+        trigger, trigger_event = master.addons.trigger, master.addons.trigger_event
+        fast_dispatch.switch(False)
+        trigger(HttpRequestHook(tflow.tflow()))
+        await trigger_event(hooks.RunningHook())
+        await trigger_event(HttpRequestHook(tflow.tflow()))
+        master._legacy_log_events.uninstall()
+        return world.said
+
+    assert asyncio.run(work()) == ["one", "two", "running", "one", "two"]
+
+
 def test_another_addon_manager_is_left_alone_with_one_line(
     lines: Lines, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
