@@ -9,7 +9,16 @@ import mitm_ai_proxy.simulator
 
 ROOM = Path(mitm_ai_proxy.simulator.__file__).parent
 # What every room may use, and what is the simulator's own.
-ALLOWED = {"config", "config.keys", "config.values", "wire.printable", "wire.targets", "auth.secret", "simulator"}
+ALLOWED = {
+    "config",
+    "config.keys",
+    "config.values",
+    "wire.header_fields",
+    "wire.printable",
+    "wire.targets",
+    "auth.secret",
+    "simulator",
+}
 
 
 def _imports(path: Path) -> set[str]:
