@@ -167,11 +167,14 @@ class Configured:
 
     def running(self) -> None:
         """Begin to watch the configuration file; log the stages' banners and a hint about connection_strategy."""
+        if not self._inspected.is_active:
+            self._begin()
+        # Last: what only shows things or saves time must not keep the proxy from its work.
         listed.add_columns()
         listed.add_line()
         unchecked.leave_out()
-        if self._inspected.is_active:
-            return
+
+    def _begin(self) -> None:
         self._watch.start()
         self.probes.start(lambda: None if self.way != flows.SENT else self.providers)
         self._tokens.start()
