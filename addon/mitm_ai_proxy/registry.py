@@ -23,7 +23,8 @@ from .exchange import Caller, Head
 from .kling.provider import Kling
 from .platform.settings import PlatformSettings
 from .providers import higress_keys, higress_types, litellm
-from .providers.base import Clock, CommonKeys, Provider, SimulatorAccount
+from .providers.base import Clock, Provider
+from .providers.common_keys import CommonKeys, SimulatorAccount
 from .providers.fetches import Fetch
 from .providers.row import AddressKeys
 from .providers.rows import COMPATIBLE

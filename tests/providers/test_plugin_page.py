@@ -14,8 +14,9 @@ from mitm_ai_proxy.config import placeholders
 from mitm_ai_proxy.config.file import Configuration, ConfigurationError
 from mitm_ai_proxy.config.keys import secrets
 from mitm_ai_proxy.exchange import Answer, Upstream, Whole
-from mitm_ai_proxy.providers.base import CommonKeys, Provider
+from mitm_ai_proxy.providers.base import Provider
 from mitm_ai_proxy.providers.chats import TRANSLATION
+from mitm_ai_proxy.providers.common_keys import CommonKeys
 from tests.auth import service_account
 from tests.providers.chats import CHAT, MESSAGES, Json, fields_of, outgoing_of, upstream_of
 from tests.providers.vendor_answers import WHOLE, document_of, whole_of

@@ -28,8 +28,9 @@ from ..kling import error_codes, models
 from ..kling.provider import Kling
 from ..kling.task_kinds import TASK_KINDS
 from ..providers import google_images
-from ..providers.base import CommonKeys, Provider
+from ..providers.base import Provider
 from ..providers.chats import COUNT_TOKENS
+from ..providers.common_keys import CommonKeys
 from ..providers.compatible import Compatible
 from ..simulator import faults, kling_error
 from . import init

@@ -41,7 +41,7 @@ from ..gateway.embedded import Embedded, NotStarted
 from ..gateway.error_log import LOGGER, ErrorLog
 from ..gateway.recorded import Recorded
 from ..gateway.stages import StageError
-from ..providers.base import CommonKeys
+from ..providers.common_keys import CommonKeys
 from ..registry import Configuration
 from ..wire.targets import Origin
 from .command_line import program

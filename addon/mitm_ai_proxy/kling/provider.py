@@ -18,7 +18,8 @@ from ..auth.secret import Secret
 from ..config import values
 from ..config.keys import Problem, Reading, key
 from ..exchange import Handling, Head, NeedsBody, Scope, Upstream
-from ..providers.base import Clock, CommonKeys, Provider, SimulatorAccount
+from ..providers.base import Clock, Provider
+from ..providers.common_keys import CommonKeys, SimulatorAccount
 from ..providers.higress_keys import NOT_IMPLEMENTED
 from ..wire import json_edit, targets
 from ..wire.header_fields import Fields

@@ -15,15 +15,17 @@ from ..auth.bearer import bearer
 from ..auth.header import Credential
 from ..auth.secret import Secret
 from ..chat.body_edits import Notes
+from ..chat.target import OPENAI_CHAT
 from ..config import values
 from ..config.keys import Problem, Reading, key
 from ..errors import bad_body
 from ..exchange import Head, NeedsBody, Upstream
 from ..wire import targets
 from ..wire.targets import Url
+from .api_groups import OPENAI
 from .compatible import Compatible
 from .custom_url import CustomUrl
-from .row import AddressKeys, CompatibleKeys
+from .row import AddressKeys, CompatibleKeys, Row
 
 V1: Final = "/openai/v1"
 _DATED: Final = "/openai"
@@ -140,3 +142,21 @@ def _deployment(model: str | None) -> str:
             param="model",
         )
     return model
+
+
+ROW: Final = Row(
+    "azure",
+    "",
+    "/openai/v1",
+    OPENAI,
+    "Azure OpenAI. The key is sent as `api-key`, an access token of Entra as Bearer. In front of the SDKs' own"
+    " `AzureOpenAI`: `protocol: original`.",
+    site="https://learn.microsoft.com/azure/ai-foundry/openai/latest",
+    style=credential,
+    needs=("azureServiceUrl",),
+    addresses=("azureServiceUrl",),
+    keeps_developer=True,
+    chat=OPENAI_CHAT._replace(name="Azure OpenAI", max_tokens="max_completion_tokens"),
+    keys=AzureKeys,
+    kind=Azure,
+)

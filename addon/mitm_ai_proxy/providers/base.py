@@ -1,4 +1,4 @@
-"""The base class of providers: paths, queries, model mapping, credential; and the keys that all of them have.
+"""The base class of providers: paths, queries, model mapping, credential.
 
 A subclass overrides what differs; a provider that speaks OpenAI's API overrides no method.
 """
@@ -10,8 +10,7 @@ import json
 import random
 from abc import ABC
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Final, NamedTuple, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from .. import apis
 from ..apis import Call
@@ -20,10 +19,8 @@ from ..auth.bearer import bearer
 from ..auth.header import NO_CREDENTIAL, Credential
 from ..auth.secret import Secret
 from ..config import keys as declarations
-from ..config import reliability, values
-from ..config.keys import Problem, Reading, key, nearest
-from ..config.model_mapping import ModelMapping
-from ..config.reliability import Failover, Limits, Rate, RetryOnFailure
+from ..config import reliability
+from ..config.keys import Problem, Reading
 from ..errors import Refusal, unsupported_api, wrong_base_url, wrong_method
 from ..exchange import Handling, Head, NeedsBody, Pass, Scope, Upstream
 from ..wire import json_edit, targets
@@ -32,12 +29,11 @@ from ..wire.json_edit import Member
 from ..wire.media_types import may_be_json
 from ..wire.request_body import is_true, object_members, replace_text, text_member, without_mark
 from ..wire.targets import Origin
+from . import common_keys
+from .common_keys import CommonKeys, SimulatorAccount
 from .fetches import Fetch
 from .higress_keys import CHAT_KEYS, NOT_IMPLEMENTED
 from .own_chats import is_own_chat
-
-PROTOCOLS: Final = ("openai", "original")
-BASE_PATH_HANDLINGS: Final = ("removePrefix", "prepend")
 
 _API_VERSION: Final = "api-version"
 """Query parameter of AzureOpenAI's clients."""
@@ -48,115 +44,6 @@ _CONTINUED: Final = (b'"previous_response_id"', b'"conversation"', b'"background
 """What makes a response a part of what the provider keeps, or a job."""
 
 Clock = Callable[[], float]
-
-
-class SimulatorAccount(NamedTuple):
-    """The credentials that the simulator accepts, and how many times faster than Kling it is."""
-
-    access_key: str
-    secret_key: Secret
-    api_key: Secret
-    speed: float
-
-    def keys_for(self, tokens: tuple[Secret, ...]) -> tuple[Secret, ...]:
-        """The API key in the place of each token, so that a request has as many tries; once, where there is none."""
-        return (self.api_key,) * max(1, len(tokens))
-
-
-@dataclass(frozen=True, slots=True)
-class CommonKeys:
-    """The keys of a provider block that every type has. Types add their own in a subclass."""
-
-    type: str = key(values.text, "", help="The type of the provider, such as `kling`. Required.")
-    id: str = key(values.text, "", help="A name for `activeProviderId`.")
-    protocol: str = key(
-        values.one_of(*PROTOCOLS), "openai", help="`original`: change host, base path and credential only."
-    )
-    api_tokens: tuple[Secret, ...] = key(
-        values.secrets,
-        (),
-        secret=True,
-        help="Bearer tokens, one of them at random for each request; a single text will do.",
-    )
-    model_mapping: ModelMapping = key(
-        values.model_mapping,
-        ModelMapping({}),
-        mapping=True,
-        help="Model of the client to model of the provider: exact name, then `prefix*` and `~regex` in file order"
-        ' (`$1`, `${name}` for groups), then `*`. A value of `""` keeps the model.',
-    )
-    capabilities: Mapping[str, str] = key(
-        values.paths, {}, mapping=True, help="API name to path of the provider, which may have a query of its own."
-    )
-    base_path: str = key(values.path, "", help="Prefix of the client's path.")
-    base_path_handling: str = key(
-        values.one_of(*BASE_PATH_HANDLINGS),
-        "removePrefix",
-        help="What to do with `basePath`: remove it from the client's path, or `prepend` it to the provider's.",
-    )
-    provider_base_path: str = key(values.path, "", help="Put in front of the provider's path, unless it is there.")
-    provider_domain: Origin | None = key(
-        values.origin,
-        help="Host, `host:port`, or origin with its scheme (`http://127.0.0.1:3000`); https without a scheme."
-        " Default: the provider's own host.",
-    )
-    retry_on_failure: RetryOnFailure = key(
-        reliability.retry_on_failure,
-        reliability.NO_RETRY,
-        mapping=True,
-        help="When a request is tried again with another of `apiTokens`: see [Reliability](reliability.md).",
-    )
-    failover: Failover = key(
-        reliability.failover,
-        reliability.NO_FAILOVER,
-        mapping=True,
-        help="When tokens and providers that fail are left out: see [Reliability](reliability.md#what-is-left-out).",
-    )
-    timeout: int = key(
-        reliability.milliseconds,
-        0,
-        help="Milliseconds until something of the answer is sent to the client, all tries and waits together; 0: no"
-        " limit.",
-    )
-    first_byte_timeout: int = key(
-        reliability.milliseconds,
-        0,
-        help="Milliseconds in which the answer to a request for a stream has to begin; 0: no limit.",
-    )
-    connect_timeout: int = key(
-        reliability.milliseconds,
-        0,
-        help="Milliseconds in which the connection to the provider has to be made; 0: no limit.",
-    )
-    concurrency: int = key(
-        values.whole(0, reliability.MOST_AT_ONCE), 0, help="Requests to the provider at one time; 0: no limit."
-    )
-    rate: Rate = key(
-        reliability.rate,
-        reliability.NO_RATE,
-        mapping=True,
-        help="How much is asked of the provider in any minute: see [Reliability](reliability.md#limits).",
-    )
-    token_limits: Limits = key(
-        reliability.limits,
-        reliability.NO_LIMITS,
-        mapping=True,
-        help="`concurrency` and `rate` of each of `apiTokens`.",
-    )
-    queue_timeout: int = key(
-        reliability.milliseconds,
-        30_000,
-        help="Milliseconds that a request waits in line, where `concurrency`, `rate` or `tokenLimits` is reached.",
-    )
-    log_upstream_error_response_body: bool = key(
-        values.flag, False, help="Log the bodies of the provider's errors, without its credential."
-    )
-
-    def problems(self, reading: Reading) -> Iterator[Problem]:
-        """Mistakes between keys whose values are each valid."""
-        yield from ()
-
-
 KeysType: TypeAlias = type[CommonKeys]
 
 
@@ -243,21 +130,8 @@ class Provider(ABC):
     @classmethod
     def problems(cls, keys: CommonKeys, reading: Reading) -> Iterator[Problem]:
         """Mistakes in `capabilities`, and those that the class of the keys finds."""
-        for name, path in keys.capabilities.items():
-            where = f"capabilities.{name}"
-            known = {api.name: api.path for api in apis.APIS} | dict(cls.default_capabilities)
-            if name not in known:
-                yield Problem(where, f"unknown API{nearest(name, known)}")
-                continue
-            named, given = targets.placeholders(known[name]), targets.placeholders(path)
-            for missing in sorted(named - given):
-                yield Problem(where, f"the path has no place for {{{missing}}}")
-            for unknown in sorted(given - named):
-                yield Problem(where, f"nothing is known to put into {{{unknown}}}{nearest(unknown, named)}")
-        failover = keys.failover
-        if failover.enabled and not (failover.cooldown_duration or failover.health_check_model):
-            message = "is 0, and there is no healthCheckModel: what is left out would never come back"
-            yield Problem("failover.cooldownDuration", message, ("failover",))
+        yield from common_keys.capability_problems(keys.capabilities, cls.default_capabilities)
+        yield from common_keys.failover_problems(keys.failover)
         yield from keys.problems(reading)
 
     def fetches(self) -> tuple[Fetch, ...]:

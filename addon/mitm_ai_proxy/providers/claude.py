@@ -15,14 +15,15 @@ from ..apis import Call
 from ..auth.bearer import bearer
 from ..auth.header import Credential
 from ..auth.secret import Secret
-from ..chat.target import Target
+from ..chat.target import CLAUDE, Target
 from ..config import values
 from ..config.keys import key
 from ..exchange import Answer, Head, NeedsBody, Upstream
 from ..wire import header_fields, targets
+from .api_groups import named
 from .base import Clock
 from .compatible import Compatible
-from .row import AddressKeys, ChatKeys
+from .row import AddressKeys, ChatKeys, Row
 
 VERSION: Final = "2023-06-01"
 """The version of requests that name none. In later ones, translated requests lose temperature and its kin."""
@@ -148,3 +149,19 @@ def _is_oauth(token: Secret) -> bool:
 
 def _has(head: Head, name: bytes) -> bool:
     return bool(header_fields.value(head.fields, name))
+
+
+ROW: Final = Row(
+    "claude",
+    "api.anthropic.com",
+    "/v1",
+    named("messages count_tokens complete models files"),
+    "Anthropic's Claude. A key is sent as `x-api-key`, a token of OAuth as Bearer with its beta; without"
+    " `apiTokens` the client's own is sent on. Batches and all else pass.",
+    site="https://platform.claude.com/docs/en/api/overview",
+    variable="ANTHROPIC_API_KEY",
+    is_key_optional=True,
+    messages=CLAUDE._replace(has_threads=True),
+    keys=ClaudeKeys,
+    kind=Claude,
+)

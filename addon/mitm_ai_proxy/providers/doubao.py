@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..chat.body_edits import BodyEdit, Notes
+from ..chat.target import OPENAI_CHAT
 from ..config import values
 from ..config.keys import key
 from ..exchange import Upstream
 from ..wire import targets
 from ..wire.json_tree import Value
 from ..wire.targets import Origin
+from .api_groups import named, native_paths
 from .compatible import Compatible
-from .row import CompatibleKeys
+from .row import CompatibleKeys, Row
 
 _BOT: Final = "bot-"
 _CHAT_PATH: Final = "/chat/completions"
@@ -69,3 +71,25 @@ def _without_watermark(body: Value) -> Notes:
 
 DEFAULTS_LEFT_OUT: Final = BodyEdit(_without_defaults, tuple(f'"{name}"'.encode() for name in _DEFAULTS))
 NO_WATERMARK: Final = BodyEdit(_without_watermark)
+
+
+ROW: Final = Row(
+    "doubao",
+    "ark.cn-beijing.volces.com",
+    "/api/v3",
+    named("chat embeddings generations responses"),
+    "Volcengine Ark (Doubao). A model is an id, an endpoint (`ep-...`) or a bot (`bot-...`).",
+    site="https://www.volcengine.com/docs/82379",
+    variable="ARK_API_KEY",
+    native=native_paths(
+        chat="/api/v3/chat/completions",
+        embeddings="/api/v3/embeddings",
+        generations="/api/v3/images/generations",
+        responses="/api/v3/responses",
+    ),
+    edits={"openai/v1/responses": (DEFAULTS_LEFT_OUT,), "openai/v1/imagegeneration": (NO_WATERMARK,)},
+    domain="doubaoDomain",
+    chat=OPENAI_CHAT._replace(reasoning="thinking", reasoning_back="calls"),
+    keys=DoubaoKeys,
+    kind=Doubao,
+)

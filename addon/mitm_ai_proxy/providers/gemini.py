@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from ..auth.header import Credential
 from ..auth.secret import Secret
+from ..chat.target import GOOGLE
 from ..config import values
 from ..config.keys import key
 from .chats import CHAT
 from .google import EMBEDDINGS, GENERATE, IMAGES, MODELS, STREAM, Google, GoogleKeys
-from .row import AddressKeys
+from .row import AddressKeys, Row
 
 VERSION: Final = "v1beta"
 PATHS: Final = {
@@ -61,3 +62,23 @@ class Gemini(Google):
 def credential(token: Secret) -> Credential:
     """A key of AI Studio's."""
     return Credential({b"x-goog-api-key": token.reveal().encode()})
+
+
+ROW: Final = Row(
+    "gemini",
+    "generativelanguage.googleapis.com",
+    "/v1beta",
+    frozenset(),
+    "Google's Gemini at AI Studio. Google's own clients pass, with any version in the path.",
+    site="https://ai.google.dev/api",
+    elsewhere=PATHS,
+    style=credential,
+    native=(
+        (":generateContent", "gemini/v1beta/generatecontent"),
+        (":streamGenerateContent", "gemini/v1beta/streamgeneratecontent"),
+    ),
+    keeps_developer=True,
+    chat=GOOGLE,
+    keys=GeminiKeys,
+    kind=Gemini,
+)

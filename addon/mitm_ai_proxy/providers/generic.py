@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Final
 
 from ..chat.body_edits import BodyEdit
 from ..config import values
@@ -13,7 +14,7 @@ from ..wire import media_types
 from ..wire.targets import Origin
 from .compatible import Compatible, with_settings
 from .higress_keys import NOT_IMPLEMENTED
-from .row import AddressKeys
+from .row import AddressKeys, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +63,18 @@ class Generic(Compatible):
 
     def detect(self, method: str, path: str) -> None:
         """None: every path is passed on."""
+
+
+ROW: Final = Row(
+    "generic",
+    "",
+    "/v1",
+    frozenset(),
+    "Any HTTP API: host, base path and credential are rewritten, nothing else. It has to be told its host.",
+    is_key_optional=True,
+    needs=("genericHost",),
+    addresses=("genericHost",),
+    keeps_developer=True,
+    keys=GenericKeys,
+    kind=Generic,
+)

@@ -15,19 +15,20 @@ from ..auth.secret import Secret
 from ..chat import hunyuan_answers, hunyuan_upstream
 from ..chat.dialects import HUNYUAN
 from ..chat.json_values import Object
-from ..chat.target import Target
+from ..chat.target import OPENAI_CHAT, Target
 from ..config import values
 from ..config.keys import Problem, Reading, key
 from ..exchange import Head, Memo, NeedsBody, Upstream
 from ..wire import header_fields
 from ..wire.header_fields import Changes
 from ..wire.targets import Origin
-from .base import CommonKeys, SimulatorAccount
+from .api_groups import named
 from .chats import CHAT
+from .common_keys import CommonKeys, SimulatorAccount
 from .compatible import Compatible
 from .conversions import Conversion, Conversions, Converted, Json
 from .openai_shapes import embeddings, texts_of
-from .row import CompatibleKeys
+from .row import CompatibleKeys, Row
 
 _HOME: Final = Origin.parse("hunyuan.tencentcloudapi.com")
 _SERVICE: Final = "hunyuan"
@@ -165,4 +166,19 @@ def _read_embeddings(answer: Json, memo: Memo) -> Json:
 
 _GET_EMBEDDING: Final = Conversion(
     _write_embeddings, _read_embeddings, {**_action(b"GetEmbedding"), b"accept": _JSON}, fault=hunyuan_answers.fault_of
+)
+
+
+ROW: Final = Row(
+    "hunyuan",
+    "api.hunyuan.cloud.tencent.com",
+    "/v1",
+    named("chat embeddings"),
+    "Tencent's Hunyuan, by its OpenAI-compatible API; with `hunyuanAuthId` and `hunyuanAuthKey` by Tencent Cloud's"
+    " own, whose requests are signed.",
+    site="https://cloud.tencent.com/document/product/1729/111007",
+    chat=OPENAI_CHAT._replace(reasoning="none"),
+    key_instead=("hunyuanAuthId", "hunyuanAuthKey"),
+    keys=HunyuanKeys,
+    kind=Hunyuan,
 )

@@ -11,9 +11,10 @@ from ..config import values
 from ..config.keys import key
 from ..wire import json_edit
 from ..wire.json_tree import Value
+from .api_groups import named
 from .chats import CHAT
 from .compatible import Compatible
-from .row import CompatibleKeys
+from .row import CompatibleKeys, Row
 
 DEFAULT_MODEL: Final = "kilocode/anthropic/claude-opus-4.6"
 TTLS: Final = ("5m", "1h")
@@ -76,3 +77,17 @@ class Kilocode(Compatible):
         if model and "gemini" in model.lower():
             notes += body_edits.without_foreign_signatures(body)
         return notes
+
+
+ROW: Final = Row(
+    "kilocode",
+    "api.kilo.ai",
+    "/api/gateway",
+    named("chat responses messages models embeddings transcriptions"),
+    "Kilo Gateway. `apiTokens: anonymous` reaches its free models.",
+    site="https://kilo.ai/docs/gateway",
+    aliases=("/api/gateway/v1", "/api/openrouter", "/api/v1"),
+    beside={"/v1/fim/completions": "/api/fim/completions"},
+    keys=KilocodeKeys,
+    kind=Kilocode,
+)

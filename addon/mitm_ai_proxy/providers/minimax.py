@@ -13,16 +13,17 @@ from urllib.parse import quote
 
 from ..chat.dialects import MINIMAX_PRO
 from ..chat.json_values import Object, Raw
-from ..chat.target import Target
+from ..chat.target import OPENAI_CHAT, Target
 from ..config import values
 from ..config.keys import Problem, Reading, key
 from ..exchange import Memo
-from .base import CommonKeys, SimulatorAccount
-from .chats import CHAT
+from .api_groups import named, native_paths
+from .chats import CHAT, MESSAGES
+from .common_keys import CommonKeys, SimulatorAccount
 from .compatible import Compatible
 from .conversions import Conversion, Converted, Json, Sound
 from .openai_shapes import embeddings, texts_of
-from .row import CompatibleKeys
+from .row import CompatibleKeys, Row
 
 _V2: Final = "v2"
 _PRO: Final = "pro"
@@ -166,3 +167,26 @@ CONVERSIONS: Final = {
     _PICTURES: Conversion(_write_picture, _read_picture),
     _SPEECH: Conversion(_write_speech, _read_speech),
 }
+
+
+ROW: Final = Row(
+    "minimax",
+    "api.minimaxi.com",
+    "/v1",
+    named("chat responses embeddings"),
+    "MiniMax. A key of outside China needs `baseUrl: https://api.minimax.io/v1`.",
+    site="https://platform.minimaxi.com/docs",
+    elsewhere={
+        MESSAGES: "/anthropic/v1/messages",
+        "openai/v1/imagegeneration": "/v1/image_generation",
+        "openai/v1/audiospeech": "/v1/t2a_v2",
+    },
+    native=(
+        *native_paths(chat="/v1/text/chatcompletion"),
+        *native_paths(chat="/v1/chat/completions", messages="/anthropic/v1/messages", responses="/v1/responses"),
+    ),
+    chat=OPENAI_CHAT._replace(reasoning="none", reasoning_back="always", mends="errors"),
+    conversions=CONVERSIONS,
+    keys=MinimaxKeys,
+    kind=Minimax,
+)

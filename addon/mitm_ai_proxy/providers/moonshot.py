@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..chat.edits import Edits
+from ..chat.target import OPENAI_CHAT
 from ..config import values
 from ..config.keys import Problem, Reading, key
 from ..wire.targets import Url
+from .api_groups import named
 from .compatible import Compatible
 from .fetches import Context, Fetch
-from .row import CompatibleKeys
+from .row import CompatibleKeys, Row
 
 _CONTENT: Final = "openai/v1/retrievefilecontent"
 
@@ -65,3 +67,16 @@ class Moonshot(Compatible):
         fields = {name.decode(): value.decode() for name, value in credential.fields.items()}
         url = Url(self.origin, path)
         return (Fetch("moonshotFileId", "moonshot_file_id", url, self.keys.seconds_to_load, fields), *super().fetches())
+
+
+ROW: Final = Row(
+    "moonshot",
+    "api.moonshot.cn",
+    "/v1",
+    named("chat models files"),
+    "Moonshot AI (Kimi). A key of outside China needs `baseUrl: https://api.moonshot.ai/v1`.",
+    site="https://platform.moonshot.ai/docs",
+    chat=OPENAI_CHAT._replace(reasoning="thinking", reasoning_back="calls", mends="errors"),
+    keys=MoonshotKeys,
+    kind=Moonshot,
+)

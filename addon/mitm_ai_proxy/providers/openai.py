@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from ..auth.secret import Secret
 from ..chat.target import Target
@@ -11,9 +12,10 @@ from ..config.keys import key
 from ..wire import header_fields
 from ..wire.header_fields import Fields
 from ..wire.targets import Url
+from .api_groups import OPENAI
 from .chats import CHAT
 from .custom_url import CustomUrl
-from .row import SchemaKeys
+from .row import Row, SchemaKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +49,18 @@ class OpenAI(CustomUrl):
         keys = (header_fields.value(fields, name) for name in (b"x-api-key", b"x-authorization", b"authorization"))
         key = next(filter(None, keys), "")
         return Secret(key) if key else None
+
+
+ROW: Final = Row(
+    "openai",
+    "api.openai.com",
+    "/v1",
+    OPENAI,
+    "OpenAI, or anything that serves the same paths. Without `apiTokens` the client's own key is sent on.",
+    site="https://platform.openai.com/docs/api-reference",
+    is_key_optional=True,
+    keeps_developer=True,
+    keys=OpenAIKeys,
+    addresses=("openaiCustomUrl",),
+    kind=OpenAI,
+)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from ..chat import dashscope_upstream
 from ..chat.body_edits import BodyEdit, Notes
 from ..chat.dialects import DASHSCOPE
-from ..chat.target import Target
+from ..chat.target import OPENAI_CHAT, Target
 from ..config import values
 from ..config.keys import Problem, Reading, key
 from ..exchange import Upstream
@@ -20,12 +20,13 @@ from ..wire import json_edit
 from ..wire.json_tree import Value
 from ..wire.targets import Origin
 from . import dashscope_apis
-from .api_groups import GROUPS, native_paths
-from .base import Clock, CommonKeys, SimulatorAccount
+from .api_groups import GROUPS, named, native_paths
+from .base import Clock
 from .chats import CHAT, MESSAGES
+from .common_keys import CommonKeys, SimulatorAccount
 from .compatible import Compatible
 from .conversions import Conversions
-from .row import CompatibleKeys
+from .row import CompatibleKeys, Row
 
 _SERVICES: Final = "/api/v1/services"
 _TEXT: Final = f"{_SERVICES}/aigc/text-generation/generation"
@@ -219,3 +220,26 @@ def _role(message: Value) -> str:
 
 def _system(text: str) -> bytes:
     return b'{"role":"system","content":%b}' % json_edit.string(text)
+
+
+ROW: Final = Row(
+    "qwen",
+    "dashscope.aliyuncs.com",
+    "/compatible-mode/v1",
+    named("chat completions embeddings responses files batches conversations"),
+    "Alibaba Cloud's DashScope (Qwen), in its compatible mode; with `qwenEnableCompatible: false` by its own API."
+    " Outside China: `qwenDomain: dashscope-intl.aliyuncs.com`.",
+    site="https://help.aliyun.com/zh/model-studio/",
+    variable="DASHSCOPE_API_KEY",
+    elsewhere={"qwen/v1/rerank": "/compatible-api/v1/reranks", MESSAGES: "/apps/anthropic/v1/messages"},
+    native=NATIVE,
+    domain="qwenDomain",
+    chat=OPENAI_CHAT._replace(
+        reasoning="enable",
+        reasoning_back="always",
+        cache="control",
+        options=frozenset({"top_k", "seed", "presence_penalty"}),
+    ),
+    keys=QwenKeys,
+    kind=Qwen,
+)

@@ -18,7 +18,7 @@ from ..config.custom_settings import Setting
 from ..config.keys import key
 from ..wire.targets import Url
 from . import fetches
-from .base import CommonKeys
+from .common_keys import CommonKeys
 from .conversions import Conversions
 from .fetches import Context
 

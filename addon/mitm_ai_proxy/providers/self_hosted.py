@@ -9,9 +9,10 @@ from typing import Any, Final, NamedTuple
 from ..config import values
 from ..config.keys import Problem, Reading, key
 from ..wire.targets import Origin, Url
+from .api_groups import named, native_paths
 from .compatible import Compatible
 from .custom_url import CustomUrl
-from .row import CompatibleKeys
+from .row import CompatibleKeys, Row
 
 OLLAMA_PORT: Final = 11434
 VLLM_PORT: Final = 8000
@@ -101,3 +102,47 @@ class Vllm(CustomUrl):
         if self.url or not self.keys.vllm_server_host:
             return super().own_origin()
         return self.keys.vllm_server_host.at(VLLM_PORT)
+
+
+OLLAMA: Final = Row(
+    "ollama",
+    "http://127.0.0.1:11434",
+    "/v1",
+    named("chat completions embeddings models responses messages generations speech transcriptions"),
+    "Ollama, on this machine where no host is named. Its own paths (`/api/...`) pass. Its cloud is"
+    " `baseUrl: https://ollama.com/v1`, with a key.",
+    site="https://docs.ollama.com/api/openai-compatibility",
+    is_key_optional=True,
+    addresses=("ollamaServerHost",),
+    keys=OllamaKeys,
+    kind=Ollama,
+)
+
+
+VLLM: Final = Row(
+    "vllm",
+    "",
+    "/v1",
+    named(
+        "chat completions models embeddings rerank messages count_tokens responses transcriptions translations realtime"
+    ),
+    "A vLLM server. Its own paths (`/tokenize`, `/metrics`, ...) pass.",
+    site="https://docs.vllm.ai/en/stable/serving/openai_compatible_server.html",
+    is_key_optional=True,
+    needs=("vllmServerHost", "vllmCustomUrl"),
+    addresses=("vllmServerHost", "vllmCustomUrl"),
+    native=native_paths(
+        chat="/v1/chat/completions",
+        completions="/v1/completions",
+        models="/v1/models",
+        embeddings="/v1/embeddings",
+        rerank="/v1/rerank",
+        count_tokens="/v1/messages/count_tokens",
+        messages="/v1/messages",
+        responses="/v1/responses",
+        transcriptions="/v1/audio/transcriptions",
+        translations="/v1/audio/translations",
+    ),
+    keys=VllmKeys,
+    kind=Vllm,
+)

@@ -23,7 +23,7 @@ from ..auth.secret import Secret
 from ..chat import json_values, predicted_messages, token_estimate
 from ..chat.body_edits import BodyEdit, Notes
 from ..chat.gemini_upstream import Settings
-from ..chat.target import OPENAI_CHAT, Target
+from ..chat.target import CLAUDE, GOOGLE, OPENAI_CHAT, Target
 from ..config import values
 from ..config.keys import Problem, Reading, key
 from ..errors import Refusal, bad_body, no_access_token
@@ -38,7 +38,7 @@ from .base import Clock
 from .chats import CHAT, MESSAGES
 from .compatible import Compatible
 from .google import EMBEDDINGS, GENERATE, IMAGES, MODELS, STREAM, Google, GoogleKeys
-from .row import AddressKeys
+from .row import AddressKeys, Row
 
 _GOOGLE: Final = "/publishers/google/models/{model}"
 _ANTHROPIC: Final = "/publishers/anthropic/models/{model}"
@@ -333,3 +333,27 @@ def _with_publisher(body: Value) -> Notes:
 def _claude_at_vertex(model: str) -> str:
     """A model of Claude's as Vertex AI writes it: with an @ before its date."""
     return _DATED.sub(r"@\1", model.removeprefix("anthropic/"))
+
+
+ROW: Final = Row(
+    "vertex",
+    "aiplatform.googleapis.com",
+    "",
+    frozenset(),
+    "Google Vertex AI: Gemini, Claude, embeddings and pictures. With a service account (`vertexAuthKey`) below a"
+    " project and a region; with `apiTokens`, which are keys of its express mode, without.",
+    site="https://cloud.google.com/vertex-ai/generative-ai/docs",
+    elsewhere=PATHS,
+    is_key_optional=True,
+    native=(
+        (":generateContent", "gemini/v1beta/generatecontent"),
+        (":streamGenerateContent", "gemini/v1beta/streamgeneratecontent"),
+        (":rawPredict", MESSAGES),
+        (":streamRawPredict", MESSAGES),
+    ),
+    keeps_developer=True,
+    chat=GOOGLE,
+    messages=CLAUDE,
+    keys=VertexKeys,
+    kind=Vertex,
+)

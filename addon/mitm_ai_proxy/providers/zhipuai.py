@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..chat.body_edits import BodyEdit, Notes
+from ..chat.target import OPENAI_CHAT
 from ..config import values
 from ..config.keys import key
 from ..wire.json_tree import Value
 from ..wire.targets import Origin
+from .api_groups import named, native_paths
 from .base import Clock
-from .chats import CHAT
+from .chats import CHAT, MESSAGES
 from .compatible import Compatible
-from .row import AddressKeys, CompatibleKeys
+from .row import AddressKeys, CompatibleKeys, Row
 
 CODE_PLAN: Final = "/api/coding/paas/v4"
 
@@ -77,3 +79,24 @@ def _with_thinking_kept(body: Value) -> Notes:
 
 EFFORT_AS_THINKING: Final = BodyEdit(_thinking_by_effort, (b'"reasoning_effort"',))
 KEPT_THINKING: Final = BodyEdit(_with_thinking_kept, (b'"reasoning_content"',))
+
+
+ROW: Final = Row(
+    "zhipuai",
+    "open.bigmodel.cn",
+    "/api/paas/v4",
+    named("chat embeddings generations transcriptions speech files batches"),
+    "Zhipu AI (GLM). Outside China: `zhipuDomain: api.z.ai`.",
+    site="https://docs.bigmodel.cn",
+    elsewhere={MESSAGES: "/api/anthropic/v1/messages"},
+    native=(
+        *native_paths(chat="/api/paas/v4/chat/completions", embeddings="/api/paas/v4/embeddings"),
+        *native_paths(chat=f"{CODE_PLAN}/chat/completions", messages="/api/anthropic/v1/messages"),
+    ),
+    edits={CHAT: (EFFORT_AS_THINKING, KEPT_THINKING)},
+    addresses=("zhipuCodePlanMode",),
+    domain="zhipuDomain",
+    chat=OPENAI_CHAT._replace(reasoning="thinking", reasoning_back="always"),
+    keys=ZhipuaiKeys,
+    kind=Zhipuai,
+)
