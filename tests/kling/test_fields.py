@@ -88,6 +88,7 @@ def test_null_stays_null(field: str) -> None:
             ("cfg_scale", value, "is not a number")
             for value in _any("a", "", "nan", "inf", "-Infinity", "1e999", True, [])
         ),
+        *(("cfg_scale", value, "is not a number from 0 to 1") for value in _any(1.01, -0.01, 7, "2", 1e300, 10**400)),
         ("element_list", [{"element_id": "1.5"}], "is not a whole number"),
         ("element_list", [{"element_id": 1.5}], "is not a whole number"),
         # A float does not hold so many digits: another element would be meant.

@@ -179,6 +179,10 @@ DEEPER = DEEP.replace(b"[", b"[" * 100).replace(b"]", b"]" * 100)
             create_request(TEXT, body)
             for body in (b"", b"[]", b"null", b'"a"', b"{", b"\xff", b'{"prompt": "\xff"}', DEEP, DEEPER)
         ),
+        *(
+            create_request("/v1/videos/video-extend", {"video_id": "1", **wrong})
+            for wrong in ({"video_id": ""}, {"prompt": "x" * 2501}, {"negative_prompt": "x" * 2501}, {"cfg_scale": 2})
+        ),
         Request("POST", "http://[::", JSON, b"{}"),
         Request("POST", "", JSON, b"{}"),
     ],

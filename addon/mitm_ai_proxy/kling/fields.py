@@ -69,6 +69,13 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _share(value: Any) -> Any:
+    number = _number(value)
+    if not 0 <= number <= 1:
+        raise ValueError("is not a number from 0 to 1")
+    return number
+
+
 def _integer(value: Any) -> Any:
     number = whole(_number(value))
     if number is None:
@@ -143,7 +150,7 @@ FIELDS: Final[dict[str, Convert]] = {
     "shot_type": text,
     "duration": _digits,
     "sound": _on_off,
-    "cfg_scale": _number,
+    "cfg_scale": _share,
     "multi_shot": _boolean,
     "multi_prompt": _list(_object(index=_integer, prompt=text, duration=_digits)),
     "voice_list": _list(_object(voice_id=text)),

@@ -97,6 +97,26 @@ def _advanced_lip_sync(body: Body) -> float:
     return prices.lip_sync(LONGEST_VIDEO)
 
 
+# Longer videos
+
+
+_EXTENSION: Final = fields(
+    {
+        **OPTIONS,
+        "video_id": text(200),
+        "prompt": text(2500),
+        "negative_prompt": text(2500),
+        "cfg_scale": number(0, 1),
+    },
+    "video_id",
+)
+
+
+def _extension(body: Body) -> float:
+    require(_EXTENSION(body))
+    return prices.EXTENSION
+
+
 # Pictures
 
 
@@ -249,7 +269,7 @@ OTHERS: Final[Mapping[str, Callable[[Body], float]]] = {
     **{path: _call(path) for path in prices.CALLS},
     **{path: _one_price(path) for path in _ONE_PRICE},
     "/v1/videos/effects": _effect,
-    "/v1/videos/video-extend": lambda _: prices.EXTENSION,
+    "/v1/videos/video-extend": _extension,
     "/v1/videos/lip-sync": _lip_sync,
     "/v1/videos/advanced-lip-sync": _advanced_lip_sync,
     "/v1/videos/avatar/image2video": _avatar,

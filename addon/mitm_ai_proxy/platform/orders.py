@@ -76,6 +76,22 @@ def read(body: bytes, tenant: TenantSettings = NO_LIMITS) -> Draft:
 
 def read_openai(document: Document, tenant: TenantSettings = NO_LIMITS) -> Draft:
     """Read a create of OpenAI's Videos API, whose members `document` holds. Raises Refusal (400) as read() does."""
+    pictures = {
+        field: name
+        for name in document.names
+        if name in picture_fields.NAMES
+        for field in ([picture_fields.NAMES[name]] if picture_fields.NAMES[name] else picture_fields.FRAMES)
+    }
+    try:
+        return _read_openai(document, tenant)
+    except Refusal as refused:
+        name = pictures.get(refused.param or "", refused.param)
+        if name == refused.param:
+            raise
+        raise bad_body(f"{name}: {refused.message}", param=name) from None
+
+
+def _read_openai(document: Document, tenant: TenantSettings) -> Draft:
     refuse_unknown(document, (*KNOWN, *sorted(create.OPENAI_FIELDS), *sorted(picture_fields.NAMES)))
     own = take_own(document)
     asked = document.text("model") or ""
@@ -138,17 +154,17 @@ def estimated(path: str, body: dict[str, Any], tenant: TenantSettings, notes: li
     if estimate is not None:
         return estimate
     if tenant.unknown_price is None:
-        raise _unpriced(body)
+        raise _unpriced(path, body)
     notes.append("the price is not known: unknownPrice of the tenant is reserved")
     return round(tenant.unknown_price * money.MILLI)
 
 
-def _unpriced(body: dict[str, Any]) -> Refusal:
+def _unpriced(path: str, body: dict[str, Any]) -> Refusal:
     """400 for a create without a price; names the field without which it had one."""
     for name in body:
         rest = {known: value for known, value in body.items() if known != name}
-        is_picture = any(frame in rest for frame in picture_fields.FRAMES)
-        if money.estimate(IMAGE_TO_VIDEO if is_picture else TEXT_TO_VIDEO, rest) is not None:
+        is_text = path == IMAGE_TO_VIDEO and not any(frame in rest for frame in picture_fields.FRAMES)
+        if money.estimate(TEXT_TO_VIDEO if is_text else path, rest) is not None:
             shown = json.dumps(body[name], ensure_ascii=False)[:_SHOWN]
             message = f"Kling does not take {name} {shown}, or not together with the other fields."
             return bad_body(message, param="model" if name == "model_name" else name)

@@ -44,6 +44,8 @@ def edit(document: Document, job: Job | None, clients: Mapping[str, Client], ten
     own = orders.take_own(document)
     prompt, link = forms.prompt(document), document.pop("video")
     asked = document.text("model") or ""
+    if asked and models.sora_mode(asked) is None and asked not in models.OMNI_MODELS:
+        orders.refuse_model(asked)
     document.pop("model")
     create.convert(document, [])
     name = asked if asked in models.OMNI_MODELS else models.OMNI_MODELS[0]

@@ -178,14 +178,14 @@ def answer(document: Any, status: int = 200, headers: Mapping[str, str] | None =
     return Response(content, status, headers, media_type="application/json")
 
 
-def unknown_job() -> Refusal:
-    """404 for a job that is not there, or is somebody else's."""
-    return Refusal(404, "There is no such job.", code="not_found", param="id")
+def unknown_job(param: str = "id") -> Refusal:
+    """404 for a job that is not there, or is somebody else's; `param` is where it was named."""
+    return Refusal(404, "There is no such job.", code="not_found", param=param)
 
 
 def idempotency_key(request: Request) -> str:
     """The client's name for a create; "" without one. Raises Refusal (400)."""
-    key = request.headers.get(KEY_FIELD, "").strip()
+    key = request.headers.get(KEY_FIELD, "").strip(" \t")
     if len(key) > MOST_KEY or not key.isprintable():
         message = f"The Idempotency-Key is longer than {MOST_KEY} characters, or holds what cannot be printed."
         raise Refusal(400, message, code="invalid_value", param="Idempotency-Key")

@@ -60,7 +60,7 @@ class Videos:
         """Accept a job that edits a video."""
 
         def read(document: Document, tenant: TenantSettings, caller: Caller) -> Draft:
-            job = None if follow_ups.is_link(document) else self._video(caller, forms.video_id(document))
+            job = None if follow_ups.is_link(document) else self._source(caller, document)
             return follow_ups.edit(document, job, self._services.clients, tenant)
 
         return await self._accept(request, read)
@@ -78,7 +78,7 @@ class Videos:
         """Accept a job that makes a video longer."""
 
         def read(document: Document, tenant: TenantSettings, caller: Caller) -> Draft:
-            job = self._video(caller, forms.video_id(document))
+            job = self._source(caller, document)
             return follow_ups.extend(document, job, self._services.clients, tenant)
 
         return await self._accept(request, read)
@@ -179,10 +179,13 @@ class Videos:
         field = request.headers.get(_RETRIES_FIELD, "")
         return int(field) if field.isascii() and field.isdigit() and len(field) < 4 else 0
 
-    def _video(self, caller: Caller, video_id: str) -> Job:
+    def _source(self, caller: Caller, document: Document) -> Job:
+        return self._video(caller, forms.video_id(document), "video")
+
+    def _video(self, caller: Caller, video_id: str, param: str = "id") -> Job:
         job = self._services.store.job(video_id, caller.tenant)
         if job is None or job.deleted_at:
-            raise unknown_job()
+            raise unknown_job(param)
         return job
 
     def _answer(self, job: Job) -> Response:
