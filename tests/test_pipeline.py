@@ -607,3 +607,17 @@ def test_the_core_is_loaded_without_mitmproxy_and_without_a_server() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
 
     assert done.stdout.strip() == "[]"
+
+
+@table(
+    ("keys", "target"),
+    [
+        ({"base_path": "/v1"}, "/v1//evil.test/a"),
+        ({"base_path": "/v1"}, "/v1//chat/completions?a"),
+    ],
+)
+def test_a_path_that_begins_with_two_slashes_behind_its_prefix_is_refused(keys: dict[str, Any], target: str) -> None:
+    provider = _provider(OpenAI, **keys)
+    with pytest.raises(Refusal, match="two slashes"):
+        pipeline.rewritten(provider, Head("GET", target), b"")
+    assert isinstance(pipeline.rewritten(provider, Head("GET", "/v1/a//b"), b""), Upstream)

@@ -72,7 +72,8 @@ def chosen(router: Router, head: Head, raw: bytes) -> Choice:
 
 def requestheaders(provider: Provider, head: Head) -> Upstream | NeedsBody:
     """The upstream request for a head; NeedsBody if the body has to be read. Raises Refusal."""
-    return provider.requestheaders(head)
+    found = provider.requestheaders(head)
+    return _checked(found) if isinstance(found, Upstream) else found
 
 
 def request(needs: NeedsBody, head: Head, raw: bytes) -> Upstream | Answer:
@@ -81,8 +82,17 @@ def request(needs: NeedsBody, head: Head, raw: bytes) -> Upstream | Answer:
     `raw` is the body as it was sent. Raises Refusal.
     """
     upstream = needs.rewrite(client_body(head, raw))
+    if not isinstance(upstream, Upstream):
+        return upstream
     # An unchanged body keeps its Content-Encoding.
-    return upstream._replace(body=None) if isinstance(upstream, Upstream) and upstream.body is raw else upstream
+    return _checked(upstream._replace(body=None) if upstream.body is raw else upstream)
+
+
+def _checked(upstream: Upstream) -> Upstream:
+    """The request, whose path is none that could be read as a host. Raises Refusal for another one."""
+    if upstream.target.startswith("//"):
+        raise errors.bad_head("Behind its prefix, the path begins with two slashes.")
+    return upstream
 
 
 def client_body(head: Head, raw: bytes) -> bytes:
@@ -139,7 +149,7 @@ def keeps(providers: Providers, provider: Provider, target: str) -> bool:
 
 def rewritten(provider: Provider, head: Head, raw: bytes) -> Upstream | Answer:
     """The upstream request, or the answer, of a request whose body has been read: `raw`. Raises Refusal."""
-    found = provider.requestheaders(head)
+    found = requestheaders(provider, head)
     return request(found, head, raw) if isinstance(found, NeedsBody) else found
 
 

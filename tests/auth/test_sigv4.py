@@ -91,6 +91,11 @@ def test_the_fields_say_what_was_signed_and_when() -> None:
     assert sign(BEDROCK, TEST_KEYS, OSAKA, MARCH).fields.keys() == {b"authorization", b"x-amz-date"}
 
 
+def test_bytes_that_are_no_utf_8_are_signed_as_they_are_sent() -> None:
+    request = BEDROCK._replace(target="/a\udcf3?b=\udcff")
+    assert canonical(request).split("\n")[1:3] == ["/a%F3", "b=%FF"]
+
+
 @table(
     ("query", "written"),
     [

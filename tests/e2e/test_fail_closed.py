@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e import moody
 from tests.e2e.conftest import StartProxy
+from tests.e2e.http2 import Http2Client
 from tests.e2e.proxy import SCRIPT
+from tests.e2e.raw import ask
 from tests.e2e.upstream import Upstream
 
 SECRET = "text-of-the-exception"
@@ -84,6 +87,83 @@ def running():
     assert b"831234567890123456" not in reply.body
     assert upstream.next().target == "/v1/videos/text2video"
     assert SECRET not in proxy.close()
+
+
+CHAT = b'{"model": "m", "stream": true, "messages": [{"role": "user", "content": "hi"}]}'
+EVENTS = (b"data: 1\n\n", b"data: 2\n\n")
+# By name: what raises within mitmproxy's layers, what the provider does, and the answer: 500, or a part of a stream.
+IN_THE_LAYERS = {
+    "the credential is put in": ("gateway.sealed._unsealed", moody.OK, 500),
+    "the connection is made": ("gateway.second_tries.Loop._make_server_connection", moody.OK, 500),
+    "a head has come": ("gateway.second_tries.Loop._check_invalid", moody.OK, 500),
+    "an answer has come": ("gateway.second_tries.Loop._watched", moody.OK, 500),
+    "a stream is held": ("gateway.second_tries.Loop._hold", moody.stream(*EVENTS), 500),
+    "an error is told": ("gateway.second_tries.Loop._handle_protocol_error", moody.CLOSE, 500),
+    "an error is written": ("gateway.engine._status", moody.CLOSE, 500),
+    "a stream breaks off": ("gateway.engine._status", moody.stream(*EVENTS, end="close"), 200),
+}
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2"])
+def test_an_exception_in_the_layers_of_mitmproxy_ends_the_exchange(
+    version: str, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    breaker = _script(
+        tmp_path,
+        "breaker",
+        f"""
+import importlib
+def requestheaders(flow):
+    what = flow.request.headers.pop("X-Break", "")
+    if not what:
+        return
+    *way, name = what.split(".")
+    place = importlib.import_module(".".join(["mitm_ai_proxy", *way[:2]]))
+    place = getattr(place, way[2]) if way[2:] else place
+    before = getattr(place, name)
+    def broken(*arguments, **more):
+        setattr(place, name, before)
+        raise ValueError("{SECRET}")
+    setattr(place, name, broken)
+""",
+    )
+    provider = moody.Moody()
+    config = f"""
+provider:
+  type: openai
+  providerDomain: {provider.origin}
+  apiTokens: [sk-provider-0123456789, sk-provider-0123456780]
+  retryOnFailure: {{enabled: true}}
+"""
+    proxy = start_proxy(config, "-s", str(SCRIPT), script=breaker, tls=version == "HTTP/2")
+    wrong = []
+    for name, (what, mood, expected) in IN_THE_LAYERS.items():
+        provider.mood = lambda request, mood=mood: mood  # type: ignore[misc]
+        fields = {"Content-Type": "application/json", "Content-Length": str(len(CHAT)), "X-Break": what}
+        if version == "HTTP/2":
+            client = Http2Client(proxy.port)
+            own = tuple((key.lower().encode(), value.encode()) for key, value in fields.items())
+            status, body = client.ask(b"POST", b"/v1/chat/completions", own, CHAT), client.body
+            client.close()
+        else:
+            lines = "".join(f"{key}: {value}\r\n" for key, value in fields.items())
+            answer = ask(proxy.port, f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode() + CHAT)
+            status, body = int(answer[9:12] or 0), answer.partition(b"\r\n\r\n")[2]
+        if expected == 500:
+            is_good = status == 500 and json.loads(body)["error"]["code"] == "proxy_error"
+        else:
+            is_good = b"data: 1" in body and not body.endswith(b"0\r\n\r\n") and status in (0, 200)
+        if not is_good:
+            wrong.append((name, status, body))
+    again = proxy.request("POST", "/v1/chat/completions", CHAT, {"Content-Type": "application/json"})
+    log = proxy.close()
+    provider.close()
+
+    assert wrong == [], log
+    assert again.status == 200
+    assert log.count("ValueError in mitmproxy's layers") == len(IN_THE_LAYERS)
+    assert SECRET not in log
+    assert "crashed" not in log
 
 
 @pytest.mark.parametrize("hook", ["requestheaders", "request"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from random import Random
 from typing import IO, Final
@@ -43,7 +44,9 @@ HEADERS: Final = (
     b"--x: y",
     b"X: " + b"y" * 9000,
 )
+DOT: Final = re.compile(r"^[^\[]+|\[[^\]]*\]|\.([^.\[]+)")
 WORDS: Final = [
+    *(b"].b", b"]./"),
     *(b"\r\n", b"\n", b"\r", b"--", b"\r\n--", b"\r\n\r\n", b'"', b"'", b";", b"=", b":", b"\\", b"\0", b"\xff", b" "),
     *(b"Content-Disposition: form-data", b'; name="a"', b'; filename="b"', b"; filename*=utf-8''c", b"name=", b"--x--"),
     *(
@@ -118,10 +121,15 @@ def _theirs(body: bytes, content_type: str) -> Parts | None:
         return None
     found: Parts = {}
     for name, text in form.items(multi=True):
-        _add(found, name, text)
+        _add(found, _bracketed(name), text)
     for name, file in files.items(multi=True):
-        _add(found, name, File(file.filename or "", file.headers.get("content-type", ""), file.read()))
+        _add(found, _bracketed(name), File(file.filename or "", file.headers.get("content-type", ""), file.read()))
     return found
+
+
+def _bracketed(name: str) -> str:
+    """`a[0].b` as `a[0][b]`, which .NET and axios mean with it."""
+    return DOT.sub(lambda part: f"[{part[1]}]" if part[1] else part[0], name) if "[" in name else name
 
 
 def test_a_form_is_read_as_werkzeug_reads_it(inputs: Inputs) -> None:

@@ -231,7 +231,7 @@ def test_objects_in_a_list_are_told_apart_in_either_order(order: str, expected: 
         ("a" + "[k]" * (MAX_DEPTH + 1), "a", "a is nested deeper than 8."),
         *(
             (name, name, f"{name} is a field name with broken brackets.")
-            for name in ("a[", "a]", "a[b", "a[b]c", "a[[b]]", "a[b]]", "[a]", "[]")
+            for name in ("a[", "a]", "a[b", "a[b]c", "a[b]./", "a[b].c/d", "a[b].", "a[[b]]", "a[b]]", "[a]", "[]")
         ),
     ],
 )

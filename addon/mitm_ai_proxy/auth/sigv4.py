@@ -82,7 +82,7 @@ def _path(path: str) -> str:
         if segment == "..":
             del found[-1:]
         elif segment not in ("", "."):
-            found.append(quote(segment, safe=_UNRESERVED))
+            found.append(quote(segment, safe=_UNRESERVED, errors="surrogateescape"))
     end = "/" if found and path.endswith("/") else ""
     return f"/{'/'.join(found)}{end}"
 
@@ -96,7 +96,7 @@ def _query(query: str) -> str:
 
 
 def _once(text: str) -> str:
-    return quote(unquote_to_bytes(text), safe=_UNRESERVED)
+    return quote(unquote_to_bytes(text.encode("utf-8", "surrogateescape")), safe=_UNRESERVED)
 
 
 def _digest(data: bytes) -> str:

@@ -13,7 +13,7 @@ from ..edges.held import HELD
 from ..errors import Refusal
 from ..exchange import Answer, Upstream, Whole
 from ..wire.json_edit import JSONError
-from . import engine, flows, guard, rewriting, strangers, streams
+from . import crashes, engine, flows, guard, rewriting, strangers, streams
 from .configured import Configured
 from .flows import FlowState
 from .guard import fail_closed
@@ -152,7 +152,7 @@ class Gateway(Configured):
             state.set_way(_way_of_answer(state, self.active))
             self._end_try(flow, state)
             state.provider.error(state.upstream)
-        if state and state.attempts and state.attempts.is_refused:
+        if state and state.attempts and state.attempts.is_refused and not crashes.has_crashed(flow):
             self.guard.states[flow] = state
             return
         HELD.release(flow)

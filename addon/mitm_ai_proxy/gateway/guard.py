@@ -28,7 +28,7 @@ from ..edges.held import HELD
 from ..errors import Refusal
 from ..wire import head
 from ..wire.printable import printable
-from . import engine, flows, streams
+from . import crashes, engine, flows, streams
 from .flows import FlowState
 
 logger = logging.getLogger(__name__)
@@ -173,6 +173,8 @@ def answer_error(flow: http.HTTPFlow, state: FlowState | None) -> None:
     upstream = str(origin) if origin else "the provider"
 
     def answer(status: int, reason: str) -> http.Response:
+        if crashes.has_crashed(flow):
+            return response(flow, state, errors.internal_error())
         # mitmproxy may quote a header field of the provider's.
         reason = state.mask.text(reason) if state and state.mask else reason
         if late := state.attempts.late if state and state.attempts else None:

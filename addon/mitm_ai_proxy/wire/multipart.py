@@ -29,7 +29,8 @@ MAX_URL_ENCODED = 1024 * 1024
 
 _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _KEY = re.compile(r"\[([^\[\]]*)\]")
-_KEY_OR_DOT = re.compile(r"\[[^\[\]]*\]|\.([^\[\].]+)")
+_KEY_OR_DOT = re.compile(r"\[[^\[\]]*\]|\.([\w-]+)")
+"""Behind a dot stands the name of a property."""
 _JSON = re.compile(r"(?:application|text)/(?:[\w.-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
 
 
@@ -228,8 +229,7 @@ def _keys(name: str, dotted: Collection[str]) -> _Path:
     first, bracket, rest = name.partition("[")
     if first.partition(".")[0] in dotted:
         first = _with_brackets(first)
-    name = first + _with_brackets(bracket + rest)
-    match = _NAME.fullmatch(name)
+    match = _NAME.fullmatch(first + _with_brackets(bracket + rest))
     if not match:
         raise bad_body(f"{name} is a field name with broken brackets.", param=name)
     keys = _KEY.findall(match[2])
