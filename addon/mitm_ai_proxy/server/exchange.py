@@ -14,7 +14,6 @@ from aiohttp import web
 
 from .. import errors, pipeline
 from ..auth.masking import Mask, mask_of
-from ..chat import callers
 from ..chat.dialects import DIALECTS
 from ..edges import attempts as tries
 from ..edges import error_bodies, lines, pages, streaming
@@ -50,6 +49,9 @@ LEFT: Final = 499
 """The status in the log of a request whose client has left. Source: nginx."""
 
 
+_UNREAD: Final = Head("GET", "/", UNKNOWN_CALLER)
+
+
 class Place(NamedTuple):
     """Where the proxy is: the host it was told to listen at, and whether other machines may come."""
 
@@ -83,7 +85,7 @@ class Exchange:
         self._service, self._request = service, request
         self.begun = time.monotonic()
         self.in_use = service.in_use
-        self.head = Head(request.method, "/", UNKNOWN_CALLER)
+        self.head = _UNREAD
         self.body = Body(request)
         self.client = Client(request)
         self.caller = ""
@@ -132,10 +134,9 @@ class Exchange:
     # The request
 
     async def _run(self) -> Out:
-        method, path, raw = self._request.method, self._request.raw_path, self._request.raw_headers
-        # For the dialect of a refusal of the head.
-        self.head = Head(method, "/", callers.read(path, raw))
+        # Also for the dialect in which it is refused.
         self.head = head = requests.head(self._request)
+        requests.check(self._request)
         rules = self.in_use.rules
         if head.caller.origin and pages.is_allowed(head.caller.origin, rules):
             self.client.page = head.caller.origin.strip()
@@ -143,14 +144,15 @@ class Exchange:
             # Whoever has the link may have the result, also a page.
             return await self._tried(await self._routed())
         self._refuse_strangers()
-        if pages.is_preflight(method, head.fields):
+        if head.method == "OPTIONS" and pages.is_preflight(head.method, head.fields):
             if not self.client.page:
                 raise errors.page_not_allowed()
             self.note(f"answered here: pages of {self.client.page} may use the proxy")
             return await self.client.whole(204, pages.preflight(head.fields, self.client.page), b"")
-        admitted = self.in_use.clients.admit(head.fields)
-        self.caller = admitted.name
-        self.head = head._replace(fields=admitted.fields)
+        if self.in_use.clients:
+            admitted = self.in_use.clients.admit(head.fields)
+            self.caller = admitted.name
+            self.head = head._replace(fields=admitted.fields)
         return await self._tried(await self._routed())
 
     def _refuse_strangers(self) -> None:

@@ -23,7 +23,14 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def head(request: web.BaseRequest) -> Head:
-    """The head of a request, checked. Raises Refusal."""
+    """The head of a request, which is still to be checked."""
+    transport = request.transport
+    is_tls = transport is not None and transport.get_extra_info("ssl_object") is not None
+    return fields.head(request.method, request.raw_path, request.raw_headers, is_tls=is_tls)
+
+
+def check(request: web.BaseRequest) -> None:
+    """Raise Refusal for a request that is not to be sent on."""
     raw, target = request.raw_headers, request.raw_path
     heads.check(request.method.encode(), target.encode("utf-8", "surrogateescape"), raw)
     if request.version > HttpVersion11:
@@ -35,10 +42,6 @@ def head(request: web.BaseRequest) -> Head:
         raise Refusal(501, "ai-proxy serve speaks HTTP/1.1 and no other protocol.", code="invalid_head")
     if "Expect" in given and given["Expect"].strip().lower() != "100-continue":
         raise Refusal(417, "Of expectations, 100-continue is known here.", code="invalid_head")
-    fields.check_text(target, raw)
-    transport = request.transport
-    is_tls = transport is not None and transport.get_extra_info("ssl_object") is not None
-    return fields.head(request.method, target, raw, is_tls=is_tls)
 
 
 class Body:
@@ -80,6 +83,14 @@ class Body:
 
     async def _read(self, limit: int, expected: int) -> bool:
         """Read it to its end; False if it is longer."""
+        content = self._request.content
+        if content.is_eof() and not self._begun and content.exception() is None:
+            # All of it came with its head, or soon after.
+            whole = content.read_nowait(-1)
+            if len(whole) <= min(limit, SMALL_BODY):
+                self.raw = whole
+                return True
+            self._begun.append(whole)
         self._ask()
         size = 0
         self._take_room(expected)

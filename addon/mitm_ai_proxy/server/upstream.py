@@ -1,33 +1,45 @@
-"""Requests to providers: one pool of connections, which sends what the core has made and nothing of its own."""
+"""Requests to providers: one pool of connections, which sends what the core has made and nothing of its own.
+
+Connections are aiohttp's, and its parser reads the answers. Its session is left out: it makes heads of texts, and is
+half of what a request would cost.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
+import select
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator
-from contextvars import ContextVar
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
+from weakref import WeakSet
 
 import aiohttp
 import certifi
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError, RawResponseMessage
+from aiohttp.streams import StreamReader
 from yarl import URL
 
+from .. import apis
 from ..pipeline import Outgoing
 from ..wire.header_fields import Fields
 from ..wire.targets import Origin
-from .fields import end_to_end, for_client
+from . import sending
+from .fields import end_to_end
+from .sending import Upload
 
 LONGEST_HEAD: Final = 64 * 1024
 """Bytes of a line or a header field, of a client or of a provider."""
 MOST_FIELDS: Final = 256
 _KEPT: Final = 15.0
 """Seconds that an idle connection is kept: a provider that closes one just when a request is sent has not got it."""
-_ADDED: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
-"""Header fields that aiohttp would add."""
+_NO_LIMIT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
+_MOST_WAYS: Final = 256
+_SWITCHING: Final = 101
 
 
 class Broken(Exception):
@@ -45,26 +57,16 @@ class Sender(Protocol):
         """The request is being sent."""
 
 
-_SENDER: Final[ContextVar[Sender]] = ContextVar("sender")
-
-
-class _Request(aiohttp.ClientRequest):
-    """aiohttp's request, which tells its sender that it has a connection."""
-
-    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        _SENDER.get().connected()
-        return await super().send(conn)
-
-
 class Arrived:
     """An answer whose head has arrived. `fields` are its end-to-end ones."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self._content = response.content
-        self.status = response.status
-        self.reason: bytes | None = (response.reason or "").encode("utf-8", "surrogateescape")
-        self.fields: Fields = end_to_end(response.raw_headers)
+    def __init__(
+        self, message: RawResponseMessage, content: StreamReader, connection: Connection, upload: Upload | None
+    ) -> None:
+        self._content, self._connection, self._upload = content, connection, upload
+        self.status = message.code
+        self.reason: bytes | None = message.reason.encode("utf-8", "surrogateescape")
+        self.fields: Fields = end_to_end(message.raw_headers)
 
     def ready(self) -> bytes:
         """The next bytes of the body, if they are here already; else b"". Raises Broken."""
@@ -87,14 +89,31 @@ class Arrived:
 
     def close(self) -> None:
         """Give its connection back, or close it if there is more to come."""
+        if self._upload:
+            self._upload.stop()
         if self._content.at_eof():
-            self._response.release()
+            self._connection.release()
         else:
-            self._response.close()
+            self._connection.close()
+
+
+class _Way(NamedTuple):
+    """How an origin is reached. `request` is what aiohttp's connector wants to know; none is sent of it.
+
+    `prefix` is before the target, and `fields` behind the others, where a proxy gets the request itself.
+    """
+
+    request: aiohttp.ClientRequest
+    prefix: str = ""
+
+    @property
+    def fields(self) -> Fields:
+        found = self.request.headers.get("Proxy-Authorization", "") if self.prefix else ""
+        return ((b"Proxy-Authorization", found.encode()),) if found else ()
 
 
 class Pool:
-    """The pool. It follows no redirect, keeps no cookie, decodes nothing, waits for ever, and sends nothing twice."""
+    """The pool. It follows no redirect, keeps no cookie, decodes nothing, and waits for ever."""
 
     def __init__(self, ca: Path | None = None, *, uses_proxies: bool = False) -> None:
         """`ca`: a file of certificates to trust in place of the usual ones. `uses_proxies`: those of the environment.
@@ -104,53 +123,108 @@ class Pool:
         context = ssl.create_default_context(cafile=ca or certifi.where())
         # Python 3.13 refuses certificates of companies that all others take.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT, ssl=context),
+        context.set_alpn_protocols(("http/1.1",))
+        self._connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT, ssl=context)
+        self._uses_proxies = uses_proxies
+        self._ways: dict[Origin, _Way] = {}
+        self._known: WeakSet[ResponseHandler] = WeakSet()
+
+    async def send(self, outgoing: Outgoing, body: bytes | AsyncIterator[bytes] | None, sender: Sender) -> Arrived:
+        """Send a request; returns when the head of its answer is here. Raises Broken, UnsendableHead.
+
+        It is sent a second time only if it is a GET or the like, and the kept connection had died on which it was sent
+        (RFC 9110, section 9.2.2).
+        """
+        upstream = outgoing.upstream
+        way = self._ways.get(upstream.origin) or self._way(upstream.origin)
+        fields = outgoing.fields + way.fields if way.prefix else outgoing.fields
+        head = sending.head(upstream.method, way.prefix + outgoing.target, fields, body)
+        may_repeat = apis.is_repeatable(upstream.method) and (body is None or isinstance(body, bytes))
+        is_head = upstream.method == "HEAD"
+        while True:
+            connection, is_kept = await self._connection(way)
+            sender.connected()
+            try:
+                return await _asked(connection, head, body, is_head=is_head)
+            except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+                if is_kept and may_repeat and isinstance(error, (aiohttp.ServerDisconnectedError, OSError)):
+                    may_repeat = False
+                    continue
+                raise Broken(_reason(error), is_sent=True) from None
+
+    async def _connection(self, way: _Way) -> tuple[Connection, bool]:
+        """A connection that is alive as far as can be known, and whether it was used before. Raises Broken."""
+        while True:
+            try:
+                connection = await self._connector.connect(way.request, [], _NO_LIMIT)
+            except (aiohttp.ClientError, OSError) as error:
+                raise Broken(_reason(error), is_sent=False) from None
+            protocol = connection.protocol
+            assert protocol is not None
+            if protocol not in self._known:
+                self._known.add(protocol)
+                return connection, False
+            if not _has_news(protocol):
+                return connection, True
+            connection.close()
+
+    def _way(self, origin: Origin) -> _Way:
+        url = URL.build(scheme=origin.scheme, host=origin.host, port=origin.port)
+        proxy = _proxy(origin) if self._uses_proxies else None
+        loop = asyncio.get_running_loop()
+        request = aiohttp.ClientRequest("GET", url, loop=loop, proxy=URL(proxy) if proxy else None)
+        # To a provider with TLS a proxy is a tunnel.
+        if len(self._ways) >= _MOST_WAYS:
+            self._ways.clear()
+        found = self._ways[origin] = _Way(request, str(origin) if proxy and not request.is_ssl() else "")
+        return found
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._connector.close()
+
+
+async def _asked(
+    connection: Connection, head: bytes, body: bytes | AsyncIterator[bytes] | None, *, is_head: bool
+) -> Arrived:
+    """Send a request, and wait for the head of its answer."""
+    protocol, upload = connection.protocol, None
+    assert protocol is not None
+    try:
+        protocol.set_response_params(
+            skip_payload=is_head,
+            read_until_eof=True,
             auto_decompress=False,
-            skip_auto_headers=_ADDED,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-            requote_redirect_url=False,
-            request_class=_Request,
             max_line_size=LONGEST_HEAD,
             max_field_size=LONGEST_HEAD,
             max_headers=MOST_FIELDS,
         )
-        self._uses_proxies = uses_proxies
-        # A GET would be sent a second time where a kept connection has died; one request is one request.
-        self._session._retry_connection = False
-
-    async def send(self, outgoing: Outgoing, body: bytes | AsyncIterator[bytes] | None, sender: Sender) -> Arrived:
-        """Send a request; returns when the head of its answer is here. Raises Broken."""
-        _SENDER.set(sender)
-        upstream = outgoing.upstream
-        url = _url(upstream.origin).with_path(outgoing.target, encoded=True)
-        fields = for_client(outgoing.fields)
-        try:
-            response = await self._session.request(
-                upstream.method,
-                url,
-                headers=fields,
-                data=body,
-                allow_redirects=False,
-                proxy=_proxy(upstream.origin) if self._uses_proxies else None,
-            )
-        except (aiohttp.ClientError, OSError) as error:
-            is_sent = not isinstance(error, aiohttp.ClientConnectorError)
-            raise Broken(_reason(error), is_sent=is_sent) from None
-        return Arrived(response)
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._session.close()
+        upload = sending.send(protocol, head, body)
+        while True:
+            message, content = await protocol.read()
+            if message.code >= 200:
+                return Arrived(message, content, connection, upload)
+            if message.code == _SWITCHING:
+                raise HttpProcessingError
+    except BaseException:
+        if upload:
+            upload.stop()
+        connection.close()
+        if upload and upload.failure:
+            raise upload.failure from None
+        raise
 
 
-@functools.lru_cache(256)
-def _url(origin: Origin) -> URL:
-    return URL.build(scheme=origin.scheme, host=origin.host, port=origin.port)
+def _has_news(protocol: ResponseHandler) -> bool:
+    """Whether something has arrived on an idle connection that the loop has not looked at: its end, or nonsense."""
+    transport = protocol.transport
+    if transport is None:
+        return True
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
-@functools.lru_cache(256)
 def _proxy(origin: Origin) -> str | None:
     """The proxy that the environment names for an origin; aiohttp's own way would also read ~/.netrc."""
     if urllib.request.proxy_bypass(origin.authority):
@@ -172,7 +246,7 @@ def _reason(error: Exception) -> str:
         return "it closed the connection without an answer"
     if isinstance(error, aiohttp.ClientPayloadError):
         return "its answer broke off"
-    if isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, HttpProcessingError):
         return "its answer is not valid HTTP"
     if isinstance(error, OSError) and not isinstance(error, asyncio.TimeoutError):
         return error.strerror or type(error).__name__
