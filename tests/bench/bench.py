@@ -1,4 +1,4 @@
-"""What the addon costs: the proxy's CPU time per request with it, in times of the same mitmdump without it.
+"""What the gateway costs: CPU time per request of mitmdump with the addon and of `serve`, against bare mitmdump.
 
 Has the rows, their limits, and the order of rounds. See servers.py for the processes, traffic.py for the requests.
 """
@@ -15,28 +15,33 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import cassettes
 import cpu
+import peers
 import servers
 import traffic
 import translation
-from servers import Addon, BenchError, Proxy, mitmdump, provider, tool
+from peers import Peer
+from servers import Addon, BenchError, Providers, Proxy, Upstream, tool
 from traffic import Request
 
 HERE: Final = Path(__file__).resolve().parent
 THIS: Final = Addon("addon", HERE.parent.parent)
+SERVE: Final = "serve"
+MOST_MEMORY: Final = 100
+"""Megabytes that `serve` may have after creates with pictures."""
 
 ROUNDS_PER_START: Final = 10
 """Rounds after which new processes are started: chance, such as the memory layout, makes a process slow or fast."""
 INTERPRETERS: Final = 11
 """Interpreters that are started for the median time of the import."""
 SCATTER: Final = 0.05
-"""The greatest difference between the ratios of the first and the second half of the rounds in a reliable row."""
+"""The greatest change of a ratio from the first half of the rounds to the second in a reliable row."""
 IS_OLD: Final = importlib.metadata.version("mitmproxy").startswith("11.")
 PACKAGES: Final = {"h2load": "nghttp2-client", "nginx": "nginx"}
 """The required programs, and their packages in Debian."""
@@ -45,8 +50,10 @@ A round sends a fixed number of requests (h2load, connections kept, a local ngin
 turn; rounds are short and many, so that some of them find a busy machine at rest. Its figure is the CPU time per
 request, user and system, that the proxy's process and its children took meanwhile according to the operating system.
 A row has the lower quartile of the rounds in microseconds for mitmdump without an addon (bare), with the one of this
-checkout (addon), and with that of --against (other); times is bare / addon, how much more a processor does with the
-addon; other/addon compares the checkouts.
+checkout (addon), with that of --against (other), and for `ai-proxy serve` of this checkout (serve); behind them is how
+many times more a processor does with each than with bare mitmdump. Other gateways are measured with chats where their
+commands are found in PATH, against serve: Portkey (npm: @portkey-ai/gateway; the command is its build/start-server.js,
+as portkey-gateway) and LiteLLM (PyPI: litellm[proxy]).
 CPU time is read from Linux's /proc; elsewhere only the timed rows can run.
 
 Timed rows are the median of several runs of this checkout: import (what the addon adds to mitmproxy's own), replay (of
@@ -62,23 +69,97 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of request, its number in a round, the addon's configuration, and the bars."""
+    """A kind of request, its number in a round, the gateway's configuration, and the bars.
+
+    `bars`: the least of bare / addon, on mitmproxy 12 and on 11; None: the addon is not measured. `serve`: the least of
+    bare / serve. `upstream`: which of the providers; `send`: how the requests are sent. `is_streaming`: bare mitmdump
+    is told to pass answers on as they arrive.
+    """
 
     label: str
     request: Callable[[], Request]
     count: int
     config: str
-    bars: tuple[float, float]
-    """The least of bare / addon, on mitmproxy 12 and on 11."""
+    bars: tuple[float, float] | None = None
+    serve: float | None = None
+    upstream: str = "plain"
+    send: Callable[[Request, Proxy, int, Path], None] = traffic.load
+    is_streaming: bool = False
+    has_peers: bool = False
+
+    def bar(self, column: str) -> float | None:
+        """The least of bare / column."""
+        return self.serve if column == SERVE else self.bars[IS_OLD] if self.bars and column == THIS.name else None
 
 
 CASES: Final = {
-    "create": Case("create, small", traffic.small_create, 100, servers.KLING_CONFIG, (1.5, 1.4)),
-    "retrieve": Case("retrieve", traffic.retrieve, 100, servers.KLING_CONFIG, (1.65, 1.6)),
-    "picture": Case("create, 10 MB picture", traffic.picture_create, 4, servers.KLING_CONFIG, (0.95, 0.95)),
+    "create": Case("create, small", traffic.small_create, 100, servers.KLING_CONFIG, (1.5, 1.4), 3.7),
+    "retrieve": Case("retrieve", traffic.retrieve, 100, servers.KLING_CONFIG, (1.65, 1.6), 5.0),
+    "picture": Case("create, 10 MB picture", traffic.picture_create, 4, servers.KLING_CONFIG, (0.95, 0.95), 1.5),
     "original": Case("create, protocol original", traffic.original_create, 100, servers.ORIGINAL_CONFIG, (1.7, 1.6)),
-    "chat": Case("chat, passed through", traffic.chat, 100, servers.OPENAI_CONFIG, (1.6, 1.6)),
+    "chat": Case("chat, passed through", traffic.chat, 100, servers.OPENAI_CONFIG, (1.6, 1.6), has_peers=True),
+    "fresh": Case(
+        "new client, TLS upstream",
+        traffic.retrieve,
+        20,
+        servers.KLING_CONFIG,
+        serve=7.0,
+        upstream="tls",
+        send=traffic.load_fresh,
+    ),
+    "stream": Case(
+        "event of a stream",
+        traffic.events,
+        300,
+        servers.OPENAI_CONFIG,
+        serve=1.3,
+        upstream="events",
+        send=traffic.load_events,
+        is_streaming=True,
+    ),
+    "film": Case(
+        "download, 64 MB",
+        traffic.download,
+        1,
+        servers.OPENAI_CONFIG,
+        serve=1.8,
+        send=traffic.load_film,
+        is_streaming=True,
+    ),
 }
+
+
+@dataclass(frozen=True)
+class Column:
+    """A kind of proxy. `start` runs one for a case."""
+
+    name: str
+    start: Callable[[Case, Path, Providers], AbstractContextManager[Proxy]]
+    is_for: Callable[[Case], bool]
+
+
+def columns(others: Sequence[Addon]) -> list[Column]:
+    """All kinds of proxies that are here."""
+
+    def mitmdump_with(addon: Addon | None) -> Callable[[Case, Path, Providers], AbstractContextManager[Proxy]]:
+        def start(case: Case, folder: Path, found: Providers) -> AbstractContextManager[Proxy]:
+            upstream: Upstream = getattr(found, case.upstream)
+            return servers.mitmdump(folder, upstream, addon, case.config, is_streaming=case.is_streaming)
+
+        return start
+
+    def start_serve(case: Case, folder: Path, found: Providers) -> AbstractContextManager[Proxy]:
+        return servers.serve(folder, getattr(found, case.upstream), case.config)
+
+    def start_peer(peer: Peer) -> Callable[[Case, Path, Providers], AbstractContextManager[Proxy]]:
+        return lambda case, folder, found: peers.run(peer, folder, getattr(found, case.upstream))
+
+    return [
+        Column("bare", mitmdump_with(None), lambda case: True),
+        *(Column(one.name, mitmdump_with(one), lambda case: case.bars is not None) for one in (THIS, *others)),
+        Column(SERVE, start_serve, lambda case: True),
+        *(Column(peer.name, start_peer(peer), lambda case: case.has_peers) for peer in peers.installed()),
+    ]
 
 
 @dataclass(frozen=True)
@@ -135,8 +216,7 @@ def measure(only: Sequence[str] | None, rounds: int, against: Path | None, file:
     passed = True
     found: Json = {"python": platform.python_version(), "mitmproxy": importlib.metadata.version("mitmproxy")}
     if cases:
-        other = [Addon("other", against.resolve())] if against else []
-        passed &= print_cases(cases, rounds, [None, THIS, *other], found)
+        passed &= print_cases(cases, rounds, [Addon("other", against.resolve())] if against else [], found)
     if timed:
         passed &= print_timed(timed, found)
     if file:
@@ -144,33 +224,51 @@ def measure(only: Sequence[str] | None, rounds: int, against: Path | None, file:
     return passed
 
 
-def print_cases(cases: Sequence[Case], rounds: int, addons: Sequence[Addon | None], found: Json) -> bool:
-    results = measure_cpu(cases, rounds, addons)
-    print(f"\nCPU per request in microseconds, lower quartile of {rounds} rounds")
-    names = [addon.name if addon else "bare" for addon in addons]
-    compared = "other/addon" if len(addons) > 2 else ""
-    print(f"{'':26}{''.join(f'{name:>9}' for name in names)}{'times':>8}  {'required':14}{compared}".rstrip())
+def print_cases(cases: Sequence[Case], rounds: int, others: Sequence[Addon], found: Json) -> bool:
+    kinds = columns(others)
+    results = measure_cpu(cases, rounds, kinds, others)
+    names = [kind.name for kind in kinds]
+    print(f"\nCPU per request (or event, or download) in microseconds, lower quartile of {rounds} rounds")
+    print(f"{'':26}{''.join(f'{name:>9}' for name in names)}  bare / column, and what is required")
     passed = True
     doubts = []
-    for case, columns in zip(cases, results, strict=True):
-        bare, own, *others = columns
-        ratios = [ratio(bare, own), *(ratio(other, own) for other in others)]
-        bar = case.bars[IS_OLD]
-        passed &= ratios[0] >= bar
-        figures = "".join(f"{lower_quartile(column) * 1e6:9.0f}" for column in columns)
-        verdict = f">= {bar:.2f}  {'pass' if ratios[0] >= bar else 'FAIL'}"
-        compare = "".join(f"{x:11.3f}" for x in ratios[1:])
-        print(f"{case.label:26}{figures}{ratios[0]:8.3f}  {verdict:14}{compare}".rstrip())
-        seconds = {name: lower_quartile(column) for name, column in zip(names, columns, strict=True)}
-        found[case.label] = {"seconds": seconds, "times": ratios[0], "required": bar}
-        for name, column in zip(names, columns, strict=True):
-            first, second = halves(column, own)
-            if abs(first - second) > SCATTER:
-                doubts.append(f"{case.label}: {name}/addon {first:.3f} and {second:.3f}")
+    for case, result in zip(cases, results, strict=True):
+        figures = "".join(
+            f"{lower_quartile(c) * 1e6:9.0f}" if (c := result.seconds.get(n)) else f"{'-':>9}" for n in names
+        )
+        row: Json = {"seconds": {name: lower_quartile(column) for name, column in result.seconds.items()}, "times": {}}
+        bare, serve = result.seconds["bare"], result.seconds[SERVE]
+        said = []
+        for name, column in result.seconds.items():
+            first, second = halves(column, bare)
+            if abs(first / second - 1) > SCATTER:
+                doubts.append(f"{case.label}: {name}/bare {first:.3f} and {second:.3f}")
+            if name == "bare":
+                continue
+            of_peer = next((peer for peer in peers.PEERS if peer.name == name), None)
+            times, bar = ratio(bare, column), case.bar(name)
+            if of_peer:
+                times, bar = ratio(column, serve), of_peer.bar
+            said.append(f"{name}{'/serve' if of_peer else ''} {verdict(times, bar)}")
+            passed &= bar is None or times >= bar
+            row["times"][name] = {"times": times, "required": bar}
+        print(f"{case.label:26}{figures}  {', '.join(said)}")
+        found[case.label] = row
+        if case.label == CASES["picture"].label:
+            most = max(result.memory[SERVE])
+            is_good = most < MOST_MEMORY
+            passed &= is_good
+            memory = "".join(f"{max(result.memory[n]):9.0f}" if n in result.memory else f"{'-':>9}" for n in names)
+            print(f"{'MB of memory after it':26}{memory}  serve < {MOST_MEMORY} {'pass' if is_good else 'FAIL'}")
+            row["megabytes"] = {name: max(values) for name, values in result.memory.items()}
     if doubts:
         print("Doubtful, for the rounds scatter; is the machine busy? The first half of them and the second give")
         print("\n".join(f"  {doubt}" for doubt in doubts))
     return passed
+
+
+def verdict(times: float, bar: float | None) -> str:
+    return f"{times:.2f}" if bar is None else f"{times:.2f} (>= {bar:g} {'pass' if times >= bar else 'FAIL'})"
 
 
 def print_timed(timed: Sequence[Timed], found: Json) -> bool:
@@ -202,42 +300,51 @@ def halves(values: Sequence[float], others: Sequence[float]) -> tuple[float, flo
     return ratio(values[:middle], others[:middle]), ratio(values[middle:], others[middle:])
 
 
-def measure_cpu(cases: Sequence[Case], rounds: int, addons: Sequence[Addon | None]) -> list[list[list[float]]]:
-    """The seconds per request of each round, for each case and each addon (None: without)."""
+@dataclass(frozen=True)
+class Result:
+    """Seconds per request of each round, and megabytes at the end of each process, by column."""
+
+    seconds: dict[str, list[float]]
+    memory: dict[str, list[float]]
+
+
+def measure_cpu(cases: Sequence[Case], rounds: int, kinds: Sequence[Column], others: Sequence[Addon]) -> list[Result]:
+    """Measure each case with each kind of proxy that is for it."""
     require_system()
-    results: list[list[list[float]]] = [[[] for _ in addons] for _ in cases]
+    results = []
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         folder = Path(temporary)
-        for addon in filter(None, addons):
+        for addon in (THIS, *others):
             servers.check_package(addon, folder)
-        with provider(folder) as upstream:
+        with servers.providers(folder) as found:
+            for case in cases:
+                names = [kind.name for kind in kinds if kind.is_for(case)]
+                results.append(Result({name: [] for name in names}, {name: [] for name in names}))
             for first in range(0, rounds, ROUNDS_PER_START):
                 last = min(first + ROUNDS_PER_START, rounds)
-                for case, columns in zip(cases, results, strict=True):
+                for case, result in zip(cases, results, strict=True):
                     with ExitStack() as stack:
-                        proxies = [
-                            stack.enter_context(mitmdump(folder, upstream, addon, case.config)) for addon in addons
-                        ]
-                        take_turns(case, proxies, range(first, last), columns, folder)
+                        starts = [kind.start(case, folder, found) for kind in kinds if kind.is_for(case)]
+                        proxies = [stack.enter_context(start) for start in starts]
+                        take_turns(case, proxies, range(first, last), result, folder)
                     progress(f"{case.label}: {last} of {rounds} rounds")
     return results
 
 
-def take_turns(
-    case: Case, proxies: Sequence[Proxy], rounds: range, columns: Sequence[list[float]], folder: Path
-) -> None:
-    """Append the seconds of each round to each proxy's column; they begin in turn, so that a drift favours none."""
+def take_turns(case: Case, proxies: Sequence[Proxy], rounds: range, result: Result, folder: Path) -> None:
+    """Add the seconds of each round to each proxy's column; they begin in turn, so that a drift favours none."""
     request = case.request()
     for proxy in proxies:
         traffic.check(request, proxy)
-        traffic.load(request, proxy.port, case.count, folder)  # to warm up
+        case.send(request, proxy, case.count, folder)  # to warm up
     for number in rounds:
         for turn in range(len(proxies)):
-            which = (number + turn) % len(proxies)
-            proxy = proxies[which]
+            proxy = proxies[(number + turn) % len(proxies)]
             before = cpu.seconds(proxy.pid)
-            traffic.load(request, proxy.port, case.count, folder)
-            columns[which].append((cpu.seconds(proxy.pid) - before) / case.count)
+            case.send(request, proxy, case.count, folder)
+            result.seconds[proxy.name].append((cpu.seconds(proxy.pid) - before) / case.count)
+    for proxy in proxies:
+        result.memory[proxy.name].append(cpu.resident(proxy.pid))
 
 
 def measure_import() -> list[float]:

@@ -1,9 +1,10 @@
-"""The CPU time of a process and its children, from /proc. Linux only."""
+"""The CPU time of a process and its children, and its memory, from /proc. Linux only."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
 import time
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,14 @@ def seconds(pid: int) -> float:
     """
     ended = sum(map(int, _stat(pid)[ENDED_CHILDREN])) / os.sysconf("SC_CLK_TCK")
     return ended + sum(map(_clock, _session(pid)))
+
+
+def resident(pid: int) -> float:
+    """Megabytes of memory that a process has now."""
+    status = (PROC / str(pid) / "status").read_text()
+    found = re.search(r"^VmRSS:\s+([0-9]+) kB", status, re.MULTILINE)
+    assert found
+    return int(found[1]) / 1024
 
 
 def _session(leader: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The processes of a measurement: an nginx in place of the provider, and mitmdump with and without an addon.
+"""The processes of a measurement: what stands for the provider, mitmdump with and without an addon, and serve.
 
 Each is a context manager, which starts a process that listens on loopback only, and stops it.
 """
@@ -13,10 +13,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+from tests.e2e import certificates
 
 TASK_ID = "831234567890123456"
 ANSWER = (
@@ -62,6 +66,16 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{front};
+        listen 127.0.0.1:{tls} ssl;
+        ssl_certificate "{folder}/server.pem";
+        ssl_certificate_key "{folder}/server.pem";
+        keepalive_timeout 300;
+        location = /v1/files/film/content {{
+            default_type video/mp4;
+            alias "{folder}/film.mp4";
+            add_header X-Asked-For $request_uri;
+            add_header X-Key-Of $whose;
+        }}
         location / {{
             proxy_pass http://back;
             proxy_http_version 1.1;
@@ -93,16 +107,17 @@ provider:
   type: kling
   klingAccessKey: bench-access-key-0123456789abcdef
   klingSecretKey: bench-secret-key-0123456789abcdef
-  providerDomain: http://127.0.0.1:{port}
+  providerDomain: {origin}
 """
 ORIGINAL_CONFIG = KLING_CONFIG + "  protocol: original\n"
 OPENAI_CONFIG = """\
 provider:
   type: openai
   apiTokens: [sk-bench-provider-key]
-  providerDomain: http://127.0.0.1:{port}
+  providerDomain: {origin}
 """
 
+FILM_SIZE = 64 * 1024 * 1024
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
 
@@ -128,11 +143,36 @@ class Addon(NamedTuple):
 
 
 class Proxy(NamedTuple):
-    """A running mitmdump. `addon` is None for one without."""
+    """A running proxy. `name` is that of its column. `is_gateway`: it rewrites requests, which mitmdump alone does not.
 
-    addon: Addon | None
+    `is_peer`: it is another project's, which wants `headers` beside those of the request.
+    """
+
+    name: str
     port: int
     pid: int
+    is_gateway: bool = True
+    is_peer: bool = False
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+class Upstream(NamedTuple):
+    """What stands for the provider. `authority`: the certificate of who has signed for it, where it speaks TLS."""
+
+    port: int
+    authority: Path | None = None
+
+    @property
+    def origin(self) -> str:
+        return f"http{'s' if self.authority else ''}://127.0.0.1:{self.port}"
+
+
+class Providers(NamedTuple):
+    """The upstreams of all rows: over TCP, over TLS, and one that streams events."""
+
+    plain: Upstream
+    tls: Upstream
+    events: Upstream
 
 
 def tool(name: str) -> str | None:
@@ -142,36 +182,73 @@ def tool(name: str) -> str | None:
 
 
 @contextmanager
-def provider(folder: Path) -> Iterator[int]:
-    """Run an nginx that answers each request like Kling or a chat API, once it has read all of it; gives its port."""
-    front, back = free_ports(2)
+def providers(folder: Path) -> Iterator[Providers]:
+    """Run what stands for providers.
+
+    An nginx answers each request like Kling or a chat API, once it has read all of it, and has a film of 64 MB;
+    event_source.py streams.
+    """
+    front, tls, back, source = free_ports(4)
+    authority, _ = certificates.make(folder, "localhost")
+    with (folder / "film.mp4").open("wb") as film:
+        film.truncate(FILM_SIZE)
     conf = folder / "nginx.conf"
     conf.write_text(
         NGINX_CONF.format(
-            folder=folder, front=front, back=back, answer=ANSWER, chat_answer=CHAT_ANSWER, client_key=CLIENT_KEY
+            folder=folder,
+            front=front,
+            tls=tls,
+            back=back,
+            answer=ANSWER,
+            chat_answer=CHAT_ANSWER,
+            client_key=CLIENT_KEY,
         )
     )
     command = [str(tool("nginx")), "-p", str(folder), "-c", str(conf)]
-    with running("nginx", command, front, folder):
-        yield front
+    events = [sys.executable, str(Path(__file__).with_name("event_source.py")), str(source)]
+    with running("nginx", command, front, folder), running("events", events, source, folder):
+        yield Providers(Upstream(front), Upstream(tls, authority), Upstream(source))
 
 
 @contextmanager
-def mitmdump(folder: Path, upstream: int, addon: Addon | None, config: str) -> Iterator[Proxy]:
-    """Run mitmdump before the provider; `{port}` in the addon's configuration stands for the provider's port."""
+def mitmdump(
+    folder: Path, upstream: Upstream, addon: Addon | None, config: str, *, is_streaming: bool = False
+) -> Iterator[Proxy]:
+    """Run mitmdump before the provider; `{origin}` in the addon's configuration is the provider's.
+
+    `is_streaming`: it passes answers on as they arrive, which by itself it does not.
+    """
     (port,) = free_ports(1)
     command = mitmdump_command(folder)
     name = "bare"
     if addon is not None:
         name = addon.name
         file = folder / f"{name}.yaml"
-        file.write_text(config.format(port=upstream))
+        file.write_text(config.format(origin=upstream.origin))
         command += ["-s", str(addon.script), "--set", f"ai_config={file}"]
-    command += ["--mode", f"reverse:http://127.0.0.1:{upstream}", "--set", "connection_strategy=lazy"]
+    command += ["--mode", f"reverse:{upstream.origin}", "--set", "connection_strategy=lazy"]
+    if upstream.authority:
+        command += ["--set", f"ssl_verify_upstream_trusted_ca={upstream.authority}"]
+    if is_streaming:
+        command += ["--set", "stream_large_bodies=1"]
     command += ["--listen-host", "127.0.0.1", "-p", str(port)]
     environment = addon.environment if addon else None
     with running(f"mitmdump-{name}", command, port, folder, environment) as pid:
-        yield Proxy(addon, port, pid)
+        yield Proxy(name, port, pid, is_gateway=addon is not None)
+
+
+@contextmanager
+def serve(folder: Path, upstream: Upstream, config: str) -> Iterator[Proxy]:
+    """Run `ai-proxy serve` of this checkout before the provider."""
+    (port,) = free_ports(1)
+    file = folder / "serve.yaml"
+    file.write_text(config.format(origin=upstream.origin))
+    command = [str(Path(sys.executable).with_name("ai-proxy")), "serve", "-q", "--config", str(file)]
+    command += ["--listen-port", str(port)]
+    if upstream.authority:
+        command += ["--upstream-ca", str(upstream.authority)]
+    with running("serve", command, port, folder) as pid:
+        yield Proxy("serve", port, pid)
 
 
 def check_package(addon: Addon, folder: Path) -> None:
@@ -179,7 +256,7 @@ def check_package(addon: Addon, folder: Path) -> None:
     if not addon.script.is_file():
         raise BenchError(f"{addon.checkout} is not a checkout: it has no addon/ai_proxy.py")
     config = folder / f"{addon.name}.yaml"
-    config.write_text(KLING_CONFIG.format(port=1))
+    config.write_text(KLING_CONFIG.format(origin="http://127.0.0.1:1"))
     command = [*mitmdump_command(folder), "-n", "--set", f"ai_config={config}", "-s", str(addon.script)]
     command += ["-s", str(Path(__file__).with_name("loaded_from.py"))]
     try:

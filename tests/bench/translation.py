@@ -21,11 +21,11 @@ import servers
 from mitm_ai_proxy.chat import translate
 from mitm_ai_proxy.chat.dialects import ANTHROPIC, OPENAI
 from mitm_ai_proxy.chat.target import CLAUDE, OPENAI_CHAT
-from servers import Addon, BenchError, Proxy
+from servers import Addon, BenchError, Proxy, Upstream
 
 HERE: Final = Path(__file__).resolve().parent
 THIS: Final = Addon("addon", HERE.parent.parent)
-CONFIG: Final = "provider: {{type: groq, apiTokens: [sk-bench], baseUrl: 'http://127.0.0.1:{port}/v1'}}"
+CONFIG: Final = "provider: {{type: groq, apiTokens: [sk-bench], baseUrl: '{origin}/v1'}}"
 RUNS: Final = 21
 ROUNDS: Final = 8
 EVENTS: Final = 400
@@ -83,9 +83,9 @@ def memory() -> list[float]:
     with _proxy() as proxy:
         lines = _stream(proxy, ANTHROPIC, MANY, 0)
         _counted(lines, SETTLED, is_all=False)
-        before = _resident(proxy.pid)
+        before = cpu.resident(proxy.pid)
         _counted(lines, MANY - SETTLED)
-        return [_resident(proxy.pid) - before]
+        return [cpu.resident(proxy.pid) - before]
 
 
 def _counted(lines: Iterator[bytes], expected: int, *, is_all: bool = True) -> None:
@@ -97,13 +97,6 @@ def _counted(lines: Iterator[bytes], expected: int, *, is_all: bool = True) -> N
             return
     if count != expected:
         raise BenchError(f"{count} events arrived, not {expected}")
-
-
-def _resident(pid: int) -> float:
-    status = (cpu.PROC / str(pid) / "status").read_text()
-    found = re.search(r"^VmRSS:\s+([0-9]+) kB", status, re.MULTILINE)
-    assert found
-    return int(found[1]) / 1024
 
 
 def _stream(proxy: Proxy, client: str, count: int, apart: int) -> Iterator[bytes]:
@@ -132,7 +125,7 @@ def _proxy() -> Iterator[Proxy]:
         source = [sys.executable, str(HERE / "event_source.py"), str(port)]
         with (
             servers.running("provider", source, port, folder),
-            servers.mitmdump(folder, port, THIS, CONFIG) as proxy,
+            servers.mitmdump(folder, Upstream(port), THIS, CONFIG) as proxy,
         ):
             yield proxy
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import http_parser, web
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from .. import errors
 from ..chat.dialects import DIALECTS, OPENAI
@@ -49,6 +49,14 @@ def check_parser() -> None:
 
 class _Connection(RequestHandler):
     """One connection of a client."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has arrived; who reads a body that goes on with no valid HTTP is told, and would wait for ever."""
+        super().data_received(data)
+        if not self._messages or not isinstance(self._messages[-1][0], _ErrInfo):
+            return
+        if self._current_request and not self._current_request.content.is_eof():
+            self._current_request.content.set_exception(RequestPayloadError())
 
     def handle_error(
         self,

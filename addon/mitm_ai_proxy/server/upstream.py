@@ -100,16 +100,12 @@ class Arrived:
 class _Way(NamedTuple):
     """How an origin is reached. `request` is what aiohttp's connector wants to know; none is sent of it.
 
-    `prefix` is before the target, and `fields` behind the others, where a proxy gets the request itself.
+    Where a proxy gets the request itself, `prefix` is before the target, and `fields` are for the proxy.
     """
 
     request: aiohttp.ClientRequest
     prefix: str = ""
-
-    @property
-    def fields(self) -> Fields:
-        found = self.request.headers.get("Proxy-Authorization", "") if self.prefix else ""
-        return ((b"Proxy-Authorization", found.encode()),) if found else ()
+    fields: Fields = ()
 
 
 class Pool:
@@ -137,7 +133,7 @@ class Pool:
         """
         upstream = outgoing.upstream
         way = self._ways.get(upstream.origin) or self._way(upstream.origin)
-        fields = outgoing.fields + way.fields if way.prefix else outgoing.fields
+        fields = outgoing.fields + way.fields if way.fields else outgoing.fields
         head = sending.head(upstream.method, way.prefix + outgoing.target, fields, body)
         may_repeat = apis.is_repeatable(upstream.method) and (body is None or isinstance(body, bytes))
         is_head = upstream.method == "HEAD"
@@ -171,13 +167,16 @@ class Pool:
     def _way(self, origin: Origin) -> _Way:
         url = URL.build(scheme=origin.scheme, host=origin.host, port=origin.port)
         proxy = _proxy(origin) if self._uses_proxies else None
-        loop = asyncio.get_running_loop()
-        request = aiohttp.ClientRequest("GET", url, loop=loop, proxy=URL(proxy) if proxy else None)
-        # To a provider with TLS a proxy is a tunnel.
+        request = aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop(), proxy=proxy)
+        way = _Way(request)
+        if proxy and not request.is_ssl():
+            # To a provider with TLS a proxy is a tunnel.
+            login = aiohttp.encode_basic_auth(proxy.user or "", proxy.password or "").encode()
+            way = _Way(request, str(origin), ((b"Proxy-Authorization", login),) if proxy.user else ())
         if len(self._ways) >= _MOST_WAYS:
             self._ways.clear()
-        found = self._ways[origin] = _Way(request, str(origin) if proxy and not request.is_ssl() else "")
-        return found
+        self._ways[origin] = way
+        return way
 
     async def close(self) -> None:
         """Close all connections."""
@@ -225,11 +224,12 @@ def _has_news(protocol: ResponseHandler) -> bool:
     return bool(poll.poll(0))
 
 
-def _proxy(origin: Origin) -> str | None:
+def _proxy(origin: Origin) -> URL | None:
     """The proxy that the environment names for an origin; aiohttp's own way would also read ~/.netrc."""
     if urllib.request.proxy_bypass(origin.authority):
         return None
-    return urllib.request.getproxies().get(origin.scheme)
+    found = urllib.request.getproxies().get(origin.scheme)
+    return URL(found if "://" in found else f"http://{found}") if found else None
 
 
 def _reason(error: Exception) -> str:
