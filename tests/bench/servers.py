@@ -116,6 +116,24 @@ provider:
   apiTokens: [sk-bench-provider-key]
   providerDomain: {origin}
 """
+RETRY_CONFIG = """\
+provider:
+  type: openai
+  apiTokens: [sk-bench-provider-key, sk-bench-another-key]
+  providerDomain: http://127.0.0.1:{port}
+  retryOnFailure: {{enabled: true}}
+"""
+RELIABLE_CONFIG = (
+    RETRY_CONFIG
+    + """\
+  failover: {{enabled: true}}
+  timeout: 60000
+  connectTimeout: 5000
+  firstByteTimeout: 30000
+  concurrency: 50
+  rate: {{requestsPerMinute: 10000000}}
+"""
+)
 
 FILM_SIZE = 64 * 1024 * 1024
 START_SECONDS = 30.0

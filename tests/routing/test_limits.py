@@ -45,6 +45,20 @@ def test_no_more_than_so_many_are_under_way_and_the_first_in_line_is_next() -> N
     assert line.has_room(A)
 
 
+def test_a_request_is_admitted_at_once_where_there_is_room_and_nobody_waits() -> None:
+    line, _ = _line(Limits(concurrency=2), Limits(concurrency=1))
+    tickets = [Ticket(place, 0) for place in (A, A, B)]
+    first, second, other = tickets
+    assert [line.enter_alone(ticket) for ticket in tickets] == [True, False, True]
+    assert line.leave(other) == []
+    line.enter(second)
+    # One that waits is not overtaken, though it waits for another token.
+    assert not line.enter_alone(other)
+    assert line.leave(first) == [second]
+    assert line.enter_alone(other)
+    assert (line.leave(second), line.leave(other), line.enter_alone(first)) == ([], [], True)
+
+
 def test_in_any_minute_no_more_than_so_many_begin() -> None:
     line, clock = _line(Limits(rate=Rate(requests_per_minute=2)))
     for _ in range(2):

@@ -205,6 +205,15 @@ class Attempts:
         """Whether it has got one."""
         return self._ticket is not None
 
+    def take_free_place(self) -> bool:
+        """Whether it gets a place in line at once."""
+        line = self._line
+        assert line
+        ticket = Ticket(self.place, self._tokens())
+        if line.enter_alone(ticket):
+            self._ticket = ticket
+        return self.has_place
+
     async def take_place(self, is_gone: Callable[[], bool]) -> None:
         """Wait for a place in line, as long as there may be one and the client is there."""
         if line := self._line:

@@ -92,10 +92,10 @@ class FlowAttempts(attempts.Attempts):
     # Methods of Judge
 
     def has_to_queue(self) -> bool:
-        """Whether the provider has limits, and the request really goes there."""
+        """Whether the provider has limits, the request really goes there, and there is no room for it now."""
         data, upstream = self._flow.request.data, self.upstream
         is_there = upstream and (data.host, data.port) == (upstream.origin.host, upstream.origin.port)
-        return bool(is_there) and self.needs_place
+        return bool(is_there) and self.needs_place and not self.take_free_place()
 
     def prepare(self) -> bytes:
         """Begin the next try."""

@@ -6,8 +6,10 @@ Tried with mitmproxy 11.0.2 and 12.3; where the layers of another version look d
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol
 
@@ -97,7 +99,7 @@ class Judge(Protocol):
     def is_failure(self, piece: bytes, *, is_end: bool) -> bool | None: ...
 
     def has_to_queue(self) -> bool:
-        """Whether the request has to take a place in line before it is sent; WaitHook does so."""
+        """Whether the request has to wait for a place in line before it is sent; WaitHook does so."""
 
     def prepare(self) -> bytes:
         """Make the flow ready for the next try; returns the body of the client's request."""
@@ -376,8 +378,13 @@ def _warn() -> None:
 
 
 def _is_as_expected(kind: type[HttpStream]) -> bool:
-    for name, parameters in _METHODS.items():
-        method = getattr(kind, name, None)
+    return _have_parameters(*[getattr(kind, name, None) for name in _METHODS])
+
+
+@functools.cache
+def _have_parameters(*methods: Callable[..., object] | None) -> bool:
+    """Whether methods take what those of _METHODS do. To look takes as long as half of a request."""
+    for method, parameters in zip(methods, _METHODS.values(), strict=True):
         if method is None or tuple(inspect.signature(method).parameters)[1:] not in (parameters, ("_",)):
             return False
     return True

@@ -97,6 +97,13 @@ class Line:
         """Whether a request would not have to wait."""
         return not any(one.place == place for one in self._waiting) and self.wait(place, 0) <= 0
 
+    def enter_alone(self, ticket: Ticket) -> bool:
+        """Whether a ticket is admitted at once, where nobody waits; otherwise it has no place in line."""
+        if self._waiting or self.wait(ticket.place, ticket.tokens) > 0:
+            return False
+        self._begin(ticket)
+        return True
+
     def enter(self, ticket: Ticket) -> None:
         """Take a place in line; a ticket that needs not wait is admitted."""
         self._waiting.append(ticket)
@@ -108,15 +115,18 @@ class Line:
         for ticket in list(self._waiting):
             if self.wait(ticket.place, ticket.tokens) <= 0:
                 self._waiting.remove(ticket)
-                ticket.is_admitted = True
-                now = self._clock()
-                self._whole.begin(ticket.tokens, now)
-                self._of(ticket.place).begin(ticket.tokens, now)
+                self._begin(ticket)
                 found.append(ticket)
             elif self._whole.wait(ticket.tokens, self._clock()) > 0:
                 # Nobody behind it may use up what it waits for.
                 break
         return found
+
+    def _begin(self, ticket: Ticket) -> None:
+        ticket.is_admitted = True
+        now = self._clock()
+        self._whole.begin(ticket.tokens, now)
+        self._of(ticket.place).begin(ticket.tokens, now)
 
     def leave(self, ticket: Ticket) -> list[Ticket]:
         """Give a place back, in line or under way; returns those that are admitted in its place."""
