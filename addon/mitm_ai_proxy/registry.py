@@ -214,13 +214,25 @@ def providers(configuration: Configuration, clock: Clock = time.time, *, simulat
         for name, keys in configuration.providers.items()
     }
     lines = Lines(quotas, time.monotonic)
+    # Of the configured ones: the simulator's account has one key for all.
+    firsts = {
+        name: found
+        for name, keys in configuration.providers.items()
+        if made[name].tokens and len(set(found := _firsts(keys))) < len(found)
+    }
     if len(made) == 1 and not configuration.routes:
-        return Providers(made, active=configuration.active, health=health, lines=lines)
+        return Providers(made, active=configuration.active, health=health, lines=lines, firsts=firsts)
     by_rank = sorted(made, key=lambda name: name != configuration.active)
     home = next((name for name in by_rank if (part := made[name].simulated_by) and PARTS[part].makes_files), None)
     links = {} if home is None else {f"/{FOLDER}/": home}
     router = Router(made, configuration.routes, configuration.active, links)
-    return Providers(made, router, configuration.active, health, lines)
+    return Providers(made, router, configuration.active, health, lines, firsts)
+
+
+def _firsts(keys: CommonKeys) -> list[int]:
+    """For each of `apiTokens` the index of the first that is the same."""
+    texts = [token.reveal() for token in keys.api_tokens]
+    return [texts.index(text) for text in texts]
 
 
 def _among_others(keys: CommonKeys) -> CommonKeys:
@@ -287,7 +299,13 @@ def warnings(configuration: Configuration) -> list[str]:
     for name, keys in configuration.providers.items():
         where = f"providers ({name})" if name else "provider"
         made = TYPES[keys.type](keys, time.time)
-        count = len(made.tokens)
+        firsts = _firsts(keys) if made.tokens else []
+        count = len(set(firsts))
+        lines += [
+            f"{where}.apiTokens[{index}] is the same as apiTokens[{first}]: they count as one token"
+            for index, first in enumerate(firsts)
+            if first < index
+        ]
         if keys.failover.enabled and keys.failover.health_check_model and not _has_chats(made):
             lines.append(f"{where}.failover.healthCheckModel has no effect: type {keys.type} has no chats to ask by")
         own = (*made.warnings, *reliability.warnings(keys.retry_on_failure, keys.failover))

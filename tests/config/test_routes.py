@@ -220,20 +220,85 @@ def test_a_pattern_covers_what_it_surely_matches() -> None:
     assert not slow.covers(ANYTHING)
 
 
-def test_what_works_otherwise_than_it_is_written_is_said_at_the_start() -> None:
-    retry = "retryOnFailure: {enabled: true, maxRetries: 0, retryOnStatus: ['2.*', '5..']}"
-    failover = "failover: {failureThreshold: 0}"
-    alone = registry.read(f"provider: {{type: openai, apiTokens: t, {retry}, {failover}}}", {})
-    assert registry.warnings(alone) == [
-        "provider.retryOnFailure.retryOnStatus has '2.*': a success is never tried again, and is no failure",
-        "provider.retryOnFailure.maxRetries is 0, which stands for 1",
-        "provider.failover.failureThreshold is 0, which stands for 3",
-        "provider.retryOnFailure has no effect: there is one token, and one provider",
-    ]
-    # The plugin's own defaults, though they are found in 204.
-    usual = "retryOnFailure: {enabled: true, retryOnStatus: ['4.*', '5.*']}"
-    pair = f"providers: [{{id: a, type: openai, apiTokens: t, {usual}}}, {{id: b, type: openai, apiTokens: t}}]"
-    assert registry.warnings(registry.read(f"{pair}\nroutes: [{{path: /v1/*, provider: [a, b]}}]", {})) == []
-    assert registry.warnings(registry.read(f"provider: {{type: openai, apiTokens: [t, u], {usual}}}", {})) == []
-    with pytest.raises(ConfigurationError, match=r"failover\.cooldownDuration: is 0, and there is no healthCheckModel"):
-        registry.read("provider: {type: openai, failover: {enabled: true, cooldownDuration: 0}}", {})
+ONCE, RETRY = "provider: {{type: openai, apiTokens: {}, {}}}", "retryOnFailure: {{enabled: true{}}}"
+PAIR = "providers: [{{id: a, type: openai, apiTokens: {}, {}}}, {{id: b, type: openai, apiTokens: v}}]\nroutes: [{}]"
+BOTH = "{path: /v1/*, provider: [a, b]}"
+NO_EFFECT = "provider.retryOnFailure has no effect: there is one token, and one provider"
+SAME = "provider.apiTokens[{}] is the same as apiTokens[{}]: they count as one token"
+
+
+@table(
+    ("text", "said"),
+    [
+        # The plugin's own defaults, though they are found in 204.
+        (ONCE.format("[t, u]", RETRY.format(", retryOnStatus: ['4.*', '5.*']")), []),
+        (PAIR.format("t", RETRY.format(", retryOnStatus: ['4.*', '5.*']"), BOTH), []),
+        (ONCE.format("[t, u]", RETRY.format(", retryOnStatus: [4.., '(502|503)', '^429$']")), []),
+        (
+            ONCE.format("[t, u]", RETRY.format(", retryOnStatus: ['2.*', '5..']")),
+            ["provider.retryOnFailure.retryOnStatus has '2.*': a success is never tried again, and is no failure"],
+        ),
+        (
+            ONCE.format("[t, u]", "failover: {enabled: true, failoverOnStatus: ['(2|5)..', .*]}"),
+            [
+                "provider.failover.failoverOnStatus has '(2|5)..', '.*': a success is never tried again, and is no"
+                " failure"
+            ],
+        ),
+        (
+            ONCE.format("[t, u]", RETRY.format(", retryOnStatus: [timeout, '^50$', '5..']")),
+            ["provider.retryOnFailure.retryOnStatus has 'timeout', '^50$': no status has that"],
+        ),
+        (ONCE.format("t", RETRY.format("")), [NO_EFFECT]),
+        (ONCE.format("[t, t]", RETRY.format("")), [SAME.format(1, 0), NO_EFFECT]),
+        (ONCE.format("[t, u, t, t]", RETRY.format("")), [SAME.format(2, 0), SAME.format(3, 0)]),
+        (ONCE.format("[t, t]", "timeout: 1"), [SAME.format(1, 0)]),
+        (
+            PAIR.format("t", RETRY.format(""), "{path: /v1/*, provider: a}"),
+            [NO_EFFECT.replace("provider.", "providers (a).")],
+        ),
+        (
+            ONCE.format("[t, u]", RETRY.format(", maxRetries: 0, retryTimeout: 0")),
+            [
+                "provider.retryOnFailure.maxRetries is 0, which stands for 1",
+                "provider.retryOnFailure.retryTimeout is 0, which stands for 60000",
+            ],
+        ),
+        (
+            ONCE.format("[t, u]", "failover: {enabled: true, failureThreshold: 0, successThreshold: 0}"),
+            [
+                "provider.failover.failureThreshold is 0, which stands for 3",
+                "provider.failover.successThreshold is 0, which stands for 1",
+            ],
+        ),
+    ],
+)
+def test_what_works_otherwise_than_it_is_written_is_said_at_the_start(text: str, said: list[str]) -> None:
+    assert registry.warnings(registry.read(text, {})) == said
+
+
+@table(
+    ("text", "problem"),
+    [
+        (
+            ONCE.format("t", "failover: {enabled: true, cooldownDuration: 0}"),
+            "provider.failover.cooldownDuration: is 0, and there is no healthCheckModel: what is left out would never"
+            " come back",
+        ),
+        (PAIR.format("t", "timeout: 1", "{path: /v1/*, provider: [a, b, a]}"), "routes[0].provider[2]: a stands here"),
+        (
+            ONCE.format("t", RETRY.format(", retryOnStatus: ['5..', '[']")),
+            "provider.retryOnFailure.retryOnStatus[1]: '[' is not a regular expression",
+        ),
+        (ONCE.format("t", "failover: {failureThreshold: -1}"), "failureThreshold: expected a whole number from 0"),
+        (ONCE.format("t", "connectTimeout: 5s"), "connectTimeout: expected a whole number of milliseconds from 0"),
+        (ONCE.format("t", "timeout: 1e30"), "timeout: expected a whole number of milliseconds from 0"),
+        (ONCE.format("t", "retryOnFailure: {enable: true}"), "enable: unknown key; did you mean enabled?"),
+        (ONCE.format("t", "rate: {requestPerMinute: 3}"), "requestPerMinute: unknown key; did you mean requestsPer"),
+        (ONCE.format("t", "tokenLimits: {concurrency: many}"), "tokenLimits.concurrency: expected a whole number"),
+    ],
+)
+def test_a_key_of_tries_that_makes_no_sense_ends_the_start(text: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        registry.read(text, {})
+    assert problem in str(caught.value)

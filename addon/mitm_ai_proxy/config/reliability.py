@@ -43,6 +43,12 @@ class Statuses:
         pairs = zip(self.texts, self._found, strict=True)
         return tuple(text for text, one in pairs if any(one.match(str(status)) for status in range(200, 300)))
 
+    @property
+    def nothings(self) -> tuple[str, ...]:
+        """Those of the patterns that are found in no status."""
+        pairs = zip(self.texts, self._found, strict=True)
+        return tuple(text for text, one in pairs if not any(one.search(str(status)) for status in range(100, 600)))
+
 
 ERRORS: Final = Statuses(("4.*", "5.*"))
 
@@ -122,6 +128,9 @@ def warnings(retry: RetryOnFailure, failover: Failover) -> list[str]:
         texts = ", ".join(map(repr, found.successes))
         if texts:
             lines.append(f"{name} has {texts}: a success is never tried again, and is no failure")
+        texts = ", ".join(map(repr, found.nothings))
+        if texts:
+            lines.append(f"{name} has {texts}: no status has that")
     numbers = {
         "retryOnFailure.maxRetries": (retry.max_retries, NO_RETRY.max_retries),
         "retryOnFailure.retryTimeout": (retry.retry_timeout, NO_RETRY.retry_timeout),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..providers.base import Provider
-from ..routing.health import Condition, Health, Place, State
+from ..routing.health import Condition, Place, State
 from ..routing.providers import Providers
 
 _LONG: Final = 20
@@ -17,16 +17,19 @@ _SHOWN: Final = 4
 
 def lines(providers: Providers) -> list[str]:
     """A line for each provider, and one for each of its tokens."""
-    return [line for name, provider in providers.by_id.items() for line in _of(name, provider, providers.health)]
+    return [line for name, provider in providers.by_id.items() for line in _of(name, provider, providers)]
 
 
-def _of(name: str, provider: Provider, health: Health) -> Iterator[str]:
+def _of(name: str, provider: Provider, providers: Providers) -> Iterator[str]:
+    health = providers.health
     title = f"{name} ({provider.type})" if name else provider.type
     yield f"{title} at {provider.origin}: {_state(health.of(Place(name)), health.clock())}"
-    for index, token in enumerate(provider.tokens):
-        text = token.reveal()
+    for place in dict.fromkeys(providers.places(name)):
+        if place.token is None:
+            continue
+        text = provider.tokens[place.token].reveal()
         shown = f"...{text[-_SHOWN:]}" if len(text) >= _LONG else "..."
-        yield f"  token {index + 1} ({shown}): {_state(health.of(Place(name, index)), health.clock())}"
+        yield f"  token {place.token + 1} ({shown}): {_state(health.of(place), health.clock())}"
 
 
 def _state(condition: Condition, now: float) -> str:

@@ -22,7 +22,8 @@ class Providers:
     """The providers in use, by id, and the id of the active one.
 
     Without a router there is one provider, which serves all requests. `health`: how their tokens are.
-    `lines`: who waits for them.
+    `lines`: who waits for them. `firsts`: of each provider with a token that stands there twice, for each of its tokens
+    the index of the first that is the same.
     """
 
     by_id: Mapping[str, Provider]
@@ -30,6 +31,7 @@ class Providers:
     active: str | None = None
     health: Health = field(default_factory=lambda: Health({}, time.monotonic), compare=False)
     lines: Lines = NO_LINES
+    firsts: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @classmethod
     def one(cls, provider: Provider) -> Providers:
@@ -85,12 +87,16 @@ class Providers:
         fixed = first.place(head) if scope is Scope.TOKEN else None
         return tuple(self._stop(name, fixed) for name in names)
 
+    def places(self, name: str) -> list[Place]:
+        """The places of a provider: one for each of its tokens, else itself. A token that stands there twice counts so."""
+        firsts = self.firsts.get(name) or range(len(self.by_id[name].tokens))
+        return [Place(name, index) for index in firsts] or [Place(name)]
+
     def _stop(self, name: str, fixed: int | None) -> Stop:
-        keys, count = self.by_id[name].keys, len(self.by_id[name].tokens)
-        retry = keys.retry_on_failure
-        places = [Place(name, index) for index in range(count)] or [Place(name)]
+        retry = self.by_id[name].keys.retry_on_failure
+        places = self.places(name)
         if fixed is not None:
-            places = [Place(name, fixed)]
+            places = [places[fixed]]
         tries = 1 + (retry.max_retries or reliability.NO_RETRY.max_retries if retry.enabled else 0)
         timeout = (retry.retry_timeout or reliability.NO_RETRY.retry_timeout) / 1000
         return Stop(name, tuple(places), tries, retry.retry_on_status, timeout)

@@ -41,6 +41,7 @@ class Failure(NamedTuple):
 class Stop(NamedTuple):
     """A provider of a request: its id, its places, how many of them are tried at most, and after which statuses.
 
+    A place that is there twice is drawn as often, and tried once.
     `timeout`: seconds until the answer of a further try has begun; 0 for no limit.
     """
 
@@ -76,7 +77,7 @@ class Tries:
     @property
     def total(self) -> int:
         """How many tries there can be."""
-        return sum(min(stop.tries, len(stop.places)) for stop in self._stops)
+        return sum(min(stop.tries, len(set(stop.places))) for stop in self._stops)
 
     @property
     def place(self) -> Place:

@@ -83,8 +83,7 @@ class _Health(Collector):
         found = GaugeMetricFamily("ai_proxy_in_use", "1 in use, 0 left out or on trial.", labels=["provider", "token"])
         providers = self._providers()
         for name, provider in providers.by_id.items():
-            places = [Place(name), *(Place(name, index) for index in range(len(provider.tokens)))]
-            for place in places:
+            for place in dict.fromkeys([Place(name), *providers.places(name)]):
                 is_in_use = providers.health.of(place).state is State.IN_USE
                 token = "" if place.token is None else str(place.token + 1)
                 found.add_metric([name or provider.type, token], float(is_in_use))
