@@ -58,6 +58,18 @@ class FlowAttempts(attempts.Attempts):
         is_over = problem is not None and problem.timeout == attempts.QUEUE and waits.here().is_over
         self.break_off(problem, is_over=is_over)
 
+    @property
+    def is_late(self) -> bool:
+        """Whether a time-out is over while the flow is in its request hook."""
+        return self.loop is not None and self.loop.is_late
+
+    def lose(self) -> bool:
+        """Have the try end in its request hook as one whose connection was closed, or is late; False: impossible."""
+        if self.loop is None or not (self.can_follow or self.is_late):
+            return False
+        self.loop.lose()
+        return True
+
     def obstacle(self) -> str:
         """See Attempts."""
         if self._flow.request.stream:

@@ -6,15 +6,12 @@ Tried with mitmproxy 11.0.2 and 12.3; where the layers of another version look d
 from __future__ import annotations
 
 import asyncio
-import functools
-import inspect
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol
 
 from mitmproxy import http
 from mitmproxy.connection import ConnectionState
+from mitmproxy.flow import Error
 from mitmproxy.hooks import Hook, all_hooks
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layer import CommandGenerator
@@ -34,28 +31,13 @@ from mitmproxy.proxy.server import ConnectionHandler
 from ..edges.attempts import CONNECT, FIRST_BYTE, MOST_HELD, MOST_OF_REFUSED, QUEUE, TIME_OF_REFUSED, Problem
 from ..routing.first_event import FirstEvent
 from . import engine, upstream_layers
+from .expected_layers import METHODS, is_as_expected, warn
 from .timers import Timers
-
-logger = logging.getLogger(__name__)
 
 _REFUSED: Final = "refused"
 _NO_TIMEOUT: Final = ("", 0.0)
+_LOST: Final = "the connection was closed"
 
-# The methods of HttpStream that are replaced, each with its parameters.
-_METHODS: Final = {
-    "send_response": ("already_streamed",),
-    "handle_protocol_error": ("event",),
-    "check_invalid": ("request",),
-    "check_body_size": ("request",),
-    "check_killed": ("emit_error_hook",),
-    "start_response_stream": (),
-    "make_server_connection": (),
-    "state_consume_request_body": ("event",),
-    "state_stream_response_body": ("event",),
-    "state_wait_for_response_headers": ("event",),
-    "state_consume_response_body": ("event",),
-    "_handle_event": ("event",),
-}
 _OF_ANSWERS: Final = (
     ResponseHeaders,
     ResponseData,
@@ -117,11 +99,11 @@ class Loop:
     def __init__(self, stream: HttpStream, handler: ConnectionHandler, judge: Judge) -> None:
         self._stream, self._handler, self._judge = stream, handler, judge
         self._server = stream.flow.server_conn
-        self._of: Any = {name: getattr(stream, name) for name in _METHODS}
+        self._of: Any = {name: getattr(stream, name) for name in METHODS}
         self._timers = Timers(self._expire)
         self._expired: dict[str, float] = {}
         self._is_connecting = False
-        self._is_sent = False
+        self._is_sent = self._is_lost = False
         self._timeout = _NO_TIMEOUT
         self._held = bytearray()
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -154,6 +136,17 @@ class Loop:
         """End all time-outs."""
         self._timers.stop_all()
         self._expired.clear()
+
+    @property
+    def is_late(self) -> bool:
+        """Whether a time-out is over that the stream has not been told of, since it waits for a hook."""
+        return bool(self._expired)
+
+    def lose(self) -> None:
+        """Have the try end as one whose connection was closed; call it in the request hook."""
+        self._is_lost = True
+        # So that nobody takes it for a request that is to be sent; the layers put their own in its place.
+        self._stream.flow.error = Error(_LOST)
 
     def _expire(self, name: str, seconds: float) -> None:
         if self.has_begun:
@@ -243,7 +236,10 @@ class Loop:
         yield from stream.send_response()
 
     def _make_server_connection(self) -> CommandGenerator[bool]:
-        self._is_sent = False
+        self._is_sent, self._is_lost, is_lost = False, False, self._is_lost
+        if is_lost:
+            yield from self._end_lost()
+            return False
         upstream_layers.forget_failed(self._stream)
         if self._judge.has_to_queue():
             yield WaitHook(self._stream.flow)
@@ -263,6 +259,13 @@ class Loop:
             self._timers.stop(CONNECT)
             self.limit(FIRST_BYTE, self.first_byte_timeout, self.first_byte_timeout)
         return is_open
+
+    def _end_lost(self) -> CommandGenerator[None]:
+        self._is_sent = True
+        self._timeout = next(iter(self._expired.items()), _NO_TIMEOUT)
+        self._expired.clear()
+        error = ResponseProtocolError(self._stream.stream_id, _LOST, upstream_layers.FAILED)
+        yield from self._stream.handle_protocol_error(error)
 
     def _start_response_stream(self) -> CommandGenerator[None]:
         if self._judge.first:
@@ -355,36 +358,11 @@ def arrange(flow: http.HTTPFlow, judge: Judge) -> Loop | None:
     """Have a judge decide on further tries of a flow; None, and a warning, where the layers are not as expected."""
     try:
         stream, handler = engine.stream_of(flow), engine.handler_of(flow)
-        if stream is not None and handler is not None and _is_as_expected(type(stream)):
+        if stream is not None and handler is not None and is_as_expected(type(stream)):
             return Loop(stream, handler, judge)
     except AttributeError:
         # A version of mitmproxy that was not tested.
         pass
     if flow.live:
-        _warn()
+        warn()
     return None
-
-
-_warned: Final[list[bool]] = []
-
-
-def _warn() -> None:
-    if not _warned:
-        _warned.append(True)
-        logger.warning(
-            "ai-proxy: this version of mitmproxy is not known well enough for second tries and time-outs: "
-            "the first answer goes to the client."
-        )
-
-
-def _is_as_expected(kind: type[HttpStream]) -> bool:
-    return _have_parameters(*[getattr(kind, name, None) for name in _METHODS])
-
-
-@functools.cache
-def _have_parameters(*methods: Callable[..., object] | None) -> bool:
-    """Whether methods take what those of _METHODS do. To look takes as long as half of a request."""
-    for method, parameters in zip(methods, _METHODS.values(), strict=True):
-        if method is None or tuple(inspect.signature(method).parameters)[1:] not in (parameters, ("_",)):
-            return False
-    return True

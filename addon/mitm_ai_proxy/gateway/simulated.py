@@ -155,21 +155,31 @@ class Simulated:
                 streamed = _streamed(response, pieces)
                 await detours.lead(flow, state, self._loopback, streamed, 1.0, flows.SIMULATED, is_cut=bool(cuts))
                 return
-            if not await wait(said.seconds, lambda: engine.client_is_gone(flow)):
-                flow.kill()
+            if not await wait(said.seconds, lambda: engine.client_is_gone(flow) or _is_late(state)):
+                _cut(flow, state)
                 return
         except Exception as error:
             name = type(error).__name__
             logger.warning("ai-proxy: %s in the simulator; %s was stopped.", name, flows.describe(flow))
             return
         if cuts:
-            flow.kill()
+            _cut(flow, state)
         else:
             flow.response = response
 
     async def done(self) -> None:
         """Stop the server that streams answers."""
         await self._loopback.close()
+
+
+def _is_late(state: FlowState) -> bool:
+    return state.attempts is not None and state.attempts.is_late
+
+
+def _cut(flow: http.HTTPFlow, state: FlowState) -> None:
+    """Close the connection: the provider's, where something can follow, or else the client's."""
+    if engine.client_is_gone(flow) or not (state.attempts and state.attempts.lose()):
+        flow.kill()
 
 
 def _is_stream(content_type: str) -> bool:

@@ -88,7 +88,7 @@ class Providers:
         return tuple(self._stop(name, fixed) for name in names)
 
     def places(self, name: str) -> list[Place]:
-        """The places of a provider: one for each of its tokens, else itself. A token that stands there twice counts so."""
+        """The places of a provider: that of each of its tokens, twice for one that stands there twice; else itself."""
         firsts = self.firsts.get(name) or range(len(self.by_id[name].tokens))
         return [Place(name, index) for index in firsts] or [Place(name)]
 
