@@ -37,9 +37,14 @@ def make(folder: Path, *hosts: str) -> tuple[Path, ssl.SSLContext]:
         )
         + server.public_bytes(serialization.Encoding.PEM)
     )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(server_file)
-    return root_file, context
+    return root_file, context(folder)
+
+
+def context(folder: Path) -> ssl.SSLContext:
+    """Another context with the certificate that was made in a folder."""
+    found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    found.load_cert_chain(folder / "server.pem")
+    return found
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from tests.e2e.moody import Moody
 from tests.e2e.proxy import Program, Proxy, Served
 from tests.e2e.upstream import Upstream
 
@@ -66,6 +68,13 @@ def nobody() -> Iterator[socket.socket]:
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):
             listener.accept()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Moody, Moody]]:
+    """Two providers whose moods a test sets."""
+    with closing(Moody()) as one, closing(Moody()) as two:
+        yield one, two
 
 
 class Proxies:

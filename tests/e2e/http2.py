@@ -32,6 +32,15 @@ class Http2Client:
     def ask(self, method: bytes, path: bytes, fields: Lines = (), body: bytes = b"", trailers: Lines = ()) -> int:
         """The status of the answer; 0 where the stream or the connection was ended instead."""
         self.body = b""
+        return self._status(self._send(method, path, fields, body, trailers))
+
+    def send(self, method: bytes, path: bytes, fields: Lines, body: bytes) -> socket.socket:
+        """Send a request; returns the connection, for whoever does not wait for the answer."""
+        self._send(method, path, fields, body, ())
+        self._connection.sendall(self._http2.data_to_send())
+        return self._connection
+
+    def _send(self, method: bytes, path: bytes, fields: Lines, body: bytes, trailers: Lines) -> int:
         stream = self._http2.get_next_available_stream_id()
         pseudo = [(b":method", method), (b":scheme", b"https"), (b":authority", b"api.openai.com"), (b":path", path)]
         self._http2.send_headers(stream, [*pseudo, *fields], end_stream=not (body or trailers))
@@ -39,7 +48,7 @@ class Http2Client:
             self._http2.send_data(stream, body, end_stream=not trailers)
         if trailers:
             self._http2.send_headers(stream, list(trailers), end_stream=True)
-        return self._status(stream)
+        return stream
 
     def _status(self, stream: int) -> int:
         status = 0

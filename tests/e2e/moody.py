@@ -7,7 +7,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import h2.config
@@ -38,7 +38,8 @@ class Mood(NamedTuple):
     """What is done: an answer with these pieces, each sent by itself, and how it ends.
 
     `end`: "" for a proper end, "close" and "reset" for a connection that is lost behind the pieces, "silence" for
-    nothing more. `raw`: bytes in the place of an answer. `status` 0: no head is sent.
+    nothing more. `raw`: bytes in the place of an answer. `status` 0: no head is sent. `gate`: the last piece
+    waits for it.
     """
 
     status: int = 200
@@ -46,6 +47,14 @@ class Mood(NamedTuple):
     fields: tuple[tuple[bytes, bytes], ...] = (JSON,)
     end: str = ""
     raw: bytes = b""
+    gate: threading.Event | None = None
+
+    def sent(self) -> Iterator[bytes]:
+        """The pieces, each when it may be sent."""
+        for number, piece in enumerate(self.pieces, 1):
+            if self.gate and number == len(self.pieces):
+                assert self.gate.wait(DEADLINE)
+            yield piece
 
 
 OK = Mood()
@@ -156,7 +165,7 @@ class Moody:
                 is_whole = len(mood.pieces) == 1 and not mood.end
                 head.append(b"content-length: %d" % len(mood.pieces[0]) if is_whole else b"transfer-encoding: chunked")
                 connection.sendall(b"\r\n".join([*head, b"", b""]))
-                for piece in mood.pieces:
+                for piece in mood.sent():
                     connection.sendall(piece if is_whole else b"%x\r\n%b\r\n" % (len(piece), piece))
                 if not is_whole and not mood.end:
                     connection.sendall(b"0\r\n\r\n")
@@ -224,7 +233,7 @@ class Moody:
                         head = [(b":status", b"%d" % mood.status), *mood.fields]
                         http2.send_headers(event.stream_id, head, end_stream=not mood.pieces and not mood.end)
                     is_cut = False
-                    for piece in mood.pieces:
+                    for piece in mood.sent():
                         # No more than may be sent without being asked to.
                         room = http2.local_flow_control_window(event.stream_id)
                         is_cut = is_cut or len(piece) > room

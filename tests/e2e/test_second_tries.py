@@ -6,7 +6,7 @@ import http.client
 import json
 import os
 import random
-import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,62 +14,48 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from mitmproxy import http as mitm
-from mitmproxy.io import FlowReader
 
-from tests.chat import converse
+from mitm_ai_proxy import registry
 from tests.e2e import certificates, moody
 from tests.e2e.conftest import StartProxy
 from tests.e2e.http2 import Http2Client
-from tests.e2e.moody import CLOSE, GARBAGE, OK, RESET, SILENCE, Mood, Moody, Request
-from tests.e2e.proxy import DEADLINE, Proxy
+from tests.e2e.moody import CLOSE, OK, Mood, Moody, Request
+from tests.e2e.proxy import DEADLINE, SCRIPT, Proxy
+from tests.e2e.tries import BODY, CHAT, CHUNK, DONE, FAILURES, JSON, SILENT, STREAM, TOKENS, flows_of, in_order, tokens
 
-CHAT = "/v1/chat/completions"
-BODY = json.dumps({"model": "gpt", "stream": True, "messages": [{"role": "user", "content": "hi"}]}).encode()
-JSON = {"Content-Type": "application/json"}
-CHUNK, DONE = b'data: {"choices": []}\n\n', b"data: [DONE]\n\n"
-STREAM = moody.stream(CHUNK, DONE)
-OVERLOADED = b'data: {"error": {"message": "no", "type": "overloaded_error"}}\n\n'
-FAILURES = {
-    "429": moody.refusal(429),
-    "500": moody.refusal(500),
-    "a long 500": moody.refusal(503, body=b"x" * 300_000),
-    "a 500 without its end": moody.refusal(500)._replace(end="close"),
-    "closed": CLOSE,
-    "reset": RESET,
-    "garbage": GARBAGE,
-    "half a body": Mood(200, (b'{"a',), end="close"),
-    "half a body, reset": Mood(200, (b'{"a',), end="reset"),
-    "an error as the first event": moody.stream(OVERLOADED),
-    "an error as the first event, in pieces": moody.stream(b": wait\n\n", OVERLOADED[:20], OVERLOADED[20:], DONE),
-    "an exception as the first frame": Mood(
-        200,
-        (converse.frame("throttlingException", {"message": "no"}, "exception"), b"more"),
-        ((b"content-type", b"application/vnd.amazon.eventstream"),),
-    ),
-    "half of the first event": moody.stream(CHUNK[:9], end="close"),
+# What the client speaks, what each of the two providers does, and whether an upstream proxy is between.
+WIRES = {
+    "HTTP/1": ("", "", "", ""),
+    "HTTP/2, TLS": ("h2", "h2", "h2", ""),
+    "HTTP/2, then HTTP/1": ("h2", "h2", "http/1.1", ""),
+    "HTTP/1, then HTTP/2": ("h2", "http/1.1", "h2", ""),
+    "upstream proxy": ("", "", "", "via"),
+    "upstream proxy, TLS": ("", "http/1.1", "http/1.1", "via"),
 }
 
 
-@pytest.fixture(params=["HTTP/1", "HTTP/2, TLS", "HTTP/2 on both sides", "upstream proxy", "upstream proxy, TLS"])
+@pytest.fixture(params=WIRES)
 def wire(
     request: pytest.FixtureRequest, tmp_path: Path, start_proxy: StartProxy
 ) -> Iterator[tuple[Proxy, Moody, Moody, bool]]:
     """A proxy between two providers and a client, over HTTP/2 or not."""
-    root, tls = certificates.make(tmp_path, "localhost")
-    is_http2, is_via = request.param.startswith("HTTP/2"), request.param.startswith("upstream")
-    if request.param.endswith("both sides"):
-        tls.set_alpn_protocols(["h2"])
-    has_tls = request.param not in ("HTTP/1", "upstream proxy")
-    own = tls if has_tls else None
-    with closing(Moody(own)) as one, closing(Moody(own)) as two, closing(Moody()) as other:
+    client, first, second, via = WIRES[request.param]
+    root, _ = certificates.make(tmp_path, "localhost")
+
+    def tls(protocol: str) -> ssl.SSLContext | None:
+        if not protocol:
+            return None
+        found = certificates.context(root.parent)
+        found.set_alpn_protocols([protocol])
+        return found
+
+    with closing(Moody(tls(first))) as one, closing(Moody(tls(second))) as two, closing(Moody()) as other:
         # Without TLS, an upstream proxy gets the requests themselves.
         other.mood = lambda asked: _through(asked, one, two)
-        mode = f"upstream:http://{other.address}" if is_via else "reverse:https://127.0.0.1:9"
-        proxy = start_proxy(
-            _two(one, two), "--mode", mode, "--set", f"ssl_verify_upstream_trusted_ca={root}", tls=is_http2
-        )
-        yield proxy, one, two, is_http2
+        mode = f"upstream:http://{other.address}" if via else "reverse:https://127.0.0.1:9"
+        text = in_order(one, two).replace("token-one", "token-one, firstByteTimeout: 300")
+        proxy = start_proxy(text, "--mode", mode, "--set", f"ssl_verify_upstream_trusted_ca={root}", tls=bool(client))
+        yield proxy, one, two, bool(client)
 
 
 def _through(asked: Request, one: Moody, two: Moody) -> Mood:
@@ -78,39 +64,20 @@ def _through(asked: Request, one: Moody, two: Moody) -> Mood:
     return meant.mood(asked)
 
 
-def _two(one: Moody, two: Moody, more: str = "", route: str = "{path: /v1/*, provider: [one, two]}") -> str:
-    return (
-        "providers:\n"
-        f"- {{id: one, type: openai, apiTokens: token-one, providerDomain: '{one.origin}'{more}}}\n"
-        f"- {{id: two, type: openai, apiTokens: token-two, providerDomain: '{two.origin}'{more}}}\n"
-        f"routes: [{route}]"
-    )
-
-
-@pytest.fixture
-def pair() -> Iterator[tuple[Moody, Moody]]:
-    with closing(Moody()) as one, closing(Moody()) as two:
-        yield one, two
-
-
-def _tokens(provider: Moody) -> list[str]:
-    return [request.token for request in provider.received]
-
-
 def test_after_any_failure_the_next_provider_answers_and_its_stream_streams(
     wire: tuple[Proxy, Moody, Moody, bool],
 ) -> None:
     proxy, one, two, is_http2 = wire
     two.mood = lambda request: STREAM
     wrong = {}
-    for name, failure in FAILURES.items():
+    for name, failure in (FAILURES | SILENT).items():
         one.reset()
         two.received = []
         one.mood = lambda request, failure=failure: failure  # type: ignore[misc]
         got = _ask_twice(proxy, is_http2)
-        seen = (got, _tokens(one), _tokens(two), [request.body for request in two.received])
+        seen = (got, tokens(one), tokens(two), [request.body for request in two.received])
         # A stream asks for its tokens to be counted, which is done to the client's own body.
-        body = one.received[0].body
+        body = one.received[0].body if one.received else b""
         if seen != ([(200, CHUNK + DONE)] * 2, ["token-one"] * 2, ["token-two"] * 2, [body] * 2):
             wrong[name] = seen
     assert wrong == {}
@@ -142,9 +109,9 @@ def test_a_provider_that_is_not_there_is_passed_over_for_as_long_as_the_client_s
 ) -> None:
     one, two = pair
     one.close()
-    proxy = start_proxy(_two(one, two))
+    proxy = start_proxy(in_order(one, two))
     assert _ask_twice(proxy, False) == [(200, b'{"ok": true}')] * 2
-    assert _tokens(two) == ["token-two"] * 2
+    assert tokens(two) == ["token-two"] * 2
 
 
 def test_a_stream_that_has_begun_ends_with_an_error_and_is_not_tried_again(
@@ -152,215 +119,221 @@ def test_a_stream_that_has_begun_ends_with_an_error_and_is_not_tried_again(
 ) -> None:
     one, two = pair
     one.mood = lambda request: moody.stream(CHUNK, CHUNK[:9], end="close")
-    proxy = start_proxy(_two(one, two))
+    proxy = start_proxy(in_order(one, two))
     reply = proxy.request("POST", CHAT, BODY, JSON)
     whole, _, error = reply.body.rpartition(b"data: ")
     assert (reply.status, whole) == (200, CHUNK + CHUNK[:9] + b"\n\n")
     assert json.loads(error)["error"]["code"] == "answer_broken"
-    assert _tokens(two) == []
+    assert tokens(two) == []
 
 
-TOKENS = "provider: {{type: openai, apiTokens: [a, b, c], providerDomain: '{}', retryOnFailure: {}}}"
-
-
-def test_each_try_has_another_token_and_is_a_line_of_the_notes(
-    pair: tuple[Moody, Moody], start_proxy: StartProxy, tmp_path: Path
-) -> None:
-    one, _ = pair
-    limits = [moody.refusal(429), moody.refusal(500), OK]
-    one.mood = lambda request: limits[len(one.received) - 1]
-    proxy = start_proxy(TOKENS.format(one.origin, "{enabled: true, maxRetries: 2}"), "-w", str(tmp_path / "flows"))
-    assert proxy.request("POST", CHAT, BODY, JSON).status == 200
-    proxy.close()
-    assert sorted(_tokens(one)) == ["a", "b", "c"]
-    # The answers were read to their ends, so that one connection is enough.
-    assert one.connections == 1
-    comments = [flow.comment for flow in _flows(tmp_path / "flows")]
-    assert len(comments) == 3
-    tries = [note for note in comments[-1].split("; ") if note.startswith("try ")]
-    assert [note.partition(" from ")[0] for note in tries] == ["try 1 of 3: 429", "try 2 of 3: 500", "try 3 of 3: 200"]
-    assert all(" from openai (token " in note and note.endswith(" ms") for note in tries)
-    assert [flow.response.status_code for flow in _flows(tmp_path / "flows") if flow.response] == [429, 500, 200]
-    assert b"Bearer a" not in (tmp_path / "flows").read_bytes()
-
-
-def _flows(path: Path) -> list[mitm.HTTPFlow]:
-    with path.open("rb") as file:
-        return [flow for flow in FlowReader(file).stream() if isinstance(flow, mitm.HTTPFlow)]
-
-
-# The first provider, whose key is one of a header field of its own or missing; and what the second one gets.
-OTHERS = {
-    "without a key": ("type: ollama", b""),
-    "without a key, but for the client's": ("type: ollama, sendClientKey: true", b"Bearer the-clients"),
-    "with a key of another kind": ("type: claude, apiTokens: token-two", b""),
-}
-
-
-@pytest.mark.parametrize("name", OTHERS)
-def test_a_further_try_has_no_credential_of_the_one_before_it_or_of_the_client(
-    name: str, pair: tuple[Moody, Moody], start_proxy: StartProxy
-) -> None:
-    one, two = pair
-    one.mood = two.mood = lambda request: moody.refusal(429)
-    keys, expected = OTHERS[name]
-    first = f"{{id: one, type: openai, apiTokens: token-one, providerDomain: '{one.origin}'}}"
-    second = f"{{id: two, {keys}, providerDomain: '{two.origin}'}}"
-    routes = "[{path: /v1/there/*, provider: [one, two]}, {path: /v1/*, provider: [two, one]}]"
-    proxy = start_proxy(f"providers: [{first}, {second}]\nroutes: {routes}")
-    headers = JSON | {"Authorization": "Bearer the-clients", "x-api-key": "the-clients-too"}
-    for path in ("/v1/there/chat/completions", CHAT):
-        proxy.request("POST", path, BODY, headers)
-    assert [len(provider.received) for provider in pair] == [2, 2]
-    for request in one.received:
-        assert request.fields[b"authorization"] == b"Bearer token-one"
-        assert b"the-clients" not in b" ".join(request.fields.values())
-    for request in two.received:
-        assert request.fields.get(b"authorization", b"") == expected
-        assert b"token-one" not in b" ".join(request.fields.values())
-
-
-MODEL = b'{"model": "m"}'
-JOB = b'{"model": "m", "input": "a", "background": true}'
-# What is asked, what the first try gets, and how many tries there are.
-MONEY = {
-    "a picture after a 500": ("POST", "/v1/images/generations", MODEL, moody.refusal(500), 1),
-    "a picture that nobody answers": ("POST", "/v1/images/generations", MODEL, CLOSE, 1),
-    "a picture after a 429": ("POST", "/v1/images/generations", MODEL, moody.refusal(429), 2),
-    "a picture after a 401": ("POST", "/v1/images/generations", MODEL, moody.refusal(401), 2),
-    "a job after a 500": ("POST", "/v1/fine_tuning/jobs", MODEL, moody.refusal(500), 1),
-    "what nobody knows": ("POST", "/v1/whatever", MODEL, moody.refusal(500), 1),
-    "a list of files": ("GET", "/v1/files", None, moody.refusal(500), 2),
-    "a success": ("POST", CHAT, MODEL, moody.refusal(201), 1),
-    "a redirect": ("POST", CHAT, MODEL, moody.refusal(302, (b"location", b"/")), 1),
-    "a response after a 500": ("POST", "/v1/responses", MODEL, moody.refusal(500), 2),
-    "a response in the background after a 500": ("POST", "/v1/responses", JOB, moody.refusal(500), 1),
-    "a response in the background that nobody answers": ("POST", "/v1/responses", JOB, CLOSE, 1),
-    "a response in the background after a 429": ("POST", "/v1/responses", JOB, moody.refusal(429), 2),
-}
-
-
-def test_what_may_have_bought_something_is_not_bought_twice(pair: tuple[Moody, Moody], start_proxy: StartProxy) -> None:
-    one, _ = pair
-    proxy = start_proxy(TOKENS.format(one.origin, "{enabled: true}"))
-    counts = {}
-    for name, (method, path, body, mood, _) in MONEY.items():
-        one.reset()
-        one.mood = lambda request, mood=mood: mood if len(one.received) == 1 else OK  # type: ignore[misc]
-        proxy.request(method, path, body, JSON)
-        counts[name] = len(one.received)
-    assert counts == {name: count for name, (*_, count) in MONEY.items()}
-
-
-def test_what_a_provider_keeps_stays_with_it_and_a_consumer_with_its_token(
+def test_the_second_answer_streams_in_the_clients_dialect_whoever_gives_it(
     pair: tuple[Moody, Moody], start_proxy: StartProxy
 ) -> None:
     one, two = pair
-    for provider in pair:
-        provider.mood = lambda request: moody.refusal(429)
-    more = ", retryOnFailure: {enabled: true, maxRetries: 9}"
-    text = _two(one, two, more).replace("token-one", "[a, b, c, d, e]")
+    one.mood = lambda request: moody.refusal(429)
+    text = in_order(one, two).replace("two, type: openai", "two, type: claude")
     proxy = start_proxy(text)
-    seen = {}
-    new, old = b'{"model": "m", "input": "a"}', b'{"model": "m", "previous_response_id": "r"}'
-    for name, path, body, consumer in (
-        ("files", "/v1/files", b"{}", ""),
-        ("a consumer's files", "/v1/files", b"{}", "consumer1"),
-        ("a response", "/v1/responses", new, ""),
-        ("a consumer's response", "/v1/responses", new, "consumer1"),
-        ("a response that goes on", "/v1/responses", old, ""),
-    ):
-        for provider in pair:
-            provider.received = []
-        headers = JSON | ({"x-mse-consumer": consumer} if consumer else {})
-        assert proxy.request("POST", path, body, headers).status == 429
-        seen[name] = (len(_tokens(one)), len(_tokens(two)), set(_tokens(one)) if consumer else set())
-    assert seen == {
-        "files": (5, 0, set()),
-        "a consumer's files": (1, 0, {"d"}),
-        "a response": (5, 1, set()),
-        "a consumer's response": (1, 0, {"d"}),
-        "a response that goes on": (5, 0, set()),
-    }
+    words = [_claude(f"word {number} ") for number in (1, 2)]
+    for path, dialect in ((CHAT, "choices"), ("/v1/messages", "content_block_delta")):
+        gate = threading.Event()
+        two.mood = lambda request, gate=gate: moody.stream(_BEGIN, words[0], words[1] + _END)._replace(gate=gate)  # type: ignore[misc]
+        body = BODY.replace(b"{", b'{"max_tokens": 9, ', 1)
+        with closing(http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=DEADLINE)) as connection:
+            connection.request("POST", path, body, JSON)
+            reply = connection.getresponse()
+            begun = b""
+            while b"word 1" not in begun:
+                begun += reply.readline()
+            assert b"word 2" not in begun
+            gate.set()
+            rest = reply.read()
+        assert (reply.status, b"word 2" in rest, dialect.encode() in begun) == (200, True, True)
+        # Made from the client's own bytes, and not from those of the first try.
+        sent = json.loads(two.received[-1].body)
+        assert "stream_options" not in sent
+        assert (two.received[-1].path, sent["max_tokens"], sent["stream"]) == ("/v1/messages", 9, True)
+        assert two.received[-1].fields[b"x-api-key"] == b"token-two"
 
 
-def test_a_long_body_that_is_not_held_is_not_tried_again(
+def _claude(text: str) -> bytes:
+    delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
+    return b"event: content_block_delta\ndata: %b\n\n" % json.dumps(delta).encode()
+
+
+def _events(*values: dict[str, object]) -> bytes:
+    return b"".join(f"event: {value['type']}\ndata: {json.dumps(value)}\n\n".encode() for value in values)
+
+
+_USAGE = {"input_tokens": 1, "output_tokens": 1}
+_MESSAGE = {"id": "m", "type": "message", "role": "assistant", "model": "c", "content": [], "usage": _USAGE}
+_BEGIN = _events(
+    {"type": "message_start", "message": _MESSAGE},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+)
+_END = _events(
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": _USAGE},
+    {"type": "message_stop"},
+)
+
+# Notes each of its hooks; "elsewhere" and "broken" in x-case is what it does with the second try.
+HOOKS = """
+from mitm_ai_proxy import pipeline
+
+before = pipeline.outgoing
+
+
+def outgoing(provider, head, *rest):
+    if (b"x-case", b"broken") in head.fields and rest[-1] == NEXT[0]:
+        raise ValueError("of the test")
+    NEXT[0] = 1 - rest[-1]
+    return before(provider, head, *rest)
+
+
+NEXT = [None]
+
+
+def running():
+    pipeline.outgoing = outgoing
+
+
+def _hook(name):
+    def hook(flow):
+        hooks = flow.metadata.setdefault("hooks", [])
+        hooks.append(name)
+        if name == "request":
+            count = hooks.count(name)
+            flow.request.headers["x-try"] = str(count)
+            if count == 2 and flow.request.headers.get("x-case") == "elsewhere":
+                flow.request.port = {port}
+    return hook
+
+
+for one in ("requestheaders", "request", "responseheaders", "response", "error"):
+    globals()[one] = _hook(one)
+"""
+
+
+def test_each_try_has_another_token_passes_every_hook_and_is_a_line_of_the_notes(
     pair: tuple[Moody, Moody], start_proxy: StartProxy, tmp_path: Path
 ) -> None:
-    one, two = pair
-    one.mood = lambda request: moody.refusal(500)
-    proxy = start_proxy(_two(one, two), "-w", str(tmp_path / "flows"))
-    path = "/v1/audio/transcriptions"
-    assert proxy.request("POST", path, b"x" * 3_000_000, {"Content-Type": "audio/wav"}).status == 500
-    assert proxy.request("POST", path, b"x" * 3_000, {"Content-Type": "audio/wav"}).status == 200
+    one, elsewhere = pair
+    moods = [moody.refusal(429), moody.refusal(500), OK]
+    one.mood = lambda request: moods[len(one.received) - 1]
+    script = tmp_path / "hooks.py"
+    script.write_text(HOOKS.replace("{port}", str(elsewhere.port)))
+    text, saved = TOKENS.format(one.origin, "{enabled: true, maxRetries: 2}"), tmp_path / "flows"
+    proxy = start_proxy(text, "-w", str(saved), "-s", str(script))
+    assert proxy.request("POST", CHAT, BODY, JSON).status == 200
+    assert sorted(tokens(one)) == ["a", "b", "c"]
+    assert [request.fields[b"x-try"] for request in one.received] == [b"1", b"2", b"3"]
+    # The answers were read to their ends, so that one connection is enough.
+    assert one.connections == 1
+    one.reset()
+    moods = [moody.refusal(429), CLOSE, OK]
+    one.mood = lambda request: moods[len(one.received) - 1]
+    assert proxy.request("POST", CHAT, BODY, JSON).status == 200
     proxy.close()
-    assert len(two.received) == 1
-    assert "longer than what is held" in _flows(tmp_path / "flows")[0].comment
+    flows = flows_of(saved)
+    assert len(flows) == 6
+    first, last = ([note for note in flows[index].comment.split("; ") if note.startswith("try ")] for index in (2, 5))
+    assert [note.partition(" from ")[0] for note in first] == ["try 1 of 3: 429", "try 2 of 3: 500", "try 3 of 3: 200"]
+    assert all(" from openai (token " in note and note.endswith(" ms") for note in first)
+    assert ["a broken answer (" in note for note in last] == [False, True, False]
+    statuses = [flow.response.status_code if flow.response else 0 for flow in flows]
+    assert statuses == [429, 500, 200, 429, 0, 200]
+    answer = ["request", "responseheaders", "response"]
+    assert flows[2].metadata["hooks"] == ["requestheaders", *answer * 3]
+    assert flows[5].metadata["hooks"] == ["requestheaders", *answer, "request", "error", *answer]
+    assert b"Bearer a" not in saved.read_bytes()
 
 
-def test_a_client_that_leaves_ends_the_tries(pair: tuple[Moody, Moody], start_proxy: StartProxy) -> None:
-    one, two = pair
-    leave = threading.Event()
-
-    def mood(request: Request) -> Mood:
-        leave.set()
-        return SILENCE
-
+@pytest.mark.parametrize(("case", "status"), [("elsewhere", 503), ("broken", 500)])
+def test_what_is_not_rewritten_completely_is_not_sent_in_a_further_try_either(
+    case: str, status: int, pair: tuple[Moody, Moody], start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    one, elsewhere = pair
     one.mood = lambda request: moody.refusal(429)
-    two.mood = mood
-    proxy = start_proxy(_two(one, two, ", retryOnFailure: {enabled: true}"))
-    with socket.create_connection(("127.0.0.1", proxy.port)) as client:
-        head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        client.sendall(f"{head}Content-Length: {len(BODY)}\r\n\r\n".encode() + BODY)
-        assert leave.wait(DEADLINE)
-    assert two.is_left.wait(DEADLINE)
-    assert len(one.received) == len(two.received) == 1
+    script = tmp_path / "hooks.py"
+    script.write_text(HOOKS.replace("{port}", str(elsewhere.port)))
+    text = TOKENS.format(one.origin, "{enabled: true}").replace("[a, b, c]", "[a, b]")
+    proxy = start_proxy(text, "-s", str(script))
+    assert proxy.request("POST", CHAT, BODY, JSON | {"x-case": case}).status == status
+    assert [len(provider.received) for provider in pair] == [1, 0]
+    assert proxy.request("POST", CHAT, BODY, JSON).status == 429
+    assert len(one.received) == 3
 
 
-# The keys, and what the client is told of a provider that is silent.
-LATE = {
-    "firstByteTimeout": "firstByteTimeout: 300",
-    "timeout": "timeout: 300",
-    "retryTimeout": "retryOnFailure: {enabled: true, retryTimeout: 300}",
+# Blocks of a configuration; the first of two providers answers 429 to its first token, the other one is not there.
+_ONE = "id: one, type: openai, apiTokens: [a, b], providerDomain: '{}', retryOnFailure: {{enabled: true}}"
+_OTHER = "id: two, type: groq, apiTokens: c, providerDomain: 'http://127.0.0.1:9'"
+SHAPES = {
+    "one provider": "provider: {{" + _ONE + "}}",
+    "a list of one": "providers: [{{" + _ONE + "}}]",
+    "a list of one that is named": "providers: [{{" + _ONE + "}}]\nactiveProviderId: one",
+    "one of two that is named": "providers: [{{" + _ONE + "}}, {{" + _OTHER + "}}]\nactiveProviderId: one",
+    "a route": "providers: [{{" + _ONE + "}}, {{" + _OTHER + "}}]\nroutes: [{{path: '/*', provider: one}}]",
+    "a model's route": "providers: [{{"
+    + _ONE
+    + "}}, {{"
+    + _OTHER
+    + "}}]\nroutes: [{{model: gpt, provider: [one, two]}}]",
+    "a route and one that is named": "providers: [{{" + _ONE + "}}, {{" + _OTHER + "}}]\nactiveProviderId: one\n"
+    "routes: [{{model: other, provider: two}}]",
+    "all keys": "provider: {{"
+    + _ONE
+    + ", timeout: 60000, connectTimeout: 60000, firstByteTimeout: 60000, concurrency: 9,"
+    " failover: {{enabled: true}}, rate: {{requestsPerMinute: 99}}, tokenLimits: {{concurrency: 9}}}}",
 }
 
 
-@pytest.mark.parametrize("key", LATE)
-def test_a_provider_that_is_silent_is_left_and_the_client_is_told_which_key_says_so(
-    key: str, pair: tuple[Moody, Moody], start_proxy: StartProxy
+def test_however_providers_are_written_a_second_token_answers(
+    pair: tuple[Moody, Moody], start_proxy: StartProxy
+) -> None:
+    one, _ = pair
+    one.mood = lambda request: OK if len(one.received) > 1 else moody.refusal(429)
+    wrong, proxy = {}, start_proxy("provider: {type: ollama}")
+    for name, form in SHAPES.items():
+        text = form.format(one.origin)
+        (proxy.folder / "config.yaml").write_text(text)
+        for _ in registry.providers(registry.read(text, {})):
+            proxy.wait_for(r"config\.yaml: provider (one|two|openai|groq) ")
+        one.received = []
+        seen = proxy.request("POST", CHAT, BODY, JSON).status, sorted(tokens(one))
+        # Of a consumer that has one token, and what nobody knows.
+        others = {proxy.request("GET", path, None, {"x-mse-consumer": "c"}).status for path in ("/v1/files", "/v1/any")}
+        if (*seen, others) != (200, ["a", "b"], {404 if name == "a model's route" else 200}):
+            wrong[name] = (*seen, others)
+    assert wrong == {}
+
+
+OTHER_LAYERS = """
+from mitmproxy.proxy.layers.http import HttpStream
+
+before = HttpStream.send_response
+
+
+def send_response(self, already_streamed=False, something_new=None):
+    yield from before(self, already_streamed)
+
+
+HttpStream.send_response = send_response
+exec(compile(open({path!r}).read(), {path!r}, "exec"))
+"""
+
+
+def test_with_layers_that_nobody_knows_the_first_answer_goes_out_with_one_warning(
+    pair: tuple[Moody, Moody], start_proxy: StartProxy, tmp_path: Path
 ) -> None:
     one, two = pair
-    two.mood = lambda request: SILENCE
-    one.mood = lambda request: SILENCE if key != "retryTimeout" else moody.refusal(500)
-    proxy = start_proxy(_two(one, two, f", {LATE[key]}"))
-    reply = proxy.request("POST", CHAT, BODY, JSON)
-    error = json.loads(reply.body)["error"]
-    last = one if key == "timeout" else two
-    assert (reply.status, error["code"]) == (504, "provider_timeout")
-    assert error["message"] == f"No answer from {last.origin} has begun within 300 ms ({key})."
-    assert last.is_left.wait(DEADLINE)
-    assert len(two.received) == (0 if key == "timeout" else 1)
-    two.mood = lambda request: STREAM
-    if key == "firstByteTimeout":
-        assert proxy.request("POST", CHAT, BODY, JSON).body == CHUNK + DONE
-
-
-def test_a_connection_that_is_not_made_in_time_is_given_up(pair: tuple[Moody, Moody], start_proxy: StartProxy) -> None:
-    _, two = pair
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        # It accepts, and says nothing to whoever begins TLS.
-        origin = f"https://127.0.0.1:{deaf.getsockname()[1]}"
-        text = _two(two, two, ", connectTimeout: 300").replace(
-            f"token-one, providerDomain: '{two.origin}'", f"t, providerDomain: '{origin}'"
-        )
-        proxy = start_proxy(text)
-        # What is not sent is not bought.
-        assert proxy.request("POST", "/v1/images/generations", b'{"model": "m"}', JSON).status == 200
-        alone = f"provider: {{type: openai, apiTokens: t, providerDomain: '{origin}', connectTimeout: 300}}"
-        reply = start_proxy(alone).request("POST", CHAT, BODY, JSON)
-        error = json.loads(reply.body)["error"]
-        assert (reply.status, error["code"]) == (504, "provider_timeout")
-        assert error["message"] == f"There was no connection to {origin} within 300 ms (connectTimeout)."
+    one.mood = lambda request: moody.refusal(429)
+    script = tmp_path / "script.py"
+    script.write_text(OTHER_LAYERS.format(path=str(SCRIPT)))
+    proxy = start_proxy(in_order(one, two), script=script)
+    assert [proxy.request("POST", CHAT, BODY, JSON).status for _ in range(2)] == [429, 429]
+    assert two.received == []
+    assert proxy.close().count("this version of mitmproxy is not known well enough") == 1
 
 
 COUNT = int(os.environ.get("AI_PROXY_TRIES", "150"))
@@ -383,7 +356,7 @@ def test_many_requests_at_once_are_each_answered_once_by_whom_they_were_sent_to(
 
     one, two = pair
     one.mood, two.mood = moods, answer
-    proxy = start_proxy(_two(one, two), "--set", "flow_detail=0")
+    proxy = start_proxy(in_order(one, two), "--set", "flow_detail=0")
 
     def ask(number: int) -> bool:
         text = f"request {number} " + "x" * (number % 50)
@@ -397,8 +370,8 @@ def test_many_requests_at_once_are_each_answered_once_by_whom_they_were_sent_to(
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         assert all(pool.map(ask, range(COUNT)))
-    assert set(_tokens(one)) == {"token-one"}
-    assert set(_tokens(two)) == {"token-two"}
+    assert set(tokens(one)) == {"token-one"}
+    assert set(tokens(two)) == {"token-two"}
     assert len(one.received) == COUNT
     until = threading.Event()
     for _ in range(20 * 3 * DEADLINE):
@@ -406,125 +379,3 @@ def test_many_requests_at_once_are_each_answered_once_by_whom_they_were_sent_to(
             break
         until.wait(0.05)
     assert (one.open, two.open) == (0, 0)
-
-
-OTHER_LAYERS = """
-from mitmproxy.proxy.layers.http import HttpStream
-
-before = HttpStream.send_response
-
-
-def send_response(self, already_streamed=False, something_new=None):
-    yield from before(self, already_streamed)
-
-
-HttpStream.send_response = send_response
-exec(compile(open({path!r}).read(), {path!r}, "exec"))
-"""
-
-
-def test_with_layers_that_nobody_knows_the_first_answer_goes_out_with_one_warning(
-    pair: tuple[Moody, Moody], start_proxy: StartProxy, tmp_path: Path
-) -> None:
-    from tests.e2e.proxy import SCRIPT
-
-    one, two = pair
-    one.mood = lambda request: moody.refusal(429)
-    script = tmp_path / "script.py"
-    script.write_text(OTHER_LAYERS.format(path=str(SCRIPT)))
-    proxy = start_proxy(_two(one, two), script=script)
-    assert [proxy.request("POST", CHAT, BODY, JSON).status for _ in range(2)] == [429, 429]
-    assert two.received == []
-    assert proxy.close().count("this version of mitmproxy is not known well enough") == 1
-
-
-def test_the_bodies_of_errors_are_logged_without_the_credential(
-    pair: tuple[Moody, Moody], start_proxy: StartProxy
-) -> None:
-    one, two = pair
-    one.mood = lambda request: moody.refusal(400, (b"x-request-id", b"r-7"), body=b"no\r\ntoken-one is bad")
-    proxy = start_proxy(_two(one, two, ", logUpstreamErrorResponseBody: true"))
-    assert proxy.request("POST", CHAT, BODY, JSON).status == 200
-    line = r"ai-proxy: 400 from one for POST /v1/chat/completions, x-request-id r-7: no\\r\\n\*{9} is bad"
-    proxy.wait_for(line)
-    assert "token-one" not in proxy.close()
-
-
-def test_each_try_is_recorded_and_replayed_as_it_was(
-    pair: tuple[Moody, Moody], start_proxy: StartProxy, tmp_path: Path
-) -> None:
-    one, two = pair
-    one.mood = lambda request: moody.refusal(429)
-    two.mood = lambda request: STREAM
-    text = _two(one, two)
-    tape = tmp_path / "tape.har"
-    proxy = start_proxy(text, "--set", f"ai_record={tape}")
-    assert proxy.request("POST", CHAT, BODY, JSON).body == CHUNK + DONE
-    proxy.close()
-    entries = json.loads(tape.read_text())["log"]["entries"]
-    assert [(entry["request"]["url"].removesuffix(CHAT), entry["response"]["status"]) for entry in entries] == [
-        (one.origin, 429),
-        (two.origin, 200),
-    ]
-    assert "token-" not in tape.read_text()
-    one.reset()
-    two.reset()
-    replay = start_proxy(text, "--set", f"ai_replay={tape}")
-    reply = replay.request("POST", CHAT, BODY, JSON)
-    assert (reply.status, reply.body, one.received, two.received) == (200, CHUNK + DONE, [], [])
-
-
-def test_a_proxy_that_is_stopped_answers_those_who_wait(pair: tuple[Moody, Moody], start_proxy: StartProxy) -> None:
-    one, _ = pair
-    asked = threading.Event()
-
-    def mood(request: Request) -> Mood:
-        asked.set()
-        return SILENCE
-
-    one.mood = mood
-    keys = "concurrency: 1, queueTimeout: 60000"
-    proxy = start_proxy(f"provider: {{type: openai, apiTokens: t, providerDomain: '{one.origin}', {keys}}}")
-    with ThreadPoolExecutor(2) as pool:
-        silent = pool.submit(_status, proxy)
-        assert asked.wait(DEADLINE)
-        waiting = pool.submit(_status, proxy)
-        # It waits for as long as the other one is under way.
-        until = threading.Event()
-        until.wait(0.5)
-        log = proxy.close()
-        assert waiting.result() == (503, "proxy_stopped")
-        assert silent.result() == (0, "")
-    assert "crashed" not in log
-
-
-def _status(proxy: Proxy) -> tuple[int, str]:
-    """The status and the code of an answer; 0 where there is none."""
-    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=DEADLINE)
-    with closing(connection):
-        try:
-            connection.request("POST", CHAT, BODY, JSON)
-            reply = connection.getresponse()
-            return reply.status, json.loads(reply.read())["error"]["code"]
-        except (http.client.HTTPException, ConnectionError):
-            return 0, ""
-
-
-def test_a_task_is_found_with_the_token_that_made_it(pair: tuple[Moody, Moody], start_proxy: StartProxy) -> None:
-    one, _ = pair
-    made = b'{"code": 0, "data": {"task_id": "7", "task_status": "submitted", "created_at": 1}}'
-
-    def mood(request: Request) -> Mood:
-        if request.token == "b":
-            return Mood(200, (made,))
-        if request.method == "POST":
-            return moody.refusal(429, body=b'{"code": 1303, "message": "parallel task over resource pack limit"}')
-        return moody.refusal(404, body=b'{"code": 1203, "message": "not found"}')
-
-    one.mood = mood
-    retry = "retryOnFailure: {enabled: true}"
-    proxy = start_proxy(f"provider: {{type: kling, apiTokens: [a, b], providerDomain: '{one.origin}', {retry}}}")
-    for _ in range(4):
-        assert proxy.request("POST", "/v1/videos", b'{"prompt": "a", "seconds": "5"}', JSON).status == 200
-        assert proxy.request("GET", "/v1/videos/kling-t2v-7").status == 200
-    assert {request.token for request in one.received} == {"a", "b"}

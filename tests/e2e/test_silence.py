@@ -22,6 +22,7 @@ from tests.e2e.conftest import StartProxy
 from tests.e2e.http2 import Http2Client
 from tests.e2e.moody import OK, SILENCE, Mood, Moody, Request
 from tests.e2e.proxy import DEADLINE, Proxy
+from tests.e2e.tries import BODY, CHUNK, DONE, STREAM, in_order
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 JSON = {"Content-Type": "application/json"}
@@ -183,13 +184,10 @@ def test_a_client_that_leaves_the_line_takes_nobodys_place(provider: Moody, star
         f"provider: {{type: openai, apiTokens: t, providerDomain: '{provider.origin}', concurrency: 1,"
         " queueTimeout: 60000}"
     )
-    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(_asked, proxy, CHAT, _body("first"), False)
         assert is_asked.wait(DEADLINE)
-        with socket.create_connection(("127.0.0.1", proxy.port)) as leaving:
-            body = _body("leaving")
-            leaving.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        with _sent(proxy, _body("leaving"), False):
             # It has its place in line when the next one is behind it.
             threading.Event().wait(0.3)
         last = pool.submit(_asked, proxy, CHAT, _body("last"), False)
@@ -217,15 +215,180 @@ def test_a_proxy_that_is_stopped_between_two_tries_answers(provider: Moody, star
     assert "Traceback" not in log
 
 
+# A fault, the status of the answer, its code, and how many tries there are.
+SIMULATED = (
+    ("503*1", 200, "", 2),
+    ("503", 503, "simulated", 2),
+    ("lost*1", 200, "", 2),
+    ("lost", 502, "provider_unreachable", 2),
+    ("truncated", 502, "provider_unreachable", 2),
+    ("stuck", 504, "provider_timeout", 1),
+)
+
+
 def test_each_try_passes_the_simulator(start_proxy: StartProxy, tmp_path: Path) -> None:
-    text = "provider: {type: openai, apiTokens: [a, b], retryOnFailure: {enabled: true}}\nsimulator: {speed: instant}"
+    keys = "retryOnFailure: {enabled: true}, timeout: 3000"
+    text = f"provider: {{type: openai, apiTokens: [a, b], {keys}}}\nsimulator: {{speed: instant}}"
     proxy = start_proxy(text, "--set", "ai_simulate=true", "-w", str(tmp_path / "flows"))
-    for fault, status in (("503*1", 200), ("503", 503)):
+    for fault, status, code, _ in SIMULATED:
         body = json.dumps({"model": "m", "messages": [{"role": "user", "content": f"hi {fault}"}]}).encode()
         reply = proxy.request("POST", CHAT, body, JSON | {"x-simulate": fault})
-        assert reply.status == status, (fault, reply.body)
+        found = json.loads(reply.body).get("error", {}).get("code", "")
+        assert (reply.status, found if status != 503 else "simulated") == (status, code), (fault, reply.body)
+    # What may have bought something is not tried again, but told of in the same way.
+    reply = proxy.request("POST", "/v1/images/generations", b'{"model": "m"}', JSON | {"x-simulate": "lost"})
     proxy.close()
     with (tmp_path / "flows").open("rb") as file:
-        comments = [flow.comment for flow in FlowReader(file).stream() if isinstance(flow, HTTPFlow)]
-    assert len(comments) == 4
-    assert all("simulated, would have been sent to https://api.openai.com" in comment for comment in comments)
+        flows = [flow for flow in FlowReader(file).stream() if isinstance(flow, HTTPFlow)]
+    chats = [flow.comment for flow in flows if flow.request.path == CHAT]
+    assert len(chats) == sum(count for *_, count in SIMULATED)
+    assert all("simulated, would have been sent to https://api.openai.com" in comment for comment in chats)
+    assert sum("a broken answer (the connection was closed) from openai" in comment for comment in chats) == 6
+    assert "no answer in 3000 ms (timeout)" in chats[-1]
+
+
+def test_a_client_that_leaves_ends_the_tries(pair: tuple[Moody, Moody], start_proxy: StartProxy) -> None:
+    one, two = pair
+    leave = threading.Event()
+
+    def mood(request: Request) -> Mood:
+        leave.set()
+        return SILENCE
+
+    one.mood = lambda request: moody.refusal(429)
+    two.mood = mood
+    proxy = start_proxy(in_order(one, two, ", retryOnFailure: {enabled: true}"))
+    with _sent(proxy, BODY, False):
+        assert leave.wait(DEADLINE)
+    assert two.is_left.wait(DEADLINE)
+    assert len(one.received) == len(two.received) == 1
+
+
+def test_a_client_that_leaves_between_two_tries_ends_them(
+    provider: Moody, tmp_path: Path, start_proxy: StartProxy
+) -> None:
+    is_asked, rest = threading.Event(), (b"retry-after", b"2")
+
+    def mood(request: Request) -> Mood:
+        model = json.loads(request.body)["model"]
+        if model.startswith("leaving"):
+            is_asked.set()
+        # Each token asks for a rest, so that the further tries of the others wait for it.
+        is_first = sum(model == json.loads(one.body)["model"] for one in provider.received) == 1
+        return moody.refusal(429, rest) if model == "first" or is_first else OK
+
+    provider.mood = mood
+    saved = tmp_path / "flows"
+    reverse = ("--mode", "reverse:https://127.0.0.1:9", "-w", str(saved))
+    proxy = start_proxy(TOKENS.format(provider.origin, ""), *reverse, tls=True)
+    assert _asked(proxy, CHAT, _body("first"), False)[0] == 429
+    for is_http2 in (False, True):
+        is_asked.clear()
+        leaving = _sent(proxy, _body(f"leaving-{is_http2}"), is_http2)
+        assert is_asked.wait(DEADLINE)
+        # The refused answer is on its way, and the wait begins.
+        threading.Event().wait(0.3)
+        leaving.close()
+    # It waits for a token behind them.
+    assert _asked(proxy, CHAT, _body("last"), False)[0] == 200
+    proxy.close()
+    models = [json.loads(request.body)["model"] for request in provider.received]
+    assert models[-2:] == ["last", "last"]
+    assert (models.count("leaving-False"), models.count("leaving-True")) == (1, 1)
+    with saved.open("rb") as file:
+        flows = [flow for flow in FlowReader(file).stream() if isinstance(flow, HTTPFlow)]
+    ended = [flow for flow in flows if flow.error]
+    assert [flow.comment.count("try 1 of 2: 429") for flow in ended] == [1, 1]
+
+
+def _sent(proxy: Proxy, body: bytes, is_http2: bool) -> socket.socket:
+    """The connection of a client that has sent a chat, and does not wait for its answer."""
+    if is_http2:
+        client = Http2Client(proxy.port)
+        return client.send(b"POST", CHAT.encode(), ((b"content-type", b"application/json"),), body)
+    connection = socket.create_connection(("127.0.0.1", proxy.port))
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    return connection
+
+
+# The keys, and what the client is told of a provider that is silent.
+LATE = {
+    "firstByteTimeout": "firstByteTimeout: 300",
+    "timeout": "timeout: 300",
+    "retryTimeout": "retryOnFailure: {enabled: true, retryTimeout: 300}",
+}
+
+
+@pytest.mark.parametrize("key", LATE)
+def test_a_provider_that_is_silent_is_left_and_the_client_is_told_which_key_says_so(
+    key: str, pair: tuple[Moody, Moody], start_proxy: StartProxy
+) -> None:
+    one, two = pair
+    two.mood = lambda request: SILENCE
+    one.mood = lambda request: SILENCE if key != "retryTimeout" else moody.refusal(500)
+    proxy = start_proxy(in_order(one, two, f", {LATE[key]}"))
+    reply = proxy.request("POST", CHAT, BODY, JSON)
+    error = json.loads(reply.body)["error"]
+    last = one if key == "timeout" else two
+    assert (reply.status, error["code"]) == (504, "provider_timeout")
+    assert error["message"] == f"No answer from {last.origin} has begun within 300 ms ({key})."
+    assert last.is_left.wait(DEADLINE)
+    assert len(two.received) == (0 if key == "timeout" else 1)
+    two.mood = lambda request: STREAM
+    if key == "firstByteTimeout":
+        assert proxy.request("POST", CHAT, BODY, JSON).body == CHUNK + DONE
+
+
+def test_a_connection_that_is_not_made_in_time_is_given_up(pair: tuple[Moody, Moody], start_proxy: StartProxy) -> None:
+    _, two = pair
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        # It accepts, and says nothing to whoever begins TLS.
+        origin = f"https://127.0.0.1:{deaf.getsockname()[1]}"
+        text = in_order(two, two, ", connectTimeout: 300").replace(
+            f"token-one, providerDomain: '{two.origin}'", f"t, providerDomain: '{origin}'"
+        )
+        proxy = start_proxy(text)
+        # What is not sent is not bought.
+        assert proxy.request("POST", "/v1/images/generations", b'{"model": "m"}', JSON).status == 200
+        alone = f"provider: {{type: openai, apiTokens: t, providerDomain: '{origin}', connectTimeout: 300}}"
+        reply = start_proxy(alone).request("POST", CHAT, BODY, JSON)
+        error = json.loads(reply.body)["error"]
+        assert (reply.status, error["code"]) == (504, "provider_timeout")
+        assert error["message"] == f"There was no connection to {origin} within 300 ms (connectTimeout)."
+
+
+def test_a_proxy_that_is_stopped_answers_those_who_wait(pair: tuple[Moody, Moody], start_proxy: StartProxy) -> None:
+    one, _ = pair
+    asked = threading.Event()
+
+    def mood(request: Request) -> Mood:
+        asked.set()
+        return SILENCE
+
+    one.mood = mood
+    keys = "concurrency: 1, queueTimeout: 60000"
+    proxy = start_proxy(f"provider: {{type: openai, apiTokens: t, providerDomain: '{one.origin}', {keys}}}")
+    with ThreadPoolExecutor(2) as pool:
+        silent = pool.submit(_status, proxy)
+        assert asked.wait(DEADLINE)
+        waiting = pool.submit(_status, proxy)
+        # It waits for as long as the other one is under way.
+        until = threading.Event()
+        until.wait(0.5)
+        log = proxy.close()
+        assert waiting.result() == (503, "proxy_stopped")
+        assert silent.result() == (0, "")
+    assert "crashed" not in log
+
+
+def _status(proxy: Proxy) -> tuple[int, str]:
+    """The status and the code of an answer; 0 where there is none."""
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=DEADLINE)
+    with closing(connection):
+        try:
+            connection.request("POST", CHAT, BODY, JSON)
+            reply = connection.getresponse()
+            return reply.status, json.loads(reply.read())["error"]["code"]
+        except (http.client.HTTPException, ConnectionError):
+            return 0, ""

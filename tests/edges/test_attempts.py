@@ -12,6 +12,7 @@ from mitm_ai_proxy.edges import attempts
 from mitm_ai_proxy.edges.attempts import CONNECT, FIRST_BYTE, QUEUE, RETRY, TIMEOUT, Attempts, Limit, Problem
 from mitm_ai_proxy.exchange import Answer, Head, Upstream
 from mitm_ai_proxy.routing.health import Health, Place, State
+from mitm_ai_proxy.routing.probing import Probing
 from mitm_ai_proxy.routing.providers import Providers
 from mitm_ai_proxy.routing.rules import Choice
 from tests.providers.chats import CHAT, HELLO, MESSAGES, head_of
@@ -308,6 +309,86 @@ def test_tokens_are_judged_by_statuses_and_the_provider_by_what_is_not_an_answer
             tries.break_off(what)
         health = providers.health
         assert (health.of(tries.place).state, health.of(Place(ONLY)).state) == (token, whole), what
+
+
+def test_a_token_that_stands_there_twice_is_one_for_tries_and_for_health() -> None:
+    failover = ", failover: {enabled: true, failureThreshold: 1000}"
+    providers, _ = _providers(f"{RETRY_IT}{failover}", tokens="[a, b, a, a]")
+    for _ in range(9):
+        tries = _begun(providers)
+        tries.hear(500, ())
+        assert tries.lines[0].startswith("try 1 of 2: 500 from openai (token ")
+        _go_on(tries)
+        assert tries.place.token in (0, 1)
+        tries.hear(200, ())
+        tries.complete(200)
+    assert {place.token for place in providers.health.known} <= {None, 0, 1}
+
+
+def test_what_is_left_out_comes_back_with_one_request_after_its_cooldown_and_all_out_are_tried_all_the_same() -> None:
+    providers, clock = _providers(", failover: {enabled: true, failureThreshold: 2, cooldownDuration: 9000}")
+
+    def ask(status: int) -> Place:
+        clock.now += 0.01
+        tries = _begun(providers)
+        tries.hear(status, ())
+        tries.complete(status)
+        return tries.place
+
+    left_out, both = State.LEFT_OUT, [Place(ONLY, token) for token in (0, 1)]
+    while not any(_is(providers, place, left_out) for place in both):
+        ask(500)
+    first = next(place for place in both if _is(providers, place, left_out))
+    other = Place(ONLY, 1 - (first.token or 0))
+    assert {ask(200) for _ in range(20)} == {other}
+    for _ in range(2):
+        assert ask(500) == other
+    # The one that failed first, though it is left out.
+    assert (_is(providers, other, left_out), ask(500)) == (True, first)
+    clock.now += 9
+    # Both are due: one request each, and nobody else's.
+    tries = [_begun(providers) for _ in range(2)]
+    assert {one.place for one in tries} == {first, other}
+    assert all(_is(providers, one.place, State.ON_TRIAL) for one in tries)
+    for one, status in zip(tries, (200, 500), strict=True):
+        one.hear(status, ())
+        one.complete(status)
+    assert [_is(providers, one.place, State.IN_USE) for one in tries] == [True, False]
+    assert {ask(200) for _ in range(20)} == {tries[0].place}
+
+
+def _is(providers: Providers, place: Place, state: State) -> bool:
+    return providers.health.of(place).state is state
+
+
+def test_a_consumer_has_its_token_though_that_is_left_out() -> None:
+    providers, _ = _providers(f"{RETRY_IT}{FAILOVER}", tokens="[a, b, c]")
+    places = set()
+    for _ in range(5):
+        tries = _begun(providers, "/v1/files", b"{}", "x-mse-consumer: me")
+        tries.hear(500, ())
+        assert not tries.follows
+        places.add(tries.place)
+    (place,) = places
+    assert _is(providers, place, State.LEFT_OUT)
+    assert _begun(providers, CHAT).place != place
+
+
+@table(("model", "count"), [("", 0), ("small", 2)])
+def test_a_token_is_probed_only_where_a_model_is_named(model: str, count: int) -> None:
+    providers, clock = _providers(f"{FAILOVER[:-1]}, healthCheckModel: '{model}'}}")
+    for token in (0, 1):
+        providers.health.fail(Place(ONLY, token), "500", is_providers=False)
+    probing = Probing()
+    found = list(probing.due(providers))
+    assert [json.loads(probe.body)["model"] for probe in found] == [model] * count
+    assert list(probing.due(providers)) == []
+    clock.now += 5
+    assert len(list(probing.due(providers))) == count
+    # What is in use is not asked.
+    providers.health.succeed(Place(ONLY, 0))
+    clock.now += 5
+    assert len(list(probing.due(providers))) == count / 2
 
 
 def test_a_client_that_has_left_ends_the_tries() -> None:

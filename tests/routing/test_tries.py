@@ -234,3 +234,12 @@ def test_a_token_without_room_is_passed_over_for_the_next_provider_that_has_some
     # Where none has room, it is the first that is there at all, in whose line the request waits.
     tries = Tries(stops, health, lambda places: places[0], lambda place: False)
     assert tries.first() == Place("a", 0)
+
+
+def test_a_token_that_stands_there_twice_is_drawn_as_often_and_tried_once() -> None:
+    same, other = Place("a", 0), Place("a", 2)
+    stop = Stop("a", (same, same, other), 9, ERRORS)
+    assert _run(_tries(stop), NO) == ["a0", "a2"]
+    assert _tries(stop).total == 2
+    assert Tries([stop], Health({}, lambda: 0.0), lambda places: places[len(places) - 1]).first() == other
+    assert Tries([stop], Health({}, lambda: 0.0), lambda places: places[1]).first() == same
