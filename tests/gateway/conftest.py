@@ -1,14 +1,16 @@
-"""Fixtures of these tests: the fake provider's type."""
+"""Fixtures of these tests: the fake provider's type, and a stage that records or replays."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from mitmproxy.test import taddons
 
 from mitm_ai_proxy import registry
+from mitm_ai_proxy.gateway.recorded import Recorded
 from tests.gateway.literal import Fake
 
 
@@ -25,3 +27,15 @@ def mitmproxy_context() -> Iterator[taddons.context]:
         yield context
     context.master._legacy_log_events.uninstall()
     context.master.event_loop.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The path of the cassette."""
+    return tmp_path / "a.har"
+
+
+@pytest.fixture
+def stage() -> Recorded:
+    """The stage, without a cassette."""
+    return Recorded()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import secrets
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakKeyDictionary
@@ -19,41 +16,33 @@ from mitmproxy import ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Server
 
-from .. import pipeline, registry
-from ..auth.header import redacted as redacted_fields
-from ..cassette import links, links_through_proxy
+from .. import registry
+from ..cassette import links_through_proxy
 from ..cassette.bodies import CassetteError
 from ..cassette.credentials import SeenCredentials
-from ..cassette.entry import Chunk, Entry, Request, Response, header
-from ..cassette.link_streams import LONGEST
-from ..cassette.links_through_proxy import Address
+from ..cassette.entry import Entry, Request, Response, header
 from ..cassette.settings import CassetteSettings, ScrubSettings
 from ..edges.streaming import Chain
 from ..errors import Refusal, internal_error
-from ..exchange import Answer, Handling, Pieces, Transducer, Whole
+from ..exchange import Answer, Handling, Pieces, Whole
 from ..registry import Configuration
 from ..routing.providers import Providers
 from ..wire import header_fields, media_types
-from ..wire.header_fields import Fields
-from ..wire.printable import printable
 from ..wire.targets import Origin
 from . import detours, flows, guard, sealed
 from .flows import FlowState
 from .guard import Guard
+from .recorded_exchange import AsItIs, Exchange, Listener, follow_edits, recorded_answer, sent_request
+from .recorded_links import KnownLinks, LinkRewriter, api_address, is_of_api
 from .recorded_messages import (
     LARGEST,
-    LOCATIONS,
-    POLL_AFTER,
     Links,
     decoded,
-    files_in,
     framed,
     how_links_are_led,
     hurried,
     miss_text,
     redacted,
-    sooner,
-    with_credentials,
     without_credential,
 )
 from .replay_server import ReplayServer
@@ -72,57 +61,6 @@ SMALL: Final = 64 * 1024
 """Bytes of a request body up to which it is matched in the event loop; a longer one is matched in a thread."""
 PATIENCE: Final = 5.0
 """Seconds that the proxy waits at its end for exchanges that are being written."""
-MOST_LINKS: Final = 10_000
-"""The number of links to results that are remembered, so that they can be fetched through the proxy."""
-EDITED: Final = "edited while it was intercepted: this is the request that went out"
-
-
-class _Sent(NamedTuple):
-    """A flow's request without its credential."""
-
-    method: str
-    origin: str
-    path: str
-    fields: Fields
-    body: bytes
-
-
-@dataclass(slots=True)
-class _Exchange:
-    """An exchange in progress that is recorded or replayed.
-
-    cassette: the one that was in use when the exchange began.
-    started: Unix time in seconds; `began` and `since` (the answer's head) are times of the monotonic clock.
-    recorded: the entry that answers it; None if the provider does.
-    released: the flow's request when it was released to be sent, to see whether a person edits it after that.
-    head: status, reason and header fields of the provider's answer; `raw` is its body if it was held, and `body` with
-        `chunks` what has come of it if it is streamed.
-    links: how its links are led; `left` are those that cannot be.
-    """
-
-    cassette: Cassette
-    request: Request
-    address: Address
-    state: FlowState
-    started: float
-    began: float
-    recorded: Entry | None = None
-    released: _Sent | None = None
-    head: tuple[int, str, Fields] | None = None
-    raw: bytes = b""
-    since: float = 0.0
-    body: bytearray = field(default_factory=bytearray)
-    chunks: list[Chunk] = field(default_factory=list)
-    links: Links = Links.STAY
-    left: list[str] = field(default_factory=list)
-    is_streamed: bool = False
-    is_complete: bool = False
-    is_too_long: bool = False
-
-    @property
-    def goes_out(self) -> bool:
-        """Whether it was sent: no entry answers it, and neither the guard nor another stage refused it."""
-        return self.recorded is None and self.state.is_ready
 
 
 class Suspended(NamedTuple):
@@ -131,9 +69,7 @@ class Suspended(NamedTuple):
     cassette: Cassette | None
     opening: Opening | None
     run: str
-    issued: OrderedDict[str, None]
-    sent: OrderedDict[str, None]
-    warned: set[str]
+    links: KnownLinks
     seen: Callable[[Request], None] | None
 
 
@@ -160,10 +96,8 @@ class Recorded:
         self._settings = CassetteSettings()
         self._guard: Guard | None = None
         self._loopback = ReplayServer()
-        self._exchanges: WeakKeyDictionary[http.HTTPFlow, _Exchange] = WeakKeyDictionary()
-        self._issued: OrderedDict[str, None] = OrderedDict()
-        self._sent: OrderedDict[str, None] = OrderedDict()
-        self._warned: set[str] = set()
+        self._exchanges: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
+        self._links = LinkRewriter()
 
     @property
     def is_offline(self) -> bool:
@@ -175,16 +109,16 @@ class Recorded:
         self.is_active = True
         self.cassette, self._opening = None, opening
         self._run = secrets.token_hex(8)
-        self._issued, self._sent, self._warned = OrderedDict(), OrderedDict(), set()
+        self._links.known = KnownLinks()
 
     def suspend(self) -> Suspended:
         """What is in use, for resume()."""
-        return Suspended(self.cassette, self._opening, self._run, self._issued, self._sent, self._warned, self.seen)
+        return Suspended(self.cassette, self._opening, self._run, self._links.known, self.seen)
 
     def resume(self, suspended: Suspended) -> None:
         """Have what was suspended used again with the next configuration."""
         self.is_active = True
-        self.cassette, self._opening, self._run, self._issued, self._sent, self._warned, self.seen = suspended
+        self.cassette, self._opening, self._run, self._links.known, self.seen = suspended
 
     # Methods of Stage
 
@@ -246,11 +180,11 @@ class Recorded:
         if not path.startswith(links_through_proxy.PREFIX):
             return None
         found = links_through_proxy.target(path)
-        needs_credential = found is not None and _needs_credential(state.providers, *found)
+        needs_credential = found is not None and is_of_api(state.providers, *found)
         if found is None or not (needs_credential or flow.request.method in ("GET", "HEAD")):
             raise Refusal(404, "This is no link to a result.", code="unknown_link")
         may_go_out = self.cassette is not None and self.cassette.is_recording
-        if may_go_out and path not in self._issued:
+        if may_go_out and path not in self._links.known.issued:
             # Otherwise any client could fetch any URL through this proxy.
             raise Refusal(404, "No answer of this run held a link to this result.", code="unknown_link")
         return Result(*found, needs_credential)
@@ -260,11 +194,11 @@ class Recorded:
         exchange, response = self._exchanges.get(flow), flow.response
         if exchange is None or response is None:
             return handling
-        _follow_edits(flow, exchange)
+        follow_edits(flow, exchange)
         exchange.since = time.monotonic()
         exchange.head = response.status_code, response.reason, response.headers.fields
         exchange.links = how_links_are_led(exchange.recorded, flow.request.method, response)
-        self._lead_locations(response, exchange, _api_address(exchange), exchange.request.url)
+        self._links.lead_locations(response, exchange, api_address(exchange), exchange.request.url)
         kind = header_fields.value(response.headers.fields, b"content-type")
         if isinstance(handling, Whole) or exchange.links is Links.WHOLE:
             exchange.links = Links.WHOLE
@@ -272,12 +206,11 @@ class Recorded:
         if response.raw_content is not None:
             return handling
         exchange.is_streamed = True
-        inner = handling if isinstance(handling, Pieces) else Pieces(_AsItIs(), is_translated=False)
+        inner = handling if isinstance(handling, Pieces) else Pieces(AsItIs(), is_translated=False)
         if exchange.links is Links.STREAM:
-            issue, left = self._listeners(exchange)
-            led = exchange.address.stream(issue, left)
+            led = self._links.stream(exchange)
             inner = inner._replace(transducer=Chain(inner.transducer, led), is_translated=True)
-        return inner._replace(transducer=_Listener(exchange, media_types.is_events(kind), inner.transducer))
+        return inner._replace(transducer=Listener(exchange, media_types.is_events(kind), inner.transducer))
 
     def hear_answer(self, flow: http.HTTPFlow, response: http.Response) -> None:
         """Keep the body of the provider's answer, before it is rewritten."""
@@ -316,10 +249,10 @@ class Recorded:
             message = "No cassette is in use at the moment."
             guard.refuse(flow, state, Refusal(400, message, code="no_cassette"))
             return
-        address = self._address(str(self._settings.public_url or state.client_origin), state)
+        address = self._links.address(str(self._settings.public_url or state.client_origin), state)
         _, body = decoded(flow.request.headers.fields, flow.request.raw_content or b"")
         if not state.head.target.startswith(links_through_proxy.PREFIX):
-            self._note_sent(address, f"{state.head.target} ", body)
+            self._links.note_sent(address, f"{state.head.target} ", body)
         there = address.lead_there(body)
         if there != body:
             flows.replace_body(flow.request, there)
@@ -331,7 +264,7 @@ class Recorded:
         request = Request(flow.request.method, url, without_credential(headers, state), there)
         if self.seen:
             self.seen(redacted(request))
-        exchange = _Exchange(cassette, request, address, state, round(time.time(), 3), time.monotonic())
+        exchange = Exchange(cassette, request, address, state, round(time.time(), 3), time.monotonic())
         from ..cassette.playing import Miss
 
         found = await _match(cassette, request)
@@ -348,7 +281,7 @@ class Recorded:
             if reason:
                 guard.refuse(flow, state, Refusal(403, reason, code="budget_exceeded"), logging.WARNING)
             else:
-                exchange.released = _sent(flow, state)
+                exchange.released = sent_request(flow, state)
                 self._enter(flow, exchange)
                 state.held_by.discard(self.name)
 
@@ -362,11 +295,11 @@ class Recorded:
             if exchange.goes_out and response.status_code == 101:
                 logger.warning("ai-proxy: %s changed the protocol, which is not recorded.", flows.describe(flow))
             elif exchange.goes_out:
-                await self._write(flow, exchange, _answer_of(exchange))
+                await self._write(flow, exchange, recorded_answer(exchange))
             shown = None
             if not exchange.is_streamed and response.raw_content is not None:
-                shown = self._lead_here(response, exchange)
-            self._warn_of_links(flow, exchange, shown)
+                shown = self._links.lead_here(response, exchange, self._settings.pace)
+            self._links.warn(flow, exchange, shown)
         except Exception as error:
             self._complain(flow, error)
         finally:
@@ -378,7 +311,7 @@ class Recorded:
         if exchange is None:
             return
         try:
-            _follow_edits(flow, exchange)
+            follow_edits(flow, exchange)
             # A read changes nothing at the provider, and nor does what never reached it.
             if exchange.goes_out and exchange.request.method not in ("GET", "HEAD") and _is_reached(flow.server_conn):
                 await self._write(flow, exchange, None)
@@ -392,7 +325,7 @@ class Recorded:
         name = type(error).__name__
         logger.error("ai-proxy: %s in the cassette; %s is not recorded completely.", name, flows.describe(flow))
 
-    def _enter(self, flow: http.HTTPFlow, exchange: _Exchange) -> None:
+    def _enter(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         self._exchanges[flow] = exchange
         self.idle.clear()
 
@@ -403,7 +336,7 @@ class Recorded:
 
     # Replay
 
-    async def _play(self, flow: http.HTTPFlow, exchange: _Exchange, entry: Entry) -> None:
+    async def _play(self, flow: http.HTTPFlow, exchange: Exchange, entry: Entry) -> None:
         recorded = entry.response
         if recorded is None:
             self._leave(flow)
@@ -419,103 +352,9 @@ class Recorded:
             return
         await detours.lead(flow, exchange.state, self._loopback, response, self._settings.pace, flows.REPLAYED)
 
-    def _address(self, proxy: str, state: FlowState) -> Address:
-        """The addresses of the proxy and of the provider of a flow."""
-        provider, providers = state.provider, state.providers
-        assert provider
-        assert providers
-        return Address(
-            proxy,
-            str(provider.origin),
-            lambda target: provider.links_need_credential and pipeline.keeps(providers, provider, target),
-            self._sent,
-            lambda target: str((providers.serving(target) or provider).origin),
-        )
-
-    def _note_sent(self, address: Address, target: str, body: bytes) -> None:
-        """Remember links that a client sends, which an API may echo."""
-        for link in address.near_links(target + body[:LONGEST].decode("utf-8", "replace")):
-            self._sent[link] = None
-        while len(self._sent) > MOST_LINKS:
-            self._sent.popitem(last=False)
-
-    def _lead_locations(self, response: http.Response, exchange: _Exchange, address: Address, sent_to: str) -> None:
-        """Rewrite header fields with links, which came from the URL `sent_to`."""
-        listeners = self._listeners(exchange)
-        asked = f"{address.proxy}{exchange.state.head.target}"
-        response.headers.fields = tuple(
-            [
-                (name, _location(address, value, sent_to, asked, listeners))
-                if name.lower() in LOCATIONS
-                else (name, value)
-                for name, value in response.headers.fields
-            ]
-        )
-
-    def _lead_here(self, response: http.Response, exchange: _Exchange) -> bytes:
-        """Rewrite the links in an answer that was held; returns its body, decoded."""
-        changes: dict[bytes, bytes | None] = {}
-        location = header_fields.value(response.headers.fields, b"location")
-        if links.is_link(location):
-            # The gateway's own: those of the provider's are rewritten already, and relative ones are for the client.
-            self._lead_locations(response, exchange, exchange.address, location)
-        _, body = decoded(response.headers.fields, response.raw_content or b"")
-        here = self._led(body, exchange)
-        if here != body:
-            flows.replace_body(response, here)
-        if exchange.recorded and exchange.head:
-            # The gateway has set it for the real provider; the recorded one is shortened already.
-            name = POLL_AFTER.encode()
-            waits = header_fields.value(response.headers.fields, name)
-            if waits and waits != header_fields.value(exchange.head[2], name):
-                changes[name] = sooner(POLL_AFTER, waits, self._settings.pace).encode()
-        response.headers.fields = header_fields.changed(response.headers.fields, changes)
-        return here
-
-    def _led(self, body: bytes, exchange: _Exchange) -> bytes:
-        issue, left = self._listeners(exchange)
-        if exchange.links is Links.STAY:
-            return body
-        if exchange.links is Links.WHOLE:
-            return exchange.address.lead_here(body, issue, left)
-        stream = exchange.address.stream(issue, left)
-        return stream.feed(body) + stream.end()
-
-    def _listeners(self, exchange: _Exchange) -> tuple[Callable[[str], None], Callable[[str], None]]:
-        """What is told of each link that is led, and of each one that cannot be."""
-        return lambda link: self._issue(link, exchange.address), exchange.left.append
-
-    def _issue(self, link: str, address: Address) -> None:
-        """Remember a link, so that the client can fetch it by its path on the proxy."""
-        path = address.here(link).removeprefix(address.proxy)
-        if not path.startswith(links_through_proxy.PREFIX):
-            return
-        self._issued[path] = None
-        while len(self._issued) > MOST_LINKS:
-            self._issued.popitem(last=False)
-
-    def _warn_of_links(self, flow: http.HTTPFlow, exchange: _Exchange, shown: bytes | None) -> None:
-        """Say, once for each host, that an answer has links that do not lead through the proxy.
-
-        Those that cannot be led, and in a replay all links to files. `shown` is the body, None if it was streamed.
-        """
-        entry, files = exchange.recorded, []
-        if entry and entry.response:
-            files = files_in(entry.response, self._led(entry.response.body, exchange) if shown is None else shown)
-        for link in (*exchange.left, *files):
-            host = links.origin(link)
-            if exchange.address.leads_here(link) or exchange.address.here(link) == link or host in self._warned:
-                continue
-            self._warned.add(host)
-            logger.warning(
-                "ai-proxy: %s: the answer to %s has a link to %s that does not lead through the proxy: "
-                "a client that follows it goes to the network.",
-                exchange.cassette.name, flows.describe(flow), printable(host),
-            )  # fmt: skip
-
     # Recording
 
-    async def _write(self, flow: http.HTTPFlow, exchange: _Exchange, answer: Response | None) -> None:
+    async def _write(self, flow: http.HTTPFlow, exchange: Exchange, answer: Response | None) -> None:
         if exchange.is_too_long:
             logger.error(
                 "ai-proxy: the answer to %s is longer than %d MiB and was not recorded.",
@@ -534,98 +373,8 @@ class Recorded:
             logger.error("ai-proxy: not recorded yet: %s; the next exchange tries again.", error)
 
 
-class _AsItIs:
-    """A transducer that passes a stream on unchanged."""
-
-    def feed(self, data: bytes) -> bytes:
-        """The piece itself."""
-        return data
-
-    def end(self) -> bytes:
-        """No further bytes."""
-        return b""
-
-
-class _Listener:
-    """A transducer that keeps what the provider sends for the recording, before another one translates it."""
-
-    def __init__(self, exchange: _Exchange, is_events: bool, inner: Transducer) -> None:
-        self._exchange, self._is_events, self._inner = exchange, is_events, inner
-
-    def feed(self, data: bytes) -> bytes:
-        """Keep and translate a piece."""
-        exchange = self._exchange
-        if len(exchange.body) + len(data) > LARGEST:
-            exchange.is_too_long = True
-            exchange.body.clear()
-        if not exchange.is_too_long:
-            exchange.body += data
-            if self._is_events:
-                milliseconds = round((time.monotonic() - exchange.since) * 1000, 1)
-                exchange.chunks.append(Chunk(milliseconds, len(data)))
-        return self._inner.feed(data)
-
-    def end(self) -> bytes:
-        """Note that the answer is complete."""
-        self._exchange.is_complete = True
-        return self._inner.end()
-
-
-def _sent(flow: http.HTTPFlow, state: FlowState) -> _Sent:
-    request = flow.request
-    origin = str(Origin(request.scheme, request.host, request.port))
-    path = state.redacted_target or request.path
-    return _Sent(
-        request.method, origin, path, redacted_fields(request.headers.fields, state.secret_fields),
-        request.raw_content or b"",
-    )  # fmt: skip
-
-
-def _follow_edits(flow: http.HTTPFlow, exchange: _Exchange) -> None:
-    """Have the request recorded that went out, if somebody edited it after it was released."""
-    released, recorded = exchange.released, exchange.request
-    sent = _sent(flow, exchange.state)
-    if released is None or not exchange.goes_out or sent == released:
-        return
-    headers, body = recorded.headers, recorded.body
-    if (sent.fields, sent.body) != (released.fields, released.body):
-        headers, body = decoded(sent.fields, sent.body)
-        headers = with_credentials(headers, recorded.headers)
-    url = f"{sent.origin}{sent.path}" if (sent.origin, sent.path) != (released.origin, released.path) else recorded.url
-    exchange.request = Request(sent.method, url, headers, body)
-    exchange.state.note(EDITED)
-    flows.show_notes(flow, exchange.state)
-
-
 def _as_it_is(answer: Answer) -> Answer:
     return answer
-
-
-def _api_address(exchange: _Exchange) -> Address:
-    """The addresses for redirects: those of an API lead to the API, with any provider."""
-    state, address = exchange.state, exchange.address
-    provider, providers = state.provider, state.providers
-    if provider is None or providers is None or exchange.state.head.target.startswith(links_through_proxy.PREFIX):
-        return address
-    return replace(address, keeps=functools.partial(pipeline.keeps, providers, provider))
-
-
-def _needs_credential(providers: Providers | None, origin: Origin, target: str) -> bool:
-    """Whether a link is one of a provider's own API."""
-    provider = providers.at(origin) if providers else None
-    return provider is not None and provider.links_need_credential and not links.is_signed(target)
-
-
-def _location(
-    address: Address,
-    value: bytes,
-    sent_to: str,
-    asked: str,
-    listeners: tuple[Callable[[str], None], Callable[[str], None]],
-) -> bytes:
-    """The value of a header field, so that it leads through the proxy."""
-    location = value.decode("utf-8", "surrogateescape")
-    return address.location_here(location, sent_to, asked, *listeners).encode("utf-8", "surrogateescape")
 
 
 async def _match(cassette: Cassette, request: Request) -> Entry | Miss | None:
@@ -639,13 +388,3 @@ def _is_reached(server: Server) -> bool:
     """Whether a connection was made on which the request could be sent."""
     connected = server.timestamp_tls_setup if server.tls else server.timestamp_tcp_setup
     return connected is not None
-
-
-def _answer_of(exchange: _Exchange) -> Response | None:
-    """The provider's answer as it is recorded; None if none came."""
-    if exchange.head is None:
-        return None
-    status, reason, fields = exchange.head
-    headers, body = decoded(fields, bytes(exchange.body) if exchange.is_streamed else exchange.raw)
-    is_as_it_came = len(headers) == len(fields)
-    return Response(status, reason, headers, body, tuple(exchange.chunks) if is_as_it_came else ())
