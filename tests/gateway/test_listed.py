@@ -42,7 +42,7 @@ def test_the_comment_begins_with_the_line_and_there_is_a_marker(words: tuple[str
     Listed().response(flow)
 
     line, notes = flow.comment.split("\n")
-    assert line.startswith("openai chat completions · gpt-5 · $0.25")
+    assert line.startswith("POST /v1/chat/completions → openai · gpt-5 · $0.25")
     assert all(word in line for word in words)
     assert (notes, flow.marked) == ("why", marker)
 
@@ -61,7 +61,7 @@ def test_what_is_saved_with_a_flow_by_others_is_shown_as_far_as_it_can_be() -> N
     for found in ({"words": "x", "tries": "1", "provider": 5}, {"words": [1]}, {}, {"words": None, "tries": 10**30}):
         flow = _flow()
         flow.metadata[flows.LISTED] = found
-        assert "chat completions" in listed.of(flow).text
+        assert "/v1/chat/completions" in listed.of(flow).text
     flow.metadata[flows.LISTED] = "x"
     assert listed.of(flow).text == ""
 
@@ -101,7 +101,7 @@ def test_it_works_in_tools_with_a_list_only() -> None:
     async def work(proxy: Proxy) -> None:
         flow = make("GET /a")
         await proxy.ask(flow, Said())
-        assert flow.comment.startswith("fake a · ") is has_list
+        assert flow.comment.startswith("GET /a → fake") is has_list
 
     for has_list in (False, True):
         run(work, before=[view.View()] if has_list else [])
@@ -137,7 +137,7 @@ def test_the_console_has_a_line_more_for_each_of_ours() -> None:
         for mode in (common.RenderMode.TABLE, common.RenderMode.LIST, common.RenderMode.DETAILVIEW):
             ours, foreign = _rows(_flow("rewritten"), mode), _rows(tflow.tflow(resp=True), mode)
             assert len(ours) == len(foreign) + 1
-            assert ours[-1].strip().startswith("openai chat completions · gpt-5 · $0.25")
+            assert ours[-1].strip().startswith("POST /v1/chat/completions → openai · gpt-5 · $0.25")
     finally:
         listed.remove_line()
     assert len(_rows(_flow("rewritten"), common.RenderMode.TABLE)) == 1

@@ -6,6 +6,7 @@ import json
 import random
 
 from mitm_ai_proxy.view import ai
+from mitm_ai_proxy.view.jobs import Jobs
 from mitm_ai_proxy.view.messages import Message
 from mitm_ai_proxy.view.subjects import Subject, subject
 from tests.tables import table
@@ -109,10 +110,10 @@ def test_an_answer_ends_with_its_reason_its_tokens_and_its_price() -> None:
             "/v1/videos",
             "multipart/form-data; boundary=b",
             b'--b\r\nContent-Disposition: form-data; name="seconds"\r\n\r\n4\r\n--b--\r\n',
-            "a form of 1 parts:\n  seconds = 4\n",
+            "a form of 1 part:\n  seconds = 4\n",
         ),
         ("/v1/videos/1/content", "video/mp4", b"\0\0\xff", "(video/mp4, 3 bytes)\n"),
-        ("/v1/chat/completions", "text/html", b"<h1>no</h1>", "\nerror"),
+        ("/v1/chat/completions", "text/html", b"<h1>no</h1>", "error 502: "),
         ("/v1/models", "text/plain", b"plain \x1b[31mtext", "plain \\x1b[31mtext\n"),
         ("/v1/models", "", b"", "(no body)\n"),
         ("/v1/models", "", b"x" * 5_000_000, "(4.8 MB: too long to be laid out here)\n"),
@@ -121,7 +122,41 @@ def test_an_answer_ends_with_its_reason_its_tokens_and_its_price() -> None:
 def test_other_answers_are_laid_out(path: str, kind: str, body: bytes, beginning: str) -> None:
     text = ai.text(ai.Shown(False, "GET", path, {"content-type": kind}, body))
 
-    assert beginning in text if beginning.startswith("\n") else text.startswith(beginning)
+    assert text.startswith(beginning)
+
+
+def test_an_answer_about_a_job_says_what_it_makes_what_it_costs_what_it_was_so_far_and_where_its_result_is() -> None:
+    seen = Jobs()
+    created = {"id": "kling-t2v-7-oabc", "status": "queued", "model": "sora-2", "data": {"task_id": "kling-t2v-7"}}
+    polled = {**created, "model": None, "status": "in_progress", "progress": 40, "data": {"task_id": "7"}}
+    result = {"task_id": "7", "task_status": "succeed", "task_result": {"videos": [{"url": "http://p/\x1b.mp4"}]}}
+    done = {**created, "model": None, "status": "completed", "seconds": "4", "size": "720x1280", "data": result}
+    for later, document in ((0, created), (2, polled), (4, polled), (8, done)):
+        seen.hear("/v1/videos", b"", json.dumps(document).encode(), 1000.0 + later)
+
+    body = json.dumps(done).encode()
+    text = ai.text(ai.Shown(False, "GET", "/v1/videos/7", JSON, body, cost="2.4 units", seen=seen))
+
+    assert text.split("\n\n")[0].splitlines() == [
+        "kling-t2v-7… · completed",
+        "sora-2 · 4 s · 720x1280 · 2.4 units",
+        "so far: queued · 2 s in_progress 40 % · 8 s completed",
+        "result: http://p/\\x1b.mp4",
+    ]
+    assert len([*seen]) == 1
+
+
+def test_a_form_is_compared_as_the_json_that_became_of_it() -> None:
+    form = b'--b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
+    body = form % (b"prompt", b"a cat") + form % (b"model", b"sora-2") + b"--b--\r\n"
+    client = Message("POST", "/v1/videos", {"content-type": "multipart/form-data; boundary=b"}, body)
+    sent = b'{"prompt": "a cat", "model_name": "kling-v3"}'
+
+    text = ai.text(ai.Shown(True, "POST", "/v1/videos/text2video", JSON, sent, client, cost="2.4 units"))
+
+    assert text.startswith("kling-v3 · 2.4 units\n\n{\n")
+    assert '   "prompt": "a cat",\n-  "model": "sora-2"\n+  "model_name": "kling-v3"\n }' in text.replace("\n ", "\n ")
+    assert "\n\n\n" not in text
 
 
 def test_no_damage_to_a_body_raises() -> None:

@@ -133,8 +133,7 @@ CASES: list[Any] = [
         },
         [
             ("system", "s"),
-            ("user", "u"),
-            ("user", "(image/png, 69 bytes, 1x1)"),
+            ("user", "u\n(image/png, 69 bytes, 1x1)"),
             ("thinking", "hm"),
             ("call f", "{}"),
             ("result of f", '{\n  "a": 1\n}'),
@@ -159,8 +158,7 @@ CASES: list[Any] = [
         [
             ("system", "s"),
             ("cache mark", ""),
-            ("user", "u"),
-            ("user", "(png, 69 bytes, 1x1)"),
+            ("user", "u\n(png, 69 bytes, 1x1)"),
             ("thinking", "hm"),
             ("call f t1", "{}"),
             ("result of t1", "ok"),

@@ -12,6 +12,12 @@ from tests.tables import table
 
 CREATE = Message("POST", "/v1/videos/image2video", {}, b'{"model_name": "kling-v3", "duration": "4"}')
 ASKED = Message("POST", "/v1/videos", {}, b'{"model": "sora-2", "seconds": "4"}')
+FORM = Message(
+    "POST",
+    "/v1/videos",
+    {"content-type": "multipart/form-data; boundary=b"},
+    b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nsora-2\r\n--b--\r\n',
+)
 CHAT = Message("POST", "/v1/chat/completions?key=redacted", {}, b'{"model": "m"}')
 ANSWER = json.dumps(
     {"model": "m", "choices": [{"message": {"content": "hi"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
@@ -24,8 +30,8 @@ PRICES = PriceSettings({"m": PriceKeys(input=100_000, output=50_000)})
     [
         (
             Exchange(CREATE, "kling", ASKED, ["rewritten"], 1, 200, b'{"status": "queued", "progress": 0}', 0.08, 2.14),
-            "POST /v1/videos → kling image2video · sora-2 → kling-v3 · 4 s · queued · rewritten · "
-            "first byte 80 ms, all 2.1 s",
+            "POST /v1/videos → kling image2video · sora-2 → kling-v3 · 4 s · queued · first byte 80 ms, all 2.1 s · "
+            "rewritten",
         ),
         (
             Exchange(CREATE, "kling", ASKED, ["rewritten"], expected=(2.4, 0.336)),
@@ -34,13 +40,16 @@ PRICES = PriceSettings({"m": PriceKeys(input=100_000, output=50_000)})
         ),
         (
             Exchange(CREATE, "kling", ASKED, ["refused"], status=400, expected=(2.4, 0.336)),
-            "POST /v1/videos → kling image2video · sora-2 → kling-v3 · 4 s · refused",
+            "POST /v1/videos → kling image2video · sora-2 → kling-v3 · 4 s · 400 · refused",
         ),
         (
-            Exchange(CHAT, "openai", CHAT, [], 3, 200, ANSWER),
-            "openai chat completions · m · 3 tokens in, 2 out · $0.400 (list price) · 3 tries",
+            Exchange(CHAT, "openai", CHAT, ["retried"], 3, 200, ANSWER),
+            "POST /v1/chat/completions → openai · m · 3 tokens in, 2 out · $0.400 (list price) · retried, 3 tries",
         ),
-        (Exchange(CHAT, status=200, answer=ANSWER), "chat completions · m · 3 tokens in, 2 out · $0.400 (list price)"),
+        (
+            Exchange(CHAT, status=200, answer=ANSWER),
+            "POST /v1/chat/completions · m · 3 tokens in, 2 out · $0.400 (list price)",
+        ),
         (
             Exchange(Message("GET", "/v1/videos/image2video/83795637", {}), "kling",
                      Message("GET", "/v1/videos/k-1", {}), ["rewritten", "simulated"], 1, 200,
@@ -50,10 +59,23 @@ PRICES = PriceSettings({"m": PriceKeys(input=100_000, output=50_000)})
         (
             Exchange(Message("GET", "/v1/videos/text2video/1", {}), "kling", status=200,
                      answer=b'{"code": 0, "data": {"task_status": "processing"}}'),
-            "kling text2video · processing",
+            "GET /v1/videos/text2video/1 → kling · processing",
         ),
+        (
+            Exchange(CREATE, "kling", FORM, ["rewritten"], 1, 200, b'{"status": "completed", "progress": 100}'),
+            "POST /v1/videos → kling image2video · sora-2 → kling-v3 · 4 s · completed · rewritten",
+        ),
+        (
+            Exchange(Message("GET", "/v1/videos/kling-t2v-123-oabc2/content?a=b", {}), "k", status=429, total=0.9996,
+                     first_byte=0.9994, answer=b'{"error": {"message": "Slow\x1b down"}}'.replace(b"\x1b", b"\\u001b")),
+            "GET /v1/videos/kling-t2v-123…/content → k · 429: Slow\\x1b down · first byte 999 ms, all 1.0 s",
+        ),
+        (Exchange(CHAT, status=404, answer=b'{"error": "no such model"}'),
+         "POST /v1/chat/completions · m · 404: no such model"),
+        (Exchange(CHAT, status=500, answer=b'{"message": "down"}'), "POST /v1/chat/completions · m · 500: down"),
+        (Exchange(Message("GET", "/jobs/" + "a" * 50, {})), "GET /jobs/" + "a" * 31 + "…"),
         (Exchange(Message("POST", "/v1beta/models/gemini-2:generateContent", {}), "gemini"),
-         "gemini generateContent · gemini-2"),
+         "POST /v1beta/models/gemini-2:generateContent → gemini · gemini-2"),
     ],
 )  # fmt: skip
 def test_it_says_what_was_asked_what_became_of_it_and_what_it_took(exchange: Exchange, text: str) -> None:
@@ -80,8 +102,10 @@ def test_the_cost_is_that_of_the_answer_or_of_the_price_list(answer: bytes, expe
     ],
 )  # fmt: skip
 def test_foreign_bodies_give_a_short_line_without_control_characters(body: bytes) -> None:
-    for path in ("/v1/videos", "/v1/chat/completions", "/", "", "?" + "a" * 5000, "/\x1b[31m/" + "é" * 300):
-        message = Message("POST", path, {}, body)
-        text = summary(Exchange(message, "k", message, ["rewritten"], 1, 200, body, 0.1, -1.0)).text
-        assert text.isprintable()
-        assert len(text) < 1000
+    paths = ("/v1/videos", "/v1/chat/completions", "/", "", "?" + "a" * 5000, "/\x1b[31m/" + "é" * 300)
+    for path, kind in [(path, "") for path in paths] + [("/v1/videos", "multipart/form-data; boundary=b")]:
+        message = Message("POST", path, {"content-type": kind}, body)
+        for status in (200, 400):
+            text = summary(Exchange(message, "k", message, ["rewritten"], 1, status, body, 0.1, -1.0)).text
+            assert text.isprintable()
+            assert len(text) < 1300

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, ParamSpec, TypeAlias
 
 from mitmproxy import command, exceptions, flow, http, types
+from mitmproxy.addonmanager import Loader
 
 from .. import pipeline
 from ..auth.header import is_secret_field
@@ -21,7 +22,7 @@ from ..exchange import Head
 from ..providers.base import Provider
 from ..view import explain, jobs, tokens
 from ..wire.header_fields import Fields
-from . import flows
+from . import content_view, flows
 from .configuration_changes import changes
 from .configured import Configured
 from .stages import StageError
@@ -65,6 +66,10 @@ class Commands:
     def __init__(self, gateway: Configured) -> None:
         self._gateway = gateway
         self._jobs = jobs.Jobs()
+
+    def load(self, _: Loader) -> None:
+        """Have the content view say what jobs have been so far."""
+        content_view.tell_jobs(self._jobs)
 
     def response(self, flow: http.HTTPFlow) -> None:
         """Hear of jobs: this addon stands behind the gateway, so that answers are those that clients get."""

@@ -23,7 +23,7 @@ from ..providers.base import Provider
 from ..registry import Configuration
 from ..routing.providers import Providers
 from ..view.prices import PriceSettings
-from . import content_view, engine, fast_dispatch, filters, flows, listed, sealed, strangers, unchecked
+from . import content_view, engine, fast_dispatch, filters, flows, listed, sealed, strangers, unchecked, web_page
 from .guard import Guard
 from .inspected import Inspected
 from .listed import Listed
@@ -172,6 +172,7 @@ class Configured:
         # Last: what only shows things or saves time must not keep the proxy from its work.
         listed.add_columns()
         listed.add_line()
+        web_page.change()
         unchecked.leave_out()
 
     def _begin(self) -> None:
@@ -193,6 +194,7 @@ class Configured:
         self.probes.stop()
         content_view.remove()
         listed.remove_line()
+        web_page.put_back()
         self._tokens.stop()
         fast_dispatch.switch(False)
         unchecked.put_back()

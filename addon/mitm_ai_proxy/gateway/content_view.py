@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, Final
 
 from mitmproxy import contentviews, http
 
-from ..view import ai, prices
+from .. import registry
+from ..cassette.recorded_api import AnyCost
+from ..view import ai, prices, subjects, summary
+from ..view.jobs import Jobs
 from ..view.prices import PriceSettings
 from . import flows
 
 NAME: Final = "AI"
 _PRIORITY: Final = 10
 """More than any view of mitmproxy's own has."""
+_LONGEST: Final = 256 * 1024
+"""Bytes of a job's request or answer whose price is looked up."""
 
 
 _prices = prices.LIST_PRICES
@@ -24,6 +30,9 @@ def _no_turn(_: http.HTTPFlow) -> str:
 
 
 _turn_of: Callable[[http.HTTPFlow], str] = _no_turn
+
+
+_seen: Jobs | None = None
 
 
 def use(settings: PriceSettings) -> None:
@@ -41,6 +50,41 @@ def tell_turns(turn_of: Callable[[http.HTTPFlow], str]) -> None:
     """Show what this says of a flow: which turn of its session it is."""
     global _turn_of
     _turn_of = turn_of
+
+
+def tell_jobs(seen: Jobs) -> None:
+    """Show what these jobs have been so far."""
+    global _seen
+    _seen = seen
+
+
+def expected(request: http.Request) -> tuple[float | None, float | None]:
+    """What a request costs by the price list of a video API, in units and dollars."""
+    found = registry.recorded_api().expected
+    return _cost(request, request, lambda document: found("POST", request.url, document))
+
+
+def _charged(flow: http.HTTPFlow) -> tuple[float | None, float | None]:
+    """What the answer of a job says that it has cost."""
+    found = registry.recorded_api().charged
+    return _cost(flow.request, flow.response, lambda document: found(flow.request.url, document))
+
+
+def _cost(
+    request: http.Request, message: http.Message | None, read: Callable[[dict[str, Any]], AnyCost | None]
+) -> tuple[float | None, float | None]:
+    nothing: tuple[float | None, float | None] = (None, None)
+    body = (message.get_content(strict=False) if message else None) or b""
+    about = subjects.subject(request.path)
+    if not body or len(body) > _LONGEST or not (about and about.kind == "job"):
+        return nothing
+    if message is request and request.method != "POST":
+        return nothing
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return nothing
+    return (read(document) or nothing) if isinstance(document, dict) else nothing
 
 
 def show(data: bytes, flow: object, message: object) -> str:
@@ -82,6 +126,8 @@ def _shown(data: bytes, flow: http.HTTPFlow, message: object) -> ai.Shown:
         flow.comment.rpartition("\n")[2],
         flow.request.timestamp_start,
         _turn_of(flow) if is_request else "",
+        summary.units_text(*(expected(flow.request) if is_request else _charged(flow))),
+        _seen,
     )
 
 
@@ -113,7 +159,8 @@ else:
         def __call__(self, data: bytes, *, flow: object = None, http_message: object = None, **_: object) -> Any:
             """The name of the view, and the text that is shown, in lines of styled parts."""
             text = show(data, flow, http_message)
-            return NAME, ([("text", line)] for line in text.splitlines())
+            # mitmweb leaves out a line without anything in it.
+            return NAME, ([("text", line or " ")] for line in text.splitlines())
 
         def render_priority(self, data: bytes, *, flow: object = None, **_: object) -> float:
             """How much this view is for these bytes."""

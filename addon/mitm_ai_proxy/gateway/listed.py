@@ -6,7 +6,6 @@ Tried with mitmproxy 11.0.2 and 12.3; where another version looks different, its
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +14,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx, flow, http
 
-from .. import registry
-from ..view import subjects, summary
+from ..view import summary
 from ..view.messages import Message
 from ..view.summary import Exchange, Summary
 from . import content_view, flows
@@ -26,8 +24,6 @@ logger = logging.getLogger(__name__)
 _CONSOLE: Final = "mitmproxy.tools.console.common"
 _BEFORE: Final = "ai_proxy_before"
 _COLUMNS: Final = "web_columns"
-_LONGEST: Final = 256 * 1024
-"""Bytes of a request whose price is looked up."""
 _NOTHING: Final = Summary("")
 _MARKERS: Final = {"refused": ":no_entry:", "retried": ":repeat:", "replayed": ":vhs:", "simulated": ":test_tube:"}
 """Markers by the words of a request; the first one counts."""
@@ -57,7 +53,12 @@ def _exchange(found: http.HTTPFlow, listed: Mapping[Any, Any]) -> Exchange:
     words, tries = listed.get("words"), listed.get("tries")
     ended = response and response.timestamp_end
     return Exchange(
-        Message(request.method, request.path, {}, request.get_content(strict=False) or b""),
+        Message(
+            request.method,
+            request.path,
+            {"content-type": request.headers.get("content-type", "")},
+            request.get_content(strict=False) or b"",
+        ),
         str(listed.get("provider") or ""),
         flows.client_request(found),
         [word for word in summary.WORDS if isinstance(words, list | tuple) and word in words],
@@ -67,24 +68,8 @@ def _exchange(found: http.HTTPFlow, listed: Mapping[Any, Any]) -> Exchange:
         response.timestamp_start - start if response and response.timestamp_start else None,
         ended - start if ended else None,
         start,
-        _expected(request),
+        content_view.expected(request),
     )
-
-
-def _expected(request: http.Request) -> tuple[float | None, float | None]:
-    """What a request costs by the price list of a video API, in units and dollars."""
-    about = subjects.subject(request.path)
-    body = request.get_content(strict=False) or b""
-    nothing: tuple[float | None, float | None] = (None, None)
-    if request.method != "POST" or len(body) > _LONGEST or not (about and about.kind == "job"):
-        return nothing
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return nothing
-    if not isinstance(document, dict):
-        return nothing
-    return registry.recorded_api().expected("POST", request.url, document) or nothing
 
 
 class Listed:

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from ..chat.model import Usage
 from ..wire.printable import printable
-from . import answers, prices, requests
+from . import answers, jobs, prices, requests
 from .answers import Spent
 from .blocks import Entry, document_lines, text_lines
-from .messages import Message, amount
+from .jobs import Jobs
+from .messages import Message, amount, brief
 from .prices import PriceSettings
 from .subjects import Subject, subject
 
@@ -28,7 +29,7 @@ class Shown(NamedTuple):
     """A request, or the answer to one. `path` is the one to which its body belongs, `fields` are names in lower case.
 
     `notes` say what was changed and why. `began` is when, in Unix time. `turn` says of a request which one of its
-    session it is.
+    session it is. `cost` is that of a job, in words; `seen` are the jobs that were seen.
     """
 
     is_request: bool
@@ -40,6 +41,8 @@ class Shown(NamedTuple):
     notes: str = ""
     began: float = 0.0
     turn: str = ""
+    cost: str = ""
+    seen: Jobs | None = None
 
 
 def knows(path: str) -> bool:
@@ -51,7 +54,7 @@ def text(shown: Shown, settings: PriceSettings = prices.LIST_PRICES) -> str:
     """The whole text of the view."""
     about = subject(shown.path)
     lines = _conversation(shown, about, settings) if about and about.kind == "chat" else None
-    lines = _other(shown) if lines is None else lines
+    lines = _other(shown, about) if lines is None else lines
     if shown.is_request:
         lines += _changes(shown)
     return "\n".join(lines) + "\n"
@@ -75,7 +78,11 @@ def _conversation(shown: Shown, about: Subject, settings: PriceSettings) -> list
     answered = answers.read(shown.body, about.dialect)
     end = " · ".join(filter(None, (answered.end, spent_text(answered.spent, settings, shown.began))))
     head = printable(answered.spent.model)
-    return [*([head] if head else []), *_entries(answered.entries), "", end]
+    return _without_beginning([*([head] if head else []), *_entries(answered.entries), "", end])
+
+
+def _without_beginning(lines: list[str]) -> list[str]:
+    return lines if lines[0] else lines[1:]
 
 
 def _entries(entries: Iterable[Entry]) -> list[str]:
@@ -120,7 +127,7 @@ def dollars_text(dollars: float) -> str:
 # Other bodies
 
 
-def _other(shown: Shown) -> list[str]:
+def _other(shown: Shown, about: Subject | None) -> list[str]:
     if not shown.body:
         return ["(no body)"]
     if len(shown.body) > _LONGEST:
@@ -132,7 +139,8 @@ def _other(shown: Shown) -> list[str]:
         document = json.loads(shown.body)
     except (ValueError, RecursionError):
         return _no_json(shown.body, kind)
-    return [*_job(document), *document_lines(_briefly(document))]
+    found = _job(shown, document) if about and about.kind == "job" else []
+    return [*found, *([""] if found else []), *document_lines(_briefly(document))]
 
 
 def _no_json(body: bytes, kind: str) -> list[str]:
@@ -142,19 +150,39 @@ def _no_json(body: bytes, kind: str) -> list[str]:
         return [printable(f"({kind.partition(';')[0] or 'binary'}, {amount(len(body))})")]
 
 
-def _job(document: Any) -> list[str]:
-    """The state of a job in one line, from OpenAI's Video object or Kling's envelope."""
-    data = document.get("data", document) if isinstance(document, dict) else None
-    if not isinstance(data, dict):
-        return []
-    state = data.get("task_status", data.get("status"))
-    name = data.get("task_id", data.get("id"))
-    if not isinstance(state, str) or not isinstance(name, str):
-        return []
-    progress = data.get("progress")
-    words = [name[:100], state[:100], f"{progress} %" if isinstance(progress, int) else ""]
-    words += [str(data.get("task_status_msg") or "")[:200]]
-    return [" · ".join(printable(word) for word in words if word), ""]
+def _job(shown: Shown, document: Any) -> list[str]:
+    """What is known of a job: its name and state, what it makes and costs, the states so far, and its links."""
+    found = jobs.items(document)
+    item = found[0] if len(found) == 1 else {}
+    name, state = ("", "") if shown.is_request else jobs.told(item)
+    seen = shown.seen.find(name) if shown.seen and name else None
+    head = [brief(name)[:100], state[:100], jobs.percent(item), str(item.get("task_status_msg") or "")[:200]]
+    model = next((item[key] for key in ("model", "model_name") if isinstance(item.get(key), str)), "")
+    size = [str(item[key])[:20] for key in ("size", "aspect_ratio") if isinstance(item.get(key), str)]
+    length = next((str(item[key])[:9] for key in ("seconds", "duration") if isinstance(item.get(key), str | int)), "")
+    about = [model or (seen.model if seen else ""), f"{length} s" if length else "", *size, shown.cost]
+    lines = [" · ".join(filter(None, head)) if name and state else "", " · ".join(filter(None, about))]
+    if seen and len(seen.states) > 1:
+        lines.append(f"so far: {_states(seen.states)}")
+    lines += [f"result: {link}" for link in _links(item)]
+    return [printable(line) for line in lines if line]
+
+
+def _states(states: tuple[tuple[float, str], ...]) -> str:
+    """`queued · 2 s in_progress 25 % · 8 s completed 100 %`"""
+    began = states[0][0]
+    return " · ".join([states[0][1], *(f"{jobs.age(then - began)} {state}" for then, state in states[1:])])
+
+
+def _links(item: dict[str, Any]) -> list[str]:
+    """The links of a job's result, as Kling's envelope has them."""
+    result = item.get("task_result")
+    files = (
+        [file for kind in result.values() if isinstance(kind, list) for file in kind]
+        if isinstance(result, dict)
+        else []
+    )
+    return [file["url"][:1000] for file in files[:10] if isinstance(file, dict) and isinstance(file.get("url"), str)]
 
 
 def _briefly(value: Any, depth: int = 0) -> Any:
@@ -186,12 +214,13 @@ def _changes(shown: Shown) -> list[str]:
     else:
         difference = list(difflib.unified_diff(before, after, "client", "upstream", lineterm="", n=2))
     why = [f"  {printable(note)}" for note in shown.notes.split("; ") if note]
-    return ["", *_entries([Entry("client and upstream", difference or ["(nothing was changed)"])]), "", *why]
+    shown_lines = _entries([Entry("client and upstream", difference or ["(nothing was changed)"])])
+    return [*shown_lines, *([""] if why else []), *why]
 
 
 def _compared(message: Message) -> list[str] | None:
     if len(message.body) > _DIFFERENT:
         return None
     kept = {name: value for name, value in message.headers.items() if name == "content-type"}
-    lines = Message(message.method, message.path, kept, message.body).lines(sorted(kept))
+    lines = Message(message.method, message.path, kept, message.body).with_json().lines(sorted(kept))
     return [printable(line) for line in lines]

@@ -60,8 +60,17 @@ def content(role: str, value: Any) -> Iterator[Entry]:
     if isinstance(value, str):
         yield Entry(role, text_lines(value))
     elif isinstance(value, list):
+        last: Entry | None = None
         for block in value:
-            yield from content(role, block)
+            for entry in content(role, block):
+                if last and entry.title == last.title == role:
+                    last.lines.extend(entry.lines)
+                    continue
+                if last:
+                    yield last
+                last = entry
+        if last:
+            yield last
     elif isinstance(value, Mapping):
         yield from _block(role, value)
     elif value is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from ..wire.printable import printable
@@ -13,11 +15,17 @@ _MOST: Final = 1000
 _LONGEST: Final = 1024 * 1024
 """Bytes of an answer that is read."""
 _LISTED: Final = 200
+_STATES: Final = 60
+_ID: Final = re.compile(r"kling-\w+?-(\d+)\b.*", re.DOTALL)
+"""The id of a Video, in which Kling's own stands (see kling/ids.py): a job has both names."""
 _UNITS: Final = ("final_unit_deduction", "final_balance_deduction")
 
 
 class Job(NamedTuple):
-    """A job, as far as answers have told of it. `began` is when it was first seen, in Unix time."""
+    """A job, as far as answers have told of it. `began` is when it was first seen, in Unix time.
+
+    `states` are those that it had, each with the time when it was seen first.
+    """
 
     name: str
     state: str
@@ -26,6 +34,7 @@ class Job(NamedTuple):
     model: str = ""
     progress: str = ""
     units: str = ""
+    states: tuple[tuple[float, str], ...] = ()
 
 
 class Jobs:
@@ -34,7 +43,7 @@ class Jobs:
     def __init__(self) -> None:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Job]:
         return iter([*self._jobs.values()])
 
     def hear(self, path: str, request: bytes, answer: bytes, now: float) -> None:
@@ -42,36 +51,70 @@ class Jobs:
         about = subject(path)
         if about is None or about.kind != "job" or not 0 < len(answer) <= _LONGEST:
             return
-        document = _object(answer)
-        data = document.get("data", document) if document else None
         asked = _word(_object(request) or {}, "model", "model_name") if len(request) <= _LONGEST else ""
-        for item in data[:_LISTED] if isinstance(data, list) else [data]:
-            if isinstance(item, dict):
-                self._take(item, asked, now)
+        for item in items(_object(answer)):
+            self._take(item, asked, now)
+
+    def find(self, name: str) -> Job | None:
+        """The job of this name, if it was seen."""
+        return self._jobs.get(_key(name))
 
     def _take(self, item: dict[str, Any], model: str, now: float) -> None:
-        name, state = _word(item, "task_id", "id"), _word(item, "task_status", "status")
+        name, state = told(item)
         if not name or not state:
             return
-        before = self._jobs.get(name)
+        key = _key(name)
+        before = self._jobs.get(key)
         began = before.began if before else now
         created = item.get("created_at")
         if before is None and isinstance(created, int | float) and 0 < created < 4e12:
             began = min(now, created / 1000 if created > 4e9 else created)
-        progress = item.get("progress")
+        progress = percent(item)
+        states = before.states if before else ()
+        shown = f"{state[:40]} {progress}".strip()
+        if not states or states[-1][1] != shown:
+            states = (*states[:1], *states[1:][2 - _STATES :], (now, shown))
         job = Job(
-            name,
+            before.name if before else name,
             state,
             began,
             now,
             _word(item, "model", "model_name") or model or (before.model if before else ""),
-            f"{progress} %" if isinstance(progress, int) and not isinstance(progress, bool) else "",
+            progress,
             next((str(item[unit])[:40] for unit in _UNITS if item.get(unit)), before.units if before else ""),
+            states,
         )
-        self._jobs[name] = job
-        self._jobs.move_to_end(name)
+        self._jobs[key] = job
+        self._jobs.move_to_end(key)
         if len(self._jobs) > _MOST:
             self._jobs.popitem(last=False)
+
+
+def items(document: Any) -> list[dict[str, Any]]:
+    """The jobs in an answer: a Video, which has Kling's members too, an envelope of Kling's, or a list of either."""
+    if not isinstance(document, dict):
+        return []
+    data = document.get("data")
+    if _word(document, "id") and _word(document, "status"):
+        return [{**data, **document} if isinstance(data, dict) else document]
+    found = data[:_LISTED] if isinstance(data, list) else [document if data is None else data]
+    return [item for item in found if isinstance(item, dict)]
+
+
+def told(item: dict[str, Any]) -> tuple[str, str]:
+    """A job's name and state, as its client gets them; "" for what is not there."""
+    return _word(item, "id", "task_id"), _word(item, "status", "task_status")
+
+
+def percent(item: dict[str, Any]) -> str:
+    """How far a job is, `40 %`; "" where that is not said."""
+    progress = item.get("progress")
+    return f"{progress} %" if isinstance(progress, int) and not isinstance(progress, bool) else ""
+
+
+def _key(name: str) -> str:
+    found = _ID.fullmatch(name)
+    return found[1] if found else name
 
 
 def lines(jobs: Jobs, now: float, state: str = "all") -> list[str]:

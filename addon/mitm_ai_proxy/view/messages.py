@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import jwt
@@ -36,6 +36,16 @@ class Message:
         body = self._body()
         return [first, *head, *([""] if body else []), *body]
 
+    def with_json(self) -> Message:
+        """The request with a form as the JSON that most forms become, to be compared."""
+        if not self.headers.get("content-type", "").startswith("multipart/"):
+            return self
+        try:
+            parts = dict(multipart.parts(self.body, self.headers["content-type"]))
+        except Refusal:
+            return self
+        return replace(self, body=json.dumps({name: _part(value) for name, value in parts.items()}).encode())
+
     def _field(self, name: str) -> str:
         value = self.headers.get(name.lower(), "")
         short = credential(value) if name == "Authorization" else value.partition(";")[0]
@@ -45,11 +55,11 @@ class Message:
         content_type = self.headers.get("content-type", "")
         if not self.body:
             return []
-        if content_type.startswith("multipart/"):
+        if content_type.startswith("multipart/") and not self.body.startswith(b"{"):
             return self._form(content_type)
         try:
             document = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return [amount(len(self.body))]
         return json.dumps(_with_short_values(document), indent=2, ensure_ascii=False).splitlines()
 
@@ -58,7 +68,10 @@ class Message:
             parts = multipart.fields(self.body, content_type)
         except Refusal as refusal:
             return [refusal.message]
-        return [f"a form of {len(parts)} parts:", *(f"  {name} = {_part(value)}" for name, value in parts.items())]
+        return [
+            f"a form of {counted(len(parts), 'part')}:",
+            *(f"  {name} = {_part(value)}" for name, value in parts.items()),
+        ]
 
 
 def credential(value: str) -> str:

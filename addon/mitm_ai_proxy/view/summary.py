@@ -8,10 +8,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from ..errors import Refusal
+from ..wire import multipart
 from ..wire.printable import printable
 from . import ai, prices
 from .answers import Spent
-from .messages import Message
+from .messages import Message, brief
 from .prices import PriceSettings
 from .subjects import subject
 
@@ -20,6 +22,9 @@ WORDS: Final = ("rewritten", "replayed", "simulated", "refused", "retried")
 _LONGEST: Final = 1024 * 1024
 """Bytes of a body that is read for the line."""
 _LONGEST_WORD: Final = 60
+_LONGEST_ERROR: Final = 80
+_LONGEST_PART: Final = 32
+"""Characters of a part of a path, such as an id."""
 _ID: Final = re.compile(r"[^a-z]*|(?=.*\d)[\w.-]{16,}|v\d\w*", re.IGNORECASE | re.DOTALL)
 """A part of a path that is an id, a number or a version."""
 _PAIRS: Final = frozenset(("completions", "generations", "edits", "variations"))
@@ -65,12 +70,15 @@ class _Named(msgspec.Struct):
     size: object = None
     status: object = None
     progress: object = None
+    message: object = None
+    error: msgspec.Raw = msgspec.Raw()
     data: msgspec.Raw = msgspec.Raw()
 
 
-class _Task(msgspec.Struct):
-    """The member of Kling's envelope that the line has."""
+class _Inner(msgspec.Struct):
+    """The members that the line has of an error, and of Kling's envelope."""
 
+    message: object = None
     task_status: object = None
 
 
@@ -79,23 +87,35 @@ def summary(exchange: Exchange, settings: PriceSettings = prices.LIST_PRICES) ->
     asked = exchange.client or exchange.sent
     path = asked.path.partition("?")[0]
     spent = _spent(path, exchange)
-    sent = _named(exchange.sent.body)
+    sent = _named(exchange.sent)
+    became = exchange.provider
+    if exchange.client and path != exchange.sent.path.partition("?")[0]:
+        became = f"{became} {_operation(exchange.sent.path)}".strip()
+    first = f"{asked.method} {_short(path)}"
     parts = [
-        f"{asked.method} {path}" if exchange.client and path != exchange.sent.path.partition("?")[0] else "",
-        " ".join(filter(None, (exchange.provider, _operation(exchange.sent.path)))),
+        f"{first} → {became}" if became else first,
         _models(exchange, sent, spent),
         _length(sent),
-        _state(exchange.answer),
+        _state(exchange),
         *_costs(exchange, spent, settings),
-        f"{exchange.tries} tries" if exchange.tries > 1 else "",
-        *(word for word in WORDS if word in exchange.words),
         _times(exchange),
+        *(
+            f"retried, {exchange.tries} tries" if word == "retried" else word
+            for word in WORDS
+            if word in exchange.words
+        ),
     ]
-    told = [printable(part) for part in parts if part]
-    if len(told) > 1 and parts[0]:
-        told[:2] = [f"{told[0]} → {told[1]}"]
     dollars = _dollars(exchange, spent, settings)
-    return Summary(" · ".join(told), frozenset(exchange.words), dollars)
+    return Summary(" · ".join(printable(part) for part in parts if part), frozenset(exchange.words), dollars)
+
+
+def _short(path: str) -> str:
+    """A path with long ids cut."""
+    parts = [
+        part if len(part) <= _LONGEST_PART else f"{part[: _LONGEST_PART - 1].rstrip('…')}…"
+        for part in brief(path[:1000]).split("/")
+    ]
+    return "/".join(parts)
 
 
 def _operation(path: str) -> str:
@@ -108,7 +128,7 @@ def _operation(path: str) -> str:
 
 
 def _models(exchange: Exchange, sent: _Named, spent: Spent) -> str:
-    theirs = _model(_named(exchange.client.body), exchange.client.path) if exchange.client else ""
+    theirs = _model(_named(exchange.client), exchange.client.path) if exchange.client else ""
     ours = _model(sent, exchange.sent.path) or spent.model[:_LONGEST_WORD]
     return f"{theirs} → {ours}" if theirs and ours and theirs != ours else ours or theirs
 
@@ -128,10 +148,13 @@ def _length(named: _Named) -> str:
     return ""
 
 
-def _state(answer: bytes) -> str:
-    """The state of a job: `in_progress 50 %`."""
-    named = _named(answer)
-    state, progress = _task(named.data).task_status or named.status, named.progress
+def _state(exchange: Exchange) -> str:
+    """The state of a job, `in_progress 50 %`, or what went wrong."""
+    named = _json(exchange.answer)
+    if exchange.status >= 400:
+        error = _inner(named.error).message or _text(named.error) or named.message
+        return f"{exchange.status}: {error[:_LONGEST_ERROR]}" if isinstance(error, str) else str(exchange.status)
+    state, progress = named.status or _inner(named.data).task_status, named.progress
     if not isinstance(state, str) or (state == "completed" and progress is None):
         return ""
     shown = state[:_LONGEST_WORD]
@@ -147,11 +170,13 @@ def _spent(path: str, exchange: Exchange) -> Spent:
 def _costs(exchange: Exchange, spent: Spent, settings: PriceSettings) -> list[str]:
     known = ai.spent_text(spent, settings, exchange.began)
     units, dollars = exchange.expected if exchange.status < 300 else (None, None)
-    return [
-        *([known] if known else []),
-        f"{units:g} units" if units else "",
-        f"{ai.dollars_text(dollars)} (list price)" if dollars and not known else "",
-    ]
+    return [known, units_text(units, None if known else dollars)]
+
+
+def units_text(units: float | None, dollars: float | None) -> str:
+    """What a job costs: `2.4 units · $0.336 (list price)`; "" where that is not known."""
+    parts = (f"{units:g} units" if units else "", f"{ai.dollars_text(dollars)} (list price)" if dollars else "")
+    return " · ".join(filter(None, parts))
 
 
 def _dollars(exchange: Exchange, spent: Spent, settings: PriceSettings) -> float | None:
@@ -169,10 +194,28 @@ def _times(exchange: Exchange) -> str:
 
 
 def _time(seconds: float) -> str:
-    return f"{max(seconds, 0) * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+    return f"{max(seconds, 0) * 1000:.0f} ms" if seconds < 0.9995 else f"{seconds:.1f} s"
 
 
-def _named(body: bytes) -> _Named:
+def _named(message: Message) -> _Named:
+    kind = message.headers.get("content-type", "")
+    return _form(message.body, kind) if kind.startswith("multipart/") else _json(message.body)
+
+
+def _form(body: bytes, kind: str) -> _Named:
+    if len(body) > _LONGEST:
+        return _Named()
+    found = _Named()
+    try:
+        for name, part in multipart.parts(body, kind):
+            if name in ("model", "model_name", "duration", "seconds") and isinstance(part, str):
+                setattr(found, name, part)
+    except Refusal:
+        return _Named()
+    return found
+
+
+def _json(body: bytes) -> _Named:
     if body.lstrip()[:1] != b"{" or len(body) > _LONGEST:
         return _Named()
     try:
@@ -181,8 +224,15 @@ def _named(body: bytes) -> _Named:
         return _Named()
 
 
-def _task(data: msgspec.Raw) -> _Task:
+def _inner(data: msgspec.Raw) -> _Inner:
     try:
-        return msgspec.json.decode(data, type=_Task) if bytes(data)[:1] == b"{" else _Task()
+        return msgspec.json.decode(data, type=_Inner) if bytes(data)[:1] == b"{" else _Inner()
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return _Task()
+        return _Inner()
+
+
+def _text(data: msgspec.Raw) -> str:
+    try:
+        return msgspec.json.decode(data, type=str) if bytes(data)[:1] == b'"' else ""
+    except (msgspec.MsgspecError, UnicodeError):
+        return ""
