@@ -14,4 +14,4 @@ from mitm_ai_proxy.gateway.simulated import Simulated  # noqa: E402
 
 _conversations = Conversations()
 _gateway = Gateway([Recorded(), Simulated()])
-addons = [_conversations.before, _gateway, _conversations.after, Commands(_gateway)]
+addons = [_gateway.intercepting.before, _conversations.before, _gateway, _conversations.after, Commands(_gateway)]

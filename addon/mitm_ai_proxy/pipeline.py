@@ -9,7 +9,8 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from . import apis, errors
-from .auth.header import CLIENT_FIELDS, NO_CREDENTIAL, Credential, redacted_query
+from .auth.header import CLIENT_FIELDS, NO_CREDENTIAL, Credential, redacted_query, without_redacted
+from .auth.secret import Secret
 from .chat import token_estimate
 from .exchange import Answer, Handling, Head, Memo, NeedsBody, Upstream, Whole
 from .providers.base import Provider
@@ -193,6 +194,14 @@ def resend(provider: Provider, head: Head, origin: Origin, memo: Memo, raw: byte
     return _outgoing(head, upstream, head.fields, raw, credential, CLIENT_FIELDS, ())
 
 
+def renewed(provider: Provider, upstream: Upstream, target: str, raw: bytes, token: Secret | None) -> Credential:
+    """The credential of a request whose path, query and body (as it is sent) may have been edited; they hold none.
+
+    `target` may have parameters that are redacted. Raises Refusal.
+    """
+    return provider.credential(upstream._replace(target=without_redacted(target), body=raw), token)
+
+
 def _with_body(upstream: Upstream, raw: bytes) -> Upstream:
     """The request with the client's own body in it, if it was held: a signature is of what is sent."""
     return upstream if upstream.body is not None else upstream._replace(body=raw)
@@ -221,13 +230,12 @@ def _outgoing(
     if head.has_host:
         changes[b"host"] = upstream.origin.authority.encode()
     changes |= credential.fields
-    target, shown, secrets = upstream.target, "", tuple(credential.fields.values())
+    target, shown = upstream.target, ""
     if credential.query:
-        secrets += tuple(part.partition("=")[2].encode() for part in credential.query.split("&"))
         target = _with_query(upstream.target, credential.query)
         shown = _with_query(upstream.target, redacted_query(credential))
     fields = header_fields.changed(fields, changes, without, prefixes)
-    return Outgoing(upstream, target, fields, upstream.body, credential.fields.keys(), shown, secrets)
+    return Outgoing(upstream, target, fields, upstream.body, credential.fields.keys(), shown, credential.values)
 
 
 def _with_query(target: str, credential: str) -> str:

@@ -43,6 +43,12 @@ class Credential(NamedTuple):
     fields: Mapping[bytes, bytes] = MappingProxyType({})
     query: str = ""
 
+    @property
+    def values(self) -> tuple[bytes, ...]:
+        """All that is secret of it."""
+        parts = self.query.split("&") if self.query else []
+        return (*self.fields.values(), *(part.partition("=")[2].encode() for part in parts))
+
 
 NO_CREDENTIAL: Final = Credential()
 
@@ -99,6 +105,17 @@ def _redacted_parameter(parameter: str, names: Container[str] | None) -> str:
     lower = name.lower()
     is_secret = lower in KEY_PARAMETERS or is_credential(name) if names is None else lower in names
     return f"{name}=redacted" if is_secret else parameter
+
+
+def without_redacted(target: str) -> str:
+    """A path and query without the parameters that redacted_target() has left `redacted`, which hold nothing."""
+    path, question, query = target.partition("?")
+    kept = [
+        part
+        for part in query.split("&")
+        if not part.endswith("=redacted") or _redacted_parameter(part[:-8], None) != part
+    ]
+    return f"{path}?{'&'.join(kept)}" if question and kept else path
 
 
 def redacted_query(credential: Credential) -> str:

@@ -163,6 +163,11 @@ class Attempts:
         self.is_refused = self._is_told = False
         self.begun = self._clock()
 
+    def put_off(self, seconds: float) -> None:
+        """Count so many seconds less than have passed."""
+        self.begun += seconds
+        self._started += seconds
+
     def limits(self) -> Iterator[Limit]:
         """The time-outs of the current try, which begins now, until something of the answer is at the client."""
         if longest := self._tries.longest:

@@ -17,6 +17,7 @@ from . import crashes, engine, flows, guard, rewriting, strangers, streams
 from .configured import Configured
 from .flows import FlowState
 from .guard import fail_closed
+from .intercepting import Intercepting
 from .rewriting import Rewriter
 from .stages import Stage
 from .strangers import client_origin
@@ -32,6 +33,7 @@ class Gateway(Configured):
     def __init__(self, stages: Sequence[Stage] = ()) -> None:
         super().__init__(stages)
         self._rewriter = Rewriter(self)
+        self.intercepting = Intercepting(self)
 
     @fail_closed
     def requestheaders(self, flow: http.HTTPFlow) -> None:
@@ -42,6 +44,21 @@ class Gateway(Configured):
         if not (is_again or self.guard.takes(flow)):
             return
         strangers.keep_server_name(flow)
+        if self.intercepting.is_on and not flow.is_replay and flows.PROBE not in flow.metadata:
+            state = FlowState(flows.head_of(flow), self.providers, self.only)
+            self.guard.states[flow] = state
+            try:
+                flows.check_head(flow)
+            except Refusal as refusal:
+                rewriting.refuse(flow, state, refusal)
+                return
+            if self.intercepting.holds(flow, state):
+                return
+        self.begin(flow)
+
+    def begin(self, flow: http.HTTPFlow) -> None:
+        """Route a request by its head, or refuse it; in the requestheaders hook, or later where it was held."""
+        is_again = flow.is_replay == "request" and flows.MARK in flow.metadata
         state = FlowState(flows.head_of(flow), self.providers, self.only)
         if self.active:
             state.client_origin = client_origin(flow)
@@ -79,6 +96,14 @@ class Gateway(Configured):
             if isinstance(found, Answer):
                 rewriting.place_back(flow, state)
                 rewriting.answer_here(flow, state, found)
+
+    def put_in_order(self, flow: http.HTTPFlow, state: FlowState) -> None:
+        """Give a request that was stopped behind its rewriting a new credential, or refuse it for its edits."""
+        try:
+            flows.check_head(flow)
+            self._rewriter.renew(flow, state)
+        except Refusal as refusal:
+            rewriting.refuse(flow, state, refusal)
 
     @fail_closed
     def responseheaders(self, flow: http.HTTPFlow) -> None:

@@ -45,6 +45,16 @@ class FlowAttempts(attempts.Attempts):
             for limit in self.limits():
                 self.loop.limit(*limit)
 
+    def pause(self) -> None:
+        """Stop the time-outs, while a person looks at the request."""
+        if self.loop:
+            self.loop.stop()
+
+    def go_on(self, seconds: float) -> None:
+        """Go on after so many seconds, which do not count."""
+        self.put_off(seconds)
+        self._limit()
+
     def send(self, upstream: Upstream) -> None:
         """Take the request of the current try, and its time-outs."""
         super().send(upstream)

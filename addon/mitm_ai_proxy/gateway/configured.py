@@ -23,9 +23,22 @@ from ..providers.base import Provider
 from ..registry import Configuration
 from ..routing.providers import Providers
 from ..view.prices import PriceSettings
-from . import content_view, engine, fast_dispatch, filters, flows, listed, sealed, strangers, unchecked, web_page
+from . import (
+    content_view,
+    engine,
+    fast_dispatch,
+    filters,
+    flows,
+    intercepting,
+    listed,
+    sealed,
+    strangers,
+    unchecked,
+    web_page,
+)
 from .guard import Guard
 from .inspected import Inspected
+from .intercepting import Intercepting
 from .listed import Listed
 from .probes import Probes
 from .stages import Stage, StageError
@@ -59,6 +72,7 @@ class Configured:
         self.guard = Guard(registry.DEFAULT_HOSTS)
         self.probes = Probes()
         self._registered: list[object] = []
+        self.intercepting: Intercepting
         self._inspected = Inspected()
         self._listed = Listed()
         self._path = Path()
@@ -72,6 +86,7 @@ class Configured:
         self.guard = Guard.install(registry.DEFAULT_HOSTS)
         engine.drop_trailers()
         engine.tell_lost_connections()
+        engine.wake_killed()
         sealed.install()
         content_view.add()
         filters.add()
@@ -80,6 +95,7 @@ class Configured:
             HELD_OPTION,
             fast_dispatch.OPTION,
             Inspected.option,
+            intercepting.OPTION,
             *(option for stage in self.stages for option in stage.options),
         ]
         # mitmproxy silently drops a script if a value of its option has the wrong type, and ignores unknown options.
@@ -97,6 +113,7 @@ class Configured:
         )
         loader.add_command(HEALTH, self.health)
         self._inspected.declare(loader)
+        self.intercepting.declare(loader)
         for stage in self.stages:
             stage.declare(loader, self.guard)
 
@@ -116,6 +133,10 @@ class Configured:
             self._limit_held(getattr(ctx.options, HELD_OPTION))
         if OPTION in updated and not self._inspected.is_active:
             self._configure()
+        if {intercepting.OPTION, "intercept", "intercept_active"} & updated and (
+            wrong := self.intercepting.configure()
+        ):
+            self._complain(wrong)
         if "stream_large_bodies" in updated:
             self.streams = bool(ctx.options.stream_large_bodies)
         if not self._inspected.is_active and {"mode", "connection_strategy", "keep_host_header"} & updated:
@@ -293,7 +314,9 @@ class Configured:
 
     def _call_hooks(self) -> None:
         """Have mitmproxy call the hooks of the stages and of the addon that looks on, behind ours."""
-        addons = [*self.active, *([self._inspected] if self._inspected.is_active else [])]
+        # The stages see a request as a person has left it.
+        addons: list[object] = [self.intercepting.after] if listed.is_window() else []
+        addons += [*self.active, *([self._inspected] if self._inspected.is_active else [])]
         # It shows what the others have done.
         addons += [self._listed] if listed.is_window() else []
         for addon in addons:

@@ -11,12 +11,14 @@ import h11
 from h11._readers import ChunkedReader
 from mitmproxy import ctx, http
 from mitmproxy.connection import ConnectionState
+from mitmproxy.flow import Flow
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator, Layer
 from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
 from mitmproxy.proxy.layers.http._base import HttpConnection
 from mitmproxy.proxy.layers.http._events import (
+    RequestProtocolError,
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
@@ -29,6 +31,7 @@ CLOSE_DELAY: Final = 1.0
 """Seconds between an answer and the closing of its connection."""
 
 _TELLS: Final = "tells_lost_connections"
+_WAKES: Final = "wakes_killed"
 _NO_RESPONSE: Final = 444
 _CLIENT_CLOSED_REQUEST: Final = 499
 
@@ -99,6 +102,24 @@ def tell_lost_connections() -> None:
 
     setattr(open_connection, _TELLS, True)
     ConnectionHandler.open_connection = open_connection  # type: ignore[method-assign]
+
+
+def wake_killed() -> None:
+    """Have those wake up who wait for a flow that a person has stopped and then killed; its client waits for ever else.
+
+    mitmproxy wakes them only for a flow that is resumed.
+    """
+    before: Any = Flow.kill
+    if getattr(before, _WAKES, False):
+        return
+
+    def kill(self: Flow) -> None:
+        before(self)
+        if event := getattr(self, "_resume_event", None):
+            event.set()
+
+    setattr(kill, _WAKES, True)
+    Flow.kill = kill  # type: ignore[method-assign]
 
 
 class _BodyReader:
@@ -233,6 +254,15 @@ def close_if_too_long(flow: http.HTTPFlow) -> None:
 def client_is_gone(flow: http.HTTPFlow) -> bool:
     """Whether a client has closed its connection, at least its own side of it, as one that wants no answer does."""
     return not flow.client_conn.state & ConnectionState.CAN_READ
+
+
+def is_abandoned(flow: http.HTTPFlow) -> bool:
+    """Whether the client of a flow whose layers wait for a hook has gone, or has taken its request back."""
+    with contextlib.suppress(AttributeError):  # a version of mitmproxy that was not tested
+        if stream := stream_of(flow):
+            queued = any(isinstance(event, RequestProtocolError) for event in stream._paused_event_queue)
+            return queued or not stream.context.client.state & ConnectionState.CAN_WRITE
+    return client_is_gone(flow)
 
 
 def close_upstream(flow: http.HTTPFlow) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
@@ -38,6 +38,7 @@ PROBE: Final = "ai_proxy_probe"
 """Key in flow.metadata of a flow of our own that asks a token whether it works: the provider's id, and its index."""
 SENT: Final = "sent to "
 """How the note begins that says where a request goes."""
+EDITED: Final = "edited while it was intercepted: this is the request that went out"
 UNSENT: Final = "would have been sent to "
 """The same for a request that is refused."""
 SIMULATED: Final = f"simulated, {UNSENT}"
@@ -46,6 +47,21 @@ _SEEN: Final = 64 * 1024
 """Bytes of a client's body that are kept for the content view, and saved with the flow."""
 NOWHERE: Final = Origin("http", "127.0.0.1", 0)
 """A request's origin while its body is held: port 0, so that it cannot be sent if the request hook is skipped."""
+
+
+class Stop(NamedTuple):
+    """Where a person has stopped a request by the filter `intercept`.
+
+    `fits`: the filter fitted the client's request. `before`: it was stopped before it was rewritten. `after`: behind
+    that, in the current try.
+    """
+
+    fits: bool = False
+    before: bool = False
+    after: bool = False
+
+
+NO_STOP: Final = Stop()
 
 
 Place: TypeAlias = tuple[bytes, str, int, bytes, Fields]
@@ -78,6 +94,7 @@ class FlowState:
     choice: which providers it may go to, while its body is needed to know how far it may be moved.
     prepared: the upstream request, or the answer, of a further try.
     earlier: the notes of earlier tries.
+    stop: where a person has stopped it.
     """
 
     head: Head
@@ -105,6 +122,7 @@ class FlowState:
     choice: Choice | None = None
     prepared: Upstream | Answer | None = None
     earlier: tuple[str, ...] = ()
+    stop: Stop = NO_STOP
 
     def note(self, *texts: str) -> None:
         """Add notes on what was changed and why."""
@@ -258,6 +276,14 @@ def _seen(flow: http.HTTPFlow, state: FlowState, body: bytes | None) -> dict[str
         "type": header_fields.value(state.head.fields, b"content-type"),
         "body": body if body is None or len(body) <= _SEEN else b"",
     }
+
+
+def keep_client_body(flow: http.HTTPFlow, body: bytes) -> None:
+    """Keep the client's own body of a request whose body was sent as it came, before somebody edits that."""
+    mark: Any = flow.metadata.get(MARK)
+    seen = mark.get("client") if isinstance(mark, dict) else None
+    if isinstance(seen, dict) and seen.get("body") is None:
+        seen["body"] = body if len(body) <= _SEEN else b""
 
 
 def client_request(flow: http.HTTPFlow) -> Message | None:

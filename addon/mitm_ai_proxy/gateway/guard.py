@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import ctx, http
 from mitmproxy.net.http.http1 import assemble
@@ -46,6 +46,8 @@ class Guard:
         self.is_off = False
         """Whether it lets everything pass, since nothing is rewritten and no credential is set."""
         self.states: WeakKeyDictionary[http.HTTPFlow, FlowState] = WeakKeyDictionary()
+        self.stopped: WeakSet[http.HTTPFlow] = WeakSet()
+        """Flows that the gateway has stopped by mitmproxy's filter."""
         self.addons: list[object] = []
         """The addon that was last in the chain, if it has no request hooks: as a child of the guard it saves time with
         each request. mitmproxy calls the guard first, so that the child cannot prevent it from working."""
@@ -58,6 +60,7 @@ class Guard:
         before = addons.get(NAME)
         if before is not None:
             guard.states = before.states
+            guard.stopped = before.stopped
             # Until there is a configuration, the gateway handles the same flows as before.
             guard.hosts = before.hosts
             behind, before.addons = before.addons, []
@@ -128,6 +131,8 @@ class Guard:
 
         Trailers are dropped: they may hold a credential, and mitmproxy cannot send them over HTTP/1.
         """
+        if flow.intercepted and flow in self.stopped:
+            _pass_second_stop(flow)
         data = flow.request.data
         if data.trailers is not None and flow.live and (flow in self.states or self.takes(flow)):
             data.trailers = None
@@ -147,6 +152,13 @@ class Guard:
         if state:
             state.is_refused, state.is_ready = True, False
         answer(flow, state, errors.not_rewritten())
+
+
+def _pass_second_stop(flow: http.HTTPFlow) -> None:
+    """Resume a request that was stopped by the gateway, and now by mitmproxy's own addon for the same filter."""
+    own = ctx.master.addons.get("intercept")
+    if own and own.should_intercept(flow):
+        flow.resume()
 
 
 def concerns(flow: http.HTTPFlow) -> bool:

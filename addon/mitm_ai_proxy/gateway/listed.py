@@ -96,7 +96,8 @@ def show(flow: http.HTTPFlow) -> None:
     if not found.text:
         return
     notes = flow.comment.rpartition("\n")[2]
-    flow.comment = f"{found.text}\n{notes}" if found.words else found.text
+    # What is only looked at has no notes of ours.
+    flow.comment = f"{found.text}\n{notes}" if flow.metadata.get(flows.LISTED) else found.text
     if not flow.marked or flow.marked in _MARKERS.values():
         flow.marked = next((marker for word, marker in _MARKERS.items() if word in found.words), "")
 

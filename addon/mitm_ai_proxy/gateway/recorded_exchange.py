@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mitmproxy import http
 
@@ -20,8 +20,6 @@ from .recorded_messages import LARGEST, Links, decoded, with_credentials
 
 if TYPE_CHECKING:
     from ..cassette.cassette import Cassette
-
-EDITED: Final = "edited while it was intercepted: this is the request that went out"
 
 
 class SentRequest(NamedTuple):
@@ -132,7 +130,7 @@ def follow_edits(flow: http.HTTPFlow, exchange: Exchange) -> None:
         headers = with_credentials(headers, recorded.headers)
     url = f"{sent.origin}{sent.path}" if (sent.origin, sent.path) != (released.origin, released.path) else recorded.url
     exchange.request = Request(sent.method, url, headers, body)
-    exchange.state.note(EDITED)
+    exchange.state.note(flows.EDITED)
     flows.show_notes(flow, exchange.state)
 
 

@@ -8,6 +8,7 @@ from mitmproxy import http
 
 from .. import errors, pipeline
 from ..auth.header import CLIENT_FIELDS, redacted
+from ..auth.masking import mask_of
 from ..edges import attempts, pages
 from ..errors import Refusal
 from ..exchange import UNKNOWN_CALLER, Answer, NeedsBody, Upstream
@@ -29,6 +30,8 @@ class Rewriter:
     def route(self, flow: http.HTTPFlow, state: FlowState) -> None:
         """Route a request by its head, and send it if its body is not needed for that. Raises Refusal."""
         head, providers = state.head, state.providers
+        # It is here already if the request was held, for a person to look at it.
+        raw = flow.request.raw_content
         if head.caller.origin and pages.is_allowed(head.caller.origin, self._configured.page_rules):
             state.page = head.caller.origin.strip()
         is_preflight = pages.is_preflight(head.method, head.fields)
@@ -72,11 +75,11 @@ class Rewriter:
             if isinstance(choice, Listing):
                 answer_here(flow, state, Answer(200, choice.body, {"content-type": "application/json"}))
                 return
-            if not self._choose(flow, state, choice, None):
+            if not self._choose(flow, state, choice, raw):
                 return
             head = choice.head
         elif not results and not self._choose(
-            flow, state, Choice(state.provider, "", head, tuple(providers.by_id)), None
+            flow, state, Choice(state.provider, "", head, tuple(providers.by_id)), raw
         ):
             return
         provider = state.provider
@@ -93,7 +96,7 @@ class Rewriter:
             streams.stream_long_request(flow)
         else:
             streams.stream_request(flow)
-        self.send(flow, state, found)
+        self.send(flow, state, found, raw or b"")
 
     def _choose(self, flow: http.HTTPFlow, state: FlowState, choice: Choice, raw: bytes | None) -> bool:
         """Take a choice of providers; False if the body is needed first. `raw`: the body as it was sent, if known."""
@@ -135,6 +138,22 @@ class Rewriter:
             token = state.attempts.place.token
         flows.send(flow, state, pipeline.outgoing(state.provider, state.head, upstream, fields, raw, token))
 
+    def renew(self, flow: http.HTTPFlow, state: FlowState) -> None:
+        """Give a request that is sent later than it was rewritten, and perhaps edited, a new credential.
+
+        None where somebody has led it to another host. Raises Refusal.
+        """
+        provider, upstream = state.provider, state.upstream
+        if provider is None or upstream is None or not sealed.is_for(flow, upstream.origin):
+            return
+        index = state.attempts.place.token if state.attempts else None
+        token = provider.token(sealed.fields_of(flow)) if index is None else provider.tokens[index]
+        request = flow.request
+        credential = pipeline.renewed(provider, upstream, request.path, request.raw_content or b"", token)
+        if credential.values and credential.fields.keys() <= set(state.secret_fields):
+            sealed.renew(flow, credential)
+            state.mask = mask_of(credential.values)
+
     def send_again(self, flow: http.HTTPFlow, state: FlowState) -> None:
         """Send a replayed flow, which is rewritten already, with a new credential."""
         request = flow.request
@@ -175,6 +194,7 @@ class Rewriter:
         state = FlowState(last.head, last.providers, made.provider, attempts=made, earlier=earlier)
         state.page, state.client_origin, state.stages = last.page, last.client_origin, last.stages
         state.held_by.update(last.stages)
+        state.stop = last.stop._replace(after=False)
         state.set_way(self._configured.way)
         state.prepared = made.prepared
         self._configured.guard.states[flow] = state

@@ -19,7 +19,7 @@ from mitmproxy.proxy.layer import CommandGenerator, Layer
 from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
 from mitmproxy.proxy.layers.http._events import RequestHeaders
 
-from ..auth.header import REDACTED
+from ..auth.header import REDACTED, Credential, redacted_query
 from ..wire import targets
 from ..wire.header_fields import Fields
 from ..wire.printable import printable
@@ -36,12 +36,12 @@ _PARAMETERS: Final = ("self", "child", "event")
 class Seal(NamedTuple):
     """What a request has in the place of its placeholders where it is sent to `origin`.
 
-    `fields`: the values by name, in lower case. `shown`: path and query as they are in the flow, and `target` as they
-    are sent. `parameters`: those of the query, as they are sent, by what is shown of them.
+    `fields`: by name, in lower case, each placeholder with its value. `shown`: path and query as they are in the flow,
+    and `target` as they are sent. `parameters`: those of the query, as they are sent, by what is shown of them.
     """
 
     origin: Origin
-    fields: Mapping[bytes, tuple[bytes, ...]]
+    fields: Mapping[bytes, tuple[tuple[bytes, bytes], ...]]
     shown: str
     target: str
     parameters: Mapping[str, str]
@@ -90,15 +90,33 @@ def seal(flow: http.HTTPFlow, origin: Origin, fields: Fields, target: str, shown
     Of `fields` and `shown_fields`, those differ that hold a credential.
     """
     forget(flow)
-    hidden: dict[bytes, tuple[bytes, ...]] = {}
+    hidden: dict[bytes, tuple[tuple[bytes, bytes], ...]] = {}
     for (name, value), (_, placeholder) in zip(fields, shown_fields, strict=True):
         if placeholder is not value:
             lower = name.lower()
-            hidden[lower] = (*hidden.get(lower, ()), value)
+            hidden[lower] = (*hidden.get(lower, ()), (placeholder, value))
     flow.request.headers.fields = shown_fields
     flow.request.path = shown
     if _seals is not None and (hidden or shown != target):
         _seals[flow] = Seal(origin, hidden, shown, target, _parameters(target, shown) if shown != target else {})
+
+
+def is_for(flow: http.HTTPFlow, origin: Origin) -> bool:
+    """Whether a flow is sealed, and its credential is for this origin."""
+    found = _seals.get(flow) if _seals else None
+    return found is not None and found.origin == origin
+
+
+def renew(flow: http.HTTPFlow, credential: Credential) -> None:
+    """Have a new credential sent in the place of the one with which a flow was sealed; placeholders stay."""
+    found = _seals.get(flow) if _seals else None
+    if found is None or _seals is None:
+        return
+    fields = {**found.fields, **{name: ((_REDACTED, value),) for name, value in credential.fields.items()}}
+    query, shown = credential.query, redacted_query(credential)
+    parameters = {**found.parameters, **dict(zip(shown.split("&"), query.split("&"), strict=True))}
+    # The target is put together when it is sent: it may have been edited.
+    _seals[flow] = found._replace(fields=fields, shown="", parameters=parameters)
 
 
 def forget(flow: http.HTTPFlow) -> None:
@@ -148,7 +166,8 @@ def _unsealed(sealed: http.Request, found: Seal) -> http.Request:
     if (data.host, data.port, data.scheme) == (found.origin.host, found.origin.port, found.origin.scheme.encode()):
         fields, path = tuple(_filled(fields, found)), _target(path, found)
     else:
-        fields = tuple((name, value) for name, value in fields if value != _REDACTED)
+        placeholders = {_REDACTED, *(placeholder for pairs in found.fields.values() for placeholder, _ in pairs)}
+        fields = tuple((name, value) for name, value in fields if value not in placeholders)
         place = printable(f"{data.host}:{data.port}")
         logger.warning(
             "ai-proxy: a request was led to %s after its credential had been set for %s; it was sent without it.",
@@ -162,10 +181,13 @@ def _unsealed(sealed: http.Request, found: Seal) -> http.Request:
 
 def _filled(fields: Fields, found: Seal) -> Iterator[tuple[bytes, bytes]]:
     """The fields with the credential; a value that was edited stays."""
-    left = {name: iter(values) for name, values in found.fields.items()}
+    left = {name: [*pairs] for name, pairs in found.fields.items()}
     for name, value in fields:
-        own = left.get(name.lower()) if value == _REDACTED else None
-        yield (name, next(own, value)) if own else (name, value)
+        own = left.get(name.lower(), [])
+        pair = next((pair for pair in own if pair[0] == value), None)
+        if pair:
+            own.remove(pair)
+        yield (name, pair[1]) if pair else (name, value)
 
 
 def _target(path: str, found: Seal) -> str:

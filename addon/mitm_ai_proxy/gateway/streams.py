@@ -55,18 +55,26 @@ def hold_request(flow: http.HTTPFlow, streams: bool = True) -> None:
         flow.kill()
 
 
+def can_be_held(flow: http.HTTPFlow) -> bool:
+    """Whether this request's body is not known to be longer than BODY_LIMIT."""
+    length = _length(flow.request)
+    return length is None or length <= BODY_LIMIT
+
+
 def keep_held(flow: http.HTTPFlow) -> None:
     """Hold this request's body again, if another addon has set it to be streamed."""
     flow.request.stream = False
 
 
 def stream_request(flow: http.HTTPFlow) -> None:
-    """Stream this request's body."""
-    flow.request.stream = True
+    """Stream this request's body, unless it is here already."""
+    flow.request.stream = flow.request.raw_content is None
 
 
 def stream_long_request(flow: http.HTTPFlow) -> None:
-    """Stream this request's body if it is longer than SHOWN_BODY, in the requestheaders hook."""
+    """Stream this request's body if it is longer than SHOWN_BODY, unless it is here already."""
+    if flow.request.raw_content is not None:
+        return
     length = _length(flow.request)
     if length is None:
         # Also streamed if the layers are not as expected: a body of unlimited length must not be held.
