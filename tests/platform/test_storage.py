@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import urllib.request
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -13,7 +10,6 @@ import pytest
 
 from mitm_ai_proxy.platform.storage import Storage, StorageError, object_name
 from tests.platform.orders import NOW
-from tests.platform.servers import Weed, binary
 from tests.tables import table
 
 
@@ -78,49 +74,6 @@ def test_a_folder_that_went_away_is_an_error_and_no_loss(tmp_path: Path) -> None
 
 
 # Clouds
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    """A bucket of SeaweedFS, which is a real S3 server; the environment says how to reach it."""
-    program = binary("weed")
-    if not program:
-        pytest.skip("SeaweedFS is not installed")
-    server = Weed(program)
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_REGION")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(zip(names, ("key", "secret", server.url, "us-east-1"), strict=True))
-    server.make_bucket("videos")
-    yield "s3://videos/results"
-    os.environ.update({name: value for name, value in before.items() if value is not None})
-    for name in (name for name, value in before.items() if value is None):
-        del os.environ[name]
-    server.close()
-
-
-def test_a_bucket_keeps_objects_whole_and_gives_links_that_hold_for_a_time(bucket: str, tmp_path: Path) -> None:
-    storage, file = Storage(bucket), tmp_path / "file"
-    file.write_bytes(bytes(range(256)) * 50_000)
-    storage.check()
-    storage.put("a/b/job.mp4", file)
-
-    assert (storage.size("a/b/job.mp4"), storage.size("a/b/other.mp4")) == (12_800_000, None)
-    assert storage.read("a/b/job.mp4", 5, 3) == b"\x05\x06\x07"
-    link = storage.link("a/b/job.mp4", 60)
-    assert link
-    with urllib.request.urlopen(urllib.request.Request(link, headers={"Range": "bytes=255-256"})) as answer:
-        assert (answer.status, answer.headers["content-type"], answer.read()) == (206, "video/mp4", b"\xff\x00")
-    storage.delete("a/b/job.mp4")
-    storage.delete("a/b/job.mp4")
-    assert storage.size("a/b/job.mp4") is None
-
-
-def test_a_bucket_that_is_missing_is_an_error(bucket: str) -> None:
-    storage = Storage(bucket.replace("videos", "missing"))
-    with pytest.raises(StorageError, match="the storage cannot be used"):
-        storage.check()
-    with pytest.raises(StorageError, match=r"a\.mp4 cannot be read"):
-        storage.read("a.mp4", 0, 1)
 
 
 @table(

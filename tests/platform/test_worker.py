@@ -192,6 +192,8 @@ def test_a_step_in_hand_is_ended_before_a_worker_stops(
         threading.Timer(0.05, go_on.set).start()
 
     assert store.counts() == {State.PROCESSING: 1}
+    # Nobody has to wait for a lease.
+    assert [(job.claim, job.lease_until) for job in store.jobs()] == [("", 0.0)]
 
 
 def test_messages_are_json_and_hold_an_id_alone(tmp_path: Path) -> None:
