@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from mitm_ai_proxy.auth.secret import Secret
+from mitm_ai_proxy.platform.postgres import PostgresDatabase
+from mitm_ai_proxy.platform.schema import MIGRATIONS
 from mitm_ai_proxy.platform.states import Money, State
+from mitm_ai_proxy.platform.store import Store
+from tests.platform.servers import Postgres, binary
 from tests.platform.web import browser as browsers
 from tests.platform.web.browser import Browser
 from tests.platform.web.scenes import BLOCK, PROMPTS, SCENES, Stage, clip, settle, shown
 from tests.platform.web.server import Server
+
+LANES = ("queued", "kling", "fetching", "stored")
 
 pytestmark = pytest.mark.skipif(not browsers.PROGRAM, reason="there is no Chromium here")
 
@@ -74,12 +83,31 @@ def test_a_busy_platform_is_seen_at_a_glance(stage: Stage, browser: Browser) -> 
 
     assert browser.text(".account b") == "5 of 5 running"
     assert _count(browser, ".slots i.held") == 5
-    assert [browser.text(f"[data-count={lane}]") for lane in ("queued", "kling", "fetching", "stored")] == list("8516")
+    assert [browser.text(f"[data-count={lane}]") for lane in LANES] == list("8516")
     assert _lane(browser, "queued")[0] == f"{PROMPTS[0]}, again"
     assert (browser.text("#waiting"), browser.text("#hour")) == ("8", "6")
     assert browser.text("#spent") == "21 of 120 units ($2.94), 39 reserved"
     assert browser.text("#wall .how").startswith("3 units · 2 min 3")
     assert browser.run("document.querySelector('[data-lane=kling] progress').value") > 50
+
+
+def test_it_is_the_same_on_postgres_and_hears_what_another_process_writes(tmp_path: Path, browser: Browser) -> None:
+    if not binary("initdb"):
+        pytest.skip("PostgreSQL is not installed")
+    with closing(Postgres()) as postgres:
+        url = Secret(postgres.url)
+        store, other = (Store(PostgresDatabase(url, MIGRATIONS)) for _ in range(2))
+        with Server(tmp_path, BLOCK, store=store) as server, closing(other):
+            SCENES["busy"](Stage(server))
+            shown(browser, server)
+            assert browser.text(".account b") == "5 of 5 running"
+            assert [browser.text(f"[data-count={lane}]") for lane in LANES] == list("8516")
+            assert browser.text("#spent") == "21 of 120 units ($2.94), 39 reserved"
+            waiting = other.jobs(states=[State.QUEUED])[0]
+            other.cancel(waiting.id, "default", time.time())
+            browser.until("document.querySelector('[data-count=queued]').textContent === '7'")
+            browser.until("document.querySelector('#spent').textContent.endsWith('36 reserved')")
+            browser.leave()
 
 
 def test_a_paused_account_says_what_to_do_and_no_job_fails(stage: Stage, browser: Browser) -> None:

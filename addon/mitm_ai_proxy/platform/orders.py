@@ -22,7 +22,7 @@ IMAGE_TO_VIDEO: Final = "/v1/videos/image2video"
 LONGEST_BODY: Final = 25 << 20
 LONGEST_METADATA: Final = 16 << 10
 LONGEST_URL: Final = 2048
-_OWN: Final = ("callback_url", "metadata", "priority")
+_OWN: Final = ("account", "callback_url", "metadata", "priority")
 _NAMED_BY_US: Final = "external_task_id"
 _KLINGS: Final = frozenset(FIELDS) - {"image_list", "video_list", "callback_url", _NAMED_BY_US, "model_name"}
 """Fields of a create from text or a picture."""
@@ -132,6 +132,11 @@ def take_own(document: Document) -> dict[str, Any]:
         if isinstance(priority, bool) or priority not in PRIORITIES:
             raise bad_body(f"priority is none of {', '.join(map(str, PRIORITIES))}.", param="priority")
         own["priority"] = int(priority)
+    account = document.pop("account")
+    if account is not None:
+        if not isinstance(account, str) or not account:
+            raise bad_body("account is no name of an account.", param="account")
+        own["pinned_to"] = account
     url = document.pop("callback_url")
     if url is not None:
         own["callback_url"] = _receiver(url)

@@ -208,6 +208,21 @@ def test_a_job_says_where_its_time_went_and_why_anything_was_repeated(server: Se
     assert "worker" not in found["events"][0]
 
 
+def test_a_job_may_name_the_account_that_has_what_it_is_made_of(tmp_path: Path) -> None:
+    """Elements and voices are an account's own, and only whoever has made them knows whose."""
+    accounts = {"small": {"gateway": "http://127.0.0.1:9"}, "big": {"gateway": "http://127.0.0.1:9/big"}}
+    with Server(tmp_path, {"accounts": accounts}) as server:
+        job_id = server.made(account="small", element_list=[{"element_id": 7}])
+        video = server.ask("POST", "/v1/videos", {"prompt": "a cat", "account": "big"}).json["id"]
+        free = server.made()
+        answer = server.ask("POST", "/api/videos", {**SEEDS_BODY, "account": "main"})
+
+        jobs = {job.id: job.pinned_to for job in server.store.jobs()}
+        assert jobs == {job_id: "small", video: "big", free: ""}
+        assert "account" not in json.loads(server.store.body(job_id) or "")
+        assert answer.json["error"]["message"] == "account 'main' is none of small, big."
+
+
 # Ending
 
 

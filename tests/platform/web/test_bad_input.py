@@ -79,6 +79,7 @@ ODD: Final[Mapping[str, tuple[Any, ...]]] = {
         "", "hooks.example", "ftp://a.test/", "//a.test", "http://a.test/#x", "http://u:p@a.test/", "http://a.test/ x",
         "http://127.0.0.1/", "http://10.0.0.1/", "http://169.254.169.254/latest", f"http://a.test/{LONG}",
     ),
+    "account": ("", "other", "../main"),
     "priority": (2, 0.5, 10**400, "1", "high"),
     "metadata": ("{}x", {"a": LONG * 6}),
     "camera_control": ({"type": "zoom"}, {"type": "simple", "config": {"pan": "x"}}),

@@ -7,12 +7,22 @@ import http.client
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
+from mitm_ai_proxy.auth.secret import Secret
+from mitm_ai_proxy.platform import statements
+from mitm_ai_proxy.platform.postgres import PostgresDatabase
+from mitm_ai_proxy.platform.schema import MIGRATIONS
+from mitm_ai_proxy.platform.states import State
+from mitm_ai_proxy.platform.store import Store
 from mitm_ai_proxy.platform.web import live
 from mitm_ai_proxy.platform.web.live import Live, Message
+from tests.platform.orders import NOW
+from tests.platform.servers import Postgres, until
 from tests.platform.web.server import SEEDS_BODY, Server
 
 
@@ -352,6 +362,24 @@ def test_who_listens_again_gets_what_was_missed(server: Server) -> None:
     second = server.made()
     with _stream(server, "/api/events", **{"Last-Event-ID": "1"}) as answer:
         assert _next(answer)["job"]["job_id"] == second
+
+
+def test_on_postgres_what_other_processes_write_at_once_is_heard_in_order(
+    postgres: Postgres, postgres_store: Store, tmp_path: Path
+) -> None:
+    """One takes the lower number and commits later: the other's event is kept until then."""
+    other = PostgresDatabase(Secret(postgres.url), MIGRATIONS)
+    with Server(tmp_path, store=postgres_store) as server, closing(other), ThreadPoolExecutor(1) as threads:
+        job_id = server.made()
+        with _stream(server, "/api/events", **{"Last-Event-ID": "0"}) as answer:
+            assert _next(answer)["event"]["number"] == 1
+            with other.transaction() as transaction:
+                statements.note(transaction, job_id, NOW, "queued", State.QUEUED, "slow", "")
+                server.made()
+                first = threads.submit(lambda: _next(answer)["event"]["reason"])
+                with postgres.connected() as connection:
+                    until(lambda: bool(connection.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone()))
+            assert (first.result(), _next(answer)["event"]["reason"]) == ("slow", "accepted")
 
 
 def test_a_tenants_stream_has_nothing_of_others(server: Server) -> None:

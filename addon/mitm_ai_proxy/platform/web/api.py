@@ -181,18 +181,21 @@ class Api:
         query = Query(request, "dry_run")
         is_dry, key = query.flag("dry_run"), idempotency_key(request)
         draft = orders.read(body, self._services.deployment.platform.tenant(caller.tenant))
-        self.check_receiver(draft)
+        self.check(draft)
         if is_dry:
             return answer(_estimate(draft))
         repeat = repeats.named(key, body_hash(body)) if key else None
         return Order(self._services.intake.ask(caller, draft, repeat=repeat), self._accepted, has_place=True)
 
-    def check_receiver(self, draft: Draft) -> None:
-        """Refuse (400) a job whose webhook would never be sent."""
+    def check(self, draft: Draft) -> None:
+        """Refuse (400) a job whose webhook would never be sent, or that would wait for an account that there is not."""
+        settings = self._services.deployment.platform
+        if draft.pinned_to and draft.pinned_to not in settings.concurrencies:
+            known = ", ".join(settings.concurrencies)
+            raise bad_body(f"account {draft.pinned_to[:40]!r} is none of {known}.", param="account")
         try:
             if draft.callback_url:
-                private = self._services.deployment.platform.private_receivers
-                addresses.check(draft.callback_url, allows_private=private)
+                addresses.check(draft.callback_url, allows_private=settings.private_receivers)
         except addresses.NotAllowed as error:
             raise bad_body(f"callback_url {error}.", param="callback_url") from None
 

@@ -26,7 +26,7 @@ _EXTENSION: Final = 5
 """Seconds by which Kling extends a video."""
 _OWN: Final = ("callback_url", "priority")
 _EDIT_FIELDS: Final = (
-    *"prompt video model metadata mode negative_prompt sound aspect_ratio watermark_info element_list".split(),
+    *"prompt video model metadata mode negative_prompt sound aspect_ratio watermark_info element_list account".split(),
     *_OWN,
 )
 _EXTEND_FIELDS: Final = ("prompt", "video", "seconds", "negative_prompt", "cfg_scale", *_OWN)

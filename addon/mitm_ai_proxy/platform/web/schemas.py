@@ -71,6 +71,7 @@ _TAKEN: Final[dict[str, Schema]] = {
     "multi_shot": _LOOSE_FLAG,
     "callback_url": {**TEXT, "format": "uri", "maxLength": 2048, "description": "Where the job's webhook goes."},
     "priority": {"type": "integer", "enum": list(PRIORITIES)},
+    "account": {**TEXT, "description": "The account that alone may buy it: one of /api/accounts."},
     "metadata": {**OBJECT, "description": "The client's own, at most 16 KB; comes back with the job."},
     **dict.fromkeys(sorted(fields.OBJECTS), OBJECT),
     **dict.fromkeys(sorted(fields.LISTS), listed(OBJECT)),

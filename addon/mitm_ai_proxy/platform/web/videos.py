@@ -156,7 +156,7 @@ class Videos:
             if earlier:
                 return self._answer(self._video(caller, earlier))
         draft = read(document, self._services.deployment.platform.tenant(caller.tenant), caller)
-        self._api.check_receiver(draft)
+        self._api.check(draft)
         ask = self._services.intake.ask(caller, draft, repeat=repeat)
         return Order(ask, lambda accepted, _: self._answer(accepted.job))
 
