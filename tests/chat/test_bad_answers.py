@@ -249,6 +249,16 @@ def test_an_error_without_a_message_still_says_its_status(body: bytes) -> None:
         assert b"html" not in answer.body
 
 
+# The numbers of these vendors, and what each of them means.
+MINIMAX = [(1001, 504), (1002, 429), (1004, 401), (1008, 402), (1026, 400), (1027, 400), (1039, 429), (1041, 429)]
+MINIMAX += [(2013, 400), (2042, 403), (2045, 429), (2049, 401), (2056, 429), (20132, 400), (1999, 502)]
+SPARK = [(10006, 429), (10007, 429), (10008, 503), (10013, 400), (10014, 400), (10016, 403), (10110, 503)]
+SPARK += [(11200, 403), (11201, 429), (11202, 429), (11203, 429), (19999, 502)]
+BAIDU = [(1, 500), (2, 503), (3, 404), (4, 429), (6, 403), (13, 401), (14, 401), (15, 503), (17, 429), (18, 429)]
+BAIDU += [(19, 429), (100, 401), (110, 401), (111, 401), (336000, 500), (336001, 400), (336004, 403), (336100, 503)]
+BAIDU += [(336501, 429), (336502, 429), (500000, 500), (999, 502)]
+
+
 @table(
     ("error", "status"),
     [
@@ -257,18 +267,9 @@ def test_an_error_without_a_message_still_says_its_status(body: bytes) -> None:
         ({"error": {"message": "m", "status": "PERMISSION_DENIED", "code": 7}}, 403),
         ({"error": {"message": "m", "code": "401"}}, 401),
         ({"error": {"message": "m"}}, 502),
-        ({"base_resp": {"status_code": 1002, "status_msg": "m"}}, 429),
-        ({"base_resp": {"status_code": 1999, "status_msg": "m"}}, 502),
-        ({"code": 10013, "message": "m", "sid": "s"}, 400),
-        ({"code": 19999, "message": "m", "sid": "s"}, 502),
-        ({"code": 10110, "message": "m", "sid": "s"}, 503),
-        ({"base_resp": {"status_code": 1041, "status_msg": "m"}}, 429),
-        ({"base_resp": {"status_code": 2042, "status_msg": "m"}}, 403),
-        ({"base_resp": {"status_code": 20132, "status_msg": "m"}}, 400),
-        ({"error_code": 18, "error_msg": "m"}, 429),
-        ({"error_code": 14, "error_msg": "m"}, 401),
-        ({"error_code": 2, "error_msg": "m"}, 503),
-        ({"error_code": 999, "error_msg": "m"}, 502),
+        *(({"base_resp": {"status_code": code, "status_msg": "m"}}, status) for code, status in MINIMAX),
+        *(({"code": code, "message": "m", "sid": "s"}, status) for code, status in SPARK),
+        *(({"error_code": code, "error_msg": "m"}, status) for code, status in BAIDU),
         ({"error": {"code": "tpm_rate_limit_exceeded", "message": "m", "type": "rate_limit_exceeded"}}, 429),
         ({"code": "Throttling.RateQuota", "message": "m", "request_id": "r"}, 429),
     ],

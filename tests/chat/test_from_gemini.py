@@ -157,6 +157,10 @@ def test_a_stream_has_the_parts_of_the_whole_answer() -> None:
         ("MAX_TOKENS", True, "length", "max_tokens"),
         *((word, False, "content_filter", "refusal") for word in ("SAFETY", "RECITATION", "BLOCKLIST", "SPII")),
         *((word, False, "content_filter", "refusal") for word in ("PROHIBITED_CONTENT", "IMAGE_SAFETY", "MODEL_ARMOR")),
+        *(
+            (f"IMAGE_{word}", False, "content_filter", "refusal")
+            for word in ("PROHIBITED_CONTENT", "RECITATION", "OTHER")
+        ),
         ("LANGUAGE", False, "content_filter", "refusal"),
         ("OTHER", False, "stop", "end_turn"),
         ("SOMETHING_NEW", False, "stop", "end_turn"),
@@ -171,9 +175,10 @@ def test_why_an_answer_ended(finish: str, calls: bool, openai: str, anthropic: s
     assert chunks[-3]["choices"][0]["finish_reason"] == openai
 
 
-@table(
-    "finish", ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MISSING_THOUGHT_SIGNATURE"]
-)
+NOT_SAID = "MALFORMED_FUNCTION_CALL UNEXPECTED_TOOL_CALL TOO_MANY_TOOL_CALLS MISSING_THOUGHT_SIGNATURE".split()
+
+
+@table("finish", [*NOT_SAID, "MALFORMED_RESPONSE", "NO_IMAGE"])
 def test_what_the_model_failed_to_say_is_told(finish: str) -> None:
     told = {"candidates": [{"finishReason": finish, "finishMessage": "Malformed function call: print("}]}
     untold = {"candidates": [{"finishReason": finish}]}
@@ -199,6 +204,40 @@ def test_a_blocked_prompt_is_a_refusal() -> None:
     )
     chunks = parsed(streamed(MEMOS[OPENAI, True], stream_of(answer)))
     assert (chunks[-1], chunks[-3]["choices"][0]["finish_reason"]) == ("[DONE]", "content_filter")
+
+
+SAYING = response({"text": "a"}, finish=None)
+ENDING = response({"text": "b"})
+OTHERS = {"candidates": [{"index": 1, "content": {"parts": [{"text": "x"}]}, "finishReason": "SAFETY"}]}
+LATE = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": USAGE}
+NO_REASON = response({"text": "b"}, finish="FINISH_REASON_UNSPECIFIED")
+NO_BLOCK = {"promptFeedback": {"blockReason": "BLOCK_REASON_UNSPECIFIED"}}
+
+
+@table(
+    ("responses", "text", "reason"),
+    [
+        ((SAYING, ENDING), "ab", "stop"),
+        ((SAYING, OTHERS, ENDING), "ab", "stop"),
+        ((SAYING, ENDING, LATE), "ab", "stop"),
+        ((response({"text": "a", "thought": False}, finish=None), ENDING), "ab", "stop"),
+        ((response(finish="STOP", finishMessage="why"),), "", "stop"),
+        ((SAYING, NO_REASON), "ab", None),
+        ((NO_BLOCK,), "", None),
+    ],
+)
+def test_what_is_no_part_of_the_answer_changes_nothing(
+    responses: tuple[Json, ...], text: str, reason: str | None
+) -> None:
+    stream = stream_of(*responses) + b"data: [DONE]\r\n\r\n"
+    chunks = [found for found in parsed(streamed(MEMOS[OPENAI, True], stream)) if found != "[DONE]"]
+    choices = [choice for found in chunks for choice in found.get("choices", ())]
+
+    assert "".join(choice["delta"].get("content") or "" for choice in choices) == text
+    assert choices[-1]["finish_reason"] == reason if reason else "ended before" in chunks[-1]["error"]["message"]
+    if reason:
+        ended = parsed(streamed(MEMOS[ANTHROPIC, True], stream))[-2]["delta"]
+        assert (ended["stop_reason"], ended.get("stop_details")) == ("end_turn", None)
 
 
 def test_a_candidate_without_content_is_an_empty_answer() -> None:
@@ -244,6 +283,9 @@ def test_signatures_come_back_to_gemini_where_they_were(client: str) -> None:
         [{**call, "thoughtSignature": SIGNATURE}, call],
         [{"text": "a", "thoughtSignature": SIGNATURE}, {**call, "thoughtSignature": "QQ=="}],
         [{"text": "b"}, {"text": "a", "thoughtSignature": SIGNATURE}, {**call, "thoughtSignature": "QQ=="}],
+        [{"text": "a", "thoughtSignature": SIGNATURE}, {"text": "b"}, {**call, "thoughtSignature": "QQ=="}],
+        [{"text": "a", "thoughtSignature": SIGNATURE}, {"text": "b", "thoughtSignature": "Qg=="}, call],
+        [call, {"text": "a", "thoughtSignature": SIGNATURE}, {"text": "b"}, {**call, "thoughtSignature": "QQ=="}],
         [
             {"text": "hm", "thought": True, "thoughtSignature": SIGNATURE},
             {"text": "a"},

@@ -658,3 +658,31 @@ def test_the_list_of_models_is_one_of_the_client_s_dialect() -> None:
     assert (anthropic["data"][0]["display_name"], anthropic["last_id"]) == ("Nova Pro", "a.b")
     assert [answer.status for answer in made["openai"]] == [200, 403, 502]
     assert json.loads(made["anthropic"][1].body)["error"]["type"] == "permission_error"
+
+
+@table(
+    ("mapping", "status", "kind", "ids"),
+    [
+        ("{gpt-4o: us.amazon.nova-pro-v1:0, 'x*': b, '*': a}", 403, "AccessDeniedException", ["gpt-4o"]),
+        ("{gpt-4o: a, claude: b}", 404, "UnknownOperationException", ["gpt-4o", "claude"]),
+        ("{gpt-4o: a}", 403, "UnrecognizedClientException", None),
+        ("{gpt-4o: a}", 429, "ThrottlingException", None),
+        ("{'*': a}", 403, "AccessDeniedException", None),
+    ],
+)
+def test_where_a_key_may_not_list_models_they_are_those_of_the_mapping(
+    mapping: str, status: int, kind: str, ids: list[str] | None
+) -> None:
+    provider = provider_with(f"{TOKEN}, modelMapping: {mapping}")
+    for given, member in (((), "object"), (((b"anthropic-version", b"2023-06-01"),), "display_name")):
+        sent = provider.requestheaders(Head("GET", "/v1/models", callers.read("/v1/models", given), given))
+        assert isinstance(sent, Upstream)
+        fields = (*WHOLE, (b"x-amzn-errortype", kind.encode()))
+        answer = whole_of(provider, sent, {"message": "no"}, status, fields)
+        if ids is None:
+            assert answer.status == status
+        else:
+            found = json.loads(answer.body)["data"]
+            assert (answer.status, [one["id"] for one in found]) == (200, ids)
+            assert member in found[0]
+            assert answer.notes == (f"Bedrock answered {status}: these are the models of modelMapping",)

@@ -161,7 +161,7 @@ def _blocks(content: Raw, path: str, readers: Mapping[str, _Reader]) -> list[Blo
         place = f"{path}[{index}]"
         if read is not None:
             if block.type == "tool_use" and block.id and block.id.startswith(sealed_ids.PREFIX):
-                found += _seals_before(block.id)
+                _put_seals(found, block.id)
             found.append(read(block, place))
         elif block.type in _ALL_BLOCKS:
             raise wrong(f"{place}.type", f"is {shown(block.type)}, which cannot stand here")
@@ -262,9 +262,14 @@ def _call(block: _Block, path: str) -> Call:
     return Call(id.id, name, arguments, _cache(block, path), id.seal)
 
 
-def _seals_before(id: str) -> list[Text]:
-    """The seals of the text before a call, which the call's id carries."""
-    return [item for item in sealed_ids.opened(id).before if isinstance(item, Text)]
+def _put_seals(blocks: list[Block], id: str) -> None:
+    """Put the seals of texts, which the id of the call after them carries, behind these texts."""
+    place = len(blocks)
+    for item in reversed(sealed_ids.opened(id).before):
+        if isinstance(item, Text):
+            blocks.insert(place, item)
+        elif isinstance(item, int):
+            place = max(0, place - 1)
 
 
 def _result(block: _Block, path: str) -> Result:

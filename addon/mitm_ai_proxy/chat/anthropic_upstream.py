@@ -15,7 +15,7 @@ from . import efforts, json_values, sealed_ids, unsaid
 from .json_values import raw
 from .model import Block, CacheMark, Call, Chat, Foreign, Media, Result, Text, Thinking, Tool, Turn
 from .target import Target
-from .writing import NO_ARGUMENTS, note, refused, refused_file
+from .writing import NO_ARGUMENTS, check_first, note, refused, refused_file
 
 MAX_CACHE_MARKS: Final = 4
 _NO_SAMPLING_SINCE: Final = "2026-10-21"
@@ -28,7 +28,7 @@ Json = dict[str, Any]
 def write(chat: Chat, client: str, target: Target, notes: list[str]) -> bytes:
     """The body of a request. `client` is the client's dialect. Raises Refusal (400) for what Claude cannot do."""
     row = efforts.claude_model(chat.model)
-    _check_first(chat.turns)
+    check_first(chat.turns, "Claude")
     choice = chat.choice
     wants_call = choice is not None and choice.mode == "call" and bool(chat.tools)
     messages = _messages(chat.turns, target, notes)
@@ -60,15 +60,6 @@ def write(chat: Chat, client: str, target: Target, notes: list[str]) -> bytes:
     notes += unsaid.leave_out(client, chat.options, said, target.name)
     _limit_cache_marks(document, notes)
     return json_values.encode(document)
-
-
-def _check_first(turns: Iterable[Turn]) -> None:
-    first = next((turn for turn in turns if turn.role != "system"), None)
-    if first is None or first.role != "user":
-        path = first.path if first else "messages"
-        raise bad_body(
-            f"{path} has to be from the user: Claude takes no conversation that begins otherwise.", param=path
-        )
 
 
 def _system(turns: Iterable[Turn], target: Target) -> list[Json]:

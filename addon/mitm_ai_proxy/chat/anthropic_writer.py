@@ -66,7 +66,7 @@ class Writer:
         self._before = b""  # what stands before a delta's text
         self._start = b""  # of a text that has none yet: an empty one is no block, and clients cannot send it back
         self._block: Said = Text()
-        self._sealed: list[Text] = []  # seals of the text since the last call
+        self._sealed: list[Text | int] = []  # seals of the text since the last call (see sealed_ids.Before)
         self._stop: Stop | None = None
         self._usage = Usage()
 
@@ -113,7 +113,7 @@ class Writer:
 
     def _closed(self) -> bytes:
         block = self._block
-        _keep_seal(block, self._sealed)
+        _keep_seal(block, not self._start, self._sealed)
         if self._start:
             self._start = b""
             self._index -= 1
@@ -135,11 +135,12 @@ def write_whole(events: Iterable[Event], id: str, model: str) -> bytes:
     """A whole answer. The events end with End."""
     start, blocks, stop, usage = told(events)
     content: list[Json] = []
-    sealed: list[Text] = []
+    sealed: list[Text | int] = []
     for block in blocks:
-        if not isinstance(block, Text) or block.text:
+        is_shown = not isinstance(block, Text) or bool(block.text)
+        if is_shown:
             content.append(_complete(block, sealed))
-        _keep_seal(block, sealed)
+        _keep_seal(block, is_shown, sealed)
     message = _message(start, id, model) | _stop(stop)
     message["content"] = content
     message["usage"] = written_usage(usage or Usage())
@@ -159,13 +160,15 @@ def _message(start: Start, id: str, model: str) -> Json:
     }
 
 
-def _keep_seal(block: Said, sealed: list[Text]) -> None:
-    """Keep the seal of a text for the next call: text has no place for one."""
+def _keep_seal(block: Said, is_shown: bool, sealed: list[Text | int]) -> None:
+    """Keep the seal of a text for the next call, with how many blocks there are between: text has no place for one."""
+    if sealed and is_shown and not isinstance(block, Call):
+        sealed.append(0)
     if isinstance(block, Text) and block.seal:
         sealed.append(Text(seal=block.seal))
 
 
-def _begun(block: Said, sealed: list[Text]) -> Json:
+def _begun(block: Said, sealed: list[Text | int]) -> Json:
     if isinstance(block, Call):
         id = sealed_ids.sealed(block.id, tuple(sealed), block.seal)
         sealed.clear()
@@ -177,7 +180,7 @@ def _begun(block: Said, sealed: list[Text]) -> Json:
     return {"type": "thinking", "thinking": "", "signature": ""}
 
 
-def _complete(block: Said, sealed: list[Text]) -> Json:
+def _complete(block: Said, sealed: list[Text | int]) -> Json:
     written = _begun(block, sealed)
     if isinstance(block, Call):
         if json_values.is_object(block.arguments):

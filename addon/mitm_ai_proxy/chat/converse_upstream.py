@@ -19,7 +19,7 @@ from .converse_models import Family, family
 from .json_values import raw
 from .model import Block, Call, Chat, Foreign, Media, Result, Text, Thinking, Tool, Turn
 from .target import Target
-from .writing import note
+from .writing import check_first, note
 
 _CALL_ID: Final = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 _OWN: Final = (
@@ -53,7 +53,7 @@ def write(chat: Chat, client: str, target: Target, notes: list[str]) -> bytes:
     """The body of a request; its model and whether it is a stream are in its path. Raises Refusal (400)."""
     settings = target.settings if isinstance(target.settings, Settings) else _NO_SETTINGS
     models = family(chat.model)
-    _check_first(chat.turns)
+    check_first(chat.turns, "Bedrock")
     messages = _messages(chat.turns, models, notes)
     if not messages:
         raise bad_body("messages say nothing.", param="messages")
@@ -93,15 +93,6 @@ def write(chat: Chat, client: str, target: Target, notes: list[str]) -> bytes:
     said += converse_cache.write(document, chat, models, settings.cache, settings.positions, notes)
     notes += unsaid.leave_out(client, chat.options, said, target.name)
     return json_values.encode(document)
-
-
-def _check_first(turns: Iterable[Turn]) -> None:
-    first = next((turn for turn in turns if turn.role != "system"), None)
-    if first is None or first.role != "user":
-        path = first.path if first else "messages"
-        raise bad_body(
-            f"{path} has to be from the user: Bedrock takes no conversation that begins otherwise.", param=path
-        )
 
 
 # Messages

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ..exchange import Memo
 from . import json_values, vendor_errors
 from .model import CLOSE, END, PING, Delta, Event, Fault, Media, Open, Reason, Start, Stop, Text, Usage
-from .reading import StreamReader, object_of, text_of
+from .reading import StreamReader, object_of, text_of, whole
 
 OUTPUT: Final = "output_variable"
 BOT: Final = "bot_type"
@@ -116,12 +116,9 @@ _EVENTS: Final = {
 
 def read_whole(body: bytes, memo: Memo) -> list[Event]:
     """The events of a whole answer; a Fault is the last of them, if there is one."""
-    try:
-        document = json_values.decode(body)
-    except ValueError:
-        return [vendor_errors.broken("is not JSON")]
-    if not isinstance(document, dict):
-        return [vendor_errors.broken("is no object")]
+    document = whole(body)
+    if isinstance(document, Fault):
+        return [document]
     is_workflow = memo.get(BOT) == "Workflow"
     data = object_of(document.get("data"))
     try:

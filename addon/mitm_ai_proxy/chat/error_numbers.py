@@ -77,20 +77,26 @@ BAIDU: Final[Mapping[int, int]] = {
     17: 429,
     18: 429,
     19: 429,
-    100: 400,
+    100: 401,
     110: 401,
     111: 401,
     336000: 500,
     336001: 400,
     336002: 400,
     336003: 400,
+    336004: 403,
+    336005: 404,
     336100: 503,
+    336104: 400,
+    336105: 400,
     336501: 429,
     336502: 429,
+    500000: 500,
 }
-"""`error_code` of the gateway. Source: Baidu AI Cloud, Qianfan, error codes
-(cloud.baidu.com/doc/WENXINWORKSHOP/s/tlmyncueh), read up to 18 and at 110; the others are as that page's readers tell
-them. The API of version 2 has names instead (see vendor_errors.py)."""
+"""`error_code` of the gateway. Sources: Baidu's own SDK (github.com/baidubce/bce-qianfan-sdk, python/qianfan/consts.py,
+APIErrorCode), which has all but 14; Baidu AI Cloud, error codes (ai.baidu.com/ai-doc/BML/Hkhzv1j2k), up to 336002,
+where 100 is an access token that is no token, 14 a signature that is not accepted. 336501 and 336502 are the limits of
+requests and of tokens a minute. The API of version 2 has names instead (see vendor_errors.py)."""
 
 COZE: Final[Mapping[int, int]] = {
     4006: 404,
@@ -104,23 +110,19 @@ COZE: Final[Mapping[int, int]] = {
     4019: 402,
     4020: 429,
     4022: 402,
-    4027: 402,
-    4028: 402,
     4100: 401,
     4101: 403,
     4102: 403,
     4200: 404,
     4302: 413,
     5000: 500,
-    700012001: 401,
-    700012002: 401,
     700012006: 401,
 }
 """`code`; others from 4000 on are 400. Source: Coze, API reference, error codes
 (www.coze.cn/open/docs/developer_guides/coze_error_codes). 4008 is the day's limit, 4009 that of the service, 4010: the
 prompt is too long, 4012: no such model, 4013: the model failed, 4016: a chat is running, 4019 and 4022: no money, 4020:
-the limit a minute. That page has none of 4027 and 4028, which users report for a quota that is used up, and none of
-the numbers of nine digits, of which 700012006 is a token that is wrong or has expired, by the same reports."""
+the limit a minute. 700012006 is that page's own example of a body, "access token invalid", and stands in Coze's own
+source as a failed authentication (github.com/coze-dev/coze-studio, backend/types/errno/user.go)."""
 
 SPARK_TOO_LONG: Final = 10907
 COZE_TOO_LONG: Final = 4010

@@ -13,7 +13,6 @@ from .json_values import Raw
 from .model import (
     CLOSE,
     END,
-    PING,
     Call,
     Delta,
     Event,
@@ -30,6 +29,7 @@ from .model import (
     Thinking,
     Usage,
 )
+from .reading import StreamReader
 
 VENDOR: Final = "google"
 """Whose seals its signatures are."""
@@ -56,26 +56,20 @@ _NOT_SAID: Final = frozenset(
 """Ends of an answer of which a part was thrown away, so that the client has to be told why."""
 
 
-class Reader:
+class Reader(StreamReader):
     """Reads a stream: takes the data of one server-sent event after the other, and gives the events of the model.
 
     Only the first candidate is read: no other is asked for. `new_id` is for calls to which the vendor gives no id.
     """
 
     def __init__(self, new_id: str) -> None:
+        super().__init__()
         self._new_id = new_id
-        self._has_begun = False
-        self._is_over = False
         self._open: type[Text] | type[Thinking] | None = None
         self._is_sealed = False
         self._calls = 0
         self._reason = ""
         self._stop: Stop | None = None
-
-    def comment(self) -> Iterator[Event]:
-        """A comment has arrived, which keeps the connection open."""
-        if self._has_begun and not self._is_over:
-            yield PING
 
     def read(self, data: bytes, type: bytes = b"") -> Iterator[Event]:
         """The events in the data of a server-sent event, which may have a type."""
@@ -91,16 +85,8 @@ class Reader:
 
     def read_object(self, root: dict[str, Raw]) -> Iterator[Event]:
         """The events of a response, or of a part of one."""
-        if self._is_over:
-            return
-        if "error" in root:
-            fault = vendor_errors.of_value({"error": json_values.decode(bytes(root["error"]))})
-            yield self._failed(fault or vendor_errors.broken("ends with an error without a message"))
-            return
-        try:
-            yield from self._chunk(root)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            yield self._failed(vendor_errors.broken("has an event of the wrong form"))
+        if not self._is_over:
+            yield from self._guarded(self._event(root, b""))
 
     def end(self) -> Iterator[Event]:
         """The stream has ended. It is complete if the vendor has said why."""
@@ -118,11 +104,11 @@ class Reader:
         yield stop
         yield END
 
-    def _failed(self, fault: Fault) -> Fault:
-        self._is_over = True
-        return fault
-
-    def _chunk(self, root: dict[str, Raw]) -> Iterator[Event]:
+    def _event(self, root: dict[str, Raw], type: bytes) -> Iterator[Event]:
+        if "error" in root:
+            fault = vendor_errors.of_value({"error": json_values.decode(bytes(root["error"]))})
+            yield self._failed(fault or vendor_errors.broken("ends with an error without a message"))
+            return
         if not self._has_begun:
             self._has_begun = True
             id, model = (json_values.text(root.get(name)) or "" for name in ("responseId", "modelVersion"))

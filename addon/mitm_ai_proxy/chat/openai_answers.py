@@ -26,7 +26,7 @@ from .model import (
     Thinking,
     Usage,
 )
-from .reading import StreamReader, object_of
+from .reading import StreamReader, object_of, whole
 
 _DONE: Final = b"[DONE]"
 _REASONS: Final[dict[str, Reason]] = {
@@ -252,12 +252,9 @@ class _Call:
 
 def read_whole(body: bytes, new_id: str) -> list[Event]:
     """The events of a whole answer; a Fault is the last of them, if there is one."""
-    try:
-        document = json_values.decode(body)
-    except ValueError:
-        return [vendor_errors.broken("is not JSON")]
-    if not isinstance(document, dict):
-        return [vendor_errors.broken("is no object")]
+    document = whole(body)
+    if isinstance(document, Fault):
+        return [document]
     choices = document.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         return [vendor_errors.of_value(document) or vendor_errors.broken("has no choices")]

@@ -39,10 +39,7 @@ class StreamReader(ABC):
             fault = vendor_errors.of_value(document)
             yield self._failed(fault or vendor_errors.broken("has an event that is no object"))
             return
-        try:
-            yield from self._event(document, type)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            yield self._failed(vendor_errors.broken("has an event of the wrong form, or at the wrong place"))
+        yield from self._guarded(self._event(document, type))
 
     def end(self) -> Iterator[Event]:
         """The stream has ended."""
@@ -53,9 +50,25 @@ class StreamReader(ABC):
     def _event(self, document: dict[str, Any], type: bytes) -> Iterator[Event]:
         """The events in an object. May raise KeyError, TypeError, ValueError and AttributeError."""
 
+    def _guarded(self, events: Iterator[Event]) -> Iterator[Event]:
+        """These events; what is raised for one of a wrong form becomes a Fault."""
+        try:
+            yield from events
+        except (KeyError, TypeError, ValueError, AttributeError):
+            yield self._failed(vendor_errors.broken("has an event of the wrong form, or at the wrong place"))
+
     def _failed(self, fault: Fault) -> Fault:
         self._is_over = True
         return fault
+
+
+def whole(body: bytes) -> dict[str, Any] | Fault:
+    """The object that a whole answer is, or what is wrong with it."""
+    try:
+        document = json_values.decode(body)
+    except ValueError:
+        return vendor_errors.broken("is not JSON")
+    return document if isinstance(document, dict) else vendor_errors.broken("is no object")
 
 
 def object_of(value: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ _MAX_LENGTH: Final = 4 * 1024 * 1024
 
 Before: TypeAlias = tuple[Text | Thinking | int, ...]
 """Blocks before a call, back to the call before it. A number stands for text of so many characters, which the client
-has itself; an empty text with a seal behind it has the seal of that text."""
+has itself, 0 for a whole block, where the client has blocks; an empty text with a seal has that of the text before."""
 
 
 class Opened(NamedTuple):

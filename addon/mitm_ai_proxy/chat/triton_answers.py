@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from . import json_values, vendor_errors
-from .model import CLOSE, END, Delta, Event, Open, Start, Stop, Text
-from .reading import StreamReader, text_of
+from . import vendor_errors
+from .model import CLOSE, END, Delta, Event, Fault, Open, Start, Stop, Text
+from .reading import StreamReader, text_of, whole
 
 
 class Reader(StreamReader):
@@ -35,12 +35,9 @@ class Reader(StreamReader):
 
 def read_whole(body: bytes) -> list[Event]:
     """The events of a whole answer; a Fault is the last of them, if there is one."""
-    try:
-        document = json_values.decode(body)
-    except ValueError:
-        return [vendor_errors.broken("is not JSON")]
-    if not isinstance(document, dict):
-        return [vendor_errors.broken("is no object")]
+    document = whole(body)
+    if isinstance(document, Fault):
+        return [document]
     reader = Reader()
     return [*reader.read(body), *reader.end()]
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..errors import Refusal, bad_body
-from .model import Call, Close, Delta, Event, Media, Open, Said, Sealed, Start, Stop, Text, Usage
+from .model import Call, Close, Delta, Event, Media, Open, Said, Sealed, Start, Stop, Text, Turn, Usage
 
 NO_ARGUMENTS: Final = b'{"type":"object","properties":{}}'
 """The schema of a tool without one."""
@@ -28,6 +28,16 @@ def refused(media: Media, why: str) -> Refusal:
 def refused_file(media: Media) -> Refusal:
     """The refusal of a file by its id."""
     return refused(media, "a file by its id belongs to the API that it was uploaded to")
+
+
+def check_first(turns: Iterable[Turn], name: str) -> None:
+    """Raise Refusal (400) for a conversation that does not begin with the user, for a vendor of this name."""
+    first = next((turn for turn in turns if turn.role != "system"), None)
+    if first is None or first.role != "user":
+        path = first.path if first else "messages"
+        raise bad_body(
+            f"{path} has to be from the user: {name} takes no conversation that begins otherwise.", param=path
+        )
 
 
 def titled(media: Media) -> str:

@@ -101,9 +101,17 @@ class Addressed(Provider):
 
     def own_base(self, keys: AddressKeys) -> str:
         """The base path of the type, without `baseUrl`."""
-        wanted = targets.placeholders(self.row.base)
+        return self._filled(keys, self.row.base)
+
+    def given_capabilities(self) -> Mapping[str, str]:
+        """Those of the configuration, with the values of keys that are named in them."""
+        return {name: self._filled(self.keys, path) for name, path in self.keys.capabilities.items()}
+
+    def _filled(self, keys: AddressKeys, path: str) -> str:
+        """A path with the values of keys in it."""
         declared = declarations.declared(self.Keys)
-        return targets.fill(self.row.base, {name: getattr(keys, declared[name].field) for name in wanted})
+        wanted = self.in_paths.intersection(targets.placeholders(path))
+        return targets.fill(path, {name: getattr(keys, declared[name].field) for name in wanted})
 
     def default_origin(self) -> Origin:
         """The origin of `baseUrl`, else that of the type."""

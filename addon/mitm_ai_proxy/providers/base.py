@@ -66,6 +66,8 @@ class Provider(ABC):
     home: ClassVar[Origin]
     """Origin of the provider's public API; a type that takes it from its keys overrides default_origin()."""
     default_capabilities: ClassVar[Mapping[str, str]] = {}
+    in_paths: ClassVar[frozenset[str]] = frozenset()
+    """Keys of the file whose values may stand in paths: `{cloudflareAccountId}`."""
     counts_tokens: ClassVar[bool] = False
     """Whether Anthropic's count_tokens is translated for it; otherwise the tokens are estimated."""
     translated: ClassVar[frozenset[str]] = frozenset()
@@ -103,7 +105,7 @@ class Provider(ABC):
         self.keys = keys
         self.clock = clock
         self.origin = keys.provider_domain or self.default_origin()
-        self.capabilities = {**self.own_capabilities(), **keys.capabilities}
+        self.capabilities = {**self.own_capabilities(), **self.given_capabilities()}
         if keys.protocol == "original":
             self.withheld_headers = ()
         self._sent_to = f"sent to {self.origin}"
@@ -127,10 +129,14 @@ class Provider(ABC):
         """The capabilities without those in the configuration."""
         return self.default_capabilities
 
+    def given_capabilities(self) -> Mapping[str, str]:
+        """The capabilities in the configuration."""
+        return self.keys.capabilities
+
     @classmethod
     def problems(cls, keys: CommonKeys, reading: Reading) -> Iterator[Problem]:
         """Mistakes in `capabilities`, and those that the class of the keys finds."""
-        yield from common_keys.capability_problems(keys.capabilities, cls.default_capabilities)
+        yield from common_keys.capability_problems(keys.capabilities, cls.default_capabilities, cls.in_paths)
         yield from common_keys.failover_problems(keys.failover)
         yield from keys.problems(reading)
 

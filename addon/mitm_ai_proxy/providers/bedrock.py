@@ -55,6 +55,8 @@ _LISTED: Final = "listed"
 """Names in the memo: the service of the signature; whether a Message was a stream, where InvokeModel was sent; the
 estimate of tokens that were to be counted; the dialect of the client that asked for the models."""
 MODELS: Final = "openai/v1/models"
+_NOT_ALLOWED: Final = "AccessDeniedException"
+"""The error of a key that is right, and may not do what it is used for."""
 
 
 class Bedrock(Compatible):
@@ -254,7 +256,7 @@ class Bedrock(Compatible):
         if (is_stream := memo.get(_INVOKED)) is not None:
             return self._chats.handling(memo, invoked_messages.handling(is_stream, status, fields), status, fields)
         if (client := memo.get(_LISTED)) is not None:
-            return Whole(lambda answer: _models(answer, fields, client))
+            return Whole(lambda answer: _models(answer, fields, client, self.keys.model_mapping.models))
         if (estimate := memo.get(_COUNT)) is not None:
             return Whole(lambda answer: _counted(answer, estimate))
         return super().responseheaders(sent, status, fields)
@@ -275,19 +277,29 @@ def _own_error(answer: Answer, fields: Fields) -> Answer:
     return vendor_errors.answer(converse_answers.read_error(answer.body, answer.status, fields), ANTHROPIC)
 
 
-def _models(answer: Answer, fields: Fields, client: str) -> Answer:
-    """The list of Bedrock's models as the client's dialect has it, or its error."""
-    if answer.status != 200:
-        return vendor_errors.answer(converse_answers.read_error(answer.body, answer.status, fields), client)
+def _models(answer: Answer, fields: Fields, client: str, known: tuple[str, ...]) -> Answer:
+    """The list of Bedrock's models as the client's dialect has it, or its error.
+
+    Who may chat need not be allowed to list, and an endpoint of one's own need not have the list: then it is that of
+    the names that modelMapping has, where it has any.
+    """
+    notes: Notes = ()
     try:
-        found = [
-            Listed(one["modelId"], one.get("modelName") or one["modelId"], one.get("providerName") or "amazon")
-            for one in json_values.decode(answer.body)["modelSummaries"]
-        ]
+        if answer.status == 200:
+            found = [
+                Listed(one["modelId"], one.get("modelName") or one["modelId"], one.get("providerName") or "amazon")
+                for one in json_values.decode(answer.body)["modelSummaries"]
+            ]
+        else:
+            fault = converse_answers.read_error(answer.body, answer.status, fields)
+            if not known or not (answer.status == 404 or fault.code == _NOT_ALLOWED):
+                return vendor_errors.answer(fault, client)
+            found = [Listed(name, name, "bedrock") for name in known]
+            notes = (f"Bedrock answered {answer.status}: these are the models of modelMapping",)
     except (ValueError, KeyError, TypeError, AttributeError):
         return vendor_errors.answer(vendor_errors.broken("has no list of models"), client)
     body = json_values.encode(openai_shapes.models(found, client))
-    return Answer(200, body, {"content-type": "application/json"})
+    return Answer(200, body, {"content-type": "application/json"}, notes)
 
 
 def _segment(model: str) -> str:

@@ -5,10 +5,8 @@ Sources: Amazon Bedrock's user guide, inference parameters of Titan, Nova, Coher
 
 from __future__ import annotations
 
-import base64
 import functools
 import math
-import struct
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -16,12 +14,12 @@ from ..chat import converse_answers, vendor_errors
 from ..chat.json_values import Object
 from ..chat.model import Fault
 from ..exchange import Memo
-from .conversions import Conversion, Converted
+from . import openai_shapes
+from .conversions import Conversion, Converted, Json
 
 EMBEDDINGS: Final = "openai/v1/embeddings"
 IMAGES: Final = "openai/v1/imagegeneration"
 
-Json = dict[str, Any]
 _Form: TypeAlias = tuple[Json, Json, str]
 """A body for a model, what its answer needs, and a note or ""."""
 
@@ -53,17 +51,8 @@ def _rest(root: Object, api: str) -> str:
 # Embeddings
 
 
-def _inputs(root: Object) -> list[str]:
-    if root.first("input") == 0x22:
-        return [root.need("input")]
-    texts = list(root.texts("input"))
-    if not texts:
-        raise root.wrong("input", "is missing or empty")
-    return texts
-
-
 def _one_input(root: Object) -> str:
-    texts = _inputs(root)
+    texts = openai_shapes.texts_of(root)
     if len(texts) > 1:
         raise root.wrong("input", f"has {len(texts)} texts, and this model takes one in a request")
     return texts[0]
@@ -89,7 +78,7 @@ def _nova_embedding(root: Object) -> _Form:
 
 
 def _cohere_embedding(root: Object) -> _Form:
-    document: Json = {"texts": _inputs(root), "input_type": "search_document"}
+    document: Json = {"texts": openai_shapes.texts_of(root), "input_type": "search_document"}
     if (size := root.whole("dimensions", 1)) is not None:
         document["output_dimension"] = size
         document["embedding_types"] = ["float"]
@@ -115,17 +104,7 @@ def _vectors(document: Json) -> list[list[float]]:
 def _embeddings(document: Json, memo: Memo) -> Json:
     vectors = _vectors(document)
     tokens = vendor_errors.count(document.get("inputTextTokenCount")) or 0
-    data = [
-        {"object": "embedding", "index": index, "embedding": _packed(vector) if memo["base64"] else vector}
-        for index, vector in enumerate(vectors)
-    ]
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return {"object": "list", "data": data, "model": memo["model"], "usage": usage}
-
-
-def _packed(vector: list[float]) -> str:
-    """A vector as OpenAI's SDKs ask for it: numbers of four bytes, in base64."""
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    return openai_shapes.embeddings([*enumerate(vectors)], memo, tokens)
 
 
 # Pictures

@@ -126,15 +126,20 @@ class CommonKeys:
         yield from ()
 
 
-def capability_problems(capabilities: Mapping[str, str], own: Mapping[str, str]) -> Iterator[Problem]:
-    """Mistakes in `capabilities`: what is no API, nor one of the type's own, and paths without a place for an id."""
+def capability_problems(
+    capabilities: Mapping[str, str], own: Mapping[str, str], in_paths: frozenset[str]
+) -> Iterator[Problem]:
+    """Mistakes in `capabilities`: what is no API, nor one of the type's own, and paths without a place for an id.
+
+    `in_paths` are names that a path may have, and need not.
+    """
     for name, path in capabilities.items():
         where = f"capabilities.{name}"
         known = {api.name: api.path for api in apis.APIS} | dict(own)
         if name not in known:
             yield Problem(where, f"unknown API{nearest(name, known)}")
             continue
-        named, given = targets.placeholders(known[name]), targets.placeholders(path)
+        named, given = targets.placeholders(known[name]) - in_paths, targets.placeholders(path) - in_paths
         for missing in sorted(named - given):
             yield Problem(where, f"the path has no place for {{{missing}}}")
         for unknown in sorted(given - named):

@@ -82,6 +82,7 @@ class Compatible(Addressed):
             "is_key_optional": row.is_key_optional,
             "key_instead": row.key_instead,
             "needs": row.needs,
+            "in_paths": frozenset(targets.placeholders(row.base)),
             "site": row.site,
         }
         for name, value in members.items():

@@ -5,7 +5,6 @@ Sources: Google's Gemini API reference; OpenAI's API reference, embeddings, imag
 
 from __future__ import annotations
 
-import base64
 import struct
 from collections.abc import Callable
 from typing import Any, Final
@@ -98,17 +97,8 @@ def _embeddings(document: Json, memo: Memo, _: bytes) -> Json:
     else:
         told = document["embeddings"]
         tokens = vendor_errors.count((document.get("usageMetadata") or {}).get("promptTokenCount")) or 0
-    data = [
-        {"object": "embedding", "index": index, "embedding": _vector(found["values"], memo)}
-        for index, found in enumerate(told)
-    ]
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return {"object": "list", "data": data, "model": memo["model"], "usage": usage}
-
-
-def _vector(numbers: list[float], memo: Memo) -> list[float] | str:
-    """The numbers as they are, or as OpenAI packs them: floats of 32 bits, the low byte first, in base64."""
-    return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode() if memo["base64"] else numbers
+    vectors = [(index, found["values"]) for index, found in enumerate(told)]
+    return openai_shapes.embeddings(vectors, memo, tokens)
 
 
 # Pictures
