@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mitm_ai_proxy.chat import converse_cache, converse_requests, translate
+from mitm_ai_proxy.chat import converse_answers, converse_cache, converse_requests, translate
 from mitm_ai_proxy.chat.converse_upstream import Settings
 from mitm_ai_proxy.chat.dialects import ANTHROPIC, OPENAI
-from mitm_ai_proxy.chat.model import Call, Media, Result, Text, Thinking
+from mitm_ai_proxy.chat.model import Call, Fault, Media, Result, Text, Thinking
 from mitm_ai_proxy.chat.target import Target
 from mitm_ai_proxy.chat.translate import Translated
 from mitm_ai_proxy.exchange import Answer, Memo, Pieces, Whole
@@ -694,18 +694,21 @@ def _exception(name: str, message: str = "why") -> bytes:
     return frame(name, {"message": message}, "exception")
 
 
+STOPPED = frame("messageStop", {"stopReason": "end_turn"})
+
+
 @table(
     ("tail", "status", "code", "message"),
     [
         (_exception("throttlingException"), 429, "throttlingException", "why"),
         (_exception("validationException"), 400, "validationException", "why"),
+        (_exception("modelStreamErrorException"), 424, "modelStreamErrorException", "why"),
         (
             _exception("validationException", "Input is too long for requested model."),
             400,
             "context_length_exceeded",
             "too long",
         ),
-        (_exception("modelStreamErrorException"), 424, "modelStreamErrorException", "why"),
         (_exception("internalServerException", ""), 500, "internalServerException", "internalServerException"),
         (_exception("newException"), 502, "newException", "why"),
         (b"", 502, "bad_answer", "ended before it was complete"),
@@ -713,6 +716,8 @@ def _exception(name: str, message: str = "why") -> bytes:
         (METADATA[:30], 502, "bad_answer", "ends within a message"),
         (frame("contentBlockDelta", {"contentBlockIndex": 0}), 502, "bad_answer", "wrong form"),
         (START, 502, "bad_answer", "wrong form"),
+        (STOPPED + STOPPED, 502, "bad_answer", "wrong form"),
+        (STOPPED + delta(1, text="b"), 502, "bad_answer", "wrong form"),
     ],
 )
 def test_a_stream_that_fails_ends_with_an_error_and_nothing_else(
@@ -732,7 +737,77 @@ def test_a_stream_that_fails_ends_with_an_error_and_nothing_else(
     assert last["error"]["type"] == kinds.get(status, "api_error")
 
 
+def test_a_stream_without_its_beginning_is_none() -> None:
+    assert "begins in the middle" in parsed(_stream(OPENAI, delta(0, text="a") + STOPPED))[-1]["error"]["message"]
+
+
+def test_a_block_ends_where_another_index_begins_and_a_signature_may_come_in_pieces() -> None:
+    parts = ({"text": "hm"}, {"signature": "SI"}, {"signature": "G=="})
+    told = [delta(0, reasoningContent=part) for part in (*parts, {"signature": "SIG=="})]
+    rest = delta(1, text="a") + delta(2, text="b") + STOPPED
+    in_pieces = _stream(ANTHROPIC, START + b"".join(told[:3]) + rest)
+    blocks = [event["content_block"]["type"] for event in parsed(in_pieces) if "content_block" in event]
+
+    assert blocks == ["thinking", "text", "text"]
+    assert in_pieces == _stream(ANTHROPIC, START + told[0] + told[3] + rest)
+
+
+def test_the_usage_may_come_before_the_end() -> None:
+    chunks = parsed(_stream(OPENAI, START + METADATA + delta(0, text="a") + STOPPED))
+
+    assert [choice["delta"].get("content") for chunk in chunks[:-1] for choice in chunk["choices"]][1] == "a"
+    assert chunks[-1] == "[DONE]"
+
+
+def test_counters_of_the_cache_have_several_names_and_times() -> None:
+    usage = {
+        "inputTokens": 1,
+        "outputTokens": 2,
+        "cacheReadInputTokenCount": 3,
+        "cacheWriteInputTokens": 4,
+        "cacheDetails": [{"ttl": "5m", "inputTokens": 1}, {"ttl": "1h", "inputTokens": 3}],
+    }
+    openai, anthropic = (
+        json.loads(_whole(client, answer({"text": "a"}, usage=usage)).body)["usage"] for client in (OPENAI, ANTHROPIC)
+    )
+
+    assert (openai["prompt_tokens"], openai["completion_tokens"]) == (8, 2)
+    assert openai["prompt_tokens_details"] == {"cached_tokens": 3, "cache_write_tokens": 4}
+    assert (anthropic["input_tokens"], anthropic["cache_read_input_tokens"]) == (1, 3)
+    assert anthropic["cache_creation"] == {"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 3}
+
+
+@table("told", ["END", {"value": "END"}])
+def test_the_stop_sequence_is_that_of_the_model_s_own_fields(told: object) -> None:
+    document = answer({"text": "a"}, reason="stop_sequence", additionalModelResponseFields={"stop_sequence": told})
+    found = json.loads(_whole(ANTHROPIC, document).body)
+
+    assert (found["stop_reason"], found["stop_sequence"]) == ("stop_sequence", "END")
+
+
 # Errors
+
+
+# The API reference's, Converse and ConverseStream, and the common errors of AWS.
+EXCEPTIONS = {
+    "validationException": 400,
+    "serviceQuotaExceededException": 400,
+    "unrecognizedClientException": 403,
+    "accessDeniedException": 403,
+    "resourceNotFoundException": 404,
+    "modelTimeoutException": 408,
+    "modelErrorException": 424,
+    "modelStreamErrorException": 424,
+    "throttlingException": 429,
+    "modelNotReadyException": 429,
+    "internalServerException": 500,
+    "serviceUnavailableException": 503,
+}
+
+
+@table(("name", "status"), EXCEPTIONS.items())
+def test_an_exception_in_a_stream_has_the_status_of_its_name(name: str, status: int) -> None:
+    assert converse_answers.exception(b'{"message":"why"}', name) == Fault(status, "why", name)
 
 
 @table(
@@ -750,6 +825,15 @@ def test_a_stream_that_fails_ends_with_an_error_and_nothing_else(
             "too long",
         ),
         (503, b"ServiceUnavailableException", b"<html>", "ServiceUnavailableException", "no message"),
+        (
+            400,
+            b"",
+            {"__type": "com.amazon.coral#ThrottlingException", "Message": "slow"},
+            "ThrottlingException",
+            "slow",
+        ),
+        (424, b"ModelErrorException", {"originalMessage": "inner"}, "ModelErrorException", "inner"),
+        (400, b"", {"message": "prompt is too long: 9 > 8"}, "context_length_exceeded", "9 > 8"),
     ],
 )
 def test_an_error_keeps_its_status_name_and_request_id(

@@ -254,6 +254,20 @@ def test_a_picture_in_an_answer_is_shown() -> None:
     assert message["images"] == [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
 
 
+@table(
+    ("usage", "read", "written"),
+    [
+        ({"promptTokenCount": 3, "thoughtsTokenCount": 5}, 3, 5),
+        ({"promptTokenCount": 3, "toolUsePromptTokenCount": 4, "candidatesTokenCount": 2}, 7, 2),
+        ({"promptTokenCount": 3}, 3, 0),
+    ],
+)
+def test_what_was_thought_and_what_tools_gave_is_counted(usage: Json, read: int, written: int) -> None:
+    told = whole_document(MEMOS[OPENAI, False], response({"text": "a"}, usage=usage))["usage"]
+
+    assert (told["prompt_tokens"], told["completion_tokens"]) == (read, written)
+
+
 # Signatures
 
 
@@ -284,8 +298,12 @@ def test_signatures_come_back_to_gemini_where_they_were(client: str) -> None:
         [{"text": "a", "thoughtSignature": SIGNATURE}, {**call, "thoughtSignature": "QQ=="}],
         [{"text": "b"}, {"text": "a", "thoughtSignature": SIGNATURE}, {**call, "thoughtSignature": "QQ=="}],
         [{"text": "a", "thoughtSignature": SIGNATURE}, {"text": "b"}, {**call, "thoughtSignature": "QQ=="}],
-        [{"text": "a", "thoughtSignature": SIGNATURE}, {"text": "b", "thoughtSignature": "Qg=="}, call],
-        [call, {"text": "a", "thoughtSignature": SIGNATURE}, {"text": "b"}, {**call, "thoughtSignature": "QQ=="}],
+        [
+            {"text": "a", "thoughtSignature": SIGNATURE},
+            {"text": "b", "thoughtSignature": "Qg=="},
+            {**call, "thoughtSignature": "QQ=="},
+        ],
+        [{**call, "thoughtSignature": "QQ=="}, {"text": "a", "thoughtSignature": SIGNATURE}, {"text": "b"}, call],
         [
             {"text": "hm", "thought": True, "thoughtSignature": SIGNATURE},
             {"text": "a"},
@@ -300,6 +318,8 @@ def test_a_signature_behind_the_text_is_that_of_the_text() -> None:
     answer = response({"text": "a"}, {"text": "", "thoughtSignature": SIGNATURE}, {"functionCall": {"name": "f"}})
 
     assert _sent_back(OPENAI, answer)[0] == {"text": "a", "thoughtSignature": SIGNATURE}
+    bare = response({"text": "a"}, {"thoughtSignature": SIGNATURE}, {"functionCall": {"name": "f"}})
+    assert _sent_back(ANTHROPIC, bare)[0] == {"text": "a", "thoughtSignature": SIGNATURE}
     alone = whole_document(MEMOS[ANTHROPIC, False], response({"text": "", "thoughtSignature": SIGNATURE}))
     assert alone["content"] == []
     events = parsed(streamed(MEMOS[ANTHROPIC, True], stream_of(response({"text": "", "thoughtSignature": SIGNATURE}))))

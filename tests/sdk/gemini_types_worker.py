@@ -5,6 +5,7 @@ Started with the folder of the SDK; reads a question and a value as JSON, a line
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 sys.path.insert(0, sys.argv[1])
 
 auth_jwt: Any = importlib.import_module("google.auth.jwt")
+oauth2: Any = importlib.import_module("google.oauth2.credentials")
 genai: Any = importlib.import_module("google.genai")
 types: Any = importlib.import_module("google.genai.types")
 pydantic: Any = importlib.import_module("pydantic")
@@ -49,15 +51,38 @@ def client(value: Any) -> Any:
     """What Google's own client makes of a whole answer, of a stream, of a count, and of errors: theirs and ours."""
     options = types.HttpOptions(base_url=value, api_version="v1beta", timeout=20_000)
     sdk = genai.Client(api_key="sk-of-the-client", http_options=options)
-    asked: Any = {"model": "gemini-9", "contents": "hi é"}
-    whole = sdk.models.generate_content(**asked)
-    streamed = "".join(chunk.text or "" for chunk in sdk.models.generate_content_stream(**asked))
     failures = [
         _error(lambda: sdk.models.generate_content(model="fail-429", contents="hi")),
         _error(lambda: sdk.models.generate_content(model="nobody", contents="hi")),
         _error(lambda: list(sdk.models.generate_content_stream(model="nobody", contents="hi"))),
     ]
-    return [whole.text, streamed, sdk.models.count_tokens(**asked).total_tokens, failures]
+    return [*_told(sdk), failures]
+
+
+def vertex(value: Any) -> Any:
+    """What Google's own client for Vertex AI makes of the same, with an account at the first URL, with a key at the
+    others."""
+    made = []
+    for url in value:
+        options = types.HttpOptions(base_url=url, timeout=20_000)
+        if url == value[0]:
+            account = oauth2.Credentials(token="ya29.of-the-client")
+            sdk = genai.Client(
+                vertexai=True, project="p", location="us-central1", credentials=account, http_options=options
+            )
+        else:
+            sdk = genai.Client(vertexai=True, api_key="sk-of-the-client", http_options=options)
+        refused = functools.partial(sdk.models.generate_content, model="fail-429", contents="hi")
+        made.append([*_told(sdk), _error(refused)])
+    return made
+
+
+def _told(sdk: Any) -> list[Any]:
+    """A whole answer, a stream, and a count of tokens."""
+    asked: Any = {"model": "gemini-9", "contents": "hi é"}
+    whole = sdk.models.generate_content(**asked)
+    streamed = "".join(chunk.text or "" for chunk in sdk.models.generate_content_stream(**asked))
+    return [whole.text, streamed, sdk.models.count_tokens(**asked).total_tokens]
 
 
 def _error(call: Callable[[], object]) -> list[Any]:
@@ -100,7 +125,7 @@ def assertion(value: Any) -> Any:
     return auth_jwt.decode(value["assertion"], certs=value["public_key"], audience=value["audience"])
 
 
-_QUESTIONS = {function.__name__: function for function in (request, client, simulated, assertion)}
+_QUESTIONS = {function.__name__: function for function in (request, client, vertex, simulated, assertion)}
 
 if __name__ == "__main__":
     for line in sys.stdin:

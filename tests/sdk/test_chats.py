@@ -23,6 +23,7 @@ MODELS = {
     "bedrock": "claude-sonnet-4-5",
     "gemini": "claude-sonnet-4-5",
     "vertex": "claude-sonnet-4-5",
+    "vertex-gemini": "gemini-3-pro",
     "qwen": "qwen-plus",
     "qwen-files": "qwen-plus",
     "qwen-own": "qwen-plus",
@@ -34,6 +35,7 @@ NATIVE = {
     "bedrock": set[str](),
     "gemini": set[str](),
     "vertex": {"anthropic"},
+    "vertex-gemini": set[str](),
     "qwen": {"openai", "anthropic"},
     "qwen-files": {"openai"},
     "qwen-own": set[str](),
@@ -46,6 +48,7 @@ CREDENTIALS = {
     "bedrock": "authorization",
     "gemini": "x-goog-api-key",
     "vertex": "",  # in the query
+    "vertex-gemini": "",
     "qwen": "authorization",
     "qwen-files": "authorization",
     "qwen-own": "authorization",

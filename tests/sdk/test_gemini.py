@@ -117,6 +117,42 @@ def test_google_s_own_client_passes_and_raises_its_own_error_for_a_refusal(worke
     assert "of-the-client" not in str(service.asked)
 
 
+def test_google_s_own_client_for_vertex_passes_with_an_account_and_with_a_key(worker: Worker, tmp_path: Path) -> None:
+    service, proxies = ScriptedChats(), Proxies(tmp_path)
+    account = json.dumps(service_account.key_file(token_uri=f"http://{service.address}/token"))
+    keys = {
+        "account": f"vertexAuthKey: {account}, vertexRegion: us-central1",
+        "key": "apiTokens: sk-of-the-provider",
+        "original": "apiTokens: sk-of-the-provider, protocol: original",
+    }
+    common = f"type: vertex, providerDomain: 'http://{service.address}', modelMapping: {{gemini-9: gemini-3-pro}}"
+    blocks = [f"{{id: {name}, basePath: /{name}, {own}, {common}}}" for name, own in keys.items()]
+    routes = [f"{{path: /{name}/*, provider: {name}}}" for name in keys]
+    try:
+        proxy = proxies.start(f"providers: [{', '.join(blocks)}]\nroutes: [{', '.join(routes)}]")
+        urls = [f"http://127.0.0.1:{proxy.port}/{name}" for name in keys]
+        found = worker.ask({"question": "vertex", "value": urls}, LIMIT)
+    finally:
+        proxies.close()
+        service.close()
+
+    for *answers, theirs in found:
+        assert answers == ["hello é", "hello é", 7]
+        assert theirs[:2] == ["ClientError", 429]
+    places = ["/v1beta1/projects/p/locations/us-central1", "/v1beta1", "/v1beta1"]
+    models = ["gemini-3-pro", "gemini-3-pro", "gemini-9"]
+    calls = [":generateContent", ":streamGenerateContent", ":countTokens", ":generateContent"]
+    assert [path.partition("?")[0] for path, _, _ in service.asked] == [
+        f"{place}/publishers/google/models/{'fail-429' if number == 3 else model}{call}"
+        for place, model in zip(places, models, strict=True)
+        for number, call in enumerate(calls)
+    ]
+    for number, (path, fields, _) in enumerate(service.asked):
+        assert fields.get("authorization") == ("Bearer ya29.of-the-provider" if number < 4 else None)
+        assert ("key=sk-of-the-provider" in path) is (number >= 4)
+    assert "of-the-client" not in str(service.asked)
+
+
 def test_google_s_own_client_is_answered_by_the_simulator(worker: Worker, tmp_path: Path) -> None:
     proxies = Proxies(tmp_path)
     try:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Final
 
 from mitm_ai_proxy.auth import sigv4, tc3
 from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.wire.aws_event_stream import Message, written
-from tests.sdk import cache
+from tests.sdk import judges
 
 REQUIREMENTS: Final = ("botocore==1.44.8", "tencentcloud-sdk-python-common==3.1.195")
 WORKER: Final = Path(__file__).with_name("signers_worker.py")
@@ -28,21 +25,9 @@ TARGETS: Final = (
 )
 
 
-def _asked(*questions: tuple[str, dict[str, Any]]) -> list[Any]:
+def _asked(*questions: tuple[str, Any]) -> list[Any]:
     """The vendors' answers."""
-    folder = cache.folder("-".join(REQUIREMENTS), cache.python(*REQUIREMENTS))
-    done = subprocess.run(
-        [sys.executable, "-I", str(WORKER), str(folder)],
-        input=json.dumps(questions),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env=cache.clean_environment(),
-    )
-    assert done.returncode == 0, done.stderr
-    answers: list[Any] = json.loads(done.stdout)
-    return answers
+    return judges.asked(WORKER, REQUIREMENTS, *questions)
 
 
 def _signature(authorization: bytes) -> str:

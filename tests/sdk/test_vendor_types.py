@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +12,7 @@ from tests.providers.chats import CHAT, upstream_of
 from tests.providers.chats import provider_of as provider
 from tests.providers.test_vendor_answers import VENDORS
 from tests.providers.test_vendor_requests import HUNYUAN, QWEN, REQUEST, SEEING, TOOL
-from tests.sdk import cache
+from tests.sdk import judges
 
 REQUIREMENTS: Final = ("cohere==7.3.1", "dashscope==2.0.2", "tencentcloud-sdk-python-hunyuan==3.1.180")
 WORKER: Final = Path(__file__).with_name("vendor_types_worker.py")
@@ -22,19 +20,7 @@ WORKER: Final = Path(__file__).with_name("vendor_types_worker.py")
 
 def _asked(*questions: tuple[str, Any]) -> list[Any]:
     """The vendors' answers."""
-    folder = cache.folder("-".join(REQUIREMENTS), cache.python(*REQUIREMENTS))
-    done = subprocess.run(
-        [sys.executable, "-I", str(WORKER), str(folder)],
-        input=json.dumps(questions),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env=cache.clean_environment(),
-    )
-    assert done.returncode == 0, done.stderr
-    answers: list[Any] = json.loads(done.stdout)
-    return answers
+    return judges.asked(WORKER, REQUIREMENTS, *questions)
 
 
 def _sent(block: str, request: dict[str, Any]) -> dict[str, Any]:
