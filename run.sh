@@ -11,6 +11,7 @@
 # Environment:
 #   PYTHON  the interpreter; by default that of the environment in place, else the newest one found
 #   VENV    the folder of the environment, by default .venv; a relative one lies in the repository
+# Packages are installed by uv where PATH has it, else by pip.
 
 set -euo pipefail
 
@@ -177,7 +178,9 @@ install() {
   say "installing mitm-ai-proxy$what into ${venv#"$root"/} (Python ${version%% *})"
   rm -f -- "$stamp"
   cd -- "$root"
-  quietly "$venv/bin/python" -I -m pip install --disable-pip-version-check --no-input -e ".$what" ||
+  # uv takes a tenth of pip's time, but has a configuration of its own: where it fails, pip does it.
+  { command -v uv >/dev/null && uv pip install --quiet --python "$venv/bin/python" -e ".$what" </dev/null 2>/dev/null; } ||
+    quietly "$venv/bin/python" -I -m pip install --disable-pip-version-check --no-input -e ".$what" ||
     fail 'the installation failed'
   printf '%s\n' "$is_python" "$is_project" "$extras" >"$stamp.new"
   mv -f -- "$stamp.new" "$stamp"

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FOLDER = Path(sys.prefix) / "share" / "ai-proxy-sdks"
@@ -46,10 +46,21 @@ def run(*command: str | Path, cwd: Path) -> None:
 
 
 def python(*requirements: str) -> Callable[[Path], None]:
-    """A function that fills a folder with Python packages."""
+    """A function that fills a folder with Python packages, by uv in a tenth of pip's time where it is there and can.
+
+    What is imported is compiled then; of most packages that is little.
+    """
+    uv = ("uv", "pip", "install", "--quiet", "--no-progress", "--python", sys.executable, "--target")
     pip = (sys.executable, "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-q")
-    # What is imported is compiled then; of most packages that is little.
-    return lambda part: run(*pip, "--no-compile", "--target", part, *requirements, cwd=part)
+
+    def fill(part: Path) -> None:
+        if shutil.which("uv"):
+            with suppress(AssertionError):
+                run(*uv, part, *requirements, cwd=part)
+                return
+        run(*pip, "--no-compile", "--target", part, *requirements, cwd=part)
+
+    return fill
 
 
 def clean_environment() -> dict[str, str]:
