@@ -6,7 +6,7 @@ import ast
 import functools
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -70,10 +70,16 @@ def _parsed(source: str) -> ast.Module:
     return ast.parse(source)
 
 
-def _imports(tree: ast.AST, module: str, is_package: bool = False) -> Iterator[str]:
-    """All modules that a module or a statement of it imports, in full; also inside functions and for types only."""
+@functools.cache
+def _nodes(source: str) -> Sequence[ast.AST]:
+    """All nodes of a module: each test looks at them."""
+    return list(ast.walk(_parsed(source)))
+
+
+def _imports(nodes: Iterable[ast.AST], module: str, is_package: bool = False) -> Iterator[str]:
+    """All modules that these nodes of a module import, in full; also inside functions and for types only."""
     here = module.split(".") if is_package else module.split(".")[:-1]
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -96,7 +102,7 @@ def _faults(source: str, module: str, is_package: bool = False) -> list[str]:
     """The imports of a module that its room may not have."""
     room, inside = _room(module), module.partition(".")[2]
     faults = []
-    for name in _imports(_parsed(source), module, is_package):
+    for name in _imports(_nodes(source), module, is_package):
         top = name.partition(".")[0]
         if top == PACKAGE:
             target = _room(name)
@@ -126,7 +132,7 @@ def test_what_is_imported_late_is_imported_within_functions() -> None:
         for module, is_package, path in _modules()
         for statement in _parsed(path.read_text()).body
         if isinstance(statement, ast.Import | ast.ImportFrom) and module.partition(".")[2] not in LATE
-        for name in _imports(statement, module, is_package)
+        for name in _imports([statement], module, is_package)
         if _allowed(name, set(LATE))
     ]
 
@@ -214,8 +220,8 @@ def _targets(node: ast.AST) -> list[ast.expr]:
 
 def _stream_setters(source: str) -> list[int]:
     """The lines that set an attribute named stream, by an assignment or by setattr."""
-    lines = []
-    for node in ast.walk(_parsed(source)):
+    lines: list[int] = []
+    for node in _nodes(source) if "stream" in source else ():
         parts = (part for target in _targets(node) for part in ast.walk(target))
         lines += [
             part.lineno
@@ -231,9 +237,9 @@ def _stream_setters(source: str) -> list[int]:
 
 def _upstream_makers(source: str) -> list[int]:
     """The lines that call Upstream, under whatever name it was imported, or its own constructors."""
-    tree = _parsed(source)
+    nodes = _nodes(source) if "Upstream" in source else ()
     names = {"Upstream"}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom):
             names |= {name.asname for name in node.names if name.name == "Upstream" and name.asname}
 
@@ -244,7 +250,7 @@ def _upstream_makers(source: str) -> list[int]:
             expression.attr == "Upstream" or (expression.attr in ("_make", "__new__") and is_upstream(expression.value))
         )
 
-    return [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Call) and is_upstream(node.func)]
+    return [node.lineno for node in nodes if isinstance(node, ast.Call) and is_upstream(node.func)]
 
 
 def _found(look: Callable[[str], list[int]], places: set[str]) -> tuple[set[str], list[str]]:

@@ -20,7 +20,7 @@ from tests.tables import table
 WORDS = ("SIMULATED", "T2V", "5 S")
 SEED = "task-1"
 SIZES = [
-    (1280, 720, 15),
+    (1280, 720, 3),
     (720, 1280, 1),
     (960, 960, 1),
     (1920, 1080, 1),
@@ -123,7 +123,7 @@ def test_every_frame_can_be_decoded_and_differs_from_the_others(
     assert len(set(digests)) == len(digests)
 
 
-@pytest.mark.parametrize(("width", "height", "seconds"), SIZES)
+@pytest.mark.parametrize(("width", "height", "seconds"), SIZES[::2])
 def test_the_words_stand_still_while_the_bar_grows_from_empty_to_full(
     width: int, height: int, seconds: int, tmp_path: Path
 ) -> None:
@@ -247,6 +247,6 @@ def test_a_size_that_cannot_be_made_is_refused(width: int, height: int) -> None:
     ],
 )
 def test_any_words_can_be_asked_for(words: tuple[str, ...], tmp_path: Path) -> None:
-    for width, height in ((64, 64), (64, 640), (640, 64), (640, 360)):
+    for width, height in ((64, 640), (640, 64)):
         digests = ffmpeg.digests(written(tmp_path, video.make(width, height, 1, words, SEED)))
         assert len(digests) == 25
