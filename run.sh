@@ -4,7 +4,8 @@
 #   ./run.sh ARGUMENT ...          ai-proxy ARGUMENT ...; without any, it starts the proxy
 #   ./run.sh test [ARGUMENT ...]   the tests; the arguments go to pytest
 #   ./run.sh test unit [ARGUMENT ...]
-#                                  the unit tests: all but tests/e2e, tests/sdk, tests/plugin and tests/bench
+#                                  the unit tests: all but tests/e2e, tests/sdk, tests/plugin, tests/bench, tests/hostile
+#                                  and those marked as programs, which start processes or servers
 #   ./run.sh lint                  ruff and mypy
 #   ./run.sh bench [ARGUMENT ...]  what the addon costs; the arguments go to tests/bench/bench.py
 #
@@ -218,7 +219,8 @@ case ${1-start} in
     shift
     if [[ ${1-} == unit ]]; then
       shift
-      set -- --ignore=tests/e2e --ignore=tests/sdk --ignore=tests/plugin --ignore=tests/bench "$@"
+      set -- --ignore=tests/e2e --ignore=tests/sdk --ignore=tests/plugin --ignore=tests/bench --ignore=tests/hostile \
+        -m 'not programs' "$@"
     fi
     prepare test
     cd -- "$root"

@@ -17,6 +17,8 @@ from mitm_ai_proxy.cassette.cassette import Cassette, Mode, Opening
 from mitm_ai_proxy.cassette.entry import Entry, Request, Response
 from mitm_ai_proxy.cassette.scrubbing import Scrubber
 
+pytestmark = pytest.mark.programs
+
 WRITER = """
 import sys
 from pathlib import Path

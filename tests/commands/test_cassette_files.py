@@ -531,6 +531,7 @@ def _start(out: int, *words: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.programs
 def test_a_reader_that_goes_away_is_no_traceback(folder: Path) -> None:
     _write("job.har", *_life(ID))
     reading, writing = os.pipe()
@@ -541,6 +542,7 @@ def test_a_reader_that_goes_away_is_no_traceback(folder: Path) -> None:
     assert (process.returncode, err) == (1, "")
 
 
+@pytest.mark.programs
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
 def test_a_full_disk_is_no_traceback(folder: Path) -> None:
     _write("job.har", *_life(ID))
@@ -549,6 +551,7 @@ def test_a_full_disk_is_no_traceback(folder: Path) -> None:
     assert (process.returncode, err) == (1, "ai-proxy: the output could not be written (No space left on device)\n")
 
 
+@pytest.mark.programs
 def test_a_terminal_without_the_characters_gets_others(folder: Path) -> None:
     _write("job.har", *_life(ID))
     with _start(subprocess.PIPE, "show", "job.har", PYTHONIOENCODING="ascii") as process:

@@ -368,6 +368,7 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
         one.close()
 
 
+@pytest.mark.programs
 def test_a_person_is_asked_for_the_provider_and_for_a_key_that_is_not_shown(
     terminal: Callable[..., Terminal], folder: Path
 ) -> None:
@@ -388,6 +389,7 @@ def test_a_person_is_asked_for_the_provider_and_for_a_key_that_is_not_shown(
     assert KEY not in CONFIG.read_text()
 
 
+@pytest.mark.programs
 def test_a_person_is_asked_where_a_server_is_and_needs_no_key_for_it(
     terminal: Callable[..., Terminal], folder: Path
 ) -> None:
@@ -405,6 +407,7 @@ def test_a_person_is_asked_where_a_server_is_and_needs_no_key_for_it(
     assert not DOTENV.exists()
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("answer", ["\n", "n\n", "\x03", "\x04"], ids=["enter", "no", "ctrl-c", "ctrl-d"])
 def test_a_person_who_does_not_agree_keeps_the_file(
     answer: str, terminal: Callable[..., Terminal], folder: Path
@@ -420,6 +423,7 @@ def test_a_person_who_does_not_agree_keeps_the_file(
     assert CONFIG.read_text() == "mine"
 
 
+@pytest.mark.programs
 def test_both_keys_of_a_pair_are_asked_for(terminal: Callable[..., Terminal], folder: Path) -> None:
     asked = terminal("init", "--auth-choice", "kling-key-pair")
     asked.answer("kling klingAccessKey (not shown): ", "\n")

@@ -15,6 +15,14 @@ from tests.platform.proxy import Proxy
 from tests.platform.servers import Postgres, Redis, binary
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use a server."""
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
+        if any(name in ("postgres", "redis") for name in (*getattr(item, "fixturenames", ()), *parameters)):
+            item.add_marker("programs")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL for all tests of this process; a test that fills it clears it first."""

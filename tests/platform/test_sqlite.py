@@ -86,6 +86,7 @@ def _program(text: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("point", ["accept", "claim", "claimed"])
 def test_a_worker_that_is_killed_leaves_nothing_half(point: str, tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
@@ -104,6 +105,7 @@ def test_a_worker_that_is_killed_leaves_nothing_half(point: str, tmp_path: Path)
         assert (claimed(store) is None) is is_claimed
 
 
+@pytest.mark.programs
 def test_two_processes_share_the_jobs(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     with closing(Store(path)) as store:

@@ -405,6 +405,7 @@ def _token(access_key: str, secret: str) -> dict[str, str]:
     return {"Authorization": "Bearer " + jwt.encode({"iss": access_key, "exp": 2**33}, secret, "HS256")}
 
 
+@pytest.mark.programs
 def test_the_command_serves_until_it_is_told_to_end(start_process: StartProcess) -> None:
     process = start_process()
     task = process.account.data("POST", TEXT, wanted("a cat"))["task_id"]
@@ -420,6 +421,7 @@ def test_the_command_serves_until_it_is_told_to_end(start_process: StartProcess)
         process.account.ask("GET", TEXT)
 
 
+@pytest.mark.programs
 def test_the_command_prints_the_published_keys_and_nothing_of_what_it_is_asked(start_process: StartProcess) -> None:
     process = start_process("simulator: {speed: instant}")
     account, secrets = process.account, ("not-the-secret-key-0123456789abcdef", "api-key-kling-of-somebody")
@@ -450,6 +452,7 @@ def _use(account: Account) -> str:
     return f"  the proxy uses it with providerDomain: http://{account.address} in its provider: block\n"
 
 
+@pytest.mark.programs
 def test_keys_of_one_s_own_are_taken_and_never_printed(start_process: StartProcess) -> None:
     access, secret, single = "access-key-of-mine", "secret-key-of-mine-0123456789abcdef", "single-key-of-mine"
     process = start_process(
@@ -466,6 +469,7 @@ def test_keys_of_one_s_own_are_taken_and_never_printed(start_process: StartProce
     assert access not in process.line
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize(
     ("own", "useless"), [("secretKey: secret-key-of-mine-0123456789abcdef", SECRET_KEY), ("apiKey: mine", API_KEY)]
 )

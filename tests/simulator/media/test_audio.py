@@ -11,6 +11,8 @@ import pytest
 from mitm_ai_proxy.simulator.media import audio
 from tests.simulator.media import ffmpeg
 
+pytestmark = pytest.mark.programs
+
 SECONDS = [0.5, 1, 3, 5.041, 10, 60]
 
 

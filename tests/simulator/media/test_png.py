@@ -12,6 +12,8 @@ from mitm_ai_proxy.simulator.media.canvas import BACKGROUND, BAR, CELL, TRACK, W
 from tests.simulator.media import ffmpeg
 from tests.tables import table
 
+pytestmark = pytest.mark.programs
+
 LINES = ("SIMULATED", "IMAGE", "1 OF 4")
 SEED = "task-1"
 SIZES = [(1280, 720), (720, 1280), (1024, 1024), (3840, 2160), (654, 1000), (64, 64), (67, 301)]

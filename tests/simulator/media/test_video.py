@@ -17,6 +17,8 @@ from mitm_ai_proxy.simulator.media.h264 import Colour
 from tests.simulator.media import ffmpeg
 from tests.tables import table
 
+pytestmark = pytest.mark.programs
+
 WORDS = ("SIMULATED", "T2V", "5 S")
 SEED = "task-1"
 SIZES = [
