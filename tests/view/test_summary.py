@@ -73,7 +73,7 @@ PRICES = PriceSettings({"m": PriceKeys(input=100_000, output=50_000)})
         (Exchange(CHAT, status=404, answer=b'{"error": "no such model"}'),
          "POST /v1/chat/completions · m · 404: no such model"),
         (Exchange(CHAT, status=500, answer=b'{"message": "down"}'), "POST /v1/chat/completions · m · 500: down"),
-        (Exchange(Message("GET", "/jobs/" + "a" * 50, {})), "GET /jobs/" + "a" * 31 + "…"),
+        (Exchange(Message("GET", "/jobs/" + "a" * 50, {})), "GET /jobs/" + "a" * 23 + "…"),
         (Exchange(Message("POST", "/v1beta/models/gemini-2:generateContent", {}), "gemini"),
          "POST /v1beta/models/gemini-2:generateContent → gemini · gemini-2"),
     ],

@@ -20,7 +20,8 @@ _PAGE: Final = b'<div id="mitmproxy">'
 # What no column of the list takes is the comment's. Long lines of a conversation are broken.
 _STYLE: Final = (
     ".flow-table .col-path{width:18%}.flow-table .col-comment{width:auto}.flow-table td.col-comment{text-align:left}"
-    ".contentview pre,.contentview pre div,.contentview pre .text{white-space:pre-wrap;overflow-wrap:anywhere}"
+    ".contentview pre,.contentview pre div,.contentview pre .text"
+    "{white-space:pre-wrap;overflow-wrap:anywhere;word-break:normal}"
 )
 OPEN: Final = (
     "this version of mitmweb asks for no password: whoever reaches its port reads all traffic. "

@@ -23,7 +23,7 @@ _LONGEST: Final = 1024 * 1024
 """Bytes of a body that is read for the line."""
 _LONGEST_WORD: Final = 60
 _LONGEST_ERROR: Final = 80
-_LONGEST_PART: Final = 32
+_LONGEST_PART: Final = 24
 """Characters of a part of a path, such as an id."""
 _ID: Final = re.compile(r"[^a-z]*|(?=.*\d)[\w.-]{16,}|v\d\w*", re.IGNORECASE | re.DOTALL)
 """A part of a path that is an id, a number or a version."""
@@ -111,11 +111,11 @@ def summary(exchange: Exchange, settings: PriceSettings = prices.LIST_PRICES) ->
 
 def _short(path: str) -> str:
     """A path with long ids cut."""
-    parts = [
-        part if len(part) <= _LONGEST_PART else f"{part[: _LONGEST_PART - 1].rstrip('…')}…"
-        for part in brief(path[:1000]).split("/")
-    ]
-    return "/".join(parts)
+    return "/".join(_cut(part, _LONGEST_PART) for part in brief(path[:1000]).split("/"))
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _operation(path: str) -> str:
@@ -153,7 +153,7 @@ def _state(exchange: Exchange) -> str:
     named = _json(exchange.answer)
     if exchange.status >= 400:
         error = _inner(named.error).message or _text(named.error) or named.message
-        return f"{exchange.status}: {error[:_LONGEST_ERROR]}" if isinstance(error, str) else str(exchange.status)
+        return f"{exchange.status}: {_cut(error, _LONGEST_ERROR)}" if isinstance(error, str) else str(exchange.status)
     state, progress = named.status or _inner(named.data).task_status, named.progress
     if not isinstance(state, str) or (state == "completed" and progress is None):
         return ""
