@@ -64,7 +64,7 @@ class Console:
 
     def until(self, *texts: str) -> str:
         """Wait until the terminal shows these texts; returns all that it shows."""
-        ends_at = time.monotonic() + DEADLINE
+        ends_at = time.monotonic() + 3 * DEADLINE
         while not all(text in (shown := self._run("capture-pane", "-p")) for text in texts):
             assert time.monotonic() < ends_at, f"{texts} are not all in:\n{shown}"
             time.sleep(0.05)

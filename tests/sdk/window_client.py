@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import struct
 import sys
 import warnings
@@ -12,8 +13,8 @@ from typing import Any
 
 sys.path.insert(0, sys.argv[1])
 
-import anthropic
-import openai
+anthropic: Any = importlib.import_module("anthropic")
+openai: Any = importlib.import_module("openai")
 
 warnings.simplefilter("ignore")  # the Videos API is deprecated
 
@@ -89,7 +90,7 @@ def _refused(send: Callable[[], object]) -> None:
 video()
 chat("What is the capital of France?")
 agent()
-_refused(lambda: OPENAI.videos.create(model="sora-2", prompt="A cat", seconds="99"))  # type: ignore[arg-type]
+_refused(lambda: OPENAI.videos.create(model="sora-2", prompt="A cat", seconds="99"))
 _refused(lambda: chat("say no [simulate:429]"))
 chat("say it again [simulate:503*1]")
 hostile()

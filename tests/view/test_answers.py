@@ -139,5 +139,5 @@ def test_a_stream_cut_at_any_byte_is_shown() -> None:
 def test_of_a_stream_without_end_the_beginning_is_read() -> None:
     found = answers.read(events(*[chunk({"content": "x" * 100})] * 20_000), "openai")
 
-    assert found.end == "only 2.0 MB of 3.6 MB are read here"
+    assert found.end == "only 1.0 MB of 3.6 MB are read here"
     assert found.entries[0].lines[0].startswith("xxx")

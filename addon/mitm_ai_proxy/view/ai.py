@@ -18,8 +18,10 @@ from .messages import Message, amount, brief
 from .prices import PriceSettings
 from .subjects import Subject, subject
 
-_LONGEST = 4 * 1024 * 1024
+_LONGEST = 1024 * 1024
 """Bytes of a body that is no conversation and is laid out."""
+_COMMAS = 20_000
+"""A body with more may hold so many values that to lay it out takes too long."""
 _DIFFERENT = 100_000
 """Characters of a request that is compared."""
 _RULE = 60
@@ -57,7 +59,8 @@ def text(shown: Shown, settings: PriceSettings = prices.LIST_PRICES) -> str:
     lines = _other(shown, about) if lines is None else lines
     if shown.is_request:
         lines += _changes(shown)
-    return "\n".join(lines) + "\n"
+    # Each has been made so where it was read; this is for the one that was forgotten.
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def spent(path: str, body: bytes) -> Spent:
@@ -135,6 +138,8 @@ def _other(shown: Shown, about: Subject | None) -> list[str]:
     kind = shown.fields.get("content-type", "")
     if kind.startswith("multipart/"):
         return Message(shown.method, shown.path, shown.fields, shown.body).lines([])[2:]
+    if shown.body.count(b",") > _COMMAS:
+        return _no_json(shown.body, kind)
     try:
         document = json.loads(shown.body)
     except (ValueError, RecursionError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from ..chat import translate
@@ -20,8 +21,16 @@ from .messages import amount, counted
 RESPONSES: Final = "responses"
 """The name of OpenAI's Responses API among the dialects that are read."""
 _MEMO: Final = {"id": "", "vendor": "", "model": ""}
-_MOST: Final = 2 * 1024 * 1024
-"""Bytes of a stream that are read."""
+_MOST: Final = 1024 * 1024
+"""Bytes of a stream that are read where nothing may wait for it; mitmproxy has no more of one that was streamed."""
+_LINES: Final = 20_000
+"""The same for its lines."""
+_WHOLE: Final = 8 * 1024 * 1024
+"""Bytes of a whole answer that is read there."""
+_COMMAS: Final = 100_000
+"""A whole answer with more may hold so many values that to read them takes too long."""
+_HUGE: Final = 128 * 1024 * 1024
+"""Bytes of an event where there is time."""
 _STREAM_BEGINS: Final = (b"data:", b"event:", b":")
 
 
@@ -41,12 +50,25 @@ class Answered(NamedTuple):
     spent: Spent
 
 
-def read(body: bytes, dialect: str) -> Answered:
-    """An answer in a dialect of chats, or of the Responses API. Nothing raises."""
-    shown = body[:_MOST] if _is_stream(body) else body
-    cut = f"only {amount(_MOST)} of {amount(len(body))} are read here" if len(shown) < len(body) else ""
+@lru_cache(maxsize=1)  # one answer is asked for by the list, its session and the view
+def read(body: bytes, dialect: str, has_time: bool = False) -> Answered:
+    """An answer in a dialect of chats, or of the Responses API. Nothing raises.
+
+    Of a long one, only the beginning is read, unless there `has_time` to read it all.
+    """
+    shown = body if has_time else _beginning(body)
+    if not shown and body:
+        return Answered([], f"{amount(len(body))}: too long to be read here", Spent())
+    cut = f"only {amount(len(shown))} of {amount(len(body))} are read here" if len(shown) < len(body) else ""
     found = _responses(shown) if dialect == RESPONSES else _chat(shown, dialect)
     return found._replace(end=cut) if cut else found
+
+
+def _beginning(body: bytes) -> bytes:
+    """As much of an answer as is read in a fifth of a second; nothing of a whole one that takes longer."""
+    if body[:200].lstrip()[:1] == b"{":
+        return body if len(body) <= _WHOLE and body.count(b",") <= _COMMAS else b""
+    return b"\n".join(body[:_MOST].split(b"\n", _LINES)[:_LINES]) if len(body) > _LINES else body
 
 
 def reads(dialect: str) -> bool:
@@ -155,7 +177,7 @@ def _responses(body: bytes) -> Answered:
         except (ValueError, RecursionError):
             return Answered([], "this is not valid JSON", Spent())
         return _response(document)
-    reader = sse.Reader(_MOST)
+    reader = sse.Reader(_HUGE)
     try:
         frames = [*reader.feed(body), *reader.end()]
     except sse.TooLong as error:

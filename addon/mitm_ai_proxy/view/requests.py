@@ -18,6 +18,8 @@ _MOST: Final = 400_000
 _FIRST: Final = 4
 _COMMAS: Final = 200_000
 """In a body with more, so many values may stand that to find the turns takes too long."""
+_TOOLS: Final = 1024 * 1024
+"""Bytes of tools that are counted."""
 _NOTHING: Final = msgspec.Raw()
 _OPTIONS: Final = (
     "max_tokens max_completion_tokens max_output_tokens temperature top_p reasoning_effort previous_response_id".split()
@@ -139,6 +141,8 @@ def _head(found: _Body, model: str, turns: list[msgspec.Raw] | None) -> str:
 
 
 def _tools(found: _Body) -> int:
+    if memoryview(found.tools).nbytes > _TOOLS:
+        return 0
     tools = _value(found.tools) if found.tools else None
     if tools is None and isinstance(config := _value(found.tool_config), dict):
         tools = config.get("tools")

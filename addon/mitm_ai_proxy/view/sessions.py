@@ -32,6 +32,10 @@ _NAME: Final = 100
 """Characters of the name of a model."""
 _ENTRIES: Final = 12
 """Entries that are kept of what a turn added; the last ones of more."""
+_COMMAS: Final = 1_000_000
+"""While traffic passes, a body with more is left out: so many values may stand in it that it takes too long."""
+_LONGEST: Final = 10_000
+"""The same for the turns of a conversation."""
 _DECODED: Final = 256 * 1024
 """Bytes of a message that is decoded for its excerpt."""
 _REMEMBERED: Final = 50_000
@@ -191,8 +195,10 @@ class Sessions:
         about = subject(asked.path)
         if about is None or about.kind != "chat":
             return None
+        if not self._has_texts and asked.body.count(b",") > _COMMAS:
+            return None
         found = requests.outline(asked.body, about.model)
-        if found is None or not found.turns:
+        if found is None or not found.turns or (not self._has_texts and len(found.turns) > _LONGEST):
             return None
         id = session_ids.in_fields(asked.fields)
         id = found.session if id == NOWHERE else id
@@ -231,7 +237,7 @@ class Sessions:
         about = subject(told.path)
         if about is None or not told.body or not answers.reads(about.dialect):
             return
-        found = answers.read(told.body, about.dialect)
+        found = answers.read(told.body, about.dialect, self._has_texts)
         model = sensitive.shapeless(found.spent.model[:_NAME], MARK)
         turn.spent, turn.end = found.spent._replace(model=model), sensitive.shapeless(found.end[:_EXCERPT], MARK)
         dollars = found.spent.dollars
