@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import struct
 import threading
+import time
 from typing import Final
 
 DEADLINE: Final = 20
@@ -42,11 +44,13 @@ def message(connection: socket.socket, *, has_body: bool = True) -> bytes:
 class RawProvider:
     """A server on a free port of 127.0.0.1 that keeps requests to the byte, and says `says` to each.
 
-    `closes`: it hangs up behind it.
+    `closes`: it hangs up behind it. `resets`: it resets the connection. `drips`: each byte is sent by itself.
     """
 
     def __init__(self) -> None:
-        self.says, self.closes = OK, False
+        self.says, self.closes, self.resets, self.drips = OK, False, False, False
+        self.is_left = threading.Event()
+        """Set when a connection has ended."""
         self.received: list[bytes] = []
         self.connections = 0
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -65,16 +69,25 @@ class RawProvider:
 
     def _serve(self, connection: socket.socket) -> None:
         connection.settimeout(DEADLINE)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with connection, contextlib.suppress(OSError):
             while request := message(connection):
                 self.received.append(request)
-                connection.sendall(self.says)
-                if self.closes:
-                    return
+                for piece in map(bytes, zip(self.says, strict=True)) if self.drips else [self.says]:
+                    connection.sendall(piece)
+                if self.resets:
+                    # What was sent has to arrive before.
+                    time.sleep(0.02)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                if self.closes or self.resets:
+                    break
+        self.is_left.set()
 
     def reset(self) -> None:
         """Forget what was received, and say OK."""
-        self.says, self.closes, self.received, self.connections = OK, False, [], 0
+        self.says, self.closes, self.resets, self.drips = OK, False, False, False
+        self.received, self.connections = [], 0
+        self.is_left.clear()
 
     def close(self) -> None:
         """Stop listening."""

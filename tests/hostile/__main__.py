@@ -45,7 +45,10 @@ def main(arguments: Sequence[str]) -> int:
         for fuzzer, seconds in ((EXCHANGES, TURN), (other, TURN / 15)):
             findings += not _run(fuzzer, min(seconds, end - time.monotonic()), count)
         print(*(f"{name}: {number:,}" for name, number in count.items()), f"findings: {findings}", sep="\n", flush=True)
-        if count[f"{EXCHANGES.__name__.removeprefix('test_')}: inputs"] >= options.exchanges or time.monotonic() >= end:
+        if (
+            count[f"{EXCHANGES.__name__.removeprefix('test_')}: exchanges"] >= options.exchanges
+            or time.monotonic() >= end
+        ):
             return min(findings, 1)
     return 0
 

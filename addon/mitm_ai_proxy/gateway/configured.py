@@ -87,6 +87,7 @@ class Configured:
         engine.drop_trailers()
         engine.tell_lost_connections()
         engine.wake_killed()
+        engine.mend_heads_of_answers()
         sealed.install()
         content_view.add()
         filters.add()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple, NoReturn
 
 import h11
@@ -16,7 +17,7 @@ from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator, Layer
 from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
-from mitmproxy.proxy.layers.http._base import HttpConnection
+from mitmproxy.proxy.layers.http._base import HttpConnection, ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
     RequestProtocolError,
     ResponseData,
@@ -24,14 +25,20 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseHeaders,
     ResponseProtocolError,
 )
-from mitmproxy.proxy.layers.http._http1 import Http1Server
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 from mitmproxy.proxy.server import ConnectionHandler
 
+from . import upstream_layers
+
+LONGEST_HEAD: Final = 64 * 1024
+"""Bytes of the head of an answer over HTTP/1."""
 CLOSE_DELAY: Final = 1.0
 """Seconds between an answer and the closing of its connection."""
 
 _TELLS: Final = "tells_lost_connections"
 _WAKES: Final = "wakes_killed"
+_MENDS: Final = "mends_heads_of_answers"
+_INTERIM: Final = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 _NO_RESPONSE: Final = 444
 _CLIENT_CLOSED_REQUEST: Final = 499
 
@@ -76,6 +83,43 @@ def drop_trailers() -> None:
     """
     reader: Any = _BodyReader()
     Http1Server.body_reader = reader
+
+
+def mend_heads_of_answers() -> None:
+    """Have 1xx answers over HTTP/1 read over, as over HTTP/2: mitmproxy takes the first one for the answer.
+
+    101 to a request that asked for no other protocol is an error, for what follows would pass all hooks. So is a head
+    of more than LONGEST_HEAD bytes, which mitmproxy takes minutes to write over HTTP/2.
+    """
+    before = Http1Client.read_headers
+    if getattr(before, _MENDS, False):
+        return
+
+    def read_headers(self: Http1Client, event: events.ConnectionEvent) -> CommandGenerator[None]:
+        data = self.buf._data
+        problem = ""
+        while self.request and data.startswith(_INTERIM):
+            if _status_of(data) == HTTPStatus.SWITCHING_PROTOCOLS:
+                problem = "" if "Upgrade" in self.request.headers else "its answer is not valid HTTP"
+                break
+            if self.buf.maybe_extract_lines() is None:
+                break
+            data = self.buf._data
+        if len(data) > LONGEST_HEAD and data.find(b"\r\n\r\n", 0, LONGEST_HEAD) < 0:
+            problem = "the head of its answer is too long"
+        if problem and self.stream_id:
+            yield commands.CloseConnection(self.conn)
+            yield ReceiveHttp(ResponseProtocolError(self.stream_id, problem, upstream_layers.FAILED))
+        else:
+            yield from before(self, event)
+
+    setattr(read_headers, _MENDS, True)
+    Http1Client.read_headers = read_headers  # type: ignore[method-assign]
+
+
+def _status_of(head: bytearray) -> int:
+    digits = bytes(head[9:12])
+    return int(digits) if digits.isdigit() else 0
 
 
 def tell_lost_connections() -> None:
