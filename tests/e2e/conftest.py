@@ -10,8 +10,9 @@ from typing import Protocol
 
 import pytest
 
+from tests.e2e.inside import Inside
 from tests.e2e.moody import Moody
-from tests.e2e.proxy import Program, Proxy, Served
+from tests.e2e.proxy import Listening, Program, Proxy, Served
 from tests.e2e.upstream import Upstream
 
 ACCESS_KEY = "access-key-of-the-tests"
@@ -25,7 +26,7 @@ EDGES = ("mitmdump", "serve")
 class StartEdge(Protocol):
     """Start the gateway at one of EDGES, or use the one of another test with the same configuration."""
 
-    def __call__(self, edge: str, config: str, *arguments: str) -> Program: ...
+    def __call__(self, edge: str, config: str, *, simulate: bool = False) -> Listening: ...
 
 
 class StartProxy(Protocol):
@@ -144,20 +145,20 @@ def shared_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartProx
 
 @pytest.fixture(scope="session")
 def shared_edge(shared_proxy: StartProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartEdge]:
-    """See StartEdge."""
-    proxies = Proxies(tmp_path_factory.mktemp("served"))
-    known: dict[tuple[str, tuple[str, ...]], Program] = {}
+    """See StartEdge. `serve` is in this process: it has processes of its own in tests/e2e/test_serve*.py."""
+    known: dict[tuple[str, bool], Inside] = {}
 
-    def start(edge: str, config: str, *arguments: str) -> Program:
+    def start(edge: str, config: str, *, simulate: bool = False) -> Listening:
         if edge == "mitmdump":
-            return shared_proxy(config, *arguments)
-        key = (config, arguments)
+            return shared_proxy(config, *(("--set", "ai_simulate=true") if simulate else ()))
+        key = (config, simulate)
         if key not in known:
-            known[key] = proxies.serve(config, *arguments)
+            known[key] = Inside(config, tmp_path_factory.mktemp("inside"), simulate=simulate)
         return known[key]
 
     yield start
-    proxies.close()
+    for one in known.values():
+        one.close()
 
 
 class StartServe(Protocol):

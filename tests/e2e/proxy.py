@@ -69,7 +69,42 @@ class Reply:
     body: bytes
 
 
-class Program:
+class Listening:
+    """What listens at `port` of 127.0.0.1."""
+
+    port: int
+
+    def close(self) -> str:
+        """Stop it; returns its output."""
+        return ""
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Reply:
+        """Send a request on a new connection, with its target exactly as given."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
+        try:
+            connection.putrequest(method, target, skip_host="Host" in (headers or {}), skip_accept_encoding=True)
+            fields = dict(headers or {})
+            if body is not None and "Transfer-Encoding" not in fields:
+                fields.setdefault("Content-Length", str(len(body)))
+            for name, value in fields.items():
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            try:
+                response = connection.getresponse()
+            except http.client.HTTPException as error:
+                raise AssertionError(f"{type(error).__name__} to {method} {target}:\n{self.close()}") from None
+            return Reply(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+
+class Program(Listening):
     """A running program. `folder` is its current folder, `port` where it listens, `log` its output so far."""
 
     def __init__(self, command: list[str], folder: Path, environment: dict[str, str] | None = None) -> None:
@@ -135,31 +170,6 @@ class Program:
         self._reader.join(timeout=DEADLINE)
         assert self._process.stdout
         self._process.stdout.close()
-
-    def request(
-        self,
-        method: str,
-        target: str,
-        body: bytes | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> Reply:
-        """Send a request on a new connection, with its target exactly as given."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
-        try:
-            connection.putrequest(method, target, skip_host="Host" in (headers or {}), skip_accept_encoding=True)
-            fields = dict(headers or {})
-            if body is not None and "Transfer-Encoding" not in fields:
-                fields.setdefault("Content-Length", str(len(body)))
-            for name, value in fields.items():
-                connection.putheader(name, value)
-            connection.endheaders(body)
-            try:
-                response = connection.getresponse()
-            except http.client.HTTPException as error:
-                raise AssertionError(f"{type(error).__name__} to {method} {target}:\n{self.close()}") from None
-            return Reply(response.status, response.headers, response.read())
-        finally:
-            connection.close()
 
 
 class Proxy(Program):

@@ -269,11 +269,3 @@ def test_a_video_is_made_by_the_simulator_without_a_provider(start_serve: StartS
     assert answer.status == 302
     target = answer.headers["Location"].partition(f":{served.port}")[2]
     assert served.request("GET", target, headers={"Origin": "https://any.example"}).body[4:8] == b"ftyp"
-
-
-def test_a_simulated_chat_streams(start_serve: StartServe) -> None:
-    served = start_serve("provider: {type: openai}\n", "--simulate")
-    body = b'{"model": "any", "stream": true, "messages": [{"role": "user", "content": "Hello"}]}'
-    answer = served.request("POST", CHAT, body, JSON)
-    assert answer.status == 200
-    assert answer.body.endswith(b"data: [DONE]\n\n")

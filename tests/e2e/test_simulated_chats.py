@@ -14,8 +14,8 @@ import pytest
 from mitm_ai_proxy.cassette import har
 from mitm_ai_proxy.simulator.app import Simulator
 from mitm_ai_proxy.simulator.settings import API_KEY, SimulatorSettings
-from tests.e2e.conftest import StartProxy
-from tests.e2e.proxy import DEADLINE, Proxy
+from tests.e2e.conftest import EDGES, StartEdge, StartProxy
+from tests.e2e.proxy import DEADLINE, Listening
 from tests.simulator.chats import ANTHROPIC, NAMES, OPENAI, SCHEMA, anthropic, openai
 from tests.simulator.test_server import serving
 
@@ -38,13 +38,13 @@ def _config(kind: str, more: str = "") -> str:
     return f"provider: {{type: {kind}{more}}}\n{INSTANT}"
 
 
-def _json(proxy: Proxy, path: str, body: Any, headers: dict[str, str], status: int = 200) -> Any:
+def _json(proxy: Listening, path: str, body: Any, headers: dict[str, str], status: int = 200) -> Any:
     got = proxy.request("POST", path, json.dumps(body).encode(), headers)
     assert got.status == status, got.body
     return json.loads(got.body)
 
 
-def _events(proxy: Proxy, path: str, body: Any, headers: dict[str, str]) -> list[str]:
+def _events(proxy: Listening, path: str, body: Any, headers: dict[str, str]) -> list[str]:
     got = proxy.request("POST", path, json.dumps({**body, "stream": True}).encode(), headers)
     assert (got.status, got.headers["content-type"].partition(";")[0]) == (200, "text/event-stream"), got.body
     lines = got.body.decode().splitlines()
@@ -76,7 +76,8 @@ def test_both_dialects_are_answered_for_every_kind_of_provider(start_proxy: Star
     assert _json(proxy, f"{ANTHROPIC}/count_tokens", wanted, VERSION)["input_tokens"] > 0
 
 
-def test_vendors_with_a_form_of_their_own_are_answered_in_it(start_proxy: StartProxy) -> None:
+@pytest.mark.parametrize("edge", EDGES)
+def test_vendors_with_a_form_of_their_own_are_answered_in_it(edge: str, shared_edge: StartEdge) -> None:
     keys = {
         "gemini": "",
         "vertex": ", vertexRegion: us-central1",
@@ -88,7 +89,7 @@ def test_vendors_with_a_form_of_their_own_are_answered_in_it(start_proxy: StartP
     }
     blocks = [f"  - {{id: {name}, type: {name}, basePath: /{name}{more}}}" for name, more in keys.items()]
     routes = [f"  - {{path: /{name}/*, provider: {name}}}" for name in keys]
-    proxy = start_proxy("\n".join(["providers:", *blocks, "routes:", *routes, INSTANT]), *SIMULATE)
+    proxy = shared_edge(edge, "\n".join(["providers:", *blocks, "routes:", *routes, INSTANT]), simulate=True)
     for name in keys:
         body = openai("hello you", model="Free")
         assert _json(proxy, f"/{name}{OPENAI}", body, HEAD)["choices"][0]["message"]["content"] == "hello you"
