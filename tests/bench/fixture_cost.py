@@ -11,7 +11,8 @@ BEGAN = time.perf_counter()
 
 from pathlib import Path  # noqa: E402 - the clock is running
 
-from mitm_ai_proxy.testing.session import Session, make_test_run  # noqa: E402
+from mitm_ai_proxy.testing.runs import make_test_run  # noqa: E402
+from mitm_ai_proxy.testing.session import Session  # noqa: E402
 
 if __name__ == "__main__":
     session = Session()

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from .ai_proxy import AIProxy
     from .context import Failure
-    from .session import AIProxy, Unusable
+    from .runs import Unusable
 
 __all__ = ["AIProxy", "Failure", "RecordMode", "Unusable", "proxy"]
 
@@ -57,8 +58,12 @@ def __getattr__(name: str) -> Any:
         from .context import Failure
 
         return Failure
-    if name in ("AIProxy", "Unusable"):
-        from . import session
+    if name == "AIProxy":
+        from .ai_proxy import AIProxy
 
-        return getattr(session, name)
+        return AIProxy
+    if name == "Unusable":
+        from .runs import Unusable
+
+        return Unusable
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

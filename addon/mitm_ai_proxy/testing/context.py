@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..cassette.budget import Budget
+from .ai_proxy import AIProxy
 from .arguments import DEFAULT_CONFIG, cassette_complaint, simulate_complaint
 from .names import path_of
 from .report import report
-from .session import OF_CONTEXT, PATIENCE, AIProxy, Result, Unusable, finish, make_test_run, recorded_api, shared
+from .results import Result, finish
+from .runs import OF_CONTEXT, Unusable, make_test_run, recorded_api
+from .session import PATIENCE, shared
 
 _results: Final[list[Result]] = []
 """The results of the uses that have ended, and that no report has told."""

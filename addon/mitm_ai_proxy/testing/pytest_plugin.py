@@ -22,7 +22,10 @@ from .arguments import DEFAULT_CONFIG, MODES, VARIATIONS, by_name, cassette_comp
 
 if TYPE_CHECKING:
     from ..cassette.budget import Budget
-    from .session import Advice, AIProxy, Result, Session
+    from .ai_proxy import AIProxy
+    from .results import Result
+    from .runs import Advice
+    from .session import Session
 
 CASSETTE: Final = "ai_cassette"
 SIMULATE: Final = "ai_simulate"
@@ -43,7 +46,7 @@ class _Open:
     """A proxy that a fixture has made: up to where its trouble was told, and whether each test so far passed."""
 
     def __init__(self, proxy: AIProxy) -> None:
-        from .session import NOTHING
+        from .ai_proxy import NOTHING
 
         self.proxy = proxy
         self.told = NOTHING
@@ -178,7 +181,8 @@ class _Process:
 @pytest.fixture(scope="session")
 def _ai_proxy_process(pytestconfig: pytest.Config) -> Iterator[_Process]:
     from ..cassette.budget import Budget
-    from .session import OF_PLUGIN, recorded_api, shared
+    from .runs import OF_PLUGIN, recorded_api
+    from .session import shared
 
     units, share = pytestconfig.getoption("--ai-budget"), ""
     workers = getattr(pytestconfig, "workerinput", {}).get("workercount", 1)
@@ -252,7 +256,8 @@ def _proxy(
 ) -> Iterator[AIProxy]:
     """What a fixture of any scope does; `words` name its cassette in the folder."""
     from .names import own_name, path_for, path_of
-    from .session import PATIENCE, Unusable, make_test_run
+    from .runs import Unusable, make_test_run
+    from .session import PATIENCE
 
     node, config = request.node, request.config
     marked, simulated = _merged(node, CASSETTE), _merged(node, SIMULATE)
@@ -344,7 +349,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if output is not None:
         output[_OUTPUT] = results
     elif results and is_whole and session.config.stash[_is_whole_key]:
-        from .session import finish
+        from .results import finish
 
         for error in finish(results):
             warnings.warn(pytest.PytestWarning(error), stacklevel=1)

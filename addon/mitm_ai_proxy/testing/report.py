@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from ..cassette.spending import Spending, money_text
-from .session import Result
+from .results import Result
 
 _COUNTED: Final = ("replayed", "recorded", "simulated", "missed", "refused")
 

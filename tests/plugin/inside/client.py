@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 if TYPE_CHECKING:
-    from mitm_ai_proxy.testing.session import AIProxy
+    from mitm_ai_proxy.testing.ai_proxy import AIProxy
 
 HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer sk-of-the-client", "X-Stainless-Lang": "python"}
 

@@ -1,110 +1,14 @@
-"""The parts of the plugin that need no proxy: names of cassettes, plans, a test's requests, and the report."""
+"""The report at the end of a run."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from mitm_ai_proxy.cassette.cassette import Mode
-from mitm_ai_proxy.cassette.entry import Entry, Request, Response
 from mitm_ai_proxy.cassette.spending import Spending
-from mitm_ai_proxy.cassette.variations import Variation
 from mitm_ai_proxy.testing import pytest_plugin
 from mitm_ai_proxy.testing.report import report
-from mitm_ai_proxy.testing.session import (
-    Headers,
-    Result,
-    Unusable,
-    UpstreamRequest,
-    entry_name,
-    make_test_run,
-)
+from mitm_ai_proxy.testing.results import Result
 from tests.tables import table
-
-CONFIG: dict[str, Any] = {"provider": {"type": "kling"}, "cassette": {"ignore": "size"}, "simulator": {"units": 5}}
-
-
-def test_marks_are_merged_into_the_configuration() -> None:
-    made = make_test_run(
-        CONFIG, Path("x.har"), "once", {"pace": "real", "failed": "too dark"}, {"units": 3, "fault": "1303"}
-    )
-
-    assert made.config == {
-        "provider": {"type": "kling"},
-        "cassette": {"ignore": "size", "pace": "real"},
-        "simulator": {"speed": "instant", "units": 3, "fault": "1303"},
-    }
-    assert (made.path, made.mode, made.variation, made.simulates) == (
-        Path("x.har"), Mode.ONCE, Variation(failed="too dark"), True,
-    )  # fmt: skip
-    assert CONFIG["simulator"] == {"units": 5}
-
-
-@table(
-    ("marked", "variation"),
-    [
-        ({}, None),
-        ({"name": "clip", "allow_unused": True}, None),
-        ({"content_gone": False}, None),
-        ({"content_gone": True}, Variation(content_gone=True)),
-        ({"failed": ""}, Variation(failed="")),
-        ({"slow": 4}, Variation(slow=4)),
-        ({"error": 1303}, Variation(error=1303)),
-    ],
-)
-def test_a_plan_has_the_variation_of_its_mark(marked: dict[str, Any], variation: Variation | None) -> None:
-    assert make_test_run(CONFIG, Path("x.har"), "none", marked, None).variation == variation
-
-
-def test_without_a_cassette_all_goes_out_and_nothing_is_written() -> None:
-    made = make_test_run(CONFIG, None, "none", {}, {})
-    assert (made.path, made.mode, made.simulates) == (None, Mode.APPEND, True)
-
-
-@pytest.mark.parametrize(
-    ("config", "marked", "complaint"),
-    [
-        ("provider: kling", {}, "ai_proxy_config: expected a dict"),
-        (CONFIG, {"error": 17}, "ai_cassette: Kling has no error code 17"),
-        (CONFIG, {"slow": 0}, "ai_cassette: .* 1 to 10000 polls"),
-    ],
-)
-def test_a_plan_that_cannot_be_made_is_refused(config: Any, marked: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(Unusable, match=complaint):
-        make_test_run(config, None, "none", marked, None)
-
-
-def test_a_request_can_be_looked_into() -> None:
-    fields = (("Content-Type", "application/json"), ("X-Tag", "a"), ("x-tag", "b"))
-    request = UpstreamRequest("POST", "https://h.test/v1/a%20b?x=1&x=2&y=", Headers(fields), b'{"a": 1}')
-
-    assert request.path == "/v1/a%20b"
-    assert request.query == {"x": ["1", "2"], "y": [""]}
-    assert request.json() == {"a": 1}
-    assert request.headers["CONTENT-type"] == "application/json"
-    assert request.headers["x-tag"] == "a, b"
-    assert "X-TAG" in request.headers
-    assert "authorization" not in request.headers
-    assert request.headers.get("Authorization") is None
-    assert list(request.headers) == ["content-type", "x-tag"]
-    with pytest.raises(KeyError):
-        request.headers["host"]
-
-
-@pytest.mark.parametrize(
-    ("url", "body", "shown"),
-    [
-        ("https://h.test/v1/videos", b'{"a": 1}', '<POST https://h.test/v1/videos {"a": 1}>'),
-        ("https://h.test/x.mp4?sign=s-e-c-r-e-t&part=1", b"", "<POST https://h.test/x.mp4?part=1>"),
-        ("https://h.test/", b"x" * 101, f"<POST https://h.test/ {'x' * 100}…>"),
-        ("https://h.test/", b"\xff", "<POST https://h.test/ \ufffd>"),
-    ],
-)
-def test_a_request_is_shown_in_one_line_without_what_signs_its_url(url: str, body: bytes, shown: str) -> None:
-    assert repr(UpstreamRequest("POST", url, Headers(()), body)) == shown
-
 
 FREE = Spending(0, 0, 0, 0, 0, 0, 0)
 
@@ -238,12 +142,3 @@ def test_quiet_is_quiet(verbosity: int, count: str, lines: list[str]) -> None:
 )
 def test_a_recording_is_unused_when_no_test_asked_for_it(left: list[list[str] | None], files: list[str]) -> None:
     assert report([result("a", unused) for unused in left]).files == files
-
-
-def test_exchanges_of_the_same_moment_have_names_of_their_own() -> None:
-    bodies = [(b"a cat", b"1"), (b"a dog", b"1"), (b"a cat", b"2")]
-    entries = [
-        Entry(5.0, 1.0, Request("POST", "https://a/v1", (), ask), Response(200, "", (), said)) for ask, said in bodies
-    ]
-    entries.append(Entry(5.0, 1.0, Request("POST", "https://a/v1", (), b"a cat"), None))
-    assert len({*map(entry_name, entries)}) == 4
