@@ -18,9 +18,11 @@ import pytest
 from mitmproxy.http import HTTPFlow
 from mitmproxy.io import FlowReader
 
-from mitm_ai_proxy.cassette import bodies, har, sound
+from mitm_ai_proxy.cassette import bodies, har, har_encoding, sound
+from mitm_ai_proxy.cassette.bodies import CassetteError
 from mitm_ai_proxy.cassette.entry import MOST_REPEATS, Chunk, Entry, Headers, Request, Response
-from mitm_ai_proxy.cassette.har import CassetteError, Writer
+from mitm_ai_proxy.cassette.har import Writer
+from mitm_ai_proxy.cassette.har_encoding import INLINE
 from tests.tables import table
 
 URL = "https://api.klingai.com/v1/videos/text2video"
@@ -141,8 +143,8 @@ HOSTILE: dict[str, Entry] = {
     "a zero": _answer(b"\0"),
     "control characters in a header": _answer(b"", (("A", "\x01\x1b\x7f\t"),)),
     "a control character": _sent("\x85".encode()),
-    "a longest text": _answer(b"a" * har.INLINE),
-    "a text that is longer": _sent(b"a" * (har.INLINE + 1)),
+    "a longest text": _answer(b"a" * INLINE),
+    "a text that is longer": _sent(b"a" * (INLINE + 1)),
     "a form with a picture": _sent(
         b"--b\r\n\r\n\xff\xd8\r\n--b--", (("Content-Type", "multipart/form-data; boundary=b"),)
     ),
@@ -165,7 +167,7 @@ def test_random_entries_come_back_as_they_were(path: Path, seed: int) -> None:
         return "".join(random_.choices('aé\n\r\t\0"\\😀\x7f\u2028\udc80\udcff\uffff[]', k=random_.choice((0, 1, 9))))
 
     def body() -> bytes:
-        kinds = (b"", random_.randbytes(9), text().encode(errors="replace"), random_.randbytes(1) * har.INLINE * 2)
+        kinds = (b"", random_.randbytes(9), text().encode(errors="replace"), random_.randbytes(1) * INLINE * 2)
         return random_.choice(kinds)
 
     def headers() -> Headers:
@@ -409,7 +411,7 @@ def test_a_request_body_is_a_file_too(path: Path) -> None:
 
 
 def test_text_up_to_the_limit_stands_inline(path: Path) -> None:
-    har.write(path, [_answer(b"a" * har.INLINE), _answer("é".encode() * (har.INLINE // 2))])
+    har.write(path, [_answer(b"a" * INLINE), _answer("é".encode() * (INLINE // 2))])
     assert _files(path) == ["test_a[b].har"]
 
 
@@ -512,13 +514,13 @@ def test_a_writer_adds_entries_one_by_one(path: Path) -> None:
 def test_a_writer_does_not_encode_again_what_it_has(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = Writer(path, [CREATE] * 5)
     encoded: list[Entry] = []
-    encode = har._encode
+    encode = har_encoding.encode
 
     def counted(entry: Entry, files: bodies.BodyFiles) -> bytes:
         encoded.append(entry)
         return encode(entry, files)
 
-    monkeypatch.setattr(har, "_encode", counted)
+    monkeypatch.setattr(har, "encode", counted)
     writer.add(_answer(b"new"))
 
     assert encoded == [_answer(b"new")]

@@ -15,7 +15,9 @@ from . import jobs, sound, spending
 from .bodies import CassetteError, check_writable, locked, unused_name
 from .budget import Budget
 from .entry import Entry, Request
-from .har import INLINE, ForeignError, Writer, read, remove, tidy, write
+from .har import Writer, read, remove, tidy, write
+from .har_encoding import INLINE
+from .har_parsing import ForeignError
 from .links import in_answer, unsigned
 from .matching import Key, MatchOptions, canonical
 from .playing import Miss, Player
@@ -258,7 +260,7 @@ class Cassette:
 
     @property
     def recorded(self) -> tuple[Entry, ...]:
-        """The entries recorded in this run; bodies of more than har.INLINE bytes are in the file only."""
+        """The entries recorded in this run; bodies of more than har_encoding.INLINE bytes are in the file only."""
         with self._lock:
             return tuple(self._recorded)
 
