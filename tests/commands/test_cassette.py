@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mitm_ai_proxy.cassette import har
-from mitm_ai_proxy.commands import main, rerecording
+from mitm_ai_proxy.commands import cassette_refresh, cassette_resume, main
 
 USED: dict[str, tuple[list[str], dict[str, Any]]] = {
     "resume": (["resume", "a.har"], {"interval": 5.0, "timeout": 1800.0}),
@@ -37,8 +37,8 @@ def used(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         calls.append((path, config, {"out": out, **more}))
         return 7
 
-    monkeypatch.setattr(rerecording, "resume", resume)
-    monkeypatch.setattr(rerecording, "refresh", refresh)
+    monkeypatch.setattr(cassette_resume, "resume", resume)
+    monkeypatch.setattr(cassette_refresh, "refresh", refresh)
     return calls
 
 

@@ -23,7 +23,7 @@ from mitm_ai_proxy import registry
 from mitm_ai_proxy.cassette import har, listing, scrubbing
 from mitm_ai_proxy.cassette.entry import Entry, Request
 from mitm_ai_proxy.cassette.missing import find_missing
-from mitm_ai_proxy.commands import rerecording
+from mitm_ai_proxy.commands import cassette_progress, cassette_proxy, cassette_refresh, cassette_resume
 from mitm_ai_proxy.gateway.addon import Gateway
 from mitm_ai_proxy.gateway.embedded import Embedded
 from mitm_ai_proxy.gateway.recorded import Recorded
@@ -179,12 +179,12 @@ def _replay(config: Path, cassette: Path, use: Callable[[Client], object]) -> No
 
 
 def _resume(cassette: Path, config: Path, timeout: float = 20) -> int:
-    return rerecording.resume(cassette, config, interval=INTERVAL, timeout=timeout)
+    return cassette_resume.resume(cassette, config, interval=INTERVAL, timeout=timeout)
 
 
 def _refresh(cassette: Path, config: Path, out: Path | None = None, **options: Any) -> int:
     options = {"yes": True, "interval": INTERVAL, "timeout": 20, **options}
-    return rerecording.refresh(cassette, config, out, **options)
+    return cassette_refresh.refresh(cassette, config, out, **options)
 
 
 def _task_ids(cassette: Path) -> list[str]:
@@ -378,7 +378,7 @@ def test_a_task_that_takes_too_long_is_left_for_another_time(
     [
         ([Answer(401, b'{"code":1002,"message":"api key not found"}')], "401: api key not found"),
         ([Answer(200, b"<html>")], "200"),
-        ([Answer(503, b"{}")] * rerecording.MOST_FAILURES, "503, 10 times in a row"),
+        ([Answer(503, b"{}")] * cassette_proxy.MOST_FAILURES, "503, 10 times in a row"),
     ],
 )
 def test_what_the_provider_refuses_is_told(
@@ -458,7 +458,7 @@ def test_ctrl_c_ends_a_resume_and_keeps_what_there_is(
 
     upstream.respond = interrupt
 
-    assert rerecording.resume(cassette, config, interval=20, timeout=60) == 1
+    assert cassette_resume.resume(cassette, config, interval=20, timeout=60) == 1
     assert _told(capsys) == "ai-proxy: interrupted\n"
     assert len(_task_ids(cassette)) == 1
 
@@ -473,7 +473,7 @@ def test_errors_that_pass_are_waited_for(upstream: Upstream, tmp_path: Path, cas
 
     # An interval too long for the test to wait.
     responses.pop(0)
-    assert rerecording.resume(cassette, config, interval=20, timeout=10) == 0
+    assert cassette_resume.resume(cassette, config, interval=20, timeout=10) == 0
     assert [entry.response and entry.response.status for entry in har.read(cassette)] == [200, 429, 200]
 
 
@@ -727,7 +727,7 @@ def _press_ctrl_c() -> None:
 def _waits_again(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Is set when the main thread waits for an answer after it has said so."""
     is_told, waits_again = threading.Event(), threading.Event()
-    complain, wait = rerecording._complain, futures.wait
+    complain, wait = cassette_progress.complain, futures.wait
 
     def complained(problem: object) -> None:
         complain(problem)
@@ -738,7 +738,7 @@ def _waits_again(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
             waits_again.set()
         return wait(*arguments)
 
-    monkeypatch.setattr(rerecording, "_complain", complained)
+    monkeypatch.setattr(cassette_proxy, "complain", complained)
     monkeypatch.setattr(futures, "wait", waited)
     return waits_again
 

@@ -12,7 +12,7 @@ from mitmproxy.io import FlowReader
 
 from mitm_ai_proxy.cassette import har
 from mitm_ai_proxy.cassette.entry import Entry, Request, Response
-from mitm_ai_proxy.commands import rerecording
+from mitm_ai_proxy.commands import cassette_refresh
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import Proxy, Reply
 from tests.e2e.upstream import Answer, Received, Upstream
@@ -162,7 +162,7 @@ def test_a_recording_of_several_providers_is_made_anew_with_each_of_them(
     for upstream in (chat, local):
         upstream.respond = lambda request: Answer(body=b'{"said": "anew"}')
 
-    assert rerecording.refresh(cassette, config, None, yes=True) == 0, capsys.readouterr()
+    assert cassette_refresh.refresh(cassette, config, None, yes=True) == 0, capsys.readouterr()
     for upstream, path, key in asked:
         received = upstream.next()
         assert (received.target, received.body) == (path, body)
@@ -171,7 +171,7 @@ def test_a_recording_of_several_providers_is_made_anew_with_each_of_them(
     assert answers == [b'{"said": "anew"}'] * 2
 
     config.write_text(_providers(*upstreams) + "activeProviderId: chat")
-    assert rerecording.refresh(cassette, config, None, yes=True) == 1
+    assert cassette_refresh.refresh(cassette, config, None, yes=True) == 1
     assert f"was recorded with http://{local.address}, and" in capsys.readouterr().err
     chat.assert_untouched()
 

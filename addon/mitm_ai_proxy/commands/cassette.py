@@ -57,21 +57,21 @@ def _number(text: str) -> float:
     return number
 
 
-# Imports rerecording.py, and mitmproxy with it, when needed, since that takes a while.
+# Both import mitmproxy, when needed, since that takes a while.
 
 
 def _resume(chosen: Namespace) -> int:
-    from . import rerecording
+    from . import cassette_resume
 
     dotenv.use(chosen.config)
-    return rerecording.resume(chosen.file, chosen.config, interval=chosen.interval, timeout=chosen.timeout)
+    return cassette_resume.resume(chosen.file, chosen.config, interval=chosen.interval, timeout=chosen.timeout)
 
 
 def _refresh(chosen: Namespace) -> int:
-    from . import rerecording
+    from . import cassette_refresh
 
     dotenv.use(chosen.config)
-    return rerecording.refresh(
+    return cassette_refresh.refresh(
         chosen.file,
         chosen.config,
         chosen.out,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mitm_ai_proxy import registry
-from mitm_ai_proxy.commands.rerecording import _fresh
+from mitm_ai_proxy.commands.cassette_refresh import fresh_name
 from mitm_ai_proxy.kling.ids import NO_PARAMETERS, VideoParameters, add_parameters, split_parameters
 from tests.tables import table
 
@@ -29,7 +29,7 @@ ASKED = VideoParameters("sora-2", "4", "1280x720")
 def test_a_new_name_says_what_was_asked_for_as_the_recorded_one_does(
     recorded: str, start: str, asked: VideoParameters
 ) -> None:
-    names = [_fresh(recorded, registry.recorded_api()) for _ in range(2)]
+    names = [fresh_name(recorded, registry.recorded_api()) for _ in range(2)]
     assert names[0] != names[1]
     for name in names:
         bare, parameters = split_parameters(name)
