@@ -16,6 +16,8 @@ NEWEST = "7.57.0"
 NEWEST_ANTHROPIC = "1.14.0"
 NEEDS = {BEFORE_MULTIPART: 20, NEWEST: 22}
 """The oldest major version of Node for each version of the SDK."""
+WITH_ENV_PROXY = 24
+"""The oldest major version of Node all of whose releases read NODE_USE_ENV_PROXY; 22 does so from 22.21."""
 BROUGHT = 22
 """The major version of Node that npm installs if the one on the machine is older."""
 
@@ -31,10 +33,11 @@ def start(version: str, script: str = "node_worker.mjs", anthropic: str = "") ->
     packages = (f"openai@{version}", *([f"@anthropic-ai/sdk@{anthropic}"] if anthropic else []))
     name = f"openai-node-{version}{f'-anthropic-{anthropic}' if anthropic else ''}"
     folder = cache.folder(name, lambda part: _install(part, *packages))
-    return Worker(_node(NEEDS[version]), Path(__file__).with_name(script), folder)
+    return Worker(program(NEEDS[version]), Path(__file__).with_name(script), folder)
 
 
-def _node(needed: int) -> Path:
+def program(needed: int) -> Path:
+    """The Node of this machine if its major version is new enough, else the newest 22."""
     found = shutil.which("node")
     assert found
     said = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -112,14 +113,16 @@ def redact(flow: http.HTTPFlow) -> None:
 def hints(host: str, port: int, folder: Path) -> str:
     """What to paste, so that an application's traffic passes through the proxy at this address."""
     proxy = f"http://{host}:{port}"
-    authority = folder.expanduser() / "mitmproxy-ca-cert.pem"
+    through = f"HTTPS_PROXY={proxy}"
+    authority = shlex.quote(str(folder.expanduser() / "mitmproxy-ca-cert.pem"))
     return "\n".join(
         (
             "INSPECT: all traffic passes unchanged; chats, jobs and calls of AI APIs are shown. Paste one of:",
-            f"  Claude Code  HTTPS_PROXY={proxy} NODE_EXTRA_CA_CERTS={authority} claude",
-            f"  Codex        HTTPS_PROXY={proxy} SSL_CERT_FILE={authority} codex",
-            f"  Node         NODE_USE_ENV_PROXY=1 HTTPS_PROXY={proxy} NODE_EXTRA_CA_CERTS={authority} node app.js",
-            f"  Python       HTTPS_PROXY={proxy} SSL_CERT_FILE={authority} python app.py",
+            f"  Claude Code  {through} NODE_EXTRA_CA_CERTS={authority} claude",
+            f"  Codex        {through} SSL_CERT_FILE={authority} codex",
+            f"  Node         NODE_USE_ENV_PROXY=1 {through} NODE_EXTRA_CA_CERTS={authority} node app.js"
+            "  # Node 22.21, 24 or later",
+            f"  Python       {through} SSL_CERT_FILE={authority} REQUESTS_CA_BUNDLE={authority} python app.py",
             f"  curl         curl --proxy {proxy} --cacert {authority} https://api.openai.com/v1/models",
         )
     )
