@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mitm_ai_proxy.commands import main
+from tests.auth import service_account
 
 KEY = "sk-of-the-provider-0123456789"
 CONFIG = f"""
@@ -132,3 +134,15 @@ def test_a_configuration_without_credentials_will_do(tmp_path: Path, capsys: pyt
     status, text = _run(path, capsys, "/v1/videos/1")
 
     assert (status, text.startswith("GET https://")) == (0, True), text
+
+
+def test_a_service_account_needs_no_token_of_the_moment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "config.yaml"
+    key = json.dumps(service_account.key_file())
+    path.write_text(f"provider: {{type: vertex, vertexRegion: us-central1, vertexAuthKey: {key}}}")
+
+    status, text = _run(path, capsys, "/v1/chat/completions", "-d", CHAT.replace("MODEL", "gemini-9"))
+
+    assert (status, text.startswith("POST https://us-central1-aiplatform.googleapis.com/v1/projects/")) == (0, True)
+    assert "authorization: [the credential]" in text
+    assert "access-token" not in text

@@ -179,11 +179,12 @@ def test_the_context_is_in_every_chat(name: str, target: str) -> None:
 
 @table("name", VENDORS)
 def test_under_original_only_host_base_path_and_credential_change(name: str) -> None:
-    provider = _provider(name, "protocol: original", "providerBasePath: /outer", "modelMapping: {'*': x}")
+    keys = ("protocol: original", "providerBasePath: /outer", "basePath: /in", "modelMapping: {'*': x}")
+    provider = _provider(name, *keys)
     body = b'{ "model":"m", "x":1e400, "stream":true }'
     path = "/v1/chat/completions?x=%20"
-    sent = upstream_of(provider, path, body, "Authorization: Bearer of-the-client", "X-Api-Key: of-the-client")
-    outgoing = pipeline.outgoing(provider, head_of(path), sent)
+    sent = upstream_of(provider, f"/in{path}", body, "Authorization: Bearer of-the-client", "X-Api-Key: of-the-client")
+    outgoing = pipeline.outgoing(provider, head_of(f"/in{path}"), sent)
 
     assert (sent.target, sent.body) in (("/outer" + path, None), ("/outer" + path, body))
     assert str(sent.origin) == str(_sent(name, CHAT).origin) or name == "deepl"

@@ -203,6 +203,7 @@ FINISHED: Final = {"event": "workflow_finished", "data": {"status": "succeeded",
         ("cohere", events(STARTED, TEXT, STARTED, ENDED, named=True), "a", 0, "stop"),
         ("cohere", events(STARTED, CALLED, CALLED, ENDED_BY_CALLS, named=True), "", 2, "tool_calls"),
         ("cohere", events(TEXT, ENDED, named=True), "", 0, "begins in the middle"),
+        ("cohere", events(STARTED, ("message-end", {"delta": {"error": "why"}}), named=True), "", 0, "why"),
         ("cohere", events(STARTED, ARGUMENTS, ENDED, named=True), "", 0, "wrong form"),
         ("cohere", events(STARTED, ("other", {"delta": {}, "message": "x"}), ENDED, named=True), "", 0, "stop"),
         (PRO, events(_functions(), _functions("stop")), "", 2, "tool_calls"),
@@ -235,6 +236,8 @@ def test_a_stream_says_so_much_and_ends_so(block: str, stream: bytes, text: str,
     assert not any("images" in choice["delta"] for choice in choices)
     told = [call for choice in choices for call in choice["delta"].get("tool_calls", ()) if "id" in call]
     assert [call["index"] for call in told] == [*range(calls)]
+    parts = [part["function"] for choice in choices for part in choice["delta"].get("tool_calls", ())]
+    assert "".join(part.get("arguments") or "" for part in parts) == "{}" * calls
     last = chunks[-1]
     assert end in (last["error"]["message"] if isinstance(last, dict) else choices[-1]["finish_reason"])
 
