@@ -25,6 +25,7 @@ from ..routing.providers import Providers
 from ..view.prices import PriceSettings
 from . import (
     content_view,
+    crashes,
     engine,
     fast_dispatch,
     filters,
@@ -88,6 +89,7 @@ class Configured:
         engine.tell_lost_connections()
         engine.wake_killed()
         engine.mend_heads_of_answers()
+        crashes.contain()
         sealed.install()
         content_view.add()
         filters.add()

@@ -5,18 +5,20 @@ It ends with an error in the client's dialect, or, where an answer has begun, as
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakSet
 
 from mitmproxy import http
-from mitmproxy.proxy import commands, events
-from mitmproxy.proxy.layer import CommandGenerator, Layer
+from mitmproxy.proxy import events
+from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
 from mitmproxy.proxy.layers.http._events import ResponseProtocolError
+from mitmproxy.proxy.server import ConnectionHandler
 
 from ..wire.printable import printable
 from . import upstream_layers
@@ -25,11 +27,12 @@ logger = logging.getLogger(__name__)
 
 _PACKAGE: Final = Path(__file__).parents[1]
 _REASON: Final = "an internal error"
-
-Deliver = Callable[[HttpLayer, Layer, events.Event], CommandGenerator[None]]
-"""HttpLayer.event_to_child, without what is done here."""
+_CONTAINS: Final = "contains_crashes"
+_CRASHED: Final = "mitmproxy has crashed"
+"""How mitmproxy's line in the log begins when its layers have raised."""
 
 _crashed: Final[WeakSet[http.HTTPFlow]] = WeakSet()
+_tasks: Final[set[asyncio.Future[Any]]] = set()
 
 
 def has_crashed(flow: http.HTTPFlow) -> bool:
@@ -37,54 +40,84 @@ def has_crashed(flow: http.HTTPFlow) -> bool:
     return flow in _crashed
 
 
-def contained(layer: HttpLayer, stream: HttpStream, event: events.Event, deliver: Deliver) -> CommandGenerator[None]:
-    """Give an event to a stream. If code of ours raises, its flow ends; what mitmproxy's raises is raised."""
-    try:
-        yield from deliver(layer, stream, event)
-    except Exception as error:
-        flow = getattr(stream, "flow", None)
-        if not isinstance(flow, http.HTTPFlow) or not (place := _place_of_ours(error)):
-            raise
-        logger.warning(
-            "ai-proxy: %s in mitmproxy's layers (%s); %s was stopped.",
-            type(error).__name__,
-            place,
-            printable(f"{flow.request.method} {flow.request.path.partition('?')[0]}"),
-        )
-        is_first = flow not in _crashed
-        _crashed.add(flow)
-        try:
-            if is_first and layer.streams.get(stream.stream_id) is stream:
-                yield from _end(layer, stream, deliver)
-                return
-        except Exception as again:
-            logger.warning("ai-proxy: and %s while it was stopped.", type(again).__name__)
-        yield commands.CloseConnection(layer.context.client)
+def contain() -> None:
+    """Have flows end in whose layers code of ours raises; what mitmproxy's own raises is logged as before.
+
+    Done where mitmproxy says so in its log, and so without a cost for each event.
+    """
+    before = ConnectionHandler.log
+    if getattr(before, _CONTAINS, False):
+        return
+
+    def log(self: ConnectionHandler, message: str, *arguments: Any, **more: Any) -> None:
+        error = sys.exception() if message.startswith(_CRASHED) else None
+        if error is None or not _is_contained(self, error):
+            before(self, message, *arguments, **more)
+
+    setattr(log, _CONTAINS, True)
+    ConnectionHandler.log = log  # type: ignore[method-assign]
 
 
-def _end(layer: HttpLayer, stream: HttpStream, deliver: Deliver) -> CommandGenerator[None]:
-    """Have mitmproxy's own methods of the stream end it as one whose provider fails."""
+def _is_contained(handler: ConnectionHandler, error: BaseException) -> bool:
+    """End the flow in whose layers this was raised; False if it is none of ours."""
+    place, stream = _place_of_ours(error), _stream_of(error)
+    flow = getattr(stream, "flow", None)
+    if stream is None or not isinstance(flow, http.HTTPFlow) or not place:
+        return False
+    what = printable(f"{flow.request.method} {flow.request.path.partition('?')[0]}")
+    # Neither the text of the exception nor a traceback: they may quote a secret.
+    name = type(error).__name__
+    logger.warning("ai-proxy: %s in mitmproxy's layers (%s); %s was stopped.", name, place, what)
+    if flow in _crashed:
+        # It has happened again while it was ended.
+        client = handler.transports.get(handler.client)
+        if client and client.writer:
+            client.writer.close()
+        return True
+    _crashed.add(flow)
+    _end(stream)
+    task = upstream_layers.wake(stream, handler)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    return True
+
+
+def _end(stream: HttpStream) -> None:
+    """Have mitmproxy's own methods of the stream end it, with its next event, as one whose provider fails."""
     own: Any = stream
     for name in [name for name in vars(stream) if callable(getattr(type(stream), name, None))]:
         delattr(own, name)
     own._paused = None
     stream._paused_event_queue.clear()
 
-    def leave(_: events.Event) -> CommandGenerator[None]:
-        del own._handle_event
+    def ignore(_: events.Event) -> CommandGenerator[None]:
+        yield from ()
+
+    def end(_: events.Event) -> CommandGenerator[None]:
+        own._handle_event = ignore
         yield from upstream_layers.leave(stream)
+        yield from stream.handle_protocol_error(
+            ResponseProtocolError(stream.stream_id, _REASON, upstream_layers.FAILED)
+        )
 
-    own._handle_event = leave
-    failed = ResponseProtocolError(stream.stream_id, _REASON, upstream_layers.FAILED)
-    yield from deliver(layer, stream, failed)
-    yield from deliver(layer, stream, failed)
+    own._handle_event = end
 
 
-def _place_of_ours(error: Exception) -> str:
+def _stream_of(error: BaseException) -> HttpStream | None:
+    """The innermost stream to which an event was given when this was raised."""
+    found = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        child = frame.f_locals.get("child")
+        if isinstance(child, HttpStream) and isinstance(frame.f_locals.get("self"), HttpLayer):
+            found = child
+    return found
+
+
+def _place_of_ours(error: BaseException) -> str:
     """The last line of this package's that an exception came through; "" for one of somebody else's."""
     places = [
         f"{Path(frame.filename).name}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)
-        if _PACKAGE in Path(frame.filename).parents and frame.filename != __file__
+        if _PACKAGE in Path(frame.filename).parents
     ]
     return places[-1] if places else ""

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from mitmproxy import http
 from mitmproxy.proxy import events
 from mitmproxy.proxy.layer import CommandGenerator, Layer
-from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
+from mitmproxy.proxy.layers.http import HttpLayer
 from mitmproxy.proxy.layers.http._events import RequestHeaders
 
 from ..auth.header import REDACTED, Credential, redacted_query
@@ -24,7 +24,6 @@ from ..wire import targets
 from ..wire.header_fields import Fields
 from ..wire.printable import printable
 from ..wire.targets import Origin
-from . import crashes
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +67,6 @@ def install() -> bool:
     def event_to_child(self: HttpLayer, child: Layer, event: events.Event) -> CommandGenerator[None]:
         if type(event) is RequestHeaders and seals:
             event = _opened(self, event, seals)
-        if isinstance(child, HttpStream):
-            return crashes.contained(self, child, event, before)
         generator: CommandGenerator[None] = before(self, child, event)
         return generator
 
