@@ -69,7 +69,8 @@ def test_after_any_failure_the_next_provider_answers_and_its_stream_streams(
 ) -> None:
     proxy, one, two, is_http2 = wire
     two.mood = lambda request: STREAM
-    wrong = {}
+    wrong: dict[str, object] = {}
+    connections = {}
     for name, failure in (FAILURES | SILENT).items():
         one.reset()
         two.received = []
@@ -80,7 +81,11 @@ def test_after_any_failure_the_next_provider_answers_and_its_stream_streams(
         body = one.received[0].body if one.received else b""
         if seen != ([(200, CHUNK + DONE)] * 2, ["token-one"] * 2, ["token-two"] * 2, [body] * 2):
             wrong[name] = seen
+        connections[name] = one.connections
     assert wrong == {}
+    if not is_http2 and one.connections:
+        # A short refusal is read to its end, so that its connection is used again; a long one is not waited for.
+        assert [connections[name] for name in ("429", "500", "a long 500")] == [1, 1, 2]
     assert "Traceback" not in proxy.close()
 
 
@@ -154,6 +159,20 @@ def test_the_second_answer_streams_in_the_clients_dialect_whoever_gives_it(
         assert "stream_options" not in sent
         assert (two.received[-1].path, sent["max_tokens"], sent["stream"]) == ("/v1/messages", 9, True)
         assert two.received[-1].fields[b"x-api-key"] == b"token-two"
+
+
+def test_a_first_event_is_not_held_for_ever(pair: tuple[Moody, Moody], start_proxy: StartProxy) -> None:
+    one, two = pair
+    gate, long = threading.Event(), b": " + b"x" * 99_000
+    one.mood = lambda request: moody.stream(long, b"\n\n" + CHUNK + DONE)._replace(gate=gate)
+    proxy = start_proxy(in_order(one, two))
+    with closing(http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=DEADLINE)) as connection:
+        connection.request("POST", CHAT, BODY, JSON)
+        reply = connection.getresponse()
+        begun = reply.read(1)
+        gate.set()
+        assert begun + reply.read() == long + b"\n\n" + CHUNK + DONE
+    assert two.received == []
 
 
 def _claude(text: str) -> bytes:

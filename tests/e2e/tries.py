@@ -18,6 +18,7 @@ JSON = {"Content-Type": "application/json"}
 CHUNK, DONE = b'data: {"choices": []}\n\n', b"data: [DONE]\n\n"
 STREAM = moody.stream(CHUNK, DONE)
 OVERLOADED = b'data: {"error": {"message": "no", "type": "overloaded_error"}}\n\n'
+_BOTH = (b"Content-Length", b"Transfer-Encoding")
 FAILURES = {
     "429": moody.refusal(429),
     "500": moody.refusal(500),
@@ -26,6 +27,9 @@ FAILURES = {
     "closed": CLOSE,
     "reset": RESET,
     "garbage": GARBAGE,
+    "a head that is not valid": Mood(
+        0, (), (), "close", b"HTTP/1.1 200 OK\r\n%b: 2\r\n%b: chunked\r\n\r\n0\r\n\r\n" % _BOTH
+    ),
     "half a body": Mood(200, (b'{"a',), end="close"),
     "half a body, reset": Mood(200, (b'{"a',), end="reset"),
     "an error as the first event": moody.stream(OVERLOADED),
