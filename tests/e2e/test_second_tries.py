@@ -238,8 +238,17 @@ def test_each_try_has_another_token_passes_every_hook_and_is_a_line_of_the_notes
     pair: tuple[Moody, Moody], start_proxy: StartProxy, tmp_path: Path
 ) -> None:
     one, elsewhere = pair
-    moods = [moody.refusal(429), moody.refusal(500), OK]
-    one.mood = lambda request: moods[len(one.received) - 1]
+    gate = threading.Event()
+    slow = Mood(500, (b'{"error": ', b"1}"), gate=gate)
+    moods = [moody.refusal(429), slow, OK]
+
+    def mood(request: Request) -> Mood:
+        found = moods[len(one.received) - 1]
+        if found is slow:
+            threading.Timer(0.3, gate.set).start()
+        return found
+
+    one.mood = mood
     script = tmp_path / "hooks.py"
     script.write_text(HOOKS.replace("{port}", str(elsewhere.port)))
     text, saved = TOKENS.format(one.origin, "{enabled: true, maxRetries: 2}"), tmp_path / "flows"
