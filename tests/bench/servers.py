@@ -120,7 +120,7 @@ RETRY_CONFIG = """\
 provider:
   type: openai
   apiTokens: [sk-bench-provider-key, sk-bench-another-key]
-  providerDomain: http://127.0.0.1:{port}
+  providerDomain: {origin}
   retryOnFailure: {{enabled: true}}
 """
 RELIABLE_CONFIG = (
