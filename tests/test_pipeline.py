@@ -439,7 +439,9 @@ def test_a_flow_that_was_rewritten_before_is_sent_again_with_its_credential_anew
     assert (outgoing.target, outgoing.redacted_target) == ("/x?a=1&key=provider-key", "/x?a=1&key=redacted")
     assert _lines(outgoing.fields) == ["X-Pass: provider-key", "host: host.test:8000", "X-Api-Key: provider-key"]
     assert (outgoing.upstream.memo, outgoing.body, outgoing.upstream.method) == (memo, None, "POST")
-    assert outgoing.upstream.notes == ("replayed: rewritten before, the credential is new",)
+    assert outgoing.upstream.notes == (
+        f"sent to {HOST} again, as a person asked, which may cost again: rewritten before, the credential is new",
+    )
 
 
 def test_a_redacted_client_key_is_not_sent_again() -> None:

@@ -163,6 +163,16 @@ def provider_changed() -> Refusal:
     )
 
 
+def was_not_sent(word: str) -> Refusal:
+    """409 for a replayed flow that was simulated, or answered from a cassette, where the request would be sent now."""
+    return Refusal(
+        409,
+        f"The request was {word} when it was made, so that it cost nothing; it would be sent now. Have the application"
+        f" make it again, or start the proxy as it was then.",
+        code="was_not_sent",
+    )
+
+
 def not_sent(status: int, upstream: str, reason: str) -> Refusal:
     """A request that broke off without an answer: `reason` is mitmproxy's. 413 for a body that is too long."""
     if status == 413:

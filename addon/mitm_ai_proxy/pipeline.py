@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from . import apis, errors
-from .auth.header import CLIENT_FIELDS, NO_CREDENTIAL, Credential, redacted_query, without_redacted
+from .auth.header import CLIENT_FIELDS, NO_CREDENTIAL, REDACTED, Credential, redacted_query, without_redacted
 from .auth.secret import Secret
 from .chat import token_estimate
 from .exchange import Answer, Handling, Head, Memo, NeedsBody, Upstream, Whole
@@ -31,6 +31,8 @@ SMALL_BODY: Final = 1024 * 1024
 _MOST_ASKED: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 """Members of a body that limit the answer."""
 
+_REDACTED: Final = REDACTED.encode()
+"""What stands for a credential that is not kept."""
 _AS_A_JOB: Final = b"x-dashscope-async"
 """Source: DashScope's API reference, asynchronous calls."""
 # Removed when a request is sent without its body.
@@ -184,14 +186,26 @@ def answered_by(upstream: Upstream, origin: Origin) -> Upstream:
 
 
 def resend(provider: Provider, head: Head, origin: Origin, memo: Memo, raw: bytes) -> Outgoing:
-    """A replayed request, which is rewritten already, with a new credential. Raises Refusal if the provider changed."""
+    """A finished request, which is rewritten already, as a person has it sent again: with a new credential.
+
+    `raw` is its body. Raises Refusal if the provider changed.
+    """
     if origin not in provider.origins:
         raise errors.provider_changed()
-    note = "replayed: rewritten before, the credential is new"
-    upstream = Upstream(origin, head.method, head.target, memo=memo, notes=(note,))
-    # The client's credential was redacted in the flow.
+    target, encoding = without_redacted(head.target), header_fields.value(head.fields, b"content-encoding")
+    cost = "" if apis.is_repeatable(head.method) else ", which may cost again"
+    notes = [f"sent to {origin} again, as a person asked{cost}: rewritten before, the credential is new"]
+    if not provider.has_credential and any(value == _REDACTED for _, value in head.fields):
+        notes.append("the client's own credential is not kept, so it is sent without one")
+    try:
+        body = decoded(raw, encoding)
+    except errors.Refusal:
+        body = raw  # as it was sent
+    asked = provider.again(Upstream(origin, head.method, target, body=body, memo=memo, notes=tuple(notes)))
+    upstream = asked._replace(body=None) if asked.body is body else asked
     credential = provider.credential(_with_body(upstream, raw), provider.token(()))
-    return _outgoing(head, upstream, head.fields, raw, credential, CLIENT_FIELDS, ())
+    fields = tuple(field for field in head.fields if field[1] != _REDACTED or field[0].lower() in credential.fields)
+    return _outgoing(head, upstream, fields, raw, credential, CLIENT_FIELDS, ())
 
 
 def renewed(provider: Provider, upstream: Upstream, target: str, raw: bytes, token: Secret | None) -> Credential:

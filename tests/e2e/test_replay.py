@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from mitmproxy import http
 from mitmproxy.io import FlowReader
 
-from tests.e2e.conftest import StartProxy
-from tests.e2e.upstream import CREATED, Upstream
+from tests.e2e.conftest import SECRET_KEY, StartProxy
+from tests.e2e.upstream import CREATED, Upstream, verified_claims
+from tests.e2e.window import Window
 
 
 def _record(kling: str, upstream: Upstream, start_proxy: StartProxy, flows: Path) -> None:
@@ -96,3 +98,38 @@ def test_flows_from_a_file_are_shown_as_they_are(
     assert before.response
     assert after.response.get_state() == before.response.get_state()
     upstream.assert_untouched()
+
+
+def test_the_button_in_mitmweb_buys_another_video_under_another_name(
+    kling: str, upstream: Upstream, start_proxy: StartProxy
+) -> None:
+    window = Window(start_proxy, f"{kling}clientTokens: {{me: key-of-a-client-0123456789}}\n")
+    fields = {"User-Agent": "OpenAI/Python 2.0.0", "X-Stainless-Lang": "python", "Idempotency-Key": "once"}
+    fields |= {"Content-Type": "application/json", "Authorization": "Bearer key-of-a-client-0123456789"}
+    body = b'{"model": "sora-2", "prompt": "a \\u0063at", "seconds": "4"}'
+    created = window.proxy.request("POST", "/v1/videos", body, fields)
+    bought = [upstream.next()]
+    for _ in range(2):
+        window.replay(window.flows[0])
+        bought.append(upstream.next())
+        flow = window.wait(lambda one: one.get("response") and window.run("replay.client.count") == 0, "answered")
+
+    names = [json.loads(one.body)["external_task_id"] for one in bought]
+    assert len(set(names)) == 3
+    # The parameters are in each name.
+    assert len({name.rpartition("-o")[2] for name in names}) == 1
+    assert len({one.body.replace(name.encode(), b"") for one, name in zip(bought, names, strict=True)}) == 1
+    for one in bought:
+        assert one.target == "/v1/videos/text2video"
+        assert verified_claims(one.one("Authorization") or "", SECRET_KEY)
+        assert one.one("Content-Length") == str(len(one.body))
+        assert one.all("Idempotency-Key") == []
+    assert "again, as a person asked, which may cost again" in flow["comment"]
+    assert f"external_task_id {names[-1]}: another task is made" in flow["comment"]
+    assert created.status == 200
+    assert json.loads(window.content(flow, "response"))["model"] == "sora-2"
+
+    # A request that was refused is made anew, for whoever asks at the proxy.
+    assert window.proxy.request("POST", "/v1/videos", body, {**fields, "Authorization": "Bearer x"}).status == 401
+    window.replay(window.flows[-1])
+    assert "key-of-a-client" not in str(upstream.next().headers)

@@ -222,7 +222,9 @@ def test_a_flow_is_replayed_to_the_provider_that_it_was_for(
     received = local.next()
     assert (received.target, received.body) == (first.target, first.body)
     assert received.one("Authorization") == "Bearer new-key-of-local"
-    assert _comments(again)[0].startswith("rewritten before: local; replayed: ")
+    [comment] = _comments(again)
+    assert comment.startswith(f"sent to http://{local.address} again, as a person asked, which may cost again: ")
+    assert comment.endswith("; for local, as before")
     chat.assert_untouched()
 
     config = config.replace(local.address, "127.0.0.1:9")

@@ -285,7 +285,7 @@ def test_a_flow_is_replayed_to_the_provider_that_it_was_rewritten_for(origin: st
         sent = await proxy.send(flow)
         assert sent
         assert (sent.url, sent.values("authorization")) == (f"{origin}/x", [f"Bearer {key}"])
-        assert flow.comment.startswith("rewritten before: ")
+        assert "again, as a person asked" in flow.comment
 
     third = {**PROVIDERS[1], "id": "three", "apiTokens": "key-of-three"}
     _run(work, providers=[*PROVIDERS, third], routes=[*ROUTES, {"model": "three", "provider": "three"}])
@@ -294,6 +294,16 @@ def test_a_flow_is_replayed_to_the_provider_that_it_was_rewritten_for(origin: st
 def test_a_flow_of_another_configuration_is_not_replayed() -> None:
     async def work(proxy: Proxy) -> None:
         assert _code(await proxy.ask(_again("GET /x", "http://three.test:84", "one"))) == (400, "provider_changed")
+
+    _run(work)
+
+
+@table("word", ["simulated", "replayed"])
+def test_what_cost_nothing_is_not_sent_where_it_would_cost_now(word: str) -> None:
+    async def work(proxy: Proxy) -> None:
+        flow = _again("POST /x", ONE, "one")
+        flow.metadata[flows.LISTED] = {"words": ["rewritten", word]}
+        assert _code(await proxy.ask(flow)) == (409, "was_not_sent")
 
     _run(work)
 

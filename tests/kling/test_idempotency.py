@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from mitm_ai_proxy.kling import idempotency
-from mitm_ai_proxy.kling.idempotency import AWAITED, MAX_NAME, MAX_REMEMBERED, PREFIX, REMEMBERED, Choice, Idempotency
+from mitm_ai_proxy.kling.idempotency import (
+    AWAITED,
+    MAX_NAME,
+    MAX_REMEMBERED,
+    PREFIX,
+    REMEMBERED,
+    Choice,
+    Idempotency,
+    with_new_name,
+)
 from mitm_ai_proxy.kling.ids import VideoParameters, add_parameters, split_parameters
 from tests.tables import table
 
@@ -456,3 +465,30 @@ def test_a_retry_of_a_create_of_another_process_is_known_to_be_one() -> None:
 
 def test_the_states_are_different() -> None:
     assert len({idempotency.PENDING, idempotency.ANSWERED, idempotency.UNCERTAIN, idempotency.FREE}) == 4
+
+
+@table(
+    "body, old",
+    [
+        (b'{"prompt":"a","external_task_id": "ai-proxy-abc-0" }', "ai-proxy-abc-0"),
+        (b'{"external_task_id":"mine"}', "mine"),
+        (b'{"external_task_id":"mine-again-0123abcd"}', "mine-again-0123abcd"),
+        (b'{"options":{"external_task_id":"m\\u0069ne"},"a":1.0}', "mine"),
+        (b'{"a":1}', ""), (b'{"external_task_id":7}', ""), (b'{"external_task_id":""}', ""),
+        (b"", ""), (b"external_task_id", ""),
+        (b'{"a":"external_task_id"', ""),
+    ],
+)  # fmt: skip
+def test_a_create_is_asked_for_again_under_another_name_and_nothing_else_of_it_changes(body: bytes, old: str) -> None:
+    found, before, after = with_new_name(body)
+
+    assert before == old
+    if not old:
+        assert (found, after) == (body, "")
+        return
+    assert after != old
+    assert len(after) <= MAX_NAME
+    assert with_new_name(body)[2] != after
+    assert after.startswith("ai-proxy-abc-" if old.startswith("ai-proxy") else "mine-again-")
+    assert after.count("-again-") <= 1
+    assert found.replace(after.encode(), b"") == body.replace(old.encode(), b"").replace(b"m\\u0069ne", b"")

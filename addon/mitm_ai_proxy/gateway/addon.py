@@ -13,7 +13,8 @@ from ..edges.held import HELD
 from ..errors import Refusal
 from ..exchange import Answer, Upstream, Whole
 from ..wire.json_edit import JSONError
-from . import crashes, engine, flows, guard, rewriting, strangers, streams
+from ..wire.targets import Origin
+from . import crashes, engine, flows, guard, rewriting, sealed, strangers, streams
 from .configured import Configured
 from .flows import FlowState
 from .guard import fail_closed
@@ -40,10 +41,18 @@ class Gateway(Configured):
         """Route the request by its head, or refuse it. If the body is needed for that, hold it."""
         if not guard.concerns(flow):
             return
-        is_again = flow.is_replay == "request" and flows.MARK in flow.metadata
+        is_again = _is_again(flow)
         if not (is_again or self.guard.takes(flow)):
             return
         strangers.keep_server_name(flow)
+        if is_again:
+            # Behind this hook, mitmproxy puts the body back that the flow had.
+            state = FlowState(flows.head_of(flow), self.providers, self.only)
+            state.asked = Origin(flow.request.scheme, flow.request.host, flow.request.port)
+            self.guard.states[flow] = state
+            streams.hold_request(flow)
+            flows.place(flow, flows.NOWHERE)
+            return
         if self.intercepting.is_on and not flow.is_replay and flows.PROBE not in flow.metadata:
             state = FlowState(flows.head_of(flow), self.providers, self.only)
             self.guard.states[flow] = state
@@ -58,7 +67,9 @@ class Gateway(Configured):
 
     def begin(self, flow: http.HTTPFlow) -> None:
         """Route a request by its head, or refuse it; in the requestheaders hook, or later where it was held."""
-        is_again = flow.is_replay == "request" and flows.MARK in flow.metadata
+        is_again = _is_again(flow)
+        if flow.is_replay == "request" and not is_again:
+            sealed.drop_placeholders(flow)
         state = FlowState(flows.head_of(flow), self.providers, self.only)
         if self.active:
             state.client_origin = client_origin(flow)
@@ -80,6 +91,10 @@ class Gateway(Configured):
         """Rewrite a request whose body was held."""
         state = self.guard.states.get(flow)
         if state is None or not guard.concerns(flow):
+            return
+        if state.asked and _is_again(flow):
+            flows.place(flow, state.asked)
+            self.begin(flow)
             return
         raw = flow.request.raw_content or b""
         if state.attempts and state.attempts.raw is None and not flow.request.stream:
@@ -211,6 +226,11 @@ class Gateway(Configured):
         if answer:
             flows.reply(response, answer)
             state.note(*answer.notes)
+
+
+def _is_again(flow: http.HTTPFlow) -> bool:
+    """Whether it is a finished request, rewritten already, that a person has sent again."""
+    return flow.is_replay == "request" and flows.MARK in flow.metadata
 
 
 def _as_it_came(answer: Answer) -> Answer:

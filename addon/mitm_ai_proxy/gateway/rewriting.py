@@ -37,14 +37,16 @@ class Rewriter:
         is_preflight = pages.is_preflight(head.method, head.fields)
         results = [] if is_preflight else [r for stage in self._configured.active if (r := stage.begin(flow, state))]
         is_open = bool(results) and not any(result.needs_credential for result in results)
-        if flows.PROBE not in flow.metadata:
+        # One that is replayed was let in before, and now comes from whoever is at the proxy.
+        is_own = flows.PROBE in flow.metadata or flow.is_replay == "request"
+        if not is_own:
             strangers.refuse_strangers(flow, UNKNOWN_CALLER if is_open else head.caller, self._configured.page_rules)
         if is_preflight:
             strangers.answer_preflight(flow, state)
             return
         if providers is None:
             raise errors.not_ready()
-        if not is_open and flows.PROBE not in flow.metadata:
+        if not is_open and not is_own:
             fields = self._configured.clients.admit(head.fields).fields
             if fields is not head.fields:
                 state.head = head = head._replace(fields=fields)
@@ -161,10 +163,16 @@ class Rewriter:
         state.provider = state.providers.at(origin, flows.provider_of(flow)) if state.providers else None
         if state.provider is None:
             raise errors.provider_changed()
-        if state.name:
-            state.note(f"rewritten before: {state.name}")
+        listed = flow.metadata.get(flows.LISTED)
+        words = listed.get("words", ()) if isinstance(listed, dict) else ()
+        ways = {"simulated": flows.SIMULATED, "replayed": flows.REPLAYED}
+        if state.way == flows.SENT and (word := next((word for word in ways if word in words), "")):
+            raise errors.was_not_sent(word)
         memo, raw = flows.memo_of(flow), request.raw_content or b""
         flows.send(flow, state, pipeline.resend(state.provider, state.head, origin, memo, raw))
+        if state.name:
+            state.note(f"for {state.name}, as before")
+            flows.show_notes(flow, state)
 
     def rewritten(self, flow: http.HTTPFlow, state: FlowState, raw: bytes) -> Upstream | Answer:
         """The upstream request of a flow, with its body as it was sent, or the answer. Raises Refusal."""

@@ -19,7 +19,7 @@ from mitmproxy.proxy.layer import CommandGenerator, Layer
 from mitmproxy.proxy.layers.http import HttpLayer
 from mitmproxy.proxy.layers.http._events import RequestHeaders
 
-from ..auth.header import REDACTED, Credential, redacted_query
+from ..auth.header import REDACTED, Credential, redacted_query, without_redacted
 from ..wire import targets
 from ..wire.header_fields import Fields
 from ..wire.printable import printable
@@ -114,6 +114,13 @@ def renew(flow: http.HTTPFlow, credential: Credential) -> None:
     parameters = {**found.parameters, **dict(zip(shown.split("&"), query.split("&"), strict=True))}
     # The target is put together when it is sent: it may have been edited.
     _seals[flow] = found._replace(fields=fields, shown="", parameters=parameters)
+
+
+def drop_placeholders(flow: http.HTTPFlow) -> None:
+    """Take the placeholders out of a request that is made of what a flow shows: what they stood for is not kept."""
+    headers = flow.request.headers
+    headers.fields = tuple(field for field in headers.fields if field[1] != _REDACTED)
+    flow.request.path = without_redacted(flow.request.path)
 
 
 def forget(flow: http.HTTPFlow) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from ..wire import json_edit
 from .ids import NO_PARAMETERS, VideoParameters, add_parameters, split_parameters
 
 REMEMBERED: Final = 3600
@@ -31,6 +33,7 @@ MAX_NAME: Final = 128
 """Characters of an external_task_id, above which the parameters are left out. Kling documents no limit."""
 
 PREFIX: Final = "ai-proxy-"
+_AGAIN: Final = re.compile(r"-again-[0-9a-f]{8}$")
 
 PENDING, ANSWERED, UNCERTAIN, FREE = "pending", "answered", "uncertain", "free"
 """A client waits for its answer; it got a task; Kling may or may not have accepted it; Kling has certainly not."""
@@ -218,6 +221,37 @@ class Idempotency:
         digest = hashlib.sha256(f"{self._run}{kind}\0{api}\0".encode())
         digest.update(content)
         return base64.b32encode(digest.digest()[:16]).decode().rstrip("=").lower()
+
+
+def with_new_name(body: bytes) -> tuple[bytes, str, str]:
+    """A create under a name that Kling has not met, as a person wants another task: the body, the old and the new name.
+
+    Two empty names where it has none.
+    """
+    field, nothing = "external_task_id", (body, "", "")
+    if not json_edit.may_spell(body, field.encode()):
+        return nothing
+    try:
+        members = json_edit.members(body)
+        inner = [one for member in members if member.key == "options" for one in json_edit.members_of(body, member)]
+    except json_edit.JSONError:
+        return nothing
+    found = [member for member in (*members, *inner) if member.key == field]
+    before = json_edit.string_value(body, found[-1]) if found else None
+    if not before:
+        return nothing
+    after = _renewed(before)
+    edits = [json_edit.Edit(member.start, member.end, json_edit.string(after)) for member in found]
+    return json_edit.apply(body, edits), before, after
+
+
+def _renewed(name: str) -> str:
+    """Another name: one of ours with the same parameters, or a client's own with an ending."""
+    base, parameters = split_parameters(name)
+    ending = secrets.token_hex(4)
+    if base.startswith(PREFIX):
+        return _name(f"{_scope(name)}-{ending}", parameters)
+    return f"{_AGAIN.sub('', name)}-again-{ending}"
 
 
 def _name(base: str, parameters: VideoParameters) -> str:

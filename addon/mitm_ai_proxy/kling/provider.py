@@ -25,7 +25,7 @@ from ..wire import json_edit, targets
 from ..wire.header_fields import Fields
 from ..wire.request_body import object_members, replace_text, text_member, without_mark
 from ..wire.targets import Origin
-from . import api_versions, forms, images_api, job, picture_fields, videos_api
+from . import api_versions, forms, idempotency, images_api, job, picture_fields, videos_api
 from .models import SORA_MODES, creating_models
 from .task_kinds import (
     HINT,
@@ -337,6 +337,19 @@ class Kling(Provider):
     def error(self, sent: Upstream) -> None:
         """Record that a create may have been accepted, so that a retry finds it."""
         self._videos.answers.error(sent.memo)
+
+    def again(self, upstream: Upstream) -> Upstream:
+        """A create gets a new external_task_id, since Kling takes each once."""
+        found = super().again(upstream)
+        body, before, after = idempotency.with_new_name(found.body or b"") if found.method == "POST" else (b"", "", "")
+        if not after:
+            return found
+        memo = dict(found.memo)
+        if memo.get("name") == before:
+            memo["name"] = after
+        memo.pop("repeated", None)
+        notes = (*found.notes, f"external_task_id {after}: another task is made")
+        return found._replace(body=body, memo=memo, notes=notes)
 
     @property
     def has_credential(self) -> bool:

@@ -47,6 +47,10 @@ Clock = Callable[[], float]
 KeysType: TypeAlias = type[CommonKeys]
 
 
+_NOT_AGAIN: Final[Mapping[bytes, bytes | None]] = dict.fromkeys((b"idempotency-key", b"x-idempotency-key"))
+"""Header fields by which a service knows a request that it has answered."""
+
+
 class Provider(ABC):
     """One configured provider. Methods are named after the hooks of mitmproxy that they serve, and return values.
 
@@ -276,6 +280,15 @@ class Provider(ABC):
         mapped, notes = self.map_model(asked)
         edited = json_edit.apply(body, replace_text(member, asked, mapped))
         return upstream._replace(body=edited, notes=(*upstream.notes, *notes))
+
+    # A finished request
+
+    def again(self, upstream: Upstream) -> Upstream:
+        """A finished request, with its body, as it is sent once more because a person asks for it.
+
+        Nothing is left in it by which the service would take it for the first one. Raises Refusal.
+        """
+        return upstream._replace(fields={**upstream.fields, **_NOT_AGAIN})
 
     # Further tries
 
