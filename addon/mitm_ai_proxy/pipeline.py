@@ -9,7 +9,15 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from . import apis, errors
-from .auth.header import CLIENT_FIELDS, NO_CREDENTIAL, REDACTED, Credential, redacted_query, without_redacted
+from .auth.header import (
+    CLIENT_FIELDS,
+    NO_CREDENTIAL,
+    REDACTED,
+    Credential,
+    redacted_query,
+    without_protocol_keys,
+    without_redacted,
+)
 from .auth.secret import Secret
 from .chat import token_estimate
 from .exchange import Answer, Handling, Head, Memo, NeedsBody, Upstream, Whole
@@ -234,6 +242,8 @@ def _outgoing(
     changes: dict[bytes, bytes | None] = {}
     if upstream.body is not None:
         changes = {b"content-encoding": None, b"content-length": _length(body)}
+    if without:
+        fields = without_protocol_keys(fields)
     if upstream.fields:
         changes.update(upstream.fields)
     if upstream.method != head.method and not body:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from mitm_ai_proxy.auth import header
-from mitm_ai_proxy.auth.header import CLIENT_FIELDS, NO_CREDENTIAL, REDACTED, Credential, is_secret_field
+from mitm_ai_proxy.auth.header import (
+    CLIENT_FIELDS,
+    NO_CREDENTIAL,
+    REDACTED,
+    Credential,
+    is_secret_field,
+    protocol_key,
+    redacted,
+    without_protocol_keys,
+    without_redacted,
+)
 from tests.tables import table
 
 WORD = REDACTED.encode()
@@ -130,3 +140,31 @@ def test_no_credential_sets_nothing() -> None:
 def test_the_fields_in_which_clients_send_credentials(name: bytes) -> None:
     assert name in CLIENT_FIELDS
     assert is_secret_field(name.upper())
+
+
+PROTOCOL = b"Sec-WebSocket-Protocol"
+SENT = b"realtime, openai-insecure-api-key.sk-abc-123 ,openai-beta.realtime-v1"
+
+
+def test_a_key_in_the_protocol_of_a_websocket_is_masked_found_and_taken_out() -> None:
+    fields = ((PROTOCOL, SENT), (b"A", b"b"))
+
+    [(_, shown), other] = redacted(fields)
+
+    assert shown == b"realtime, openai-insecure-api-key.redacted ,openai-beta.realtime-v1"
+    assert other is fields[1]
+    assert protocol_key(fields[0]) == b"sk-abc-123"
+    assert protocol_key(fields[1]) == protocol_key((PROTOCOL, b"realtime")) == protocol_key((b"A", SENT)) == b""
+    assert without_protocol_keys(fields) == ((PROTOCOL, b"realtime, openai-beta.realtime-v1"), (b"A", b"b"))
+    assert without_protocol_keys(((PROTOCOL, b"openai-insecure-api-key.x"), (b"A", b"b"))) == ((b"A", b"b"),)
+    plain = ((PROTOCOL, b"realtime"),)
+    assert without_protocol_keys(plain) is plain
+
+
+def test_what_is_redacted_is_taken_out_of_a_query_and_nothing_else() -> None:
+    for target, left in (
+        ("/a?x=1&key=redacted&api_key=redacted", "/a?x=1"), ("/a?key=redacted", "/a"),
+        ("/a?x=redacted", "/a?x=redacted"),
+        ("/a?&&x", "/a?&&x"), ("/a", "/a"), ("/a?key=other", "/a?key=other"),
+    ):  # fmt: skip
+        assert without_redacted(target) == left

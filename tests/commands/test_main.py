@@ -99,6 +99,21 @@ def test_check_says_where_each_provider_in_use_is_and_what_is_likely_to_be_a_mis
     )
 
 
+def test_a_filter_of_ours_is_known_to_the_tool_before_it_reads_its_options(
+    folder: Path, executed: list[list[str]]
+) -> None:
+    (folder / HERE).write_text(ROUTED)
+
+    main.main(["start", "~ai refused"])
+    main.main(["web", "--set", "view_filter=~ai cost>1"])
+    main.main(["web"])
+
+    assert executed[0][1:4] == ["-m", "mitm_ai_proxy.commands.filtered", "mitmdump"]
+    assert executed[1][1:4] == ["-m", "mitm_ai_proxy.commands.filtered", "mitmweb"]
+    assert executed[1][-1] == "view_filter=~ai cost>1"
+    assert executed[2][0].endswith("mitmweb")
+
+
 def test_the_tool_starts_at_the_active_provider_of_several(folder: Path, executed: list[list[str]]) -> None:
     (folder / HERE).write_text(ROUTED)
 

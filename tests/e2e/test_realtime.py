@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import DEADLINE
+from tests.e2e.window import Window
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 KEY = base64.b64encode(b"0123456789abcdef")
@@ -69,15 +72,18 @@ class RealtimeApi:
 
 
 @pytest.mark.parametrize("keys", ["", "protocol: original, "])
-def test_a_websocket_passes(start_proxy: StartProxy, keys: str) -> None:
+def test_a_websocket_passes(start_proxy: StartProxy, keys: str, tmp_path: Path) -> None:
     api = RealtimeApi()
     base = f"baseUrl: 'http://127.0.0.1:{api.port}/v1'"
+    saved = tmp_path / "flows"
     proxy = start_proxy(
-        f"provider: {{type: openai, apiTokens: sk-ours, {keys}{base}, modelMapping: {{gpt-rt: gpt-new}}}}"
-    )
+        f"provider: {{type: openai, apiTokens: sk-ours, {keys}{base}, modelMapping: {{gpt-rt: gpt-new}}}}",
+        "-w", str(saved), "--set", "flow_detail=4",
+    )  # fmt: skip
     with socket.create_connection(("127.0.0.1", proxy.port), DEADLINE) as client:
         fields = [b"Host: proxy", b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13"]
         fields += [b"Sec-WebSocket-Key: " + KEY, b"Authorization: Bearer sk-of-the-client", b"OpenAI-Beta: realtime=v1"]
+        fields += [b"Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.sk-of-the-client, x"]
         client.sendall(b"GET /v1/realtime?model=gpt-rt&&x HTTP/1.1\r\n" + b"\r\n".join(fields) + b"\r\n\r\n")
         head = _read(client, lambda data: data.endswith(b"\r\n\r\n"))
         text = b"h\xc3\xa9llo"
@@ -93,4 +99,34 @@ def test_a_websocket_passes(start_proxy: StartProxy, keys: str) -> None:
     assert api.head.startswith(b"GET /v1/realtime?model=" + model + b"&&x HTTP/1.1\r\n")
     assert b"Authorization: Bearer sk-ours\r\n" in api.head
     assert b"OpenAI-Beta: realtime=v1\r\n" in api.head
+    assert b"Sec-WebSocket-Protocol: realtime, x\r\n" in api.head
     assert b"of-the-client" not in api.head
+    assert b"of-the-client" not in proxy.close().encode() + saved.read_bytes()
+
+
+def test_a_websocket_that_is_only_looked_at_passes_to_the_byte_and_is_listed_by_message(
+    start_proxy: StartProxy,
+) -> None:
+    api = RealtimeApi()
+    window = Window(start_proxy, None, "--set", "ai_inspect=true", "--mode", f"reverse:http://127.0.0.1:{api.port}")
+    protocol = b"Sec-WebSocket-Protocol: realtime,openai-insecure-api-key.sk-of-the-client"
+    with socket.create_connection(("127.0.0.1", window.proxy.port), DEADLINE) as client:
+        fields = [b"Host: proxy", b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13", protocol]
+        client.sendall(
+            b"GET /v1/realtime HTTP/1.1\r\n" + b"\r\n".join([*fields, b"Sec-WebSocket-Key: " + KEY]) + b"\r\n\r\n"
+        )
+        _read(client, lambda data: data.endswith(b"\r\n\r\n"))
+        text = b'{"type":"response.create"}'
+        client.sendall(bytes([0x81, 0x80 | len(text)]) + MASK + bytes(b ^ MASK[i % 4] for i, b in enumerate(text)))
+        _read(client, lambda data: len(data) >= 2 and len(data) >= 2 + data[1])
+    api.close()
+
+    assert protocol + b"\r\n" in api.head
+    flow = window.wait(lambda one: one.get("websocket", {}).get("messages_meta", {}).get("count") == 2, "complete")
+    shown = window.call("GET", f"/flows/{flow['id']}/messages/content/ai.json").decode()
+    assert "client: response.create" in shown
+    assert "provider: (no event)" in shown
+    curl = window.run("ai.curl", "~all")
+    everywhere = window.proxy.close() + shown + json.dumps(flow) + json.dumps(curl)
+    assert "openai-insecure-api-key.redacted" in everywhere
+    assert "of-the-client" not in everywhere

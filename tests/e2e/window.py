@@ -21,7 +21,7 @@ _TOKEN: Final = "0123456789abcdef"
 class Window:
     """A running mitmweb; `proxy` is its proxy."""
 
-    def __init__(self, start: StartProxy, config: str, *arguments: str) -> None:
+    def __init__(self, start: StartProxy, config: str | None, *arguments: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
         settings = {"web_port": str(self._port), "web_open_browser": "false", "web_password": PASSWORD}

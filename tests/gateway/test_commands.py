@@ -100,7 +100,7 @@ def test_the_credentials_of_providers_are_shown_masked(master: Any) -> None:
     assert "kimi (moonshot) at https://api.moonshot.cn:\n  authorization: Bearer …6789\n" in text
     assert "  authorization: Bearer JWT, HS256 (valid for 29 min)\n    iss: …6789\n    exp: " in text
     assert _run(master, "ai.token", "kimi").count("\n") == 1
-    with pytest.raises(exceptions.CommandError, match="Invalid choice"):
+    with pytest.raises(exceptions.CommandError, match="'nobody' is none of all, kimi, films, google"):
         master.commands.call_strings("ai.token", ["nobody"])
     with pytest.raises(exceptions.CommandError, match="there is no provider nobody; there are all, kimi, films"):
         master.commands.call("ai.token", "nobody")
@@ -163,7 +163,7 @@ def test_each_command_completes_its_arguments(master: Any) -> None:
         if name.startswith("ai.")
     }
 
-    assert completions["ai.explain.request"] == ["ai.explain.methods"]
+    assert completions["ai.explain.request"] == ["ai.explain.methods", "ai.explain.paths"]
     assert completions["ai.token"] == ["ai.token.providers"]
     assert completions["ai.tasks"] == ["ai.tasks.states"]
     for options in {one for found in completions.values() for one in found}:
@@ -179,3 +179,33 @@ def test_without_a_configuration_the_commands_say_so(mitmproxy_context: taddons.
     assert "no configuration" in call("ai.explain", [_flow()])[0]
     with pytest.raises(exceptions.CommandError, match="no HTTP flow"):
         call("ai.curl", [])
+
+
+@table(
+    "command, arguments, error",
+    [
+        ("ai.tasks", ["x\x1b"], r"'x\\x1b' is none of all$"),
+        ("ai.tasks", ["all", "more"], "argument"),
+        ("ai.token", ["x" * 1000], f"'{'x' * 60}' is none of all, kimi"),
+        ("ai.token", [""], "'' is none of all"),
+        ("ai.explain.request", ["get", "/v1/models"], "'get' is none of GET, POST"),
+        ("ai.explain.request", ["GET"], "argument"),
+        ("ai.explain", [], "argument"),
+        ("ai.explain", ["@all"], "command|flow"),
+        ("ai.curl", ["~nothing("], "command|flow|filter"),
+        ("ai.reload", ["now"], "argument"),
+        ("ai.health", ["now"], "argument"),
+    ],
+)
+def test_what_is_wrong_with_the_arguments_of_a_command_is_said(
+    command: str, arguments: list[str], error: str, master: Any
+) -> None:
+    master.commands.add("ai.health", lambda: None)
+    with pytest.raises(exceptions.CommandError, match=f"(?i){error}"):
+        master.commands.call_strings(command, arguments)
+
+
+def test_paths_are_completed_and_any_other_one_is_taken(master: Any) -> None:
+    assert "/v1/chat/completions" in master.commands.call("ai.explain.paths")
+    said = master.commands.call_strings("ai.explain.request", ["GET", "/v1/videos/7"])
+    assert said[0].startswith("GET https://api-singapore.klingai.com/v1/videos/text2video/7")

@@ -15,7 +15,7 @@ from mitmproxy.proxy.layers.http._events import RequestHeaders
 from mitmproxy.test import tflow
 
 from mitm_ai_proxy.auth.header import REDACTED, redacted, redacted_target
-from mitm_ai_proxy.gateway import sealed
+from mitm_ai_proxy.gateway import content_view, sealed
 from mitm_ai_proxy.gateway.inspected import Inspected
 from mitm_ai_proxy.wire.targets import Origin
 from tests.tables import table
@@ -190,3 +190,21 @@ def test_the_log_names_the_hosts_and_no_secret(caplog: pytest.LogCaptureFixture)
 
     assert "led to else\\x1bwhere.test:81 after its credential had been set for http://provider.test:81" in caplog.text
     assert "own" not in caplog.text
+
+
+def test_the_claims_of_a_jwt_are_kept_while_the_flow_lives_without_what_makes_it_valid() -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJhY2Nlc3Mta2V5LW9mLW91cnMiLCJleHAiOjE5MDAwMDAwMDB9.c2lnbmF0dXJlLW9mLW91cnM"
+    fields = ((b"Authorization", f"Bearer {token}".encode()),)
+    flow = tflow.tflow(req=http.Request.make("POST", f"{ORIGIN}/v1/videos", b"{}"), resp=True)
+    sealed.seal(flow, ORIGIN, fields, "/v1/videos", redacted(fields), "/v1/videos")
+
+    _ = _sent(flow)
+    text = content_view.show(b"{}", flow, flow.request)
+
+    assert "authorization: Bearer JWT, HS256 (valid for " in text
+    assert "iss: …" in text
+    assert not any(word in text + repr(flow.get_state()) for word in ("eyJ", "c2lnbmF", "access-key"))
+    assert "JWT" not in content_view.show(b"{}", flow, flow.response)
+    plain = ((b"Authorization", b"Bearer sk-plain"),)
+    sealed.seal(flow, ORIGIN, plain, "/v1/videos", redacted(plain), "/v1/videos")
+    assert sealed.claims_of(flow) == ()

@@ -19,6 +19,12 @@ CLIENT_FIELDS: Final = frozenset(
 KEY_PARAMETERS: Final = frozenset(("key", "api_key", "apikey", "api-key"))
 """Parameters of a query in which clients send a key, in lower case: Google's send `key`."""
 
+_PROTOCOL: Final = b"sec-websocket-protocol"
+_IN_PROTOCOL: Final = b"openai-insecure-api-key."
+"""How the item of Sec-WebSocket-Protocol begins in which a web page sends its key to OpenAI's Realtime API, since it
+cannot set other header fields. Source: OpenAI's documentation, Realtime with WebSockets."""
+_KEY_IN_PROTOCOL: Final = re.compile(rb"(" + re.escape(_IN_PROTOCOL) + rb")([^,\s]*)")
+
 _LONGEST_NAME: Final = 200
 # The end of the name counts: `max_tokens`, `token_type`, `next_page_token` and `api_key_name` do not match.
 _CREDENTIAL = re.compile(
@@ -80,10 +86,34 @@ def redacted(fields: Fields, names: Collection[bytes] = ()) -> Fields:
     """The fields, with REDACTED as the value of those in `names` (in lower case) and of those that hold credentials."""
     return tuple(
         [
-            (field[0], _REDACTED) if is_secret_field(field[0]) or (names and field[0].lower() in names) else field
+            (field[0], _REDACTED)
+            if is_secret_field(field[0]) or (names and field[0].lower() in names)
+            else field
+            if _IN_PROTOCOL not in field[1]
+            else (field[0], _KEY_IN_PROTOCOL.sub(rb"\1redacted", field[1]))
             for field in fields
         ]
     )
+
+
+def protocol_key(field: tuple[bytes, bytes]) -> bytes:
+    """The key in a field Sec-WebSocket-Protocol; b"" for another field."""
+    found = _IN_PROTOCOL in field[1] and field[0].lower() == _PROTOCOL and _KEY_IN_PROTOCOL.search(field[1])
+    return found[2] if found else b""
+
+
+def without_protocol_keys(fields: Fields) -> Fields:
+    """The fields without keys in Sec-WebSocket-Protocol; the same object if there are none."""
+    if not any(_IN_PROTOCOL in value for _, value in fields):
+        return fields
+    return tuple(_without_key(field) for field in fields if field[0].lower() != _PROTOCOL or _without_key(field)[1])
+
+
+def _without_key(field: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    if field[0].lower() != _PROTOCOL:
+        return field
+    items = [item.strip() for item in field[1].split(b",")]
+    return field[0], b", ".join(item for item in items if item and not item.startswith(_IN_PROTOCOL))
 
 
 def redacted_target(target: str, names: Container[str] | None = None) -> str:

@@ -310,7 +310,10 @@ def _start(tool: str, arguments: list[str]) -> NoReturn:
         sys.exit(f"ai-proxy: {tool} is not installed beside {sys.executable}")
     # Otherwise logs into a pipe or a file would come late, in pieces of several KiB.
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
-    os.execv(program, [program, *arguments])  # noqa: S606 - no shell is wanted
+    command = [program, *arguments]
+    if any("~ai" in argument for argument in arguments):
+        command = [sys.executable, "-m", f"{__package__}.filtered", tool, *arguments]
+    os.execv(command[0], command)  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":

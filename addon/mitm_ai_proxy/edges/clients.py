@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from .. import errors
-from ..auth.header import CLIENT_FIELDS
+from ..auth.header import CLIENT_FIELDS, protocol_key, without_protocol_keys
 from ..auth.secret import Secret
 from ..wire.header_fields import Fields
 
@@ -39,11 +39,16 @@ class Clients:
         """
         if not self._known:
             return Admitted("", fields)
-        found, kept = "", []
+        found = ""
+        kept: list[tuple[bytes, bytes]] = []
         for name, value in fields:
             owner = self._owner(value) if name.lower() in CLIENT_FIELDS else ""
+            key = protocol_key((name, value))
             if owner:
                 found = owner
+            elif key and (by_key := self._owner(key)):
+                found = by_key
+                kept += without_protocol_keys(((name, value),))
             else:
                 kept.append((name, value))
         if not found:

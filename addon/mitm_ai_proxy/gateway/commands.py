@@ -14,7 +14,7 @@ from typing import Any, Final, ParamSpec, TypeAlias
 from mitmproxy import command, exceptions, flow, http, types
 from mitmproxy.addonmanager import Loader
 
-from .. import pipeline
+from .. import apis, pipeline
 from ..auth.header import is_secret_field
 from ..config.file import ConfigurationError
 from ..errors import Refusal
@@ -22,6 +22,7 @@ from ..exchange import Head
 from ..providers.base import Provider
 from ..view import explain, jobs, tokens
 from ..wire.header_fields import Fields
+from ..wire.printable import printable
 from . import content_view, flows
 from .configuration_changes import changes
 from .configured import Configured
@@ -31,6 +32,12 @@ logger = logging.getLogger(__name__)
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 _NOTHING: Final = "there is no configuration, so that nothing is rewritten"
+_SUGGESTED: Final = ("ai.explain.paths",)
+"""Commands whose values complete an argument that may be another text."""
+_LONGEST: Final = 60
+"""Characters of a value in an error."""
+_MOST: Final = 40
+"""Values in an error."""
 _P = ParamSpec("_P")
 
 
@@ -51,11 +58,47 @@ def _command(path: str, is_logged: bool = True, /, **choices: str) -> Callable[[
 
         made: Any = said
         for parameter, options in choices.items():
-            made = of_mitmproxy.argument(parameter, type=types.Choice(options))(made)
+            kind = _Suggestion if options in _SUGGESTED else _Choice
+            made = of_mitmproxy.argument(parameter, type=kind(options))(made)
         decorated: _Run[_P] = of_mitmproxy.command(path)(made)
         return decorated
 
     return decorate
+
+
+class _Choice(types.Choice):
+    """One of the values that a command of mitmproxy's gives; what is wrong is told by naming them."""
+
+
+class _Suggestion(types.Choice):
+    """Any text; what a command gives completes it."""
+
+
+class _ChoiceType(types._ChoiceType):
+    typ = _Choice
+
+    def parse(self, manager: Any, t: Any, s: str) -> str:
+        """The text, if it is one of the values."""
+        found = manager.execute(t.options_command)
+        if s not in found:
+            shown = [printable(one[:_LONGEST]) for one in found[:_MOST]]
+            raise ValueError(f"'{printable(s[:_LONGEST])}' is none of {', '.join(shown)}")
+        return s
+
+
+class _SuggestionType(types._ChoiceType):
+    typ = _Suggestion
+
+    def parse(self, manager: Any, t: Any, s: str) -> str:
+        """The text."""
+        return s
+
+    def is_valid(self, manager: Any, typ: Any, val: Any) -> bool:
+        """Whether it is a text."""
+        return isinstance(val, str)
+
+
+types.CommandTypes.typemap.update({kind.typ: kind() for kind in (_ChoiceType, _SuggestionType)})
 
 
 class Commands:
@@ -97,7 +140,7 @@ class Commands:
             found += ["", *self._explained(*_client(one))] if found else self._explained(*_client(one))
         return found
 
-    @_command("ai.explain.request", method="ai.explain.methods")
+    @_command("ai.explain.request", method="ai.explain.methods", path="ai.explain.paths")
     def explain_request(self, method: str, path: str, *body: str) -> Sequence[str]:
         """Say what would become of a request with this method, path and JSON body. Nothing is sent."""
         text = " ".join(body).encode("utf-8", "surrogateescape")
@@ -110,6 +153,11 @@ class Commands:
     def methods(self) -> Sequence[str]:
         """The methods that ai.explain.request completes."""
         return METHODS
+
+    @_command("ai.explain.paths", False)
+    def paths(self) -> Sequence[str]:
+        """The paths of APIs that ai.explain.request completes."""
+        return [*dict.fromkeys(api.path for api in apis.APIS)]
 
     def _explained(self, method: str, target: str, fields: Fields, body: bytes) -> list[str]:
         providers = self._gateway.providers

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
 from mitmproxy import contentviews, http
+from mitmproxy.websocket import WebSocketMessage
 
 from .. import registry
 from ..cassette.recorded_api import AnyCost
-from ..view import ai, prices, subjects, summary
+from ..view import ai, prices, realtime, subjects, summary, tokens
 from ..view.jobs import Jobs
 from ..view.prices import PriceSettings
-from . import flows
+from . import flows, sealed
 
 NAME: Final = "AI"
 _PRIORITY: Final = 10
@@ -92,6 +94,8 @@ def show(data: bytes, flow: object, message: object) -> str:
     if not isinstance(flow, http.HTTPFlow):
         return ""
     try:
+        if isinstance(message, WebSocketMessage):
+            return realtime.text(data, message.from_client)
         return ai.text(_shown(data, flow, message), _prices)
     except Exception as error:
         return f"(this cannot be shown: {type(error).__name__})\n"
@@ -109,8 +113,6 @@ def _path(flow: http.HTTPFlow) -> str:
 
 
 def _shown(data: bytes, flow: http.HTTPFlow, message: object) -> ai.Shown:
-    if not isinstance(message, http.Message):  # of a WebSocket
-        return ai.Shown(False, "GET", _path(flow), {}, data)
     is_request = message is not flow.response
     head = flow.request if is_request or flow.response is None else flow.response
     fields = {name.lower(): value for name, value in head.headers.items()}
@@ -128,7 +130,17 @@ def _shown(data: bytes, flow: http.HTTPFlow, message: object) -> ai.Shown:
         _turn_of(flow) if is_request else "",
         summary.units_text(*(expected(flow.request) if is_request else _charged(flow))),
         _seen,
+        _credential(flow) if is_request else (),
     )
+
+
+def _credential(flow: http.HTTPFlow) -> tuple[str, ...]:
+    """The claims of the JWTs that a request is sent with; their signatures are not kept."""
+    found: list[str] = []
+    for field, value in sealed.claims_of(flow):
+        first, *more = tokens.lines(value, time.time())
+        found += [f"{field}: {first}", *more]
+    return tuple(found)
 
 
 _Interface: Any = getattr(contentviews, "Contentview", None)
@@ -156,9 +168,9 @@ else:
 
         name = NAME
 
-        def __call__(self, data: bytes, *, flow: object = None, http_message: object = None, **_: object) -> Any:
+        def __call__(self, data: bytes, *, flow: object = None, **messages: object) -> Any:
             """The name of the view, and the text that is shown, in lines of styled parts."""
-            text = show(data, flow, http_message)
+            text = show(data, flow, messages.get("http_message") or messages.get("websocket_message"))
             # mitmweb leaves out a line without anything in it.
             return NAME, ([("text", line or " ")] for line in text.splitlines())
 

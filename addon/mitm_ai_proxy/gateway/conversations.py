@@ -11,7 +11,6 @@ from mitmproxy.addonmanager import Loader
 
 from ..view import ai, session_ids, session_text
 from ..view.sessions import Asked, Sessions, Told, Turn
-from ..wire import content_encoding
 from . import content_view, flows
 
 logger = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ class Conversations:
         """Read the request of a flow, once: a second try is the same turn."""
         if flow.id in self._turns or not is_watched() or not ai.knows(flow.request.path):
             return
-        body = _content(flow.request, _LONGEST)
+        body = flows.content(flow.request, _LONGEST)
         if body and (turn := self.sessions.ask(_asked(flow, flow.request.path, body))):
             self._turns[flow.id] = turn
             while len(self._turns) > _MOST:
@@ -111,7 +110,7 @@ def is_watched() -> bool:
 
 def asked_of(flow: http.HTTPFlow) -> Asked:
     """The request of a saved flow, as it was sent."""
-    return _asked(flow, flow.request.path, _content(flow.request, LARGEST))
+    return _asked(flow, flow.request.path, flows.content(flow.request, LARGEST))
 
 
 def _asked(flow: http.HTTPFlow, path: str, body: bytes) -> Asked:
@@ -128,15 +127,4 @@ def told_of(flow: http.HTTPFlow, longest: int = LARGEST) -> Told:
     path = flow.request.path if client is None else client.path
     if flow.response is None:
         return Told(path, 0, b"")
-    return Told(path, flow.response.status_code, _content(flow.response, longest))
-
-
-def _content(message: http.Message, longest: int) -> bytes:
-    """The body without its Content-Encoding; b"" for one that is not there, too long, or not what it says."""
-    raw = message.raw_content or b""
-    encoding = message.headers.get("content-encoding", "")
-    if len(raw) > longest:
-        return b""
-    if not raw or encoding.strip().lower() in ("", "identity"):
-        return raw
-    return content_encoding.unpacked(raw, encoding, longest) or b""
+    return Told(path, flow.response.status_code, flows.content(flow.response, longest))

@@ -9,7 +9,6 @@ from typing import Any, Final
 from mitmproxy import flow, flowfilter
 
 from ..view.summary import WORDS
-from . import listed
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +29,9 @@ class AIFilter(flowfilter._Action):
             raise ValueError(f"~{CODE} takes {', '.join(WORDS)} or cost>0.1")
 
     def __call__(self, f: flow.Flow) -> bool:
+        # Not at the top: a filter that was made before the script is loaded would use modules that are not in use.
+        from . import listed
+
         found = listed.of(f)
         if self._cost is None:
             return self.expression in found.words

@@ -20,7 +20,7 @@ from ..providers.base import Provider
 from ..routing.providers import Providers
 from ..routing.rules import Choice
 from ..view.messages import Message
-from ..wire import head, header_fields
+from ..wire import content_encoding, head, header_fields
 from ..wire.header_fields import Fields
 from ..wire.printable import printable
 from ..wire.targets import Origin
@@ -296,6 +296,17 @@ def client_request(flow: http.HTTPFlow) -> Message | None:
     kept = body if isinstance(body, bytes) else flow.request.get_content(strict=False) or b""
     fields = {"content-type": str(seen.get("type") or "")}
     return Message(str(seen.get("method")), str(seen.get("path")), fields, kept)
+
+
+def content(message: http.Message, longest: int) -> bytes:
+    """The body without its Content-Encoding; b"" for one that is not there, too long, or not what it says."""
+    raw = message.raw_content or b""
+    encoding = message.headers.get("content-encoding", "")
+    if len(raw) > longest:
+        return b""
+    if not raw or encoding.strip().lower() in ("", "identity"):
+        return raw
+    return content_encoding.unpacked(raw, encoding, longest) or b""
 
 
 def memo_of(flow: http.HTTPFlow) -> Memo:

@@ -23,6 +23,9 @@ from .strangers import own_origin
 
 logger = logging.getLogger(__name__)
 
+_LONGEST: Final = 4 * 1024 * 1024
+"""Bytes of an answer, also decoded, in which its model and its tokens are looked for."""
+
 
 class Inspected:
     """The addon. While it `is_active`, the gateway handles no flow, and has no configuration."""
@@ -86,7 +89,7 @@ class Inspected:
         if response is None or not ai.knows(flow.request.path):
             return
         note = streams.show_stream(response) if response.stream else ""
-        spent = ai.spent(flow.request.path, response.get_content(strict=False) or b"")
+        spent = ai.spent(flow.request.path, flows.content(response, _LONGEST))
         cost = ai.spent_text(spent, prices.LIST_PRICES, flow.request.timestamp_start)
         flow.comment = "; ".join(filter(None, (spent.model, cost, note)))
         flow.metadata[flows.LISTED] = {}

@@ -7,7 +7,7 @@ import functools
 from mitmproxy import http
 
 from .. import errors, pipeline
-from ..auth.header import CLIENT_FIELDS, redacted
+from ..auth.header import CLIENT_FIELDS, redacted, without_protocol_keys
 from ..auth.masking import mask_of
 from ..edges import attempts, pages
 from ..errors import Refusal
@@ -240,4 +240,4 @@ def answer_here(flow: http.HTTPFlow, state: FlowState, answer: Answer) -> None:
 def _drop_credentials(flow: http.HTTPFlow, prefixes: tuple[bytes, ...] = ()) -> None:
     """Remove the client's credentials, and the header fields whose names start with one of `prefixes`."""
     headers = flow.request.headers
-    headers.fields = header_fields.changed(headers.fields, {}, CLIENT_FIELDS, prefixes)
+    headers.fields = without_protocol_keys(header_fields.changed(headers.fields, {}, CLIENT_FIELDS, prefixes))

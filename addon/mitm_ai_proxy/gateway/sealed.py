@@ -20,6 +20,7 @@ from mitmproxy.proxy.layers.http import HttpLayer
 from mitmproxy.proxy.layers.http._events import RequestHeaders
 
 from ..auth.header import REDACTED, Credential, redacted_query, without_redacted
+from ..view import tokens
 from ..wire import targets
 from ..wire.header_fields import Fields
 from ..wire.printable import printable
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 _REDACTED: Final = REDACTED.encode()
 _SEALS: Final = "ai_proxy_seals"
+_JWT: Final = b"eyJ"
+"""How the header and the claims of each JWT begin: `{"` in base64."""
 _PARAMETERS: Final = ("self", "child", "event")
 
 
@@ -47,6 +50,7 @@ class Seal(NamedTuple):
 
 
 _seals: WeakKeyDictionary[http.HTTPFlow, Seal] | None = None
+_claims: Final[WeakKeyDictionary[http.HTTPFlow, tuple[tuple[str, str], ...]]] = WeakKeyDictionary()
 
 
 def install() -> bool:
@@ -95,6 +99,7 @@ def seal(flow: http.HTTPFlow, origin: Origin, fields: Fields, target: str, shown
     flow.request.headers.fields = shown_fields
     flow.request.path = shown
     if _seals is not None and (hidden or shown != target):
+        _keep_claims(flow, hidden)
         _seals[flow] = Seal(origin, hidden, shown, target, _parameters(target, shown) if shown != target else {})
 
 
@@ -113,7 +118,20 @@ def renew(flow: http.HTTPFlow, credential: Credential) -> None:
     query, shown = credential.query, redacted_query(credential)
     parameters = {**found.parameters, **dict(zip(shown.split("&"), query.split("&"), strict=True))}
     # The target is put together when it is sent: it may have been edited.
+    _keep_claims(flow, fields)
     _seals[flow] = found._replace(fields=fields, shown="", parameters=parameters)
+
+
+def _keep_claims(flow: http.HTTPFlow, hidden: Mapping[bytes, tuple[tuple[bytes, bytes], ...]]) -> None:
+    values = [(name, value) for name, pairs in hidden.items() for _, value in pairs if _JWT in value]
+    texts = [(name.decode("latin-1"), tokens.unsigned(value.decode("utf-8", "replace"))) for name, value in values]
+    if texts or flow in _claims:
+        _claims[flow] = tuple([(name, text) for name, text in texts if text])
+
+
+def claims_of(flow: http.HTTPFlow) -> tuple[tuple[str, str], ...]:
+    """The JWTs in a flow's request without their signatures, by the names of their fields; they are not saved."""
+    return _claims.get(flow, ())
 
 
 def drop_placeholders(flow: http.HTTPFlow) -> None:

@@ -32,6 +32,7 @@ class Shown(NamedTuple):
 
     `notes` say what was changed and why. `began` is when, in Unix time. `turn` says of a request which one of its
     session it is. `cost` is that of a job, in words; `seen` are the jobs that were seen.
+    `credential`: what may be shown of the one that it is sent with, in lines.
     """
 
     is_request: bool
@@ -45,6 +46,7 @@ class Shown(NamedTuple):
     turn: str = ""
     cost: str = ""
     seen: Jobs | None = None
+    credential: tuple[str, ...] = ()
 
 
 def knows(path: str) -> bool:
@@ -57,6 +59,8 @@ def text(shown: Shown, settings: PriceSettings = prices.LIST_PRICES) -> str:
     about = subject(shown.path)
     lines = _conversation(shown, about, settings) if about and about.kind == "chat" else None
     lines = _other(shown, about) if lines is None else lines
+    if shown.credential:
+        lines += _entries([Entry("credential", [*shown.credential])])
     if shown.is_request:
         lines += _changes(shown)
     # Each has been made so where it was read; this is for the one that was forgotten.
@@ -145,7 +149,7 @@ def _other(shown: Shown, about: Subject | None) -> list[str]:
     except (ValueError, RecursionError):
         return _no_json(shown.body, kind)
     found = _job(shown, document) if about and about.kind == "job" else []
-    return [*found, *([""] if found else []), *document_lines(_briefly(document))]
+    return [*found, *([""] if found else []), *document_lines(briefly(document))]
 
 
 def _no_json(body: bytes, kind: str) -> list[str]:
@@ -190,16 +194,16 @@ def _links(item: dict[str, Any]) -> list[str]:
     return [file["url"][:1000] for file in files[:10] if isinstance(file, dict) and isinstance(file.get("url"), str)]
 
 
-def _briefly(value: Any, depth: int = 0) -> Any:
+def briefly(value: Any, depth: int = 0) -> Any:
     """A JSON value with its base64 and its long lists of numbers shortened."""
     if depth > 20:
         return "…"
     if isinstance(value, dict):
-        return {name: _briefly(member, depth + 1) for name, member in value.items()}
+        return {name: briefly(member, depth + 1) for name, member in value.items()}
     if isinstance(value, list):
         if len(value) > 16 and all(isinstance(member, int | float) for member in value):
             return [*value[:2], f"… {len(value):,} numbers"]
-        return [_briefly(member, depth + 1) for member in value]
+        return [briefly(member, depth + 1) for member in value]
     if isinstance(value, str) and len(value) > 1000 and " " not in value[:1000]:
         return f"{value[:60]}… ({amount(len(value))})"
     return value

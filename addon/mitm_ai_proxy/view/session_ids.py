@@ -21,8 +21,9 @@ FIELDS: Final = (
 )
 """Header fields that name a session, in lower case, the more certain first.
 
-Sources: Claude Code's documentation of LLM gateways; openai/codex, codex-api/src/requests/headers.rs (`session_id`, and
-`session-id` since 2026); OpenCode's providers; Helicone, Sessions.
+Claude Code's documentation of LLM gateways names the first one, Helicone's that of sessions the last one. Codex sends
+`session-id`, and sent `session_id` and `conversation_id` before (openai/codex, its client's headers). Clients of
+OpenCode's service send `x-opencode-session`; `x-session-id` is a common name, without one source.
 """
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _OF_USER: Final = re.compile(rf".*_session_({_UUID.pattern})", re.DOTALL | re.IGNORECASE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 import re
 import time
@@ -49,6 +50,13 @@ def claims(token: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
         return None
     head, body = _decoded(parts[0]), _decoded(parts[1])
     return (head, body) if head is not None and body is not None and "alg" in head else None
+
+
+@functools.lru_cache(64)
+def unsigned(value: str) -> str:
+    """A header field's value with a JWT, perhaps behind a scheme, without the signature; "" for another value."""
+    scheme, token = _split(value)
+    return "" if claims(token) is None else f"{scheme} {token.rpartition('.')[0]}.".strip()
 
 
 def masked(token: str) -> str:
