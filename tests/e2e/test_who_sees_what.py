@@ -57,7 +57,7 @@ ELSEWHERE = {
 
 def _page() -> Iterator[tuple[str, ...]]:
     """The rows of the table, in cells."""
-    text = PAGE.read_text().partition("## Who sees what")[2]
+    text = PAGE.read_text().partition("\n## Who sees what\n")[2].partition("\n## ")[0]
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     for line in lines[1:]:
         yield tuple(cell.strip() for cell in line.strip("|").split("|"))
