@@ -22,6 +22,18 @@ def provider_of(block: str) -> Provider:
     return registry.provider(registry.read(f"provider: {{type: {block}}}", {}, offline=True), lambda: 1700000000.0)
 
 
+def complete_provider(block: str, keys: str = "") -> Provider:
+    """The same of a block that lacks nothing, with further keys."""
+    text = f"provider: {{type: {block}{', ' if keys else ''}{keys}}}"
+    return registry.provider(registry.read(text, {}), lambda: 1700000000.0)
+
+
+def place_of(provider: Provider, target: str) -> tuple[str, str]:
+    """Where a chat of a client with a key of its own is sent, and with which."""
+    outgoing = outgoing_of(provider, target, HELLO, "Authorization: Bearer client")
+    return f"{outgoing.upstream.origin}{outgoing.target}", fields_of(outgoing)["authorization"]
+
+
 def head_of(target: str, *lines: str) -> Head:
     pairs = [line.partition(": ") for line in ("Host: proxy", "Content-Type: application/json", *lines)]
     fields = tuple((name.encode(), value.encode()) for name, _, value in pairs)

@@ -10,7 +10,7 @@ from mitm_ai_proxy import registry
 from mitm_ai_proxy.config.file import ConfigurationError
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.providers.base import Provider
-from tests.providers.chats import CHAT, HELLO, MESSAGES, Json, fields_of, outgoing_of, upstream_of
+from tests.providers.chats import CHAT, HELLO, MESSAGES, Json, complete_provider, place_of, upstream_of
 from tests.providers.vendor_answers import EVENTS, chunks_of, document_of, events, stream_of, text_in, whole_of
 from tests.tables import table
 
@@ -32,8 +32,7 @@ LONG: Json = {
 
 
 def _provider(keys: str = "") -> Provider:
-    text = f"provider: {{type: dify, apiTokens: app-key{', ' if keys else ''}{keys}}}"
-    return registry.provider(registry.read(text, {}), lambda: 1700000000.0)
+    return complete_provider("dify, apiTokens: app-key", keys)
 
 
 @table(
@@ -54,10 +53,7 @@ def _provider(keys: str = "") -> Provider:
     ],
 )
 def test_a_chat_goes_to_the_kind_of_the_application(keys: str, target: str, url: str) -> None:
-    outgoing = outgoing_of(_provider(keys), target, HELLO, "Authorization: Bearer client")
-
-    assert f"{outgoing.upstream.origin}{outgoing.target}" == url
-    assert fields_of(outgoing)["authorization"] == "Bearer app-key"
+    assert place_of(_provider(keys), target) == (url, "Bearer app-key")
 
 
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}

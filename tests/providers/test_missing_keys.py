@@ -54,6 +54,11 @@ def test_an_empty_block_is_told_each_key_that_it_lacks_once(name: str) -> None:
         ("hunyuan, hunyuanAuthId: 'a b'", ["hunyuanAuthId: holds a blank"]),
         ("cloudflare, apiTokens: t, cloudflareAccountId: a/b", ["cloudflareAccountId: expected letters, digits, -"]),
         ("cloudflare, apiTokens: t, baseUrl: 'http://h.test'", []),
+        (
+            "cloudflare, apiTokens: t, cloudflareAccountId: a,"
+            " capabilities: {openai/v1/embeddings: '/{cloudflareAccount}'}",
+            ["capabilities.openai/v1/embeddings: nothing is known to put into {cloudflareAccount}; did you mean cloud"],
+        ),
         ("deepl, apiTokens: t", ["targetLang: is missing: the language to translate to"]),
         ("deepl, apiTokens: t, baseUrl: 'http://h.test'", ["targetLang: is missing"]),
         ("deepl, apiTokens: t, protocol: original", []),

@@ -11,7 +11,7 @@ from mitm_ai_proxy.config.file import ConfigurationError
 from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Pieces
 from mitm_ai_proxy.providers.base import Provider
-from tests.providers.chats import CHAT, HELLO, MESSAGES, Json, fields_of, outgoing_of, upstream_of
+from tests.providers.chats import CHAT, HELLO, MESSAGES, Json, complete_provider, fields_of, outgoing_of, upstream_of
 from tests.providers.vendor_answers import EVENTS, chunks_of, document_of, events, stream_of, text_in, whole_of
 from tests.tables import table
 
@@ -19,7 +19,7 @@ ANSWER = {"id": "1", "model_name": "gpt2", "model_version": "1", "text_output": 
 
 
 def _provider(keys: str = "tritonDomain: gpu") -> Provider:
-    return registry.provider(registry.read(f"provider: {{type: triton, {keys}}}", {}), lambda: 1700000000.0)
+    return complete_provider("triton", keys)
 
 
 @table(

@@ -143,7 +143,7 @@ def capability_problems(
         for missing in sorted(named - given):
             yield Problem(where, f"the path has no place for {{{missing}}}")
         for unknown in sorted(given - named):
-            yield Problem(where, f"nothing is known to put into {{{unknown}}}{nearest(unknown, named)}")
+            yield Problem(where, f"nothing is known to put into {{{unknown}}}{nearest(unknown, named | in_paths)}")
 
 
 def failover_problems(failover: Failover) -> Iterator[Problem]:
