@@ -43,8 +43,8 @@ def ask(simulator: Simulator, asked: Asked) -> Said:
     # Imported when needed, since it takes a while.
     from werkzeug.test import run_wsgi_app
 
-    from .app import ORIGIN
     from .chat.views import CUT, PIECES
+    from .result_links import ORIGIN
 
     cuts: list[str] = []
     pieces: Pieces = []
