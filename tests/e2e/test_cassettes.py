@@ -154,17 +154,6 @@ def test_a_recorded_job_replays_without_its_provider(
     assert _written(cassette) == written
 
 
-def test_waiting_is_not_replayed(kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path) -> None:
-    _make(start_proxy(kling, *_record(cassette)))
-    created = start_proxy(kling, *_replay(cassette)).request("POST", "/v1/videos", CREATE, SDK)
-    slow = start_proxy(f"{kling}\ncassette: {{pace: 0.5}}\n", *_replay(cassette)).request(
-        "POST", "/v1/videos", CREATE, SDK
-    )
-
-    assert created.headers["openai-poll-after-ms"] == "1"
-    assert int(slow.headers["openai-poll-after-ms"]) > 1
-
-
 def test_two_jobs_with_equal_bodies_do_not_mix(
     kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
 ) -> None:
@@ -301,11 +290,12 @@ def test_a_recording_goes_on_where_another_ended(
     assert len(har.read(cassette)) == 2
 
 
-def test_the_cassette_holds_both_sides_upstream(
+def test_the_cassette_holds_both_sides_upstream_and_a_changed_rewrite_is_a_mismatch(
     kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
 ) -> None:
+    body = b'{"model":"gpt-9","prompt":"a cat"}'
     start_proxy(f"{kling}  modelMapping: {{gpt-*: kling-v3}}", *_record(cassette)).request(
-        "POST", "/v1/videos", b'{"model":"gpt-9","prompt":"a cat"}', JSON
+        "POST", "/v1/videos", body, JSON
     )
     entry = har.read(cassette)[0]
 
@@ -315,14 +305,6 @@ def test_the_cassette_holds_both_sides_upstream(
     assert json.loads(entry.response.body)["data"]["task_id"].startswith("83")
     assert any("model_name" in note for note in entry.notes)
 
-
-def test_a_changed_rewrite_is_a_mismatch(
-    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
-) -> None:
-    body = b'{"model":"gpt-9","prompt":"a cat"}'
-    start_proxy(f"{kling}  modelMapping: {{gpt-*: kling-v3}}", *_record(cassette)).request(
-        "POST", "/v1/videos", body, JSON
-    )
     proxy = start_proxy(f"{kling}  modelMapping: {{gpt-*: kling-v2-6}}", *_replay(cassette))
     refused = _json(proxy.request("POST", "/v1/videos", body, JSON), 400)["error"]
 
@@ -346,26 +328,25 @@ MISSES: dict[str, tuple[Callable[[Proxy], Reply], str]] = {
     "a job that never was": (lambda proxy: proxy.request("GET", "/v1/videos/kling-t2v-5", None, JSON), "is not in job"),
     "another path": (lambda proxy: proxy.request("DELETE", "/v1/nothing?token=t0ken1234", None, JSON), "not in job"),
     "a result": (lambda proxy: proxy.request("GET", "/linked/https/example.org/x.mp4?sign=1"), "not in job.har"),
-    "a long body": (lambda proxy: proxy.request("POST", "/v1/videos/effects", b"{" * 2_000_000, JSON), "not in job"),
+    "a long body": (lambda proxy: proxy.request("POST", "/v1/videos/effects", b"{" * 100_000, JSON), "not in job"),
 }
 
 
-@pytest.mark.parametrize("name", MISSES)
 def test_what_was_not_recorded_is_refused(
-    name: str, kling: str, nobody: socket.socket, shared_proxy: StartProxy, start_proxy: StartProxy, tmp_path: Path
+    kling: str, nobody: socket.socket, start_proxy: StartProxy, tmp_path: Path
 ) -> None:
     config = re.sub(r"providerDomain: .*", f"providerDomain: http://{_address(nobody)}", kling)
     cassette = tmp_path / "job.har"
     har.write(cassette, [_create(f"http://{_address(nobody)}")])
-    ask, says = MISSES[name]
     proxy = start_proxy(config, *_replay(cassette))
-    refused = _json(ask(proxy), 400)["error"]
-
-    assert refused["code"] == "not_recorded"
-    assert says in refused["message"]
+    refused = {name: _json(ask(proxy), 400)["error"] for name, (ask, _) in MISSES.items()}
     lines = [line for line in proxy.close().splitlines() if "ai-proxy: " in line]
-    assert [line for line in lines if says in line]
-    assert "t0ken1234" not in refused["message"] + "".join(lines)
+
+    for name, (_, says) in MISSES.items():
+        assert refused[name]["code"] == "not_recorded", name
+        assert says in refused[name]["message"]
+        assert [line for line in lines if says in line], name
+    assert "t0ken1234" not in str(refused) + "".join(lines)
 
 
 def _create(origin: str) -> Entry:
@@ -382,14 +363,6 @@ STARTS: dict[str, tuple[bytes | None, str]] = {
         b'{"log": {"_format": 1, "entries": [',
         "job.har: line 1, column 36: is not valid JSON (it ends too early)",
     ),
-    "newer": (b'{"log": {"_format": 2, "entries": []}}', "job.har: was written by a newer mitm-ai-proxy (format 2)"),
-    "not text": (b"\xff\xfe", "job.har: is not UTF-8"),
-    "a body lost": (
-        b'{"log": {"_format": 1, "entries": [{"startedDateTime": "2026-11-21T15:37:02.845Z", "time": 1, "request": '
-        b'{"method": "GET", "url": "http://x/", "headers": []}, "response": {"status": 200, "headers": [], "content": '
-        b'{"text": "", "_file": "90a7bef9275f88f2d5d76e0fec9091b6.mp4"}}}]}}',
-        "90a7bef9275f88f2d5d76e0fec9091b6.mp4 is missing",
-    ),
 }
 
 
@@ -405,7 +378,7 @@ def test_a_cassette_that_cannot_be_read_ends_the_start(
     assert proxy.ended() != 0
     assert says in proxy.log
     assert "Traceback" not in proxy.log
-    if content is not None and name != "a body lost":
+    if content is not None:
         proxy = start_proxy(kling, *_record(cassette), wait=False)
         assert proxy.ended() != 0
         assert cassette.read_bytes() == content
@@ -413,8 +386,6 @@ def test_a_cassette_that_cannot_be_read_ends_the_start(
 
 OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "record and replay": (("ai_record=job.har", "ai_replay=job.har"), "ai_record and ai_replay: give one of the two"),
-    "replay and simulate": (("ai_simulate=true", "ai_replay=job.har"), "a cassette or the simulator can answer"),
-    "a folder": (("ai_record=.",), "is a folder"),
     "below a file": (("ai_record=config.yaml/job.har",), "job.har: could not be written"),
 }
 
@@ -474,7 +445,7 @@ def test_a_long_upload_is_recorded_and_compared_whole(
     protocol: str, upstream: Upstream, start_proxy: StartProxy, cassette: Path
 ) -> None:
     config = f"provider: {{type: generic, protocol: {protocol}, genericHost: 'http://{upstream.address}'}}"
-    sent = os.urandom(3_000_000)
+    sent = os.urandom(300_000)
     chunks, other = (b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) for body in (sent, sent[:-1] + b"?"))
     streaming = ("--set", "stream_large_bodies=1k")
     recorded = start_proxy(config, *_record(cassette), *streaming).request("POST", "/upload", chunks, CHUNKED)
@@ -541,7 +512,7 @@ def test_any_provider_and_any_path_is_recorded_to_the_byte(
 ) -> None:
     config = f"provider: {{type: generic, genericHost: 'http://{upstream.address}'}}"
     upstream.respond = lambda request: Answer(201, request.body[::-1], (("Content-Type", "application/octet-stream"),))
-    sent = os.urandom(300_000)
+    sent = os.urandom(100_000)
     kind = {"Content-Type": "application/octet-stream"}
     recorder = start_proxy(config, *_record(cassette))
     recorded = recorder.request("PUT", "/upload/%41?b=2&a=1", sent, kind)
@@ -594,17 +565,18 @@ def test_only_links_that_an_answer_held_are_followed_and_without_a_credential(
     assert got[0].one("Authorization") is got[0].one("Cookie") is None
 
 
-@pytest.mark.parametrize("host", ["localhost", "LocalHost"])
 def test_a_link_is_followed_however_its_host_is_written(
-    host: str, kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
 ) -> None:
-    link = f"http://{host}:{provider.files.port}?sign={SIGN}"
-    provider.api.respond = lambda request: _says({"task_id": "1", "task_result": {"videos": [{"url": link}]}})
     proxy = start_proxy(kling, *_record(cassette))
-    here = _link(_json(proxy.request("GET", "/v1/videos/text2video/1", None, JSON)))
+    for host in ("localhost", "LocalHost"):
+        video = {"url": f"http://{host}:{provider.files.port}?sign={SIGN}"}
+        answer = _says({"task_id": "1", "task_result": {"videos": [video]}})
+        provider.api.respond = lambda request, answer=answer: answer  # type: ignore[misc]
+        here = _link(_json(proxy.request("GET", "/v1/videos/text2video/1", None, JSON)))
 
-    assert proxy.request("GET", _target(here, proxy)).body == FILE
-    assert provider.files.next().target == f"/?sign={SIGN}"
+        assert proxy.request("GET", _target(here, proxy)).body == FILE
+        assert provider.files.next().target == f"/?sign={SIGN}"
 
 
 LOCATIONS = {
@@ -760,7 +732,7 @@ def test_the_simulator_can_be_recorded(start_proxy: StartProxy, nobody: socket.s
 def test_a_large_picture_is_a_file_and_replays(
     kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
 ) -> None:
-    body = json.dumps({"model": "kling-v3", "prompt": "a", "image": "iVBORw0KGgo" + "A" * 4_000_001}).encode()
+    body = json.dumps({"model": "kling-v3", "prompt": "a", "image": "iVBORw0KGgo" + "A" * 200_001}).encode()
     start_proxy(kling, *_record(cassette)).request("POST", "/v1/videos", body, JSON)
     spelled = body.replace(b'"iVBORw', b'"data:image/png;base64,iVBORw')
     replayed = start_proxy(kling, *_replay(cassette)).request("POST", "/v1/videos", spelled, JSON)

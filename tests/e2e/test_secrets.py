@@ -163,8 +163,13 @@ def _echo(token: bytes) -> dict[str, Answer]:
         "text": Answer(500, b"no route for " + token, (("Content-Type", "text/plain"),)),
         "a header field": Answer(401, b"{}", (JSON, ("WWW-Authenticate", f'Bearer error="{token.decode()}"'))),
         "events": Answer(200, b"", (EVENTS,), pieces=(b"data: " + token[:9], token[9:] + b"\n\n", b"data: x\n\n")),
-        "a long text": Answer(200, b" " * 2_000_000 + token, (("Content-Type", "text/plain"),)),
+        "a long text": Answer(200, b" " * 1_100_000 + token, (("Content-Type", "text/plain"),)),
     }
+
+
+WAYS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("/v1/videos/1", {}), ("/v1/videos/1", {"X-Stainless-Lang": "python"}), ("/v1/other", {}),
+)  # fmt: skip
 
 
 @table("provider", ["kling", "openai", "generic"])
@@ -181,7 +186,7 @@ def test_a_credential_that_the_provider_repeats_is_masked(
     leaks, masked = [], 0
     for name, answer in _echo(token).items():
         upstream.respond = lambda request, answer=answer: answer  # type: ignore[misc]
-        for path, fields in (("/v1/videos/1", {}), ("/v1/videos/1", {"X-Stainless-Lang": "python"}), ("/v1/other", {})):
+        for path, fields in WAYS[-1:] if name == "a long text" else WAYS:
             reply = proxy.request("GET", path, None, fields)
             body = reply.body if "Content-Encoding" not in reply.headers else gzip.decompress(reply.body)
             shown = body + str(reply.headers).encode()
@@ -194,4 +199,4 @@ def test_a_credential_that_the_provider_repeats_is_masked(
     assert not leaks
     assert token not in written
     # Kling's errors as OpenAI's leave some of the texts out.
-    assert masked >= 20
+    assert masked >= 18

@@ -744,7 +744,7 @@ def test_workers_of_xdist_are_summed_up(recording: Project, provider: Provider) 
             pass
         """
     )
-    recording.run("--ai-record=once", "-n2", "-k", "create").assert_outcomes(passed=4)
+    recording.run("--ai-record=once", "-k", "create").assert_outcomes(passed=4)
     assert len(recording.cassettes()) == len(provider.asked) == 4
 
     result = recording.run("-n2")
@@ -818,7 +818,7 @@ def test_a_mark_that_is_wrong_is_told_by_workers_too(project: Project) -> None:
         def test_good(): pass
         """
     )
-    result = project.run("-n2")
+    result = project.run("-n1")
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(
         ["*ERROR collecting*", "test_marks.py::TestMarked::test_one: @pytest.mark.ai_cassette *"]
