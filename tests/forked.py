@@ -9,6 +9,7 @@ import contextlib
 import functools
 import multiprocessing
 import os
+import re
 import sys
 from collections.abc import Sequence
 from multiprocessing import forkserver
@@ -82,6 +83,11 @@ def _run(command: Sequence[str], folder: Path, environment: dict[str, str], outp
         # As `python -m pytest` does.
         sys.path[0] = str(folder)
         sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+        workers = [int(word[2:]) for word in command if re.fullmatch("-n[0-9]", word)]
+        if workers:
+            from tests.forked_workers import fork_workers
+
+            fork_workers(workers[0])
         sys.exit(pytest.console_main())
     sys.path[0] = str(program.parent)
     if program.name == "ai-proxy":
