@@ -115,6 +115,8 @@ class Asking:
         try:
             response = self._connection.getresponse()
             self._found.put((response.status, response.read()))
+        except TimeoutError:
+            pass  # end() fails
         except (OSError, http.client.HTTPException):
             self._found.put(None)
 
