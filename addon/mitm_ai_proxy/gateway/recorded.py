@@ -88,6 +88,7 @@ class Recorded:
         self.is_active = False
         self.cassette: Cassette | None = None
         self.seen: Callable[[Request], None] | None = None
+        self._is_ending = False
         self.idle = threading.Event()
         self.idle.set()
         self._opening: Opening | None = None
@@ -226,6 +227,7 @@ class Recorded:
 
     async def done(self) -> None:
         """Wait up to PATIENCE for exchanges that are complete but not written yet, and close the loopback server."""
+        self._is_ending = True
         if any(exchange.is_complete for exchange in self._exchanges.values()):
             await asyncio.to_thread(self.idle.wait, PATIENCE)
         await self._loopback.close()
@@ -368,7 +370,11 @@ class Recorded:
         notes, is_simulated = tuple(exchange.state.notes), len(exchange.state.stages) > 1
         entry = Entry(exchange.started, milliseconds, exchange.request, answer, notes, simulated=is_simulated)
         try:
-            await asyncio.to_thread(exchange.cassette.record, entry)
+            if self._is_ending:
+                # The end of the process does not wait for threads.
+                exchange.cassette.record(entry)
+            else:
+                await asyncio.to_thread(exchange.cassette.record, entry)
         except CassetteError as error:
             logger.error("ai-proxy: not recorded yet: %s; the next exchange tries again.", error)
 

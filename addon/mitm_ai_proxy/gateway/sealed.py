@@ -11,7 +11,7 @@ import inspect
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import http
 from mitmproxy.proxy import events
@@ -51,6 +51,12 @@ class Seal(NamedTuple):
 
 _seals: WeakKeyDictionary[http.HTTPFlow, Seal] | None = None
 _claims: Final[WeakKeyDictionary[http.HTTPFlow, tuple[tuple[str, str], ...]]] = WeakKeyDictionary()
+_forgotten: Final[WeakSet[http.HTTPFlow]] = WeakSet()
+"""Flows whose credential was forgotten before they were sent."""
+
+
+class NotSealed(Exception):
+    """A request was to be sent whose credential is forgotten already: its flow has ended."""
 
 
 def install() -> bool:
@@ -69,7 +75,7 @@ def install() -> bool:
     seals: WeakKeyDictionary[http.HTTPFlow, Seal] = WeakKeyDictionary()
 
     def event_to_child(self: HttpLayer, child: Layer, event: events.Event) -> CommandGenerator[None]:
-        if type(event) is RequestHeaders and seals:
+        if type(event) is RequestHeaders and (seals or _forgotten):
             event = _opened(self, event, seals)
         generator: CommandGenerator[None] = before(self, child, event)
         return generator
@@ -91,6 +97,7 @@ def seal(flow: http.HTTPFlow, origin: Origin, fields: Fields, target: str, shown
     Of `fields` and `shown_fields`, those differ that hold a credential.
     """
     forget(flow)
+    _forgotten.discard(flow)
     hidden: dict[bytes, tuple[tuple[bytes, bytes], ...]] = {}
     for (name, value), (_, placeholder) in zip(fields, shown_fields, strict=True):
         if placeholder is not value:
@@ -143,8 +150,8 @@ def drop_placeholders(flow: http.HTTPFlow) -> None:
 
 def forget(flow: http.HTTPFlow) -> None:
     """Forget the credential of a request that is not sent any more."""
-    if _seals:
-        _seals.pop(flow, None)
+    if _seals and _seals.pop(flow, None):
+        _forgotten.add(flow)
 
 
 def fields_of(flow: http.HTTPFlow) -> Fields:
@@ -175,8 +182,13 @@ def _parameters(target: str, shown: str) -> dict[str, str]:
 
 
 def _opened(layer: HttpLayer, event: RequestHeaders, seals: WeakKeyDictionary[http.HTTPFlow, Seal]) -> RequestHeaders:
-    """The event with the credential in its request, if it is that of a sealed flow; the flow keeps its placeholders."""
+    """The event with the credential in its request, if it is that of a sealed flow; the flow keeps its placeholders.
+
+    Raises NotSealed for a request that would be sent with placeholders: its client left while it was on its way.
+    """
     flow = getattr(layer.streams.get(event.stream_id), "flow", None)
+    if flow in _forgotten:
+        raise NotSealed
     found = seals.pop(flow, None) if flow is not None and event.request is flow.request else None
     return dataclasses.replace(event, request=_unsealed(event.request, found)) if found else event
 
