@@ -229,7 +229,8 @@ def test_a_discarded_job_is_settled_and_not_fetched() -> None:
 def test_a_file_is_fetched_until_it_is_stored_or_nothing_helps(
     problem: str, is_link_dead: bool, tries: int, state: str, error: str
 ) -> None:
-    found = decisions.after_download(_job(State.FETCHING, tries=tries), Download(problem, is_link_dead), TIMING)
+    download = Download(problem, is_link_dead)
+    found = decisions.after_download(_job(State.FETCHING, tries=tries), download, TIMING, START)
 
     assert (found.state, found.error, found.money) == (state, error, None)
 
@@ -250,3 +251,12 @@ def test_money_is_touched_once_on_every_way_to_an_end() -> None:
     ends += [_looked(_task("failed")), _looked(_task("processing"), now=START + DAY)]
 
     assert all(found.money in (Money.SETTLED, Money.RELEASED) for found in ends if found.state is State.FAILED)
+
+
+@table(("seconds", "state"), [(0, "fetching"), (DAY - 1, "fetching"), (DAY, "failed")])
+def test_what_is_paid_waits_for_a_day_for_a_storage_or_a_gateway_that_is_away(seconds: float, state: str) -> None:
+    download = Download("the bucket is not there", is_ours=True)
+    found = decisions.after_download(_job(State.FETCHING, tries=99), download, TIMING, START + seconds)
+
+    assert (found.state, found.error) == (state, "not_stored" if state == "failed" else "")
+    assert "the bucket is not there" in found.reason

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from mitm_ai_proxy.platform.client import Client, Downloader
+from mitm_ai_proxy.platform import replies
+from mitm_ai_proxy.platform.client import Client, Downloader, DownloadFailed
 from mitm_ai_proxy.platform.decisions import Decision
 from mitm_ai_proxy.platform.money import Budget
 from mitm_ai_proxy.platform.records import Job, Order
@@ -323,7 +324,7 @@ def test_without_a_gateway_nothing_fails_and_nothing_is_in_doubt(store: Store, t
 
 
 def test_a_store_of_results_that_fails_is_tried_again(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    failures = iter([OSError("disk full"), OSError("disk full")])
+    failures = iter([OSError("disk full")] * 20)
     put = Storage.put
 
     def failing(storage: Storage, name: str, file: Path) -> None:
@@ -335,7 +336,27 @@ def test_a_store_of_results_that_fails_is_tried_again(worker: Worker, monkeypatc
     job_id = worker.accept("disk full")
 
     assert worker.run(job_id).state is State.STORED
-    assert worker.way(job_id)[-4:] == ["fetching", "fetching", "fetching", "stored"]
+    assert worker.way(job_id)[-21:] == ["fetching"] * 20 + ["stored"]
+
+
+def test_a_gateway_that_is_away_while_a_result_is_to_be_fetched_costs_time_only(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is there and paid for; nobody says where."""
+    job_id = worker.accept("away for long")
+    with monkeypatch.context() as patch:
+        patch.setattr(Downloader, "fetch", lambda *_: (_ for _ in ()).throw(DownloadFailed("cut")))
+        worker.steps.next()
+        worker.now = worker.job(job_id).next_at
+        assert worker.steps.step(job_id)
+        patch.setattr(Client, "find", lambda *_: replies.unsent("refused"))
+        for _ in range(20):
+            worker.now = worker.job(job_id).next_at
+            assert worker.steps.step(job_id)
+    assert worker.job(job_id).state is State.FETCHING
+
+    assert worker.run(job_id).state is State.STORED
+    assert worker.bought(job_id) == 1
 
 
 def test_a_mistake_in_a_step_is_no_loop_and_no_loss(

@@ -55,10 +55,10 @@ class _Unusable(HTTPError):
 
 
 class DownloadFailed(Exception):
-    """A result was not fetched whole; `is_link_dead`: the link leads to no file."""
+    """A result was not fetched whole; `is_link_dead`: the link leads to no file, `is_ours`: none was learned."""
 
-    def __init__(self, problem: str, *, is_link_dead: bool = False) -> None:
-        self.is_link_dead = is_link_dead
+    def __init__(self, problem: str, *, is_link_dead: bool = False, is_ours: bool = False) -> None:
+        self.is_link_dead, self.is_ours = is_link_dead, is_ours
         super().__init__(problem)
 
 

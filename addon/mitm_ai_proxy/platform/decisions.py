@@ -59,10 +59,14 @@ class Decision(NamedTuple):
 
 
 class Download(NamedTuple):
-    """How a download ended: "" or what went wrong, and whether the link led to no file."""
+    """How a download ended: "" or what went wrong, and whether the link led to no file.
+
+    `is_ours`: it was not the file's fault: the storage is away, or whoever would say where the file is.
+    """
 
     problem: str = ""
     is_link_dead: bool = False
+    is_ours: bool = False
 
 
 _ERRORS: Final[Mapping[Verdict, str]] = {
@@ -149,14 +153,15 @@ def after_look(job: Standing, reply: Reply, timing: Timing, now: float) -> Decis
     return Decision(State.PROCESSING, _said("Kling could not be asked", reply), after, lesson=lesson)
 
 
-def after_download(job: Standing, download: Download, timing: Timing) -> Decision:
+def after_download(job: Standing, download: Download, timing: Timing, now: float) -> Decision:
     """After a result was to be fetched and stored. Kling's price is settled by then, whatever comes of the file."""
     if not download.problem:
         return Decision(State.STORED, "stored")
     tries = job.tries + 1
     if download.is_link_dead and tries >= MOST_LINKS:
         return Decision(State.FAILED, f"Kling's file is gone: {download.problem}", error="result_gone")
-    if tries >= len(timing.again):
+    # It has been paid: what is away may be away for long.
+    if now - job.submitted_at >= timing.give_up if download.is_ours else tries >= len(timing.again):
         return Decision(State.FAILED, f"the file was not stored: {download.problem}", error="not_stored")
     return Decision(State.FETCHING, f"not stored yet: {download.problem}", delay(timing.again, job.tries))
 

@@ -13,6 +13,7 @@ from . import decisions
 from .client import Client, Downloader, DownloadFailed
 from .decisions import Decision, Download, Standing
 from .records import Job, StoredFile
+from .replies import Verdict
 from .scheduling import Limits
 from .states import State
 from .storage import Storage, StorageError, object_name
@@ -120,15 +121,18 @@ class Steps:
         try:
             file = self._stored(job, link or self._link(job))
         except DownloadFailed as failed:
-            download = Download(str(failed), failed.is_link_dead)
+            download = Download(str(failed), failed.is_link_dead, failed.is_ours)
         except (StorageError, OSError) as error:
-            download = Download(str(error) if isinstance(error, StorageError) else type(error).__name__)
-        return self._commit(job, decisions.after_download(self._standing(job), download, self._timing), file=file)
+            problem = str(error) if isinstance(error, StorageError) else type(error).__name__
+            download = Download(problem, is_ours=True)
+        decision = decisions.after_download(self._standing(job), download, self._timing, self._clock())
+        return self._commit(job, decision, file=file)
 
     def _link(self, job: Job) -> str:
         reply = self._clients[job.account].find(job.path, job.task_id)
         if not (reply.task and reply.task.url):
-            raise DownloadFailed(reply.message or "Kling names no file")
+            is_said = reply.verdict in (Verdict.TAKEN, Verdict.MISSING)
+            raise DownloadFailed(reply.message or "Kling names no file", is_ours=not is_said)
         return reply.task.url
 
     def _stored(self, job: Job, link: str) -> StoredFile:
