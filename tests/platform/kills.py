@@ -39,8 +39,8 @@ _CONFIG: Final = f"""
 platform:
   concurrency: {LIMIT}
   timing:
-    {{typical: {SECONDS}, look: 0.5, request: 2, lease: 1, doubt: [0.5, 1, 2], again: [0.5, 1, 1, 2],
-     full: 0.5, probe: 2, raise: 5, sweep: 0.5}}
+    {{typical: {SECONDS}, look: 0.5, request: 2, lease: 1, doubt: [0.5, 1, 2],
+     again: [0.5, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2], full: 0.5, probe: 2, raise: 5, sweep: 0.5}}
 """
 _TASKS: Final = "/v1/videos/text2video"
 
