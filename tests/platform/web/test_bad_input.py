@@ -136,7 +136,7 @@ QUERIES: Final[Mapping[str, tuple[str, ...]]] = {
     "tenant": ("default&tenant=default",),
 }
 HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Idempotency-Key": ("x" * 256, "a\x01b", "\xa0"),
+    "Idempotency-Key": ("x" * 256, "a\xadb", "\xa0"),
     "Last-Event-ID": ("-1", "1.5", "x", "9" * 19, "\xb2"),
     "Range": ("bytes=9999-", "bytes=-0"),
     # No value of these is wrong: what is not the file's is another version.
