@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from servers import Proxy, Upstream, free_ports, running, tool
+from servers import CLIENT_KEY, Proxy, Upstream, free_ports, running, tool
 
+_START_SECONDS: Final = 180.0
 _LITELLM: Final = """\
 model_list:
 - model_name: "*"
@@ -39,7 +40,9 @@ def _portkey(command: str, folder: Path, upstream: Upstream) -> Iterator[Proxy]:
     (port,) = free_ports(1)
     # It sends requests only to hosts that are trusted, if they are on this machine.
     environment = {**os.environ, "NODE_ENV": "production", "TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"}
-    with running("portkey", [command, "--headless", f"--port={port}"], port, folder, environment) as pid:
+    with running(
+        "portkey", [command, "--headless", f"--port={port}"], port, folder, environment, _START_SECONDS
+    ) as pid:
         headers = {"x-portkey-provider": "openai", "x-portkey-custom-host": f"{upstream.origin}/v1"}
         yield Proxy("portkey", port, pid, is_peer=True, headers=headers)
 
@@ -49,9 +52,16 @@ def _litellm(command: str, folder: Path, upstream: Upstream) -> Iterator[Proxy]:
     file = folder / "litellm.yaml"
     file.write_text(_LITELLM.format(origin=upstream.origin))
     arguments = ["--config", str(file), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
-    # Otherwise it fetches a table of prices.
-    environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
-    with running("litellm", [command, *arguments], port, folder, environment) as pid:
+    environment = {
+        **os.environ,
+        # Otherwise it fetches a table of prices.
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_LOG": "ERROR",
+        # It does not start without one, nor with one that is as short as that of the requests here.
+        "LITELLM_MASTER_KEY": CLIENT_KEY,
+        "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+    }
+    with running("litellm", [command, *arguments], port, folder, environment, _START_SECONDS) as pid:
         yield Proxy("litellm", port, pid, is_peer=True)
 
 

@@ -304,7 +304,12 @@ def mitmdump_command(folder: Path) -> list[str]:
 
 @contextmanager
 def running(
-    name: str, command: Sequence[str], port: int, folder: Path, environment: dict[str, str] | None = None
+    name: str,
+    command: Sequence[str],
+    port: int,
+    folder: Path,
+    environment: dict[str, str] | None = None,
+    seconds: float = START_SECONDS,
 ) -> Iterator[int]:
     """Run a process that leads a session; gives its id once it answers HTTP on its port."""
     log = folder / f"{name}.out"
@@ -320,12 +325,12 @@ def running(
             start_new_session=True,
         )
         stack.callback(stop, process)
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + seconds
         while not answers(port):
             if process.poll() is not None:
                 raise BenchError(f"{name} ended with status {process.returncode}:\n{log.read_text()}")
             if time.monotonic() > deadline:
-                raise BenchError(f"{name} did not answer within {START_SECONDS:.0f} s:\n{log.read_text()}")
+                raise BenchError(f"{name} did not answer within {seconds:.0f} s:\n{log.read_text()}")
             time.sleep(0.05)
         yield process.pid
 

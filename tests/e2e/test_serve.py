@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -11,11 +13,13 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from mitm_ai_proxy.commands import serve
 from tests.e2e import certificates, moody
 from tests.e2e.conftest import StartServe
 from tests.e2e.moody import Mood, Moody
@@ -59,15 +63,27 @@ def _ask_for_stream(port: int) -> socket.socket:
 
 
 @table(
+    ("arguments", "says"),
+    [
+        (("--listen-port", "99999"), "'99999' is no port"),
+        (("--workers", "0"), "no number of processes"),
+        (("--held-bodies", "much"), "no size"),
+        (("--mode", "regular"), "serve is a reverse proxy of its own"),
+        (("--set", "ai_record=x"), "serve has no recording (ai_record); ai-proxy start and"),
+        (("--set", "ai_replay=x"), "serve has no replaying"),
+        (("--intercept", "~q"), "intercepting"),
+    ],
+)
+def test_a_mistake_in_the_command_line_is_told(arguments: tuple[str, ...], says: str) -> None:
+    with pytest.raises(SystemExit) as ended, contextlib.redirect_stderr(io.StringIO()) as told:
+        serve.main(arguments, Path("config.yaml"), "ai-proxy")
+    assert ended.value.code == 2
+    assert says in told.getvalue()
+
+
+@table(
     ("config", "arguments", "status", "says"),
     [
-        (KLING, ("--listen-port", "99999"), 2, "'99999' is no port"),
-        (KLING, ("--workers", "0"), 2, "no number of processes"),
-        (KLING, ("--held-bodies", "much"), 2, "no size"),
-        (KLING, ("--mode", "regular"), 2, "serve is a reverse proxy of its own"),
-        (KLING, ("--set", "ai_record=x"), 2, "serve has no recording (ai_record); ai-proxy start and"),
-        (KLING, ("--set", "ai_replay=x"), 2, "serve has no replaying"),
-        (KLING, ("--intercept", "~q"), 2, "intercepting"),
         (KLING, ("--cert", "missing.pem"), 1, "missing.pem cannot be used as the certificate: No such file"),
         (KLING, ("--upstream-ca", "missing.pem"), 1, "missing.pem cannot be used as certificates"),
         (KLING, ("--listen-host", "0.0.0.0"), 1, "clientTokens: is missing"),
@@ -96,8 +112,9 @@ def test_a_port_that_is_taken_is_named(start_serve: StartServe) -> None:
 
 
 def test_numbers_and_health_have_an_address_of_their_own(provider: Moody, start_serve: StartServe) -> None:
+    config = _config(provider, "clientTokens: {shop: token-of-the-shop-1}\n")
     served = start_serve(
-        _config(provider, "clientTokens: {shop: token-of-the-shop-1}\n"),
+        config.replace("token-one", "token-of-openai-1, logUpstreamErrorResponseBody: true"),
         "--metrics-port",
         "0",
         "--log",
@@ -111,6 +128,13 @@ def test_numbers_and_health_have_an_address_of_their_own(provider: Moody, start_
     assert served.request("GET", "/v1/models", headers={"x-api-key": "token-of-the-shop-1"}).status == 200
     assert served.request("GET", "/v1/models?key=secret").status == 401
     done = json.loads(served.wait_for("/v1/models"))
+    # Providers repeat keys in their errors.
+    said = b'{"error": {"message": "wrong key token-of-openai-1"}}'
+    for mood in (moody.refusal(401, (b"x-key", b"token-of-openai-1"), body=said), moody.CLOSE, moody.GARBAGE):
+        provider.mood = lambda request, mood=mood: mood  # type: ignore[misc]
+        headers = {"Authorization": "Bearer token-of-the-shop-1", "Content-Type": "application/json"}
+        answer = served.request("POST", f"{CHAT}?api_key=secret", BODY, headers)
+        assert b"token-of" not in answer.body
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=DEADLINE) as answer:
         numbers = answer.read().decode()
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=DEADLINE) as answer:
@@ -122,7 +146,10 @@ def test_numbers_and_health_have_an_address_of_their_own(provider: Moody, start_
     assert 'ai_proxy_requests_total{client="",provider="",status="401"} 1.0' in numbers
     assert 'ai_proxy_in_use{provider="openai",token="1"} 1.0' in numbers
     assert served.request("GET", "/metrics").status == 401
-    assert "secret" not in served.close()
+    lines = served.close().splitlines()
+    assert [json.loads(line)["level"] for line in lines if "wrong key" in line] == ["warning"]
+    assert not any(word in line for line in lines for word in ("token-of", "secret"))
+    assert all(json.loads(line)["time"] for line in lines)
 
 
 def test_clients_and_providers_are_spoken_to_by_tls(tmp_path: Path, start_serve: StartServe) -> None:
@@ -154,7 +181,6 @@ def test_what_is_under_way_ends_before_the_server_does(provider: Moody, start_se
     provider.mood = slow
     served = start_serve(_config(provider))
     with _ask_for_stream(served.port) as connection:
-        served.wait_for_request = None  # type: ignore[attr-defined]
         while not provider.received:
             time.sleep(0.01)
         os.kill(served.process_id, signal.SIGTERM)
@@ -234,15 +260,26 @@ def test_a_changed_configuration_is_used_if_all_of_it_is_right(provider: Moody, 
     file.write_text("provider: {type: openai, apiToken: wrong}\n")
     served.wait_for("the old configuration stays")
     assert served.request("GET", "/v1/models").status == 200
-    file.write_text(_config(provider).replace("token-one", "token-two"))
-    served.wait_for("provider openai at")
-    # The line is written while it is made.
-    for _ in range(100):
-        served.request("GET", "/v1/models")
-        if provider.received[-1].token == "token-two":
-            break
-        time.sleep(0.01)
-    assert [provider.received[0].token, provider.received[-1].token] == ["token-one", "token-two"]
+    is_used = threading.Event()
+
+    def ask(_: int) -> set[int]:
+        """The statuses of answers while it changes."""
+        found = set()
+        while not is_used.is_set():
+            found.add(served.request("GET", "/v1/models").status)
+            time.sleep(0.01)
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(ask, number) for number in range(4)]
+        file.write_text(_config(provider).replace("token-one", "token-two"))
+        end = time.monotonic() + DEADLINE
+        while provider.received[-1].token == "token-one" and time.monotonic() < end:
+            time.sleep(0.01)
+        is_used.set()
+        assert [answer.result() for answer in answers] == [{200}] * 4
+    tokens = [request.token for request in provider.received]
+    assert {tokens[0], tokens[-1]} == set(tokens) == {"token-one", "token-two"}
 
 
 def test_workers_share_a_port_and_end_together(provider: Moody, start_serve: StartServe) -> None:

@@ -77,7 +77,7 @@ def _with_a_line_too_many(*arguments: Any, **named: Any) -> Outgoing:
 
 
 def _with_a_blank(*arguments: Any, **named: Any) -> Outgoing:
-    return _outgoing(*arguments, **named)._replace(target="/a HTTP/1.1\r\nX: y")
+    return _outgoing(*arguments, **named)._replace(target="/a b")
 
 
 _outgoing = pipeline.outgoing
