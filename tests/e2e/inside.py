@@ -57,4 +57,4 @@ class Inside(Listening):
 
     async def _end(self) -> None:
         self._listener.stop_listening()
-        await self._listener.shutdown(0)
+        await self._listener.shutdown(0.1)

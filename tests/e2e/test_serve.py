@@ -194,6 +194,20 @@ def test_what_is_under_way_ends_before_the_server_does(provider: Moody, start_se
     assert served.ended() == 0
 
 
+def test_what_has_not_ended_in_time_is_aborted(provider: Moody, start_serve: StartServe) -> None:
+    provider.mood = lambda request: moody.stream(CHUNK, end="silence")
+    served = start_serve(_config(provider), "--grace", "0.2")
+    with _ask_for_stream(served.port) as connection:
+        received = _started(connection)
+        os.kill(served.process_id, signal.SIGTERM)
+        with contextlib.suppress(ConnectionError):
+            while data := connection.recv(65536):
+                received += data
+    assert not received.endswith(b"0\r\n\r\n")
+    assert served.ended() == 0
+    assert "1 requests had not ended after 0.2 s" in served.log
+
+
 def test_a_client_that_leaves_a_stream_ends_it_at_the_provider(provider: Moody, start_serve: StartServe) -> None:
     provider.mood = lambda request: moody.stream(CHUNK, end="silence")
     served = start_serve(_config(provider))

@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 _LOOK: Final = 0.05
 """Seconds between two looks whether the last request has ended."""
+_AT_ONCE: Final = 0.1
+"""Seconds for what is ended by force; aiohttp takes 0 for no limit."""
 
 
 class StartError(Exception):
@@ -162,9 +164,9 @@ async def _serve(options: Options, settings: Settings, number: int = 0) -> None:
         if service.count:
             logger.warning("ai-proxy: %d requests had not ended after %g s", service.count, options.grace)
     finally:
-        await listener.shutdown(0)
+        await listener.shutdown(_AT_ONCE)
         if watched:
-            await watched.shutdown(0)
+            await watched.shutdown(_AT_ONCE)
         await pool.close()
 
 
