@@ -185,7 +185,8 @@ def test_a_secret_is_found_wherever_it_stands_and_in_both_directions(place: str,
 @table("key", KEYS)
 def test_the_keys_of_many_vendors_are_told_by_their_shape(key: str) -> None:
     secret = key.rpartition("/services/")[2]
-    for text in (key, f"Incorrect key: {key}. See", f"a={key}&b", f"({key})", f"'{key}',"):
+    coloured = (rf"\x07{key}", rf"\x1b[1;31m{key}\x1b[0m", rf"\U000e0001{key}")
+    for text in (key, f"Incorrect key: {key}. See", f"a={key}&b", f"({key})", f"'{key}',", *coloured):
         request = _json({"a": [text]}, headers=(("X-Echo", text.replace("\n", " ")),))
         scrubbed = Scrubber().request(request)
         assert secret[8:] not in scrubbed.body.decode()

@@ -200,7 +200,10 @@ def test_the_sessions_that_were_used_least_lately_are_forgotten() -> None:
     assert turn.session.id.name == "d"
 
 
-HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e & sk-ant-api03-abcdefghijklmnop"
+HOSTILE = (
+    "<script>alert(1)</script>\x1b[31m\u202e & sk-ant-api03-abcdefghijklmnop "
+    "\x07sk-proj-abcdefghijklmnop \x1b[32mBearer abc123def456"
+)
 
 
 def test_a_report_escapes_all_and_shows_no_secret() -> None:
@@ -220,7 +223,9 @@ def test_a_report_escapes_all_and_shows_no_secret() -> None:
         assert "\u202e" not in shown
         assert "assistant" in shown
     for shown in (text, page, document):
-        assert "sk-ant-api03-abcdefghijklmnop" not in shown
+        assert not [
+            secret for secret in ("03-abcdefghijklmnop", "proj-abcdefghijklmnop", "abc123def456") if secret in shown
+        ]
 
 
 def test_sums_and_unknown_prices_are_said() -> None:

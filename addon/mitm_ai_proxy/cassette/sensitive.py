@@ -80,16 +80,20 @@ KEYS: Final[tuple[tuple[str, str], ...]] = (
 )
 """How keys begin, and a pattern of what follows, by the vendors' documentation and the rules of secret scanners."""
 
-# The start of a word, also behind an escape of JSON or of a URL.
-_START = r"(?:(?<![\w\\-])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))"
+# Behind an escape of JSON, of a URL or of wire/printable.py, or the end of a terminal's colour.
+_ESCAPED = (
+    r"(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\x[0-9a-f]{2})|(?<=\\U[0-9a-f]{8})|(?<=[\[0-9]m)"
+)
+# The start of a word.
+_START = rf"(?:(?<![\w\\-])|{_ESCAPED})"
 _SHAPES: Final = (
     # A JWT, signed or encrypted: three or five parts.
     ("eyJ", re.compile(rf"{_START}eyJ[\w-]{{4,}}+(?:\.[\w-]*+){{2,4}}", re.ASCII), MARK),
     ("sk-", re.compile(rf"{_START}sk-[\w-]{{12,}}", re.ASCII), MARK),
     ("sk_", re.compile(rf"{_START}sk_(?:live|test)_\w{{8,}}", re.ASCII), MARK),
     ("api-key-kling-", re.compile(r"api-key-kling-[\w-]+", re.ASCII), MARK),
-    ("AKIA", re.compile(r"(?<![A-Z0-9])AKIA[A-Z0-9]{12,}"), MARK),
-    ("ASIA", re.compile(r"(?<![A-Z0-9])ASIA[A-Z0-9]{16}(?![A-Z0-9])"), MARK),
+    ("AKIA", re.compile(rf"(?:(?<![A-Z0-9])|{_ESCAPED})AKIA[A-Z0-9]{{12,}}"), MARK),
+    ("ASIA", re.compile(rf"(?:(?<![A-Z0-9])|{_ESCAPED})ASIA[A-Z0-9]{{16}}(?![A-Z0-9])"), MARK),
     *((word, re.compile(rf"{_START}{re.escape(word)}{rest}", re.ASCII), MARK) for word, rest in KEYS),
     (
         "PRIVATE KEY",
@@ -102,11 +106,17 @@ _SHAPES: Final = (
     # Zhipu: an id and a secret.
     (".", re.compile(rf"{_START}[0-9a-f]{{32}}\.[A-Za-z0-9]{{16}}(?!\w)"), MARK),
     ("whsec_", re.compile(r"whsec_[A-Za-z0-9+/=_-]+"), MARK),
-    ("earer", re.compile(r"((?<![A-Za-z])Bearer(?:\s|%20|\+)+)[\w.~+/-]{6,}=*", re.ASCII), rf"\1{MARK}"),
+    (
+        "earer",
+        re.compile(rf"((?:(?<![A-Za-z])|{_ESCAPED})Bearer(?:\s|%20|\+)+)[\w.~+/-]{{6,}}=*", re.ASCII),
+        rf"\1{MARK}",
+    ),
     # In lower case it is also an ordinary word in prompts.
     (
         "earer",
-        re.compile(r"((?<![A-Za-z])bearer(?:\s|%20|\+)+)(?=[A-Za-z_.~+/-]*[0-9])[\w.~+/-]{6,}=*", re.ASCII),
+        re.compile(
+            rf"((?:(?<![A-Za-z])|{_ESCAPED})bearer(?:\s|%20|\+)+)(?=[A-Za-z_.~+/-]*[0-9])[\w.~+/-]{{6,}}=*", re.ASCII
+        ),
         rf"\1{MARK}",
     ),
 )
