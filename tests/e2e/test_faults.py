@@ -242,7 +242,9 @@ def test_load_meets_changes_of_the_configuration_and_the_end(
     assert proxy.ended() == 0
 
     assert load.wrong == []
-    assert "Traceback" not in proxy.log
+    # mitmproxy 11 logs tasks that are cancelled at its end.
+    assert "crashed" not in proxy.log
+    assert "Addon error" not in proxy.log
     tokens = {request.partition(b"earer ")[2].partition(b"\r\n")[0] for request in provider.received}
     assert tokens <= {b"sk-provider-0123456789", b"sk-second-01234567"}
     asked = [request.partition(b" HTTP")[0] for request in provider.received]

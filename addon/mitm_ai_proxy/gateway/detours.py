@@ -7,7 +7,7 @@ from mitmproxy.connection import Server
 
 from .. import pipeline
 from ..cassette.entry import Response
-from . import flows
+from . import flows, sealed
 from .flows import FlowState
 from .replay_server import ReplayServer
 
@@ -30,6 +30,7 @@ async def lead(
     origin, token = await server.offer(response, pace, is_cut=is_cut)
     data = flow.request.data
     flows.redact(flow, state)
+    sealed.led_away(flow)
     state.place = data.scheme, data.host, data.port, data.path, data.headers.fields
     data.scheme, data.host, data.port = b"http", origin.host, origin.port
     data.path = b"/" + token.encode()

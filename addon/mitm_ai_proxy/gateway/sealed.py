@@ -154,6 +154,11 @@ def forget(flow: http.HTTPFlow) -> None:
         _forgotten.add(flow)
 
 
+def led_away(flow: http.HTTPFlow) -> None:
+    """Say that a request whose credential was forgotten goes to a server of ours: placeholders may be sent."""
+    _forgotten.discard(flow)
+
+
 def fields_of(flow: http.HTTPFlow) -> Fields:
     """The header fields of a flow's request as they are sent, with its credential; they are not to be shown."""
     fields = flow.request.headers.fields
