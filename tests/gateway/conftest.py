@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -20,13 +21,28 @@ def fake_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(cast(dict[str, Any], registry.TYPES), Fake.type, Fake)
 
 
+@pytest.fixture(autouse=True)
+def closed_loops(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the loops of mitmproxy's contexts outside of one: mitmproxy 11 does not, and a later test is blamed."""
+    made: list[asyncio.AbstractEventLoop] = []
+    make = asyncio.new_event_loop
+
+    def keep() -> asyncio.AbstractEventLoop:
+        made.append(make())
+        return made[-1]
+
+    monkeypatch.setattr(asyncio, "new_event_loop", keep)
+    yield
+    for loop in made:
+        loop.close()
+
+
 @pytest.fixture
 def mitmproxy_context() -> Iterator[taddons.context]:
     """mitmproxy's options and addons, which are global, for a test outside of an event loop."""
     with taddons.context() as context:
         yield context
     context.master._legacy_log_events.uninstall()
-    context.master.event_loop.close()
 
 
 @pytest.fixture

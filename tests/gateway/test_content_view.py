@@ -57,6 +57,8 @@ def test_a_chat_is_shown_as_a_conversation_with_what_was_changed() -> None:
     request, answer = _shown(flow.request, flow), _shown(flow.response, flow)
 
     assert request[0] == "AI"
+    # Windows of mitmproxy 11 leave out empty lines: there they hold a space.
+    answer = answer[0], answer[1].replace("\n \n", "\n\n")
     assert "-POST /v1/messages\n+POST /v1/chat/completions\n" in request[1]
     assert request[1].endswith("  translated\n  sent to https://upstream.test\n")
     assert answer == (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -108,21 +107,17 @@ def test_it_works_in_tools_with_a_list_only() -> None:
 
 
 def test_mitmweb_shows_comments_unless_somebody_chose_its_columns() -> None:
-    # A context outside of a running loop makes one, which mitmproxy 11 does not close.
-    async def work() -> None:
-        for chosen in (None, ["path", "time"]):
-            with taddons.context(webaddons.WebAddon()) as context:
-                before = list(context.options.web_columns)
-                if chosen:
-                    context.options.update(web_columns=chosen)
-                listed.add_columns()
-                listed.add_columns()
-                place = before.index("path") + 1
-                assert context.options.web_columns == (chosen or [*before[:place], "comment", *before[place:]])
-        with taddons.context():
+    for chosen in (None, ["path", "time"]):
+        with taddons.context(webaddons.WebAddon()) as context:
+            before = list(context.options.web_columns)
+            if chosen:
+                context.options.update(web_columns=chosen)
             listed.add_columns()
-
-    asyncio.run(work())
+            listed.add_columns()
+            place = before.index("path") + 1
+            assert context.options.web_columns == (chosen or [*before[:place], "comment", *before[place:]])
+    with taddons.context():
+        listed.add_columns()
 
 
 def _rows(flow: http.HTTPFlow, mode: common.RenderMode) -> list[str]:
