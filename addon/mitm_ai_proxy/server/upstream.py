@@ -24,7 +24,7 @@ from aiohttp.http import HttpProcessingError, RawResponseMessage
 from aiohttp.streams import StreamReader
 from yarl import URL
 
-from .. import apis
+from .. import apis, errors
 from ..pipeline import Outgoing
 from ..wire.header_fields import Fields
 from ..wire.targets import Origin
@@ -126,7 +126,7 @@ class Pool:
         self._known: WeakSet[ResponseHandler] = WeakSet()
 
     async def send(self, outgoing: Outgoing, body: bytes | AsyncIterator[bytes] | None, sender: Sender) -> Arrived:
-        """Send a request; returns when the head of its answer is here. Raises Broken, UnsendableHead.
+        """Send a request; returns when the head of its answer is here. Raises Broken, Refusal, UnsendableHead.
 
         It is sent a second time only if it is a GET or the like, and the kept connection had died on which it was sent
         (RFC 9110, section 9.2.2).
@@ -149,11 +149,14 @@ class Pool:
                 raise Broken(_reason(error), is_sent=True) from None
 
     async def _connection(self, way: _Way) -> tuple[Connection, bool]:
-        """A connection that is alive as far as can be known, and whether it was used before. Raises Broken."""
+        """A connection that is alive as far as can be known, and whether it was used before. Raises Broken, Refusal."""
         while True:
             try:
                 connection = await self._connector.connect(way.request, [], _NO_LIMIT)
             except (aiohttp.ClientError, OSError) as error:
+                if self._connector.closed:
+                    # It ends just now: nothing was sent.
+                    raise errors.stopped() from None
                 raise Broken(_reason(error), is_sent=False) from None
             protocol = connection.protocol
             assert protocol is not None
