@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, NoReturn
 
 import h11
 from h11._readers import ChunkedReader
+from h11._receivebuffer import ReceiveBuffer
 from mitmproxy import ctx, http
 from mitmproxy.connection import ConnectionState
 from mitmproxy.flow import Flow
@@ -91,8 +93,10 @@ def mend_heads_of_answers() -> None:
     101 to a request that asked for no other protocol is an error, for what follows would pass all hooks. So is a head
     of more than LONGEST_HEAD bytes, which mitmproxy takes minutes to write over HTTP/2.
     """
-    before = Http1Client.read_headers
-    if getattr(before, _MENDS, False):
+    before = getattr(Http1Client, "read_headers", None)
+    is_known = before is not None and tuple(inspect.signature(before).parameters) == ("self", "event")
+    # Another version's own way stays as it is.
+    if before is None or not is_known or not hasattr(ReceiveBuffer(), "_data") or getattr(before, _MENDS, False):
         return
 
     def read_headers(self: Http1Client, event: events.ConnectionEvent) -> CommandGenerator[None]:
