@@ -39,6 +39,7 @@ def _provider(keys: str = "") -> Provider:
         ("baseUrl: 'https://api.coze.com/v1'", CHAT, "https://api.coze.com/v3/chat"),
         ("providerDomain: h.test, providerBasePath: /p", CHAT, "https://h.test/p/v3/chat"),
         ("", "/v1/files/upload", "https://api.coze.cn/v1/files/upload"),
+        ("", "/v1/audio/speech", "https://api.coze.cn/v1/audio/speech"),
         ("", "/v3/chat", "https://api.coze.cn/v3/chat"),
         ("protocol: original", "/v3/chat?a=1", "https://api.coze.cn/v3/chat?a=1"),
     ],
@@ -159,21 +160,22 @@ def test_a_stream_is_the_clients_own() -> None:
         )
         assert text_in(found) == "Hé"
         assert b"hm" in found
+        assert b"chat-1" in found
         assert chunks_of(found)[-1] == end
 
 
-def test_a_whole_answer_is_made_of_the_stream() -> None:
+@table("begun", [STREAM, STREAM[3:]])
+def test_a_whole_answer_is_made_of_the_stream(begun: list[object]) -> None:
     provider = _provider()
     openai, anthropic = (
-        document_of(
-            whole_of(provider, upstream_of(provider, target, HELLO), events(*STREAM, named=True), fields=EVENTS)
-        )
+        document_of(whole_of(provider, upstream_of(provider, target, HELLO), events(*begun, named=True), fields=EVENTS))
         for target in (CHAT, MESSAGES)
     )
 
     assert openai["choices"][0]["message"]["content"] == "Hé"
     assert openai["choices"][0]["message"]["reasoning_content"] == "hm"
-    assert (openai["id"], openai["created"], openai["usage"]["total_tokens"]) == ("chat-1", 5, 7)
+    assert (openai["id"], openai["usage"]["total_tokens"]) == ("chat-1", 7)
+    assert openai["created"] == (5 if begun is STREAM else 1700000000)
     assert [block["type"] for block in anthropic["content"]] == ["thinking", "text"]
 
 

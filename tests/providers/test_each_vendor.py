@@ -306,6 +306,8 @@ def test_an_error_of_openai_s_form_keeps_status_code_and_id(name: str) -> None:
         answer = whole_of(provider, _sent(name, MESSAGES), error, status, fields)
         assert (answer.status, answer.headers["request-id"]) == (status, "r-1")
         assert document_of(answer)["error"]["message"] == "m (own_code)"
+    # Baidu, among others, has the id in the body alone.
+    assert whole_of(provider, _sent(name, MESSAGES), {**error, "id": "as-1"}, 401).headers["request-id"] == "as-1"
     last = chunks_of(stream_of(provider, _sent(name, MESSAGES, stream=True), STREAM.split(b"\n\n")[0] + b"\n\n"))[-1]
     assert last["type"] == "error"
     assert re.search("ended before it was complete", json.dumps(last))

@@ -54,7 +54,10 @@ SERVICES: Final = {
     "azure": Service("https://r.openai.azure.com/openai/v1", ALL, "api-key:"),
     "ai360": Service("https://api.360.cn/v1", "chat/completions embeddings", "authorization:"),
     "baichuan": Service("https://api.baichuan-ai.com/v1", "chat/completions embeddings"),
-    "baidu": Service("https://qianfan.baidubce.com/v2", "chat/completions embeddings models"),
+    "baidu": Service(
+        "https://qianfan.baidubce.com/v2",
+        "chat/completions embeddings models rerank images/generations images/edits",
+    ),
     "cloudflare": Service(
         "https://api.cloudflare.com/client/v4/accounts/acc/ai/v1", "chat/completions embeddings responses"
     ),
@@ -75,7 +78,8 @@ SERVICES: Final = {
         elsewhere="messages=/anthropic/v1/messages completions=/beta/completions",
     ),
     "doubao": Service(
-        "https://ark.cn-beijing.volces.com/api/v3", "chat/completions embeddings images/generations responses"
+        "https://ark.cn-beijing.volces.com/api/v3",
+        "chat/completions embeddings models images/generations responses files",
     ),
     "fireworks": Service(
         "https://api.fireworks.ai/inference/v1",
@@ -107,7 +111,7 @@ SERVICES: Final = {
     ),
     "minimax": Service(
         "https://api.minimaxi.com/v1",
-        "chat/completions responses embeddings",
+        "chat/completions responses embeddings models",
         elsewhere="messages=/anthropic/v1/messages images/generations=/v1/image_generation audio/speech=/v1/t2a_v2",
     ),
     "mistral": Service(
@@ -127,7 +131,7 @@ SERVICES: Final = {
     ),
     "qwen": Service(
         "https://dashscope.aliyuncs.com/compatible-mode/v1",
-        "chat/completions completions embeddings responses files batches conversations",
+        "chat/completions completions embeddings responses models files batches conversations",
         elsewhere="reranks=/compatible-api/v1/reranks messages=/apps/anthropic/v1/messages"
         " images/generations=/api/v1/services/aigc/multimodal-generation/generation",
     ),
@@ -150,7 +154,7 @@ SERVICES: Final = {
     "yi": Service("https://api.lingyiwanwu.com/v1", "chat/completions"),
     "zhipuai": Service(
         "https://open.bigmodel.cn/api/paas/v4",
-        "chat/completions embeddings images/generations audio/transcriptions audio/speech files batches",
+        "chat/completions embeddings models rerank images/generations audio/transcriptions audio/speech files batches",
         elsewhere="messages=/api/anthropic/v1/messages",
     ),
 }

@@ -230,7 +230,7 @@ def _tencent(code: str) -> Json:
     ("vendor", "status", "document", "found"),
     [
         (COHERE, 429, {"message": "no"}, (429, "status_429", "")),
-        (COHERE, 401, {"id": "x", "message": "no"}, (401, "status_401", "")),
+        (COHERE, 401, {"id": "x", "message": "no"}, (401, "status_401", "x")),
         (COHERE, 200, {"id": "x", "finish_reason": "ERROR", "message": {"role": "assistant"}}, (500, "ERROR", "")),
         (COHERE, 200, {"id": "x", "finish_reason": "TIMEOUT", "message": {"role": "assistant"}}, (504, "TIMEOUT", "")),
         (DASHSCOPE, 400, _alibaba("InvalidParameter"), (400, "InvalidParameter", "q")),
@@ -346,16 +346,16 @@ def test_minimax_pro_calls_functions() -> None:
 # Vendors of OpenAI's dialect with errors of their own
 
 
-def _native(block: str, document: Json, body: bytes) -> tuple[int, bytes]:
+def _native(block: str, document: Json, body: bytes, status: int = 200) -> tuple[int, bytes]:
     provider = provider_of(block)
     sent: Upstream = upstream_of(provider, CHAT, document)
     kind = b"text/event-stream" if document.get("stream") else b"application/json"
-    handling = provider.responseheaders(sent, 200, ((b"content-type", kind),))
+    handling = provider.responseheaders(sent, status, ((b"content-type", kind),))
     if isinstance(handling, Pieces):
         pieces = [handling.transducer.feed(bytes([byte])) for byte in body]
         return 200, b"".join([*pieces, handling.transducer.end()])
     assert isinstance(handling, Whole)
-    answer = handling.rewrite(Answer(200, body))
+    answer = handling.rewrite(Answer(status, body))
     return answer.status, answer.body
 
 
@@ -372,24 +372,54 @@ STREAMED: Final[Json] = {**ASKED, "stream": True, "stream_options": {"include_us
         ("minimax", b'{"base_resp":{"status_code":2013,"status_msg":"no"}}', 400, "2013"),
         ("spark", b'{"code":10013,"message":"no","sid":"s1"}', 400, "10013"),
         ("spark", b'{"code":11202,"message":"no","sid":"s1"}', 429, "11202"),
+        ("baidu", b'{"error_code":336501,"error_msg":"no"}', 429, "336501"),
+        ("baidu", b'{"error":{"code":"access_denied","message":"no"}}', 403, "access_denied"),
+        ("moonshot", b'{"code":"insufficient_quota","message":"no"}', 429, "insufficient_quota"),
     ],
 )
 def test_an_error_in_a_200_is_an_error_for_openai_s_clients(block: str, body: bytes, status: int, code: str) -> None:
     found, answer = _native(block, ASKED, body)
 
     assert (found, json.loads(answer)["error"]["code"]) == (status, code)
-    _, stream = _native(block, STREAMED, b"data: " + body + b"\n\ndata: more\n\n")
-    assert [document["error"]["code"] for document in _documents(stream)] == [code]
+    for rest in (b"", b"\n\ndata: more\n\n"):
+        _, stream = _native(block, STREAMED, b"data: " + body + rest)
+        assert [document["error"]["code"] for document in _documents(stream)] == [code]
 
 
-def test_what_is_no_error_stays_to_the_byte() -> None:
-    whole = (
-        b'{ "id":"1","choices":[{"message":{}}], "input_sensitive":false,"base_resp":{"status_code":0,"status_msg":""}}'
+SUCCESS: Final = b'{ "id":"1","choices":[],"code":%b,"message":"Success"}'
+LIFTED: Final = b'{"choices":[{"delta":{},"usage":%b}],"usage": %b}'
+
+
+@table(
+    ("block", "status", "body"),
+    [
+        ("minimax", 200, b'{ "choices":[{"message":{}}],"base_resp":{"status_code":0,"status_msg":"ok"}}'),
+        *(("moonshot", 200, SUCCESS % code) for code in (b"null", b"0", b'"0"', b"200", b'"200"')),
+        ("moonshot", 200, LIFTED % (b'{"total_tokens":4}', b'{"total_tokens":9}')),
+        ("moonshot", 200, LIFTED % (b"null", b"null")),
+        ("moonshot", 200, b'{"choices":[],"usage":null, "error":null}'),
+        ("baidu", 400, b'{ "error":{"message":"no","code":"x","type":"t","more":1.0}, "id":"as-1"}'),
+        ("baidu", 502, b'{ "error": "gateway'),
+        ("baidu", 404, b'{ "nothing": 1 }'),
+    ],
+)
+def test_what_has_openai_s_form_stays_to_the_byte(block: str, status: int, body: bytes) -> None:
+    assert _native(block, ASKED, body, status) == (status, body)
+    if status == 200:
+        stream = b': hi\r\n\r\ndata:{"choices":[{"delta":{"content":"\\u00e9"}}], "x":1e400}\r\n\r\ndata: %b\n\n' % body
+        for end in (b"", b"data: [DONE]\n\n"):
+            assert _native(block, STREAMED, stream + end) == (200, stream + end)
+
+
+def test_an_event_of_openai_s_form_that_does_not_end_is_an_error_before_it_fills_the_memory() -> None:
+    handling = provider_of("minimax").responseheaders(
+        upstream_of(provider_of("minimax"), CHAT, STREAMED), 200, ((b"content-type", b"text/event-stream"),)
     )
-    stream = b': hi\r\n\r\ndata:{"choices":[{"delta":{"content":"\\u00e9"}}], "x":1e400}\r\n\r\ndata: [DONE]\n\n'
+    assert isinstance(handling, Pieces)
+    told = [handling.transducer.feed(b"data: " + b"x" * (1 << 22)) for _ in range(6)]
 
-    assert _native("minimax", ASKED, whole) == (200, whole)
-    assert _native("minimax", STREAMED, stream) == (200, stream)
+    assert "does not end" in json.loads(b"".join(told).partition(b"data: ")[2])["error"]["message"]
+    assert handling.transducer.end() == b""
 
 
 def test_moonshot_s_usage_stands_beside_the_choices_too() -> None:

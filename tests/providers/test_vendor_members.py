@@ -190,6 +190,9 @@ def _texts(text: str, reason: str = "") -> Json:
     return {"choices": [{"messages": [{"text": text}], "finish_reason": reason}]}
 
 
+SPARK: Final = {"code": 0, "message": "Success", "sid": "s-1"}
+SPARK_TEXT: Final = {**SPARK, "choices": [{"index": 0, "delta": {"content": "a"}}]}
+DONE: Final = b"data: [DONE]\n\n"
 HEAD: Final = {"conversation_id": "c", "message_id": "m"}
 DIFY_TEXT: Final = {"event": "message", "answer": "a", **HEAD}
 DIFY_END: Final = {"event": "message_end", **HEAD, "metadata": {"usage": {"prompt_tokens": 3, "completion_tokens": 4}}}
@@ -209,6 +212,8 @@ FINISHED: Final = {"event": "workflow_finished", "data": {"status": "succeeded",
         (PRO, events(_functions(), _functions("stop")), "", 2, "tool_calls"),
         (PRO, events(_texts("a"), _texts("a"), _texts("aa", "stop")), "aa", 0, "stop"),
         (PRO, events(_texts("a"), {"base_resp": {"status_code": 1002, "status_msg": "slow"}}), "a", 0, "slow"),
+        (PRO, events({**_texts("a"), "base_resp": {"status_code": 1027, "status_msg": "bad"}}), "", 0, "bad"),
+        ("spark", events(SPARK_TEXT, {**SPARK, "choices": [], "usage": {"total_tokens": 3}}) + DONE, "a", 0, "stop"),
         (TRITON, events({"text_output": "a"}, {"text_output": ""}), "a", 0, "stop"),
         (TRITON, b"", "", 0, "ended before it was complete"),
         (HUNYUAN, events({"Response": {"Error": {"Code": "X", "Message": "no"}}}), "", 0, "no"),
@@ -225,6 +230,7 @@ FINISHED: Final = {"event": "workflow_finished", "data": {"status": "succeeded",
         ),
         (WORKFLOW, events({"event": "text_chunk", "data": {"text": "b"}}, FINISHED), "b", 0, "stop"),
         (WORKFLOW, events(FINISHED), "a", 0, "stop"),
+        (f"{WORKFLOW}, outputVariable: y", events(FINISHED), "", 0, "no output of the name in outputVariable"),
         (WORKFLOW, events({"event": "workflow_finished", "data": {"status": "stopped"}}), "", 0, "has stopped"),
     ],
 )  # fmt: skip
@@ -240,6 +246,7 @@ def test_a_stream_says_so_much_and_ends_so(block: str, stream: bytes, text: str,
     parts = [part["function"] for choice in choices for part in choice["delta"].get("tool_calls", ())]
     assert "".join(part.get("arguments") or "" for part in parts) == "{}" * calls
     last = chunks[-1]
+    assert last == "[DONE]" or "error" in last
     assert end in (last["error"]["message"] if isinstance(last, dict) else choices[-1]["finish_reason"])
 
 

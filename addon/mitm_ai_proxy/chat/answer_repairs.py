@@ -74,10 +74,12 @@ class Repaired:
         """The bytes for the client after the next bytes from the provider; b"" if there are none yet."""
         if self._is_over:
             return b""
+        # An end may have begun in what was there.
+        start = max(len(self._rest) - 3, 0)
         self._rest += data
         written = []
         position = 0
-        for found in _EVENT_END.finditer(self._rest):
+        for found in _EVENT_END.finditer(self._rest, start):
             event, is_last = _event(self._rest[position : found.end()])
             written.append(event)
             position = found.end()
@@ -86,14 +88,14 @@ class Repaired:
                 break
         self._rest = b"" if self._is_over else self._rest[position:]
         if len(self._rest) > sse.MAX_EVENT:
-            self._is_over = True
+            self._rest, self._is_over = b"", True
             written.append(vendor_errors.event(vendor_errors.broken("has an event that does not end"), OPENAI))
         return b"".join(written)
 
     def end(self) -> bytes:
         """The last bytes for the client."""
         rest, self._rest = self._rest, b""
-        return _event(rest)[0] if rest and not self._is_over else b""
+        return _event(rest)[0] if rest else b""
 
 
 def _event(raw: bytes) -> tuple[bytes, bool]:

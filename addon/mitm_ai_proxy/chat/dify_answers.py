@@ -89,8 +89,11 @@ class Reader(StreamReader):
         if fault := _failure(data):
             yield self._failed(fault)
         elif self._is_workflow:
-            if not self._has_text:
-                yield from self._said(_output(data, self._output))
+            said = "" if self._has_text else _output(data, self._output)
+            if said is None:
+                yield self._failed(_NO_OUTPUT)
+                return
+            yield from self._said(said)
             yield from self._ended("end")
 
     def _ended(self, reason: Reason) -> Iterator[Event]:
@@ -125,13 +128,16 @@ def read_whole(body: bytes, memo: Memo) -> list[Event]:
         if is_workflow and "status" in data:
             if fault := _failure(data):
                 return [fault]
-            text = _output(data, str(memo.get(OUTPUT) or ""))
+            said = _output(data, str(memo.get(OUTPUT) or ""))
+            if said is None:
+                return [_NO_OUTPUT]
+            text = said
         elif not is_workflow and "answer" in document:
             text = text_of(document["answer"])
         else:
             return [vendor_errors.of_value(document) or vendor_errors.broken("has no answer")]
-    except (KeyError, TypeError, ValueError):
-        return [vendor_errors.broken("has no output of the name in outputVariable")]
+    except TypeError:
+        return [vendor_errors.broken("has an answer that is no text")]
     member = "conversation_id" if memo.get(BOT) in ("Chat", "Agent") else "message_id"
     created = document.get("created_at", data.get("created_at"))
     events: list[Event] = [Start(_id(document, member, is_workflow), "", vendor_errors.count(created))]
@@ -168,9 +174,17 @@ def _failure(data: dict[str, Any]) -> Fault | None:
     return Fault(502, why[:2000], f"workflow_{status}")
 
 
-def _output(data: dict[str, Any], name: str) -> str:
-    """The output of a workflow that is the answer: the one of the name, else the only one, else all as JSON."""
+_NO_OUTPUT: Final = vendor_errors.broken("has no output of the name in outputVariable")
+
+
+def _output(data: dict[str, Any], name: str) -> str | None:
+    """The output of a workflow that is the answer: the one of the name, else the only one, else all as JSON.
+
+    None if there is none of the name.
+    """
     outputs = object_of(data.get("outputs"))
+    if name and name not in outputs:
+        return None
     only = next(iter(outputs.values())) if len(outputs) == 1 else outputs
     found = outputs[name] if name else only
     if found is None or isinstance(found, str):

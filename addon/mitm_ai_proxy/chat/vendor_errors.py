@@ -94,8 +94,8 @@ _TOO_LONG_WORDS: Final = "prompt is too long"
 
 REQUEST_IDS: Final = {OPENAI: "x-request-id", ANTHROPIC: "request-id"}
 """The header field in which each dialect's SDKs look for the id of a request, which its support asks for."""
-_REQUEST_IDS: Final = ("request_id", "RequestId", "sid")
-"""Where vendors have it beside an error."""
+_REQUEST_IDS: Final = ("request_id", "RequestId", "sid", "id")
+"""Where vendors have it beside an error: Baidu and Cohere have it where an answer has its own id."""
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -121,7 +121,7 @@ def of_value(value: Any, status: int = 200) -> Fault | None:
     if not isinstance(value, dict):
         return None
     fault = _found(value, status)
-    id = next((id for name in _REQUEST_IDS if isinstance(id := value.get(name), str)), "")
+    id = next((id for name in _REQUEST_IDS if isinstance(id := value.get(name), str) and id), "")
     return msgspec.structs.replace(fault, request_id=id) if fault and id else fault
 
 

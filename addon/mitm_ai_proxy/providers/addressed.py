@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Final
 
@@ -146,9 +147,11 @@ class Addressed(Provider):
 
     def detect(self, method: str, path: str) -> Call | None:
         """The API of a client's path, which may be one below the base at the provider: `/v2/chat/completions`."""
-        found = apis.detect(method, path)
-        if found:
-            return found
+        found = apis.detect(method, path) or self._detect_below(method, path)
+        is_own = found is not None and self.row.own and re.search(self.row.own, f"{method} {path}")
+        return None if is_own else found
+
+    def _detect_below(self, method: str, path: str) -> Call | None:
         for base in self._bases:
             if targets.is_under(path, base):
                 return apis.detect(method, _VERSION + path[len(base) :])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..apis import Call
 from ..chat.dialects import COZE
 from ..chat.target import Target
 from ..exchange import Upstream
@@ -12,19 +11,11 @@ from .chats import CHAT
 from .compatible import Compatible
 from .row import ChatKeys, Row
 
-_OWN: Final = frozenset({"openai/v1/files", "openai/v1/retrievefile", "qwen/v1/conversations"})
-"""APIs of others under whose paths Coze has its own: uploads and conversations."""
-
 
 class Coze(Compatible):
     """See its row."""
 
     is_simulated_natively = True
-
-    def detect(self, method: str, path: str) -> Call | None:
-        """As elsewhere, but for paths that are Coze's own."""
-        found = super().detect(method, path)
-        return None if found and found.api.name in _OWN else found
 
     def for_chat(self, upstream: Upstream, api: str, model: str, is_stream: bool) -> Upstream:
         """Every answer is a stream."""
@@ -40,6 +31,7 @@ ROW: Final = Row(
     " `baseUrl: https://api.coze.com/v1`.",
     site="https://www.coze.cn/open/docs",
     elsewhere={CHAT: "/v3/chat"},
+    own=r"/(files|conversations|audio)(/|$)",
     chat=Target("Coze", COZE),
     keys=ChatKeys,
     kind=Coze,

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ..apis import Call
 from ..chat import dify_answers, json_values
 from ..chat.dialects import DIFY
 from ..chat.dify_upstream import CONVERSATION, BotType, Settings
@@ -18,7 +17,7 @@ from ..exchange import Answer, Handling, Head, NeedsBody, Scope, Upstream, Whole
 from ..wire import header_fields, targets
 from ..wire.header_fields import Fields
 from ..wire.targets import Origin, Url
-from .chats import CHAT, MESSAGES
+from .chats import CHAT
 from .compatible import Compatible
 from .row import AddressKeys, ChatKeys, Row
 
@@ -29,8 +28,6 @@ _PATHS: Final[Mapping[BotType, str]] = {
     "Workflow": "/workflows/run",
 }
 _BASE: Final = "/v1"
-_OWN: Final = frozenset({"openai/v1/files", "openai/v1/retrievefile", "qwen/v1/conversations"})
-"""APIs of others under whose paths Dify has its own: uploads and conversations. So has it under GET /v1/messages."""
 _FIELD: Final = b"conversationid"
 _GOING_ON: Final = re.compile(rb'"conversation_id"\s*:\s*"[^"]')
 _BOT_TYPES: Final[Mapping[str, BotType]] = {name.lower(): name for name in _PATHS}
@@ -71,12 +68,6 @@ class Dify(Compatible):
     def simulated_keys(cls, keys: AddressKeys) -> AddressKeys:
         """Without the name of an output: the simulated workflow has one."""
         return replace(keys, output_variable="")  # type: ignore[call-arg]
-
-    def detect(self, method: str, path: str) -> Call | None:
-        """As elsewhere, but for paths that are Dify's own."""
-        found = super().detect(method, path)
-        name = found.api.name if found else ""
-        return None if name in _OWN or (name == MESSAGES and method == "GET") else found
 
     def own_base(self, keys: AddressKeys) -> str:
         """The path of the URL, if it ends in /v1."""
@@ -153,6 +144,7 @@ ROW: Final = Row(
     "Dify: chats with an application, whose key it is. Its own paths (`/v1/chat-messages`, ...) pass as they are.",
     site="https://docs.dify.ai",
     elsewhere={CHAT: "/v1/chat-messages"},
+    own=r"/(files|conversations)(/|$)|^GET .*/messages$",
     addresses=("difyApiUrl",),
     chat=Target("Dify", DIFY),
     keys=DifyKeys,

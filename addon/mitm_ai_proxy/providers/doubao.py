@@ -77,7 +77,7 @@ ROW: Final = Row(
     "doubao",
     "ark.cn-beijing.volces.com",
     "/api/v3",
-    named("chat embeddings generations responses"),
+    named("chat embeddings models generations responses files"),
     "Volcengine Ark (Doubao). A model is an id, an endpoint (`ep-...`) or a bot (`bot-...`).",
     site="https://www.volcengine.com/docs/82379",
     variable="ARK_API_KEY",

@@ -173,7 +173,7 @@ ROW: Final = Row(
     "minimax",
     "api.minimaxi.com",
     "/v1",
-    named("chat responses embeddings"),
+    named("chat responses embeddings models"),
     "MiniMax. A key of outside China needs `baseUrl: https://api.minimax.io/v1`.",
     site="https://platform.minimaxi.com/docs",
     elsewhere={
@@ -181,6 +181,7 @@ ROW: Final = Row(
         "openai/v1/imagegeneration": "/v1/image_generation",
         "openai/v1/audiospeech": "/v1/t2a_v2",
     },
+    own=r"/files/(upload|list|retrieve|retrieve_content|delete)$|/anthropic/v1/models(/|$)",
     native=(
         *native_paths(chat="/v1/text/chatcompletion"),
         *native_paths(chat="/v1/chat/completions", messages="/anthropic/v1/messages", responses="/v1/responses"),

@@ -32,6 +32,7 @@ _SERVICES: Final = "/api/v1/services"
 _TEXT: Final = f"{_SERVICES}/aigc/text-generation/generation"
 _MEDIA: Final = f"{_SERVICES}/aigc/multimodal-generation/generation"
 _EMBEDDINGS, _RERANK, _PICTURES = GROUPS["embeddings"], GROUPS["reranks"], GROUPS["generations"]
+_MODELS: Final = GROUPS["models"]
 _NATIVE_PATHS: Final = {
     CHAT: _TEXT,
     _EMBEDDINGS: f"{_SERVICES}/embeddings/text-embedding/text-embedding",
@@ -131,7 +132,7 @@ class Qwen(Compatible):
         found = {**super().own_capabilities(), _PICTURES: self._before + _MEDIA}
         if self._is_native:
             own = {name: self._before + path for name, path in _NATIVE_PATHS.items()}
-            found = {MESSAGES: found[MESSAGES], **own}
+            found = {name: found[name] for name in (MESSAGES, _MODELS)} | own
         if self.keys.qwen_file_ids:
             # Only chats in the other forms can be given files.
             del found[MESSAGES]
@@ -226,12 +227,13 @@ ROW: Final = Row(
     "qwen",
     "dashscope.aliyuncs.com",
     "/compatible-mode/v1",
-    named("chat completions embeddings responses files batches conversations"),
+    named("chat completions embeddings responses models files batches conversations"),
     "Alibaba Cloud's DashScope (Qwen), in its compatible mode; with `qwenEnableCompatible: false` by its own API."
     " Outside China: `qwenDomain: dashscope-intl.aliyuncs.com`.",
     site="https://help.aliyun.com/zh/model-studio/",
     variable="DASHSCOPE_API_KEY",
     elsewhere={"qwen/v1/rerank": "/compatible-api/v1/reranks", MESSAGES: "/apps/anthropic/v1/messages"},
+    own=r"/api/v1/(files|models)(/|$)",
     native=NATIVE,
     domain="qwenDomain",
     chat=OPENAI_CHAT._replace(

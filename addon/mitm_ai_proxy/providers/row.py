@@ -138,8 +138,9 @@ class Row(NamedTuple):
     those that are not. `variable` is the environment variable of the key, which is used where `apiTokens` is missing,
     unless the key is optional; `key_instead` are keys in its place. `needs` are the keys of which a block has to have
     one, `addresses` those that say where the service is. `aliases` are other bases under which clients address it,
-    `beside` are paths of clients, without an API, whose place is not below the base. `native` has texts in a path that
-    tell the API under `protocol: original`.
+    `beside` are paths of clients, without an API, whose place is not below the base. `own` finds, in `GET /v1/files`,
+    what is the service's own though it looks like an API of others. `native` has texts in a path that tell the API
+    under `protocol: original`.
     `edits` are what the type changes in JSON bodies, by the name of the API. `domain` is the key that names another
     host of the service. `chat` and `messages` are what is particular about its chat APIs, OpenAI's and Anthropic's, for
     requests that are translated; a dialect that is not the API's own makes it the vendor's form of chats. `conversions`
@@ -161,6 +162,7 @@ class Row(NamedTuple):
     addresses: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     beside: Mapping[str, str] = _NO_PATHS
+    own: str = ""
     native: tuple[tuple[str, str], ...] = ()
     keeps_developer: bool = False
     edits: Mapping[str, tuple[BodyEdit, ...]] = MappingProxyType({})

@@ -61,7 +61,7 @@ ROWS: Final = (
         "baidu",
         "qianfan.baidubce.com",
         "/v2",
-        named("chat embeddings models"),
+        named("chat embeddings models rerank generations edits"),
         "Baidu Qianfan (ERNIE).",
         site="https://cloud.baidu.com/doc/qianfan-api/index.html",
         native=native_paths(chat="/v2/chat/completions"),

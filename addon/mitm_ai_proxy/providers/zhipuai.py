@@ -85,10 +85,11 @@ ROW: Final = Row(
     "zhipuai",
     "open.bigmodel.cn",
     "/api/paas/v4",
-    named("chat embeddings generations transcriptions speech files batches"),
+    named("chat embeddings models rerank generations transcriptions speech files batches"),
     "Zhipu AI (GLM). Outside China: `zhipuDomain: api.z.ai`.",
     site="https://docs.bigmodel.cn",
     elsewhere={MESSAGES: "/api/anthropic/v1/messages"},
+    own=r"/anthropic/v1/models(/|$)",
     native=(
         *native_paths(chat="/api/paas/v4/chat/completions", embeddings="/api/paas/v4/embeddings"),
         *native_paths(chat=f"{CODE_PLAN}/chat/completions", messages="/api/anthropic/v1/messages"),
