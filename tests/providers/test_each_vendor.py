@@ -300,14 +300,16 @@ def test_a_stream_of_openai_s_form_says_the_same_to_openai_s_clients(name: str) 
 @table("name", ALIKE_MESSAGES)
 def test_an_error_of_openai_s_form_keeps_status_code_and_id(name: str) -> None:
     provider = _provider(name)
-    error = {"error": {"message": "m", "type": "t", "param": None, "code": "own_code"}}
+    error: Json = {"error": {"message": "m", "type": "t", "param": None, "code": "own_code"}}
     fields = ((b"content-type", b"application/json"), (b"x-request-id", b"r-1"), (b"retry-after", b"3"))
     for status in (400, 401, 429, 503):
         answer = whole_of(provider, _sent(name, MESSAGES), error, status, fields)
         assert (answer.status, answer.headers["request-id"]) == (status, "r-1")
         assert document_of(answer)["error"]["message"] == "m (own_code)"
-    # Baidu, among others, has the id in the body alone.
-    assert whole_of(provider, _sent(name, MESSAGES), {**error, "id": "as-1"}, 401).headers["request-id"] == "as-1"
+    # Baidu, among others, has the id in the body alone, and Moonshot in the error.
+    inner: Json = {"error": {**error["error"], "request_id": "as-1"}, "id": "other"}
+    for told in ({**error, "id": "as-1"}, inner):
+        assert whole_of(provider, _sent(name, MESSAGES), told, 401).headers["request-id"] == "as-1"
     last = chunks_of(stream_of(provider, _sent(name, MESSAGES, stream=True), STREAM.split(b"\n\n")[0] + b"\n\n"))[-1]
     assert last["type"] == "error"
     assert re.search("ended before it was complete", json.dumps(last))

@@ -8,6 +8,7 @@ from tests.providers.chats import CHAT, HELLO, MESSAGES, Json, provider_of, upst
 from tests.providers.vendor_answers import WHOLE, chunks_of, document_of, events, stream_of, whole_of
 from tests.tables import table
 
+EMBEDDINGS: Final = "/v1/embeddings"
 QWEN: Final = "qwen, qwenEnableCompatible: false, qwenFileIds: [f]"
 HUNYUAN: Final = f"hunyuan, hunyuanAuthId: {'A' * 36}, hunyuanAuthKey: {'B' * 32}"
 PRO: Final = "minimax, minimaxApiType: pro, minimaxGroupId: g"
@@ -164,6 +165,41 @@ def test_an_error_has_its_status_its_words_and_its_id(
         made = whole_of(provider, upstream_of(provider, target, HELLO), answer, status, WHOLE)
         assert (made.status, made.headers.get(field, "")) == (found, id)
         assert message in document_of(made)["error"]["message"]
+
+
+BASE: Final = {"base_resp": {"status_code": 1004, "status_msg": "because"}}
+NO: Final = {"message": "because"}
+
+
+@table(
+    ("block", "target", "field", "answer"),
+    [
+        ("bedrock, awsRegion: us-east-1", CHAT, "x-amzn-RequestId", NO),
+        ("bedrock, awsRegion: us-east-1", MESSAGES, "x-amzn-RequestId", NO),
+        ("bedrock, awsRegion: us-east-1, modelMapping: {m: amazon.titan-embed}", EMBEDDINGS, "x-amzn-RequestId", NO),
+        ("cohere", CHAT, "X-Debug-Trace-Id", NO),
+        ("coze", MESSAGES, "X-Tt-Logid", {"code": 4100, "msg": "because"}),
+        (PRO, CHAT, "Trace-Id", BASE),
+        ("minimax", CHAT, "Trace-Id", BASE),
+        ("minimax", EMBEDDINGS, "Trace-Id", BASE),
+        ("deepl, targetLang: ZH, modelMapping: {m: Free}", CHAT, "X-Trace-Id", NO),
+        ("moonshot", MESSAGES, "Msh-Request-Id", NO),
+        ("baidu", MESSAGES, "X-Bce-Request-Id", NO),
+        ("spark", CHAT, "X-Request-Id", {"code": 11200, "message": "because"}),
+        ("groq", MESSAGES, "X-Request-Id", NO),
+        ("claude", CHAT, "Request-Id", NO),
+    ],
+)
+def test_the_id_of_a_request_is_where_the_client_s_sdks_look_for_it(
+    block: str, target: str, field: str, answer: Json
+) -> None:
+    provider = provider_of(block)
+    sent = upstream_of(provider, target, {**HELLO, "input": "a"} if target == EMBEDDINGS else HELLO)
+    name = "request-id" if target == MESSAGES else "x-request-id"
+    for status in (200, 400):
+        made = whole_of(provider, sent, answer, status, (*WHOLE, (field.encode(), b"r-1")))
+        # Where the vendor has it there already, it stays.
+        assert made.headers.get(name) == (None if field.lower() == name else "r-1")
 
 
 # Streams

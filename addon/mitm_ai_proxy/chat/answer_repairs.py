@@ -28,28 +28,29 @@ def handling(status: int, fields: Fields) -> Handling | None:
         return Pieces(Repaired(), tells_end=False)
     if "json" not in kind:
         return None
-    return Whole(_repaired if 200 <= status < 300 else _rewritten)
+    is_success = 200 <= status < 300
+    ids = vendor_errors.id_headers(fields, OPENAI)
+
+    def rewrite(answer: Answer) -> Answer:
+        fault = _hidden_fault(answer.body) if is_success else _foreign_fault(answer.body, status)
+        return answer if fault is None else vendor_errors.answer(fault, OPENAI, ids)
+
+    return Whole(rewrite)
 
 
-def _repaired(answer: Answer) -> Answer:
-    fault = _fault(answer.body)
-    return answer if fault is None else vendor_errors.answer(fault, OPENAI)
-
-
-def _rewritten(answer: Answer) -> Answer:
-    """An answer that is no success, in OpenAI's form if it is in another one."""
+def _foreign_fault(body: bytes, status: int) -> Fault | None:
+    """The error in an answer that is no success; None for one that has OpenAI's form already."""
     try:
-        document = json_values.decode(answer.body)
+        document = json_values.decode(body)
     except ValueError:
-        return answer
+        return None
     error = document.get("error") if isinstance(document, dict) else None
     if isinstance(error, dict) and isinstance(error.get("message"), str):
-        return answer
-    fault = vendor_errors.of_value(document, answer.status)
-    return answer if fault is None else vendor_errors.answer(fault, OPENAI)
+        return None
+    return vendor_errors.of_value(document, status)
 
 
-def _fault(body: bytes) -> Fault | None:
+def _hidden_fault(body: bytes) -> Fault | None:
     """The error that a document is, though its status is that of a success."""
     if not any(mark in body for mark in _MAY_FAIL):
         return None
@@ -103,7 +104,7 @@ def _event(raw: bytes) -> tuple[bytes, bool]:
     data = b"\n".join(event.data for event in _read(raw))
     if not data or data == _DONE:
         return raw, False
-    fault = _fault(data)
+    fault = _hidden_fault(data)
     if fault is not None:
         return vendor_errors.event(fault, OPENAI), True
     lifted = _with_usage(data)

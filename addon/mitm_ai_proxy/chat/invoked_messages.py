@@ -28,7 +28,6 @@ BETAS: Final = frozenset(
     " compact-2026-01-12".split()
 )
 """The betas that Bedrock knows. It refuses a request with another one."""
-_REQUEST_ID: Final = b"x-amzn-requestid"
 
 
 def request(body: bytes, betas: str) -> tuple[bytes, tuple[str, ...]]:
@@ -56,8 +55,7 @@ def request(body: bytes, betas: str) -> tuple[bytes, tuple[str, ...]]:
 
 def handling(is_stream: bool, status: int, fields: Fields) -> Handling:
     """What is done with the answer, by its status and header fields."""
-    id = header_fields.value(fields, _REQUEST_ID)
-    ids = {"request-id": id} if id else {}
+    ids = vendor_errors.id_headers(fields, ANTHROPIC)
     if not 200 <= status < 300:
         return Whole(lambda answer: _error(converse_answers.read_error(answer.body, status, fields), ids))
     if is_stream and "json" not in header_fields.value(fields, b"content-type").lower():

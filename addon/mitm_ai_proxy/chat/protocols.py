@@ -99,12 +99,11 @@ def _read_error(body: bytes, status: int, _: Fields) -> Fault:
 
 
 class Client(NamedTuple):
-    """A dialect of clients. `request_id`: the header field in which its SDKs look for the id of a request."""
+    """A dialect of clients."""
 
     read_request: Callable[[bytes], Chat]
     writer: Callable[[Memo], Writer]
     write_whole: Callable[[Iterable[Event], Memo], bytes]
-    request_id: str
 
 
 class Vendor(NamedTuple):
@@ -112,7 +111,7 @@ class Vendor(NamedTuple):
 
     `read_error` takes the body, the status and the header fields of an answer that is no success. `framing` takes the
     bytes that an event may have, `stream_begins` are beginnings of streams; without `tells_end`, a stream that has
-    broken off is like a complete one. `request_id`: the header field of answers.
+    broken off is like a complete one.
     """
 
     write_request: Callable[[Chat, str, Target, list[str]], bytes]
@@ -121,7 +120,6 @@ class Vendor(NamedTuple):
     read_error: Callable[[bytes, int, Fields], Fault] = _read_error
     framing: Callable[[int], Framing] = sse.Reader
     stream_begins: tuple[bytes, ...] = (b"data:", b"event", b":")
-    request_id: str = "x-request-id"
     tells_end: bool = True
 
 
@@ -134,13 +132,11 @@ CLIENTS: Final = {
         openai_requests.read,
         lambda memo: openai_writer.Writer(_openai_settings(memo)),
         lambda events, memo: openai_writer.write_whole(events, _openai_settings(memo)),
-        vendor_errors.REQUEST_IDS[OPENAI],
     ),
     ANTHROPIC: Client(
         anthropic_requests.read,
         lambda memo: anthropic_writer.Writer(memo["id"], memo["model"]),
         lambda events, memo: anthropic_writer.write_whole(events, memo["id"], memo["model"]),
-        vendor_errors.REQUEST_IDS[ANTHROPIC],
     ),
 }
 
@@ -154,7 +150,6 @@ VENDORS: Final = {
         anthropic_upstream.write,
         lambda memo: anthropic_answers.Reader(memo["vendor"]),
         lambda body, memo: anthropic_answers.read_whole(body, memo["vendor"]),
-        request_id="request-id",
     ),
     CONVERSE: Vendor(
         converse_upstream.write,
@@ -163,13 +158,11 @@ VENDORS: Final = {
         read_error=converse_answers.read_error,
         framing=Frames,
         stream_begins=(b"\0",),
-        request_id="x-amzn-requestid",
     ),
     COHERE: Vendor(
         cohere_upstream.write,
         lambda _: cohere_answers.Reader(),
         lambda body, _: cohere_answers.read_whole(body),
-        request_id="x-debug-trace-id",
     ),
     DASHSCOPE: Vendor(
         dashscope_upstream.write,
@@ -187,7 +180,6 @@ VENDORS: Final = {
         minimax_upstream.write,
         lambda memo: minimax_answers.Reader(memo["id"]),
         lambda body, memo: minimax_answers.read_whole(body, memo["id"]),
-        request_id="trace-id",
     ),
     GEMINI: Vendor(
         gemini_upstream.write,
@@ -199,14 +191,12 @@ VENDORS: Final = {
         lambda _: coze_answers.Reader(),
         lambda body, _: coze_answers.read_whole(body),
         read_error=lambda body, status, _: coze_answers.read_error(body, status),
-        request_id="x-tt-logid",
     ),
     DEEPL: Vendor(
         deepl_upstream.write,
         lambda _: deepl_answers.Reader(),
         lambda body, _: deepl_answers.read_whole(body),
         read_error=lambda body, status, _: deepl_answers.read_error(body, status),
-        request_id="x-trace-id",
     ),
     DIFY: Vendor(dify_upstream.write, dify_answers.Reader, dify_answers.read_whole),
     TRITON: Vendor(

@@ -55,7 +55,7 @@ class StreamReader(ABC):
         try:
             yield from events
         except (KeyError, TypeError, ValueError, AttributeError):
-            yield self._failed(vendor_errors.broken("has an event of the wrong form, or at the wrong place"))
+            yield self._failed(vendor_errors.broken("has a part of the wrong form, or at the wrong place"))
 
     def _failed(self, fault: Fault) -> Fault:
         self._is_over = True

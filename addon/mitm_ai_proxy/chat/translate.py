@@ -13,7 +13,7 @@ from ..wire import header_fields, sse
 from ..wire.header_fields import Changes, Fields
 from . import json_values, vendor_errors
 from .dialects import ANTHROPIC, OPENAI
-from .model import Event, Fault
+from .model import End, Event, Fault
 from .protocols import CLIENTS, VENDORS, Framing, Reader
 from .target import Target
 
@@ -101,7 +101,7 @@ def own_memo(body: bytes, target: Target, now: float, new_id: str) -> Memo:
 def handling(memo: Memo, status: int, fields: Fields) -> Handling:
     """What is done with the answer to a rewritten request, by its status and header fields."""
     kind = header_fields.value(fields, b"content-type").lower()
-    ids = _request_id(memo, fields)
+    ids = vendor_errors.id_headers(fields, memo["client"])
     if not 200 <= status < 300:
         read_error = VENDORS[memo["provider"]].read_error
         return Whole(lambda answer: _refused(answer.body, read_error(answer.body, status, fields), memo, ids))
@@ -111,13 +111,6 @@ def handling(memo: Memo, status: int, fields: Fields) -> Handling:
         tells_end = VENDORS[memo["provider"]].tells_end
         return Pieces(Translated(memo), changes, tells_end=tells_end, makes_end=not tells_end)
     return Whole(lambda answer: _whole(answer, memo, ids))
-
-
-def _request_id(memo: Memo, fields: Fields) -> dict[str, str]:
-    """The vendor's id of the request, under the client's name for it."""
-    name = CLIENTS[memo["client"]].request_id
-    theirs = header_fields.value(fields, VENDORS[memo["provider"]].request_id.encode())
-    return {name: theirs} if theirs and not header_fields.value(fields, name.encode()) else {}
 
 
 def _whole(answer: Answer, memo: Memo, ids: dict[str, str]) -> Answer:
@@ -168,7 +161,10 @@ class Translated:
 
     def end(self) -> bytes:
         """The last bytes for the client."""
-        return self._written(self._framing.end, (None,))
+        events = self._framing.end()
+        if not self._is_over and any(map(_breaks_off, events)):
+            return self._failed("ended before it was complete")
+        return self._written(lambda: events, (None,))
 
     def _written(self, frames: Callable[[], list[sse.Event]], last: Iterable[None]) -> bytes:
         if self._is_over:
@@ -177,7 +173,7 @@ class Translated:
         try:
             for event in self._events(frames(), last):
                 written.append(self._writer.write(event))
-                if isinstance(event, Fault):
+                if isinstance(event, Fault | End):
                     self._is_over = True
                     break
         except sse.TooLong as error:
@@ -196,3 +192,14 @@ class Translated:
     def _failed(self, why: str) -> bytes:
         self._is_over = True
         return vendor_errors.event(vendor_errors.broken(why), self._client)
+
+
+def _breaks_off(event: sse.Event) -> bool:
+    """Whether an event, behind which nothing came, is half of one."""
+    if event.data[:1] != b"{":
+        return False
+    try:
+        json_values.decode(event.data)
+    except ValueError:
+        return True
+    return False

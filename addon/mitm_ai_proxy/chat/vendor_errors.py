@@ -13,6 +13,8 @@ import msgspec
 
 from ..errors import Refusal
 from ..exchange import Answer
+from ..wire import header_fields
+from ..wire.header_fields import Fields
 from . import error_numbers, json_values
 from .dialects import ANTHROPIC, DIALECTS, OPENAI
 from .error_numbers import SPARK_TOO_LONG, TOO_LONG_CODE
@@ -94,6 +96,19 @@ _TOO_LONG_WORDS: Final = "prompt is too long"
 
 REQUEST_IDS: Final = {OPENAI: "x-request-id", ANTHROPIC: "request-id"}
 """The header field in which each dialect's SDKs look for the id of a request, which its support asks for."""
+_ID_FIELDS: Final = (
+    b"x-amzn-requestid",
+    b"x-debug-trace-id",
+    b"x-tt-logid",
+    b"trace-id",
+    b"x-trace-id",
+    b"msh-request-id",
+    b"x-bce-request-id",
+    b"x-request-id",
+    b"request-id",
+)
+"""Those in which vendors have it: Amazon, Cohere, Coze, MiniMax, DeepL, Moonshot, Baidu, and whoever does as OpenAI or
+Anthropic."""
 _REQUEST_IDS: Final = ("request_id", "RequestId", "sid", "id")
 """Where vendors have it beside an error: Baidu and Cohere have it where an answer has its own id."""
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -121,8 +136,16 @@ def of_value(value: Any, status: int = 200) -> Fault | None:
     if not isinstance(value, dict):
         return None
     fault = _found(value, status)
-    id = next((id for name in _REQUEST_IDS if isinstance(id := value.get(name), str) and id), "")
+    id = _request_id(value) if fault else ""
     return msgspec.structs.replace(fault, request_id=id) if fault and id else fault
+
+
+def _request_id(value: dict[str, Any]) -> str:
+    """The id of the request, beside the error, or in it, as Moonshot has it."""
+    error = value.get("error")
+    holders = (error, value) if isinstance(error, dict) else (value,)
+    found = (holder.get(name) for holder in holders for name in _REQUEST_IDS)
+    return next((id for id in found if isinstance(id, str) and id), "")
 
 
 def _found(value: dict[str, Any], status: int) -> Fault | None:
@@ -179,6 +202,15 @@ def _details(error: dict[str, Any]) -> list[dict[str, Any]]:
     """The details of an error of Google's (google.rpc.Status)."""
     details = error.get("details")
     return [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
+
+
+def id_headers(fields: Fields, client: str) -> dict[str, str]:
+    """The vendor's id of the request under the name that the client's SDKs know; nothing where it has that already."""
+    name = REQUEST_IDS[client]
+    if header_fields.value(fields, name.encode()):
+        return {}
+    found = next((id for one in _ID_FIELDS if (id := header_fields.value(fields, one))), "")
+    return {name: found} if found else {}
 
 
 def retry_headers(body: bytes) -> dict[str, str]:

@@ -274,7 +274,8 @@ def _own_error(answer: Answer, fields: Fields) -> Answer:
         document = None
     if isinstance(document, dict) and isinstance(document.get("error"), dict):
         return answer
-    return vendor_errors.answer(converse_answers.read_error(answer.body, answer.status, fields), ANTHROPIC)
+    fault = converse_answers.read_error(answer.body, answer.status, fields)
+    return vendor_errors.answer(fault, ANTHROPIC, vendor_errors.id_headers(fields, ANTHROPIC))
 
 
 def _models(answer: Answer, fields: Fields, client: str, known: tuple[str, ...]) -> Answer:
@@ -293,7 +294,7 @@ def _models(answer: Answer, fields: Fields, client: str, known: tuple[str, ...])
         else:
             fault = converse_answers.read_error(answer.body, answer.status, fields)
             if not known or not (answer.status == 404 or fault.code == _NOT_ALLOWED):
-                return vendor_errors.answer(fault, client)
+                return vendor_errors.answer(fault, client, vendor_errors.id_headers(fields, client))
             found = [Listed(name, name, "bedrock") for name in known]
             notes = (f"Bedrock answered {answer.status}: these are the models of modelMapping",)
     except (ValueError, KeyError, TypeError, AttributeError):

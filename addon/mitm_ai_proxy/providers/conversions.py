@@ -68,27 +68,27 @@ def handling(conversions: Conversions, memo: Memo, status: int, fields: Fields) 
     if found is None:
         return None
     conversion = conversions[found["api"]]
+    ids = vendor_errors.id_headers(fields, OPENAI)
 
     def rewrite(answer: Answer) -> Answer:
         if not 200 <= status < 300:
-            return _failed(conversion.read_error(answer.body, status, fields))
+            return failed(conversion.read_error(answer.body, status, fields))
         try:
             document = json_values.decode(answer.body)
         except ValueError:
-            return _failed(vendor_errors.broken("is not JSON"))
+            return failed(vendor_errors.broken("is not JSON"))
         fault = conversion.fault(document)
         if fault is not None:
-            return _failed(fault)
+            return failed(fault)
         try:
             made = conversion.read(document, found)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-            return _failed(vendor_errors.broken("has a member of the wrong form"))
+            return failed(vendor_errors.broken("has a member of the wrong form"))
         if isinstance(made, Sound):
-            return Answer(answer.status, made.data, {"content-type": made.media_type})
-        return Answer(answer.status, json_values.encode(made), {"content-type": "application/json"})
+            return Answer(answer.status, made.data, {"content-type": made.media_type, **ids})
+        return Answer(answer.status, json_values.encode(made), {"content-type": "application/json", **ids})
+
+    def failed(fault: Fault) -> Answer:
+        return vendor_errors.answer(fault, OPENAI, ids)
 
     return Whole(rewrite)
-
-
-def _failed(fault: Fault) -> Answer:
-    return vendor_errors.answer(fault, OPENAI)
