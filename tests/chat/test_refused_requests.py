@@ -15,6 +15,7 @@ OF_TARGET = {OPENAI: CLAUDE, ANTHROPIC: OTHER}
 PART, CALL, ALLOWED = "messages[0].content[0]", "messages[1].tool_calls[0]", "tool_choice.allowed_tools"
 SCHEMA = "response_format.json_schema"
 SENTENCE = re.compile(r" (is|has|allows) .*[^ .]\.")
+TOOL = {"name": "f", "input_schema": {"type": "object"}}
 FUNCTION = {"type": "function", "function": {"name": "f"}}
 
 
@@ -86,6 +87,7 @@ def _call(**members: Any) -> Json:
         ({"tool_choice": {}}, "tool_choice.type"),
         ({"tool_choice": {"type": "custom"}}, "tool_choice.type"),
         ({"tool_choice": {"type": "function"}}, "tool_choice.function"),
+        ({"tools": [FUNCTION], "tool_choice": {"type": "function", "function": {"name": "g"}}}, "tool_choice"),
         ({"tool_choice": {"type": "allowed_tools", "allowed_tools": {}}}, f"{ALLOWED}.tools"),
         (
             {
@@ -178,6 +180,7 @@ def _source(kind: str, **source: Any) -> Json:
         ({"tool_choice": "auto"}, "tool_choice"),
         ({"tool_choice": {}}, "tool_choice.type"),
         ({"tool_choice": {"type": "tool"}}, "tool_choice.name"),
+        ({"tools": [TOOL], "tool_choice": {"type": "tool", "name": "g"}}, "tool_choice"),
         ({"tool_choice": {"type": "some"}}, "tool_choice.type"),
         ({"tool_choice": {"type": "auto", "disable_parallel_tool_use": 1}}, "tool_choice.disable_parallel_tool_use"),
         ({"thinking": {}}, "thinking.type"),

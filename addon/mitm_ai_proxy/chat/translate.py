@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
+from ..errors import bad_body
 from ..exchange import Answer, Handling, Memo, Pieces, Whole
 from ..wire import header_fields, sse
 from ..wire.header_fields import Changes, Fields
 from . import json_values, vendor_errors
 from .dialects import ANTHROPIC, OPENAI
-from .model import End, Event, Fault
+from .model import Chat, End, Event, Fault
 from .protocols import CLIENTS, VENDORS, Framing, Reader
 from .target import Target
 
@@ -63,6 +64,7 @@ def rewrite(body: bytes, client: str, target: Target, now: float, new_id: str) -
     """
     notes = [f"translated from {client} to {target.dialect}"]
     chat = CLIENTS[client].read_request(body)
+    _check_choice(chat)
     written = VENDORS[target.dialect].write_request(chat, client, target, notes)
     memo: dict[str, Any] = {
         "client": client,
@@ -80,6 +82,13 @@ def rewrite(body: bytes, client: str, target: Target, now: float, new_id: str) -
     if target.dialect == ANTHROPIC:
         fields[b"anthropic-version"] = target.version.encode()
     return Rewritten(written, memo, tuple(notes), fields, chat.model, chat.stream)
+
+
+def _check_choice(chat: Chat) -> None:
+    """Raise Refusal (400) for a call that is asked for of tools that are not there: vendors say it in odd ways."""
+    names = chat.choice.names if chat.choice and chat.choice.mode == "call" else ()
+    if names and chat.tools and not {tool.name for tool in chat.tools} & {*names}:
+        raise bad_body(f"tool_choice is the tool {names[0][:64]}, which is not in tools.", param="tool_choice")
 
 
 def own_memo(body: bytes, target: Target, now: float, new_id: str) -> Memo:
