@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import functools
+import gc
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -65,6 +67,16 @@ OUTSIDE: dict[str, set[str]] = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def trees() -> Iterator[None]:
+    """Keep the trees for this file's tests, without garbage collections that would walk through all of them."""
+    gc.disable()
+    yield
+    for kept in (_parsed, _nodes, _statements):
+        kept.cache_clear()
+    gc.enable()
+
+
 @functools.cache
 def _parsed(source: str) -> ast.Module:
     return ast.parse(source)
@@ -72,8 +84,22 @@ def _parsed(source: str) -> ast.Module:
 
 @functools.cache
 def _nodes(source: str) -> Sequence[ast.AST]:
-    """All nodes of a module: each test looks at them."""
+    """All nodes of a module."""
     return list(ast.walk(_parsed(source)))
+
+
+@functools.cache
+def _statements(source: str) -> Sequence[ast.AST]:
+    """All statements of a module, in whatever they stand: a tenth of its nodes."""
+    found: list[ast.AST] = []
+    waiting: list[ast.AST] = [_parsed(source)]
+    while waiting:
+        found.append(node := waiting.pop())
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inner = getattr(node, name, ())
+            # The body of a lambda or of `a if b else c` is an expression.
+            waiting += inner if isinstance(inner, list) else ()
+    return found
 
 
 def _imports(nodes: Iterable[ast.AST], module: str, is_package: bool = False) -> Iterator[str]:
@@ -102,7 +128,7 @@ def _faults(source: str, module: str, is_package: bool = False) -> list[str]:
     """The imports of a module that its room may not have."""
     room, inside = _room(module), module.partition(".")[2]
     faults = []
-    for name in _imports(_nodes(source), module, is_package):
+    for name in _imports(_statements(source), module, is_package):
         top = name.partition(".")[0]
         if top == PACKAGE:
             target = _room(name)
@@ -205,6 +231,8 @@ def test_an_allowed_arrow_is_not_a_fault(module: str, source: str) -> None:
 # What only some files may do: who may, by a room or a module.
 STREAM_SETTERS = {"gateway.streams"}
 UPSTREAM_MAKERS = {"pipeline", "providers", "kling"}
+# A source without it sets no such attribute, and need not be looked through.
+_NAMES_STREAM = re.compile(r"\.[\s\\]*stream\b|\bsetattr\b")
 
 
 def _targets(node: ast.AST) -> list[ast.expr]:
@@ -221,7 +249,7 @@ def _targets(node: ast.AST) -> list[ast.expr]:
 def _stream_setters(source: str) -> list[int]:
     """The lines that set an attribute named stream, by an assignment or by setattr."""
     lines: list[int] = []
-    for node in _nodes(source) if "stream" in source else ():
+    for node in _nodes(source) if _NAMES_STREAM.search(source) else ():
         parts = (part for target in _targets(node) for part in ast.walk(target))
         lines += [
             part.lineno

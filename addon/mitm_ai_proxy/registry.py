@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -90,13 +91,14 @@ DEFAULT_HOSTS: Final = (HostPattern("api.openai.com"),)
 """Hosts that are rewritten in regular mode besides the provider's own, where `hosts` is not set."""
 
 
-def _declarations() -> dict[str, ProviderType[CommonKeys]]:
+@functools.lru_cache(maxsize=4)
+def _declarations(types: tuple[tuple[str, type[Provider]], ...]) -> Mapping[str, ProviderType[CommonKeys]]:
     """The keys of a provider block, by the type of the provider."""
-    keys = {name: declared(provider.Keys) for name, provider in TYPES.items()}
+    keys = {name: declared(provider.Keys) for name, provider in types}
     # The plugin accepts these keys in a block of any type.
     known = higress_keys.ALL | {name for own in keys.values() for name, key in own.items() if not key.is_extension}
     found = {}
-    for name, provider in TYPES.items():
+    for name, provider in types:
         not_implemented = provider.not_implemented - keys[name].keys()
         ignored = known - keys[name].keys() - not_implemented
         variable = "" if provider.is_key_optional else provider.variable
@@ -149,7 +151,7 @@ def read(
     found = file.read(
         source,
         environment,
-        _declarations(),
+        _declarations(tuple(TYPES.items())),
         BLOCKS,
         TOP_LEVEL,
         name=name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 from mitmproxy import http
@@ -180,73 +181,72 @@ _FOREIGN: list[Fields] = [
 ]
 
 
-@table("mode", MODES)
-@table("fields", _FOREIGN)
-def test_a_foreign_page_buys_nothing_in_any_mode(fields: Fields, mode: str) -> None:
+def test_a_foreign_page_buys_nothing_in_any_mode() -> None:
     async def work(proxy: Proxy) -> None:
-        flow = make("POST /body", mode=mode)
-        flow.request.headers.fields += fields
-        got = await proxy.ask(flow)
-        assert (got.status, json.loads(got.body)["error"]["code"]) == (403, "cross_site")
-        assert not [name for name in got.headers if name.lower().startswith("access-control")]
+        for fields, mode in itertools.product(_FOREIGN, MODES):
+            flow = make("POST /body", mode=mode)
+            flow.request.headers.fields += fields
+            got = await proxy.ask(flow)
+            assert (got.status, json.loads(got.body)["error"]["code"]) == (403, "cross_site"), (fields, mode)
+            assert not [name for name in got.headers if name.lower().startswith("access-control")], (fields, mode)
 
     run(work, allowedOrigins=[APP])
 
 
-@table("mode", MODES)
-@table(
-    "fields",
-    [
-        (),
-        ((b"Origin", b"http://localhost:3000"),),
-        ((b"Origin", HERE.encode()), (b"Sec-Fetch-Site", b"same-origin")),
-        ((b"Origin", b"https://public.test"), (b"Sec-Fetch-Site", b"same-origin")),
-    ],
-)
-def test_programs_and_own_pages_are_served_as_they_were(fields: Fields, mode: str) -> None:
+_WELCOME: list[Fields] = [
+    (),
+    ((b"Origin", b"http://localhost:3000"),),
+    ((b"Origin", HERE.encode()), (b"Sec-Fetch-Site", b"same-origin")),
+    ((b"Origin", b"https://public.test"), (b"Sec-Fetch-Site", b"same-origin")),
+]
+
+
+def test_programs_and_own_pages_are_served_as_they_were() -> None:
+    said = {"Content-Type": "application/json", "Vary": "Accept"}
+
     async def work(proxy: Proxy) -> None:
-        flow = make("POST /a", mode=mode)
-        flow.request.headers.fields += fields
-        got = await proxy.ask(flow, Said((b"{}",), {"Content-Type": "application/json", "Vary": "Accept"}))
-        assert (got.status, dict(got.headers)) == (200, {"Content-Type": "application/json", "Vary": "Accept"})
+        for fields, mode in itertools.product(_WELCOME, MODES):
+            flow = make("POST /a", mode=mode)
+            flow.request.headers.fields += fields
+            got = await proxy.ask(flow, Said((b"{}",), said))
+            assert (got.status, dict(got.headers)) == (200, said), (fields, mode)
 
     run(work, allowedOrigins=[APP], cassette={"publicUrl": "https://public.test"})
 
 
-@table(
-    ("mode", "here", "host", "status"),
-    [
-        (REVERSE, "127.0.0.1", "attacker.test:8123", 403),
-        (REVERSE, "::1", "attacker.test", 403),
-        (REVERSE, "127.0.0.1", "127.0.0.1:8123", 200),
-        (REVERSE, "127.0.0.1", "localhost", 200),
-        (REVERSE, "127.0.0.1", "api.openai.com", 200),
-        (REVERSE, "127.0.0.1", "public.test", 200),
-        # What mitmproxy puts there where the client's is not kept.
-        (REVERSE, "127.0.0.1", "x.test", 200),
-        # Other machines may know this one by any name.
-        (REVERSE, "192.0.2.1", "gateway.corp.test", 200),
-        ("regular", "127.0.0.1", "attacker.test", 403),
-        ("transparent", "192.0.2.1", "attacker.test", 403),
-        ("transparent", "192.0.2.1", "api.openai.com", 200),
-        ("socks5", "127.0.0.1", "attacker.test", 403),
-    ],
-)
+_LEADING_HERE = [
+    # Mode, address of the proxy, Host, and the answer
+    (REVERSE, "127.0.0.1", "attacker.test:8123", 403),
+    (REVERSE, "::1", "attacker.test", 403),
+    (REVERSE, "127.0.0.1", "127.0.0.1:8123", 200),
+    (REVERSE, "127.0.0.1", "localhost", 200),
+    (REVERSE, "127.0.0.1", "api.openai.com", 200),
+    (REVERSE, "127.0.0.1", "public.test", 200),
+    # What mitmproxy puts there where the client's is not kept.
+    (REVERSE, "127.0.0.1", "x.test", 200),
+    # Other machines may know this one by any name.
+    (REVERSE, "192.0.2.1", "gateway.corp.test", 200),
+    ("regular", "127.0.0.1", "attacker.test", 403),
+    ("transparent", "192.0.2.1", "attacker.test", 403),
+    ("transparent", "192.0.2.1", "api.openai.com", 200),
+    ("socks5", "127.0.0.1", "attacker.test", 403),
+]
+
+
 @table("is_http2", [False, True])
-def test_a_page_whose_name_leads_here_is_not_served(
-    is_http2: bool, mode: str, here: str, host: str, status: int
-) -> None:
+def test_a_page_whose_name_leads_here_is_not_served(is_http2: bool) -> None:
     async def work(proxy: Proxy) -> None:
-        flow = make("GET /a", mode=mode)
-        flow.client_conn.sockname = (here, 8123)
-        if is_http2:
-            flow.request.data.http_version = b"HTTP/2.0"
-            flow.request.headers.pop("Host", None)
-            flow.request.data.authority = host.encode()
-        else:
-            flow.request.headers["Host"] = host
-        got = await proxy.ask(flow, Said() if status == 200 else None)
-        assert got.status == status
+        for mode, here, host, status in _LEADING_HERE:
+            flow = make("GET /a", mode=mode)
+            flow.client_conn.sockname = (here, 8123)
+            if is_http2:
+                flow.request.data.http_version = b"HTTP/2.0"
+                flow.request.headers.pop("Host", None)
+                flow.request.data.authority = host.encode()
+            else:
+                flow.request.headers["Host"] = host
+            got = await proxy.ask(flow, Said() if status == 200 else None)
+            assert got.status == status, (mode, here, host)
 
     run(work, cassette={"publicUrl": "https://public.test"})
 
@@ -254,57 +254,56 @@ def test_a_page_whose_name_leads_here_is_not_served(
 _ASKS = {"Origin": APP, "Access-Control-Request-Method": "POST"}
 
 
-@table("mode", MODES)
-@table(
-    ("asks", "more"),
-    [
-        ({}, {}),
-        ({"Sec-Fetch-Site": "cross-site"}, {}),
-        ({"Access-Control-Request-Method": "DELETE"}, {}),
-        (
-            {"Access-Control-Request-Headers": "authorization,content-type, x-stainless-os"},
-            {"access-control-allow-headers": "authorization,content-type, x-stainless-os"},
-        ),
-        ({"Access-Control-Request-Private-Network": "true"}, {"access-control-allow-private-network": "true"}),
-    ],
-)
-def test_a_preflight_of_an_allowed_page_is_answered_here(asks: dict[str, str], more: dict[str, str], mode: str) -> None:
+_PREFLIGHTS: list[tuple[dict[str, str], dict[str, str]]] = [
+    # What a browser asks beside the rest, and what it is answered beside the rest
+    ({}, {}),
+    ({"Sec-Fetch-Site": "cross-site"}, {}),
+    ({"Access-Control-Request-Method": "DELETE"}, {}),
+    (
+        {"Access-Control-Request-Headers": "authorization,content-type, x-stainless-os"},
+        {"access-control-allow-headers": "authorization,content-type, x-stainless-os"},
+    ),
+    ({"Access-Control-Request-Private-Network": "true"}, {"access-control-allow-private-network": "true"}),
+]
+
+
+def test_a_preflight_of_an_allowed_page_is_answered_here() -> None:
     async def work(proxy: Proxy) -> None:
-        got = await proxy.ask(make("OPTIONS /body", {**_ASKS, **asks}, mode=mode))
-        assert (got.status, got.body) == (204, b"")
-        assert {name.lower(): value for name, value in got.headers.items()} == {
-            "access-control-allow-origin": APP,
-            "access-control-allow-methods": asks.get("Access-Control-Request-Method", "POST"),
-            "access-control-max-age": str(pages.MAX_AGE),
-            "vary": "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
-            **more,
-        }
+        for (asks, more), mode in itertools.product(_PREFLIGHTS, MODES):
+            got = await proxy.ask(make("OPTIONS /body", {**_ASKS, **asks}, mode=mode))
+            assert (got.status, got.body) == (204, b""), (asks, mode)
+            assert {name.lower(): value for name, value in got.headers.items()} == {
+                "access-control-allow-origin": APP,
+                "access-control-allow-methods": asks.get("Access-Control-Request-Method", "POST"),
+                "access-control-max-age": str(pages.MAX_AGE),
+                "vary": "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
+                **more,
+            }, (asks, mode)
 
     run(work, allowedOrigins=[APP])
 
 
-@table("mode", MODES)
-@table(
-    "asks",
-    [
-        {**_ASKS, "Origin": EVIL},
-        {**_ASKS, "Origin": "null"},
-        {**_ASKS, "Origin": f"{APP}, {EVIL}"},
-        {**_ASKS, "Origin": "http://app.example"},
-        # On this machine, but not named.
-        {**_ASKS, "Origin": "http://localhost:3000"},
-        {"Access-Control-Request-Method": "POST"},
-        {**_ASKS, "Access-Control-Request-Method": "POST, GET"},
-        {**_ASKS, "Access-Control-Request-Method": "P ST"},
-        {**_ASKS, "Access-Control-Request-Headers": "a b"},
-        {**_ASKS, "Access-Control-Request-Headers": "a:b"},
-    ],
-)
-def test_any_other_preflight_is_refused_here(asks: dict[str, str], mode: str) -> None:
+_OTHER_PREFLIGHTS = [
+    {**_ASKS, "Origin": EVIL},
+    {**_ASKS, "Origin": "null"},
+    {**_ASKS, "Origin": f"{APP}, {EVIL}"},
+    {**_ASKS, "Origin": "http://app.example"},
+    # On this machine, but not named.
+    {**_ASKS, "Origin": "http://localhost:3000"},
+    {"Access-Control-Request-Method": "POST"},
+    {**_ASKS, "Access-Control-Request-Method": "POST, GET"},
+    {**_ASKS, "Access-Control-Request-Method": "P ST"},
+    {**_ASKS, "Access-Control-Request-Headers": "a b"},
+    {**_ASKS, "Access-Control-Request-Headers": "a:b"},
+]
+
+
+def test_any_other_preflight_is_refused_here() -> None:
     async def work(proxy: Proxy) -> None:
-        got = await proxy.ask(make("OPTIONS /a", asks, mode=mode))
-        assert (got.status, json.loads(got.body)["error"]["code"]) == (403, "cross_site")
-        assert "access-control-allow-methods" not in got.headers
+        for asks, mode in itertools.product(_OTHER_PREFLIGHTS, MODES):
+            got = await proxy.ask(make("OPTIONS /a", asks, mode=mode))
+            assert (got.status, json.loads(got.body)["error"]["code"]) == (403, "cross_site"), (asks, mode)
+            assert "access-control-allow-methods" not in got.headers, (asks, mode)
 
     run(work, allowedOrigins=[APP])
 
@@ -338,36 +337,34 @@ def _cors(got: Got) -> dict[str, str]:
     }
 
 
-@table(
-    ("said", "exposed", "vary"),
-    [
-        ({"Content-Type": "text/plain", "X-Request-Id": "1"}, "content-type, x-request-id", "Origin"),
-        ({**EVENTS, "Vary": "Accept-Encoding"}, "content-type", "Accept-Encoding, Origin"),
-        ({"A": "b", "vary": "accept, origin"}, "a", "accept, origin"),
-        ({"A": "b", "vary": "*"}, "a", "*"),
-        ({"A": "b", "Set-Cookie": "c"}, "a", "Origin"),
-        (
-            {
-                "A": "b", "Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true",
-                "Access-Control-Expose-Headers": "*",
-            },
-            "a",
-            "Origin",
-        ),
-        ({}, "", "Origin"),
-    ],
-)  # fmt: skip
-@table("target", ["/a", "/body"])
-@table("status", [200, 500])
-def test_an_allowed_page_can_read_an_answer(
-    status: int, target: str, said: dict[str, str], exposed: str, vary: str
-) -> None:
+_ANSWERS: list[tuple[dict[str, str], str, str]] = [
+    # Fields of an answer, which of them a page may read, and on what it depends
+    ({"Content-Type": "text/plain", "X-Request-Id": "1"}, "content-type, x-request-id", "Origin"),
+    ({**EVENTS, "Vary": "Accept-Encoding"}, "content-type", "Accept-Encoding, Origin"),
+    ({"A": "b", "vary": "accept, origin"}, "a", "accept, origin"),
+    ({"A": "b", "vary": "*"}, "a", "*"),
+    ({"A": "b", "Set-Cookie": "c"}, "a", "Origin"),
+    (
+        {
+            "A": "b", "Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true",
+            "Access-Control-Expose-Headers": "*",
+        },
+        "a",
+        "Origin",
+    ),
+    ({}, "", "Origin"),
+]  # fmt: skip
+
+
+def test_an_allowed_page_can_read_an_answer() -> None:
     async def work(proxy: Proxy) -> None:
-        flow = make(f"POST {target}", {"Origin": APP, "Sec-Fetch-Site": "cross-site"})
-        got = await proxy.ask(flow, Said((b"x",), said, status), b"{}")
-        assert (got.status, got.body) == (status, b"x")
-        expected = {"access-control-allow-origin": APP, "vary": vary}
-        assert _cors(got) == expected | ({"access-control-expose-headers": exposed} if exposed else {})
+        for (said, exposed, vary), target, status in itertools.product(_ANSWERS, ("/a", "/body"), (200, 500)):
+            flow = make(f"POST {target}", {"Origin": APP, "Sec-Fetch-Site": "cross-site"})
+            got = await proxy.ask(flow, Said((b"x",), said, status), b"{}")
+            assert (got.status, got.body) == (status, b"x")
+            expected = {"access-control-allow-origin": APP, "vary": vary}
+            expected |= {"access-control-expose-headers": exposed} if exposed else {}
+            assert _cors(got) == expected, (said, target, status)
 
     run(work, allowedOrigins=[APP])
 

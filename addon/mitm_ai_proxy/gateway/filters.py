@@ -52,6 +52,8 @@ def add() -> None:
     """Make the filter known to mitmproxy, once or again after a reload of the script."""
     module: Any = flowfilter
     try:
+        if AIFilter in module.filter_rex:
+            return
         kept = [kind for kind in module.filter_rex if kind.code != CODE]
         module.filter_rex[:] = [*kept, AIFilter]
         module.bnf = module._make()
