@@ -91,6 +91,13 @@ DEFAULT_HOSTS: Final = (HostPattern("api.openai.com"),)
 """Hosts that are rewritten in regular mode besides the provider's own, where `hosts` is not set."""
 
 
+@functools.cache
+def public_hosts() -> frozenset[str]:
+    """The hosts of the services that the types are for, as far as they are the same for all accounts."""
+    homes = (getattr(provider, "home", None) for provider in TYPES.values())
+    return frozenset(home.host for home in homes if home and home.scheme == "https")
+
+
 @functools.lru_cache(maxsize=4)
 def _declarations(types: tuple[tuple[str, type[Provider]], ...]) -> Mapping[str, ProviderType[CommonKeys]]:
     """The keys of a provider block, by the type of the provider."""

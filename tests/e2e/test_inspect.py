@@ -12,6 +12,7 @@ from mitmproxy.io import FlowReader
 
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import DEADLINE
+from tests.e2e.scripts import pinned
 from tests.e2e.upstream import Answer, Upstream
 
 INSPECT = ("--set", "ai_inspect=true")
@@ -55,17 +56,29 @@ def test_a_chat_passes_to_the_byte_and_is_shown_without_its_key(
     assert KEY not in log
 
 
-def test_what_is_no_ai_api_is_left_alone(start_proxy: StartProxy, upstream: Upstream, tmp_path: Path) -> None:
+def test_a_vendors_host_keeps_no_key_on_any_path_and_what_is_no_ai_api_is_left_alone(
+    start_proxy: StartProxy, upstream: Upstream, tmp_path: Path
+) -> None:
     saved = tmp_path / "flows"
-    proxy = start_proxy(None, *INSPECT, "-m", "regular", "--set", f"save_stream_file={saved}")
-    fields = {"Authorization": "Basic abc", "Host": upstream.address}
-
-    reply = proxy.request("GET", f"http://{upstream.address}/index.html", headers=fields)
+    proxy = start_proxy(
+        None, *INSPECT, "-m", "regular", "-s", pinned.__file__, "--set", f"save_stream_file={saved}",
+        environment={"PINNED": str(upstream.port)},
+    )  # fmt: skip
+    # Claude Code asks the first of these, and Codex the second, with the key that they use for chats.
+    hosts = ("api.anthropic.com", "chatgpt.com.", "api.mistral.ai", "notopenai.com", "127.0.0.1")
+    for host in hosts:
+        fields = {"Authorization": f"Bearer {KEY}", "Cookie": "a=b", "Host": host}
+        target = f"http://{host}/api/settings?key=k&a=%20b"
+        assert proxy.request("GET", target, headers=fields).status == 200
+        sent = upstream.received.get(timeout=DEADLINE)
+        assert (sent.target, sent.one("Authorization"), sent.one("Cookie")) == (
+            "/api/settings?key=k&a=%20b", f"Bearer {KEY}", "a=b"
+        )  # fmt: skip
     proxy.close()
 
-    assert reply.status == 200
-    [flow] = _flows(saved)
-    assert (flow.request.headers["Authorization"], flow.comment) == ("Basic abc", "")
+    found = [(flow.request.headers["Authorization"], flow.request.path.partition("?")[2]) for flow in _flows(saved)]
+    masked = ("[sent to the provider, not kept]", "key=redacted&a=%20b")
+    assert found == [masked] * 3 + [(f"Bearer {KEY}", "key=k&a=%20b")] * 2
 
 
 def test_kling_itself_and_reverse_mode_pass_too(start_proxy: StartProxy, upstream: Upstream) -> None:

@@ -75,6 +75,13 @@ def test_a_request_is_explained_by_its_flow_and_by_what_is_typed(master: Any) ->
     assert by_flow.count("POST https://") == 2
 
 
+def test_a_body_that_was_not_kept_is_not_explained(master: Any) -> None:
+    flow = _flow()
+    flow.metadata[flows.MARK]["client"] |= {"body": b"", "model": "gpt-4o"}
+    with pytest.raises(exceptions.CommandError, match="the body of POST /v1/chat/completions was too long to be kept"):
+        master.commands.call("ai.explain", [flow])
+
+
 def test_what_would_be_refused_is_said(master: Any) -> None:
     said = master.commands.call_strings("ai.explain.request", ["POST", "/nope"])
 

@@ -17,6 +17,7 @@ from mitm_ai_proxy.gateway.flows import MARK, NOWHERE, FlowState
 from mitm_ai_proxy.pipeline import Outgoing, Reply
 from mitm_ai_proxy.wire.header_fields import Fields
 from mitm_ai_proxy.wire.targets import Origin
+from tests.tables import table
 
 ORIGIN = Origin("http", "provider.test", 81)
 UPSTREAM = Upstream(ORIGIN, "POST", "/b", memo={"a": 1}, notes=("first", "second"))
@@ -56,16 +57,42 @@ def test_a_placed_request_goes_there_and_keeps_its_header_fields() -> None:
     assert request.headers["Host"] == "api.openai.com"
 
 
-def test_what_the_client_sent_is_kept_without_its_query_and_without_a_long_body() -> None:
-    flow = _flow("POST /a?key=secret")
-    flow.request.raw_content = b"x" * 70_000
+def _form(*parts: bytes) -> bytes:
+    return b"".join(b"--b\r\nContent-Disposition: form-data; name=" + part + b"\r\n" for part in parts) + b"--b--\r\n"
+
+
+MODEL = b'"model"\r\n\r\nsora-2'
+PICTURE = b'"input_reference"; filename="a.png"\r\n\r\n' + b"\r\n--c" * 40_000
+FORM = "multipart/form-data; boundary=b"
+
+
+@table(
+    "kind, body, model",
+    [
+        ("", b"x" * 70_000, ""),
+        ("application/json", b'{"input": "' + b"x" * 2_000_000 + b'", "model": "gpt-4o"}', "gpt-4o"),
+        ("application/json", b'{"model": 7, "input": "' + b"x" * 70_000 + b'"}', ""),
+        (FORM, _form(MODEL, PICTURE), "sora-2"),
+        (FORM, _form(PICTURE, MODEL), "sora-2"),
+        (FORM, _form(MODEL, PICTURE)[:-9], "sora-2"),
+        (FORM, _form(PICTURE), ""),
+        (FORM, _form(PICTURE, b'"model"; filename="m"\r\n\r\nx'), ""),
+        ("multipart/form-data", _form(MODEL, PICTURE), ""),
+    ],
+)
+def test_of_a_long_body_the_model_is_kept_and_of_a_target_no_query(kind: str, body: bytes, model: str) -> None:
+    flow = _flow("POST /a?key=secret", Content_Type=kind)
+    flow.request.raw_content = body
     state = _state(flow)
     outgoing = Outgoing(UPSTREAM, "/b", FIELDS, b"new", {b"x-thing"}, "/b")
 
     flows.send(flow, state, outgoing)
     flows.send(flow, state, outgoing)
 
-    assert flow.metadata[MARK]["client"] == {"method": "POST", "path": "/a", "type": "", "body": b""}
+    assert flow.metadata[MARK]["client"] == {"method": "POST", "path": "/a", "type": kind, "body": b"", "model": model}
+    client = flows.client_request(flow)
+    assert client
+    assert (client.body, client.is_whole, client.model) == (b"", False, model)
 
 
 @pytest.mark.parametrize(("body", "expected"), [(b"new", b"new"), (b"", b""), (None, b"body")])

@@ -30,6 +30,11 @@ CHAT = b'{"model": "kimi-k2", "messages": [{"role": "user", "content": "hi"}]}'
         ("/v1/videos", Subject("job")),
         ("/v1/videos/text2video/123", Subject("job")),
         ("/v1/images/generations", Subject("job")),
+        ("/v1/realtime?model=m", Subject("call")),
+        ("/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent?key=k", Subject("call")),
+        ("/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContentConstrained", Subject("call")),
+        ("/ws/google.cloud.aiplatform.v1.LlmBidiService/BidiGenerateContent", Subject("call")),
+        ("/ws/google.example/other", None),
         ("/index.html", None),
         ("/", None),
         ("/v1/messages/../../admin", None),
@@ -55,6 +60,7 @@ def test_a_request_shows_its_conversation_and_what_was_changed_and_why() -> None
     [
         (Message("POST", "/v1/chat/completions", JSON, CHAT), "(nothing was changed)"),
         (Message("POST", "/v1/chat/completions", JSON, b"x" * 200_000), "(too long to be compared here)"),
+        (Message("POST", "/v1/chat/completions", JSON, b"", False, "gpt-4o"), "(too long to be compared here)"),
     ],
 )
 def test_a_request_that_is_not_compared_says_so(client: Message, expected: str) -> None:
@@ -132,7 +138,7 @@ def test_an_answer_about_a_job_says_what_it_makes_what_it_costs_what_it_was_so_f
     result = {"task_id": "7", "task_status": "succeed", "task_result": {"videos": [{"url": "http://p/\x1b.mp4"}]}}
     done = {**created, "model": None, "status": "completed", "seconds": "4", "size": "720x1280", "data": result}
     for later, document in ((0, created), (2, polled), (4, polled), (8, done)):
-        seen.hear("/v1/videos", b"", json.dumps(document).encode(), 1000.0 + later)
+        seen.hear(Message("GET", "/v1/videos", {}), json.dumps(document).encode(), 1000.0 + later)
 
     body = json.dumps(done).encode()
     text = ai.text(ai.Shown(False, "GET", "/v1/videos/7", JSON, body, cost="2.4 units", seen=seen))

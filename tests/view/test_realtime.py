@@ -47,6 +47,54 @@ DONE = {
             "provider: response.done · completed · text 5 characters · 1,200 tokens in (1,000 cached), 34 out",
         ),
         ({"type": "error", "error": {"type": "x", "message": "bad\x1b"}}, False, "provider: error · x · bad\\x1b"),
+        ({"setup": {"model": "models/gemini-live", "tools": []}}, True, "client: setup · models/gemini-live"),
+        (
+            {"realtime_input": {"audio": {"mimeType": "audio/pcm;rate=16000", "data": AUDIO}}},
+            True,
+            "client: realtimeInput · audio 3.0 KB",
+        ),
+        (
+            {"realtimeInput": {"video": {"mime_type": "image/jpeg", "data": AUDIO}}},
+            True,
+            "client: realtimeInput · media 3.0 KB",
+        ),
+        (
+            {"clientContent": {"turns": [{"role": "user", "parts": [{"text": "Hi!"}]}], "turn_complete": True}},
+            True,
+            "client: clientContent · turnComplete · text 3 characters",
+        ),
+        (
+            {"toolResponse": {"functionResponses": [{"id": "1", "name": "get_weather", "response": {"a": 1}}, 7]}},
+            True,
+            "client: toolResponse · get_weather",
+        ),
+        ({"setupComplete": {}}, False, "provider: setupComplete"),
+        (
+            {
+                "serverContent": {
+                    "modelTurn": {"parts": [{"inlineData": {"mimeType": "audio/pcm", "data": AUDIO}}]},
+                    "outputTranscription": {"text": "Hello"},
+                    "interrupted": True,
+                },
+                "usageMetadata": {
+                    "promptTokenCount": 1200,
+                    "cachedContentTokenCount": 1000,
+                    "responseTokenCount": 30,
+                    "thoughtsTokenCount": 4,
+                },
+            },
+            False,
+            "provider: serverContent, usageMetadata · interrupted · text 5 characters · audio 3.0 KB"
+            " · 1,200 tokens in (1,000 cached), 34 out (4 reasoning)",
+        ),
+        ({"toolCall": {"functionCalls": [{"name": "f\x1b", "args": {}}]}}, False, "provider: toolCall · f\\x1b"),
+        ({"goAway": {"timeLeft": "9s"}}, False, "provider: goAway"),
+        (
+            {"serverContent": [7], "usageMetadata": {"promptTokenCount": True}},
+            False,
+            "provider: serverContent, usageMetadata",
+        ),
+        ({"setup": None, "toolCall": {"functionCalls": 7}}, True, "client: setup, toolCall"),
         ({"type": 7}, False, "provider: (no event)"),
         ([1], True, "client: (no event)"),
         (b"\xff\x00", True, "client: (no JSON, 2 bytes)"),

@@ -70,6 +70,10 @@ PRICES = PriceSettings({"m": PriceKeys(input=100_000, output=50_000)})
                      first_byte=0.9994, answer=b'{"error": {"message": "Slow\x1b down"}}'.replace(b"\x1b", b"\\u001b")),
             "GET /v1/videos/kling-t2v-123…/content → k · 429: Slow\\x1b down · first byte 999 ms, all 1.0 s",
         ),
+        (
+            Exchange(CREATE, "kling", Message("POST", "/v1/videos", {}, b"", False, "sora-2"), ["rewritten"]),
+            "POST /v1/videos → kling image2video · sora-2 → kling-v3 · 4 s · rewritten",
+        ),
         (Exchange(CHAT, status=404, answer=b'{"error": "no such model"}'),
          "POST /v1/chat/completions · m · 404: no such model"),
         (Exchange(CHAT, status=500, answer=b'{"message": "down"}'), "POST /v1/chat/completions · m · 500: down"),

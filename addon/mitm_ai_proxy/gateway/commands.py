@@ -125,9 +125,9 @@ class Commands:
         response, client = flow.response, flows.client_request(flow)
         if response is None or not response.raw_content or not 200 <= response.status_code < 300:
             return
-        path, request = (client.path, client.body) if client else (flow.request.path, flow.request.raw_content or b"")
+        request = client or flows.message(flow.request)
         if response.headers.get("content-type", "").startswith("application/json"):
-            self._jobs.hear(path, request, response.get_content(strict=False) or b"", time.time())
+            self._jobs.hear(request, response.get_content(strict=False) or b"", time.time())
 
     @_command("ai.explain")
     def explain(self, flows: Sequence[flow.Flow]) -> Sequence[str]:
@@ -240,6 +240,8 @@ def _client(one: http.HTTPFlow) -> tuple[str, str, Fields, bytes]:
     fields = request.headers.fields
     if client is None:
         return request.method, request.path, fields, request.raw_content or b""
+    if not client.is_whole:
+        raise exceptions.CommandError(f"the body of {flows.describe(one)} was too long to be kept with its flow")
     own = ((b"Content-Type", client.headers["content-type"].encode()),) if client.headers.get("content-type") else ()
     # Those of the upstream request, as far as they are the client's: content type and length are not.
     fields = tuple(field for field in fields if field[0].lower() not in (b"content-type", b"content-length"))

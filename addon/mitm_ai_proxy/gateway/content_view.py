@@ -20,8 +20,10 @@ from . import flows, sealed
 NAME: Final = "AI"
 _PRIORITY: Final = 10
 """More than any view of mitmproxy's own has."""
-_LONGEST: Final = 256 * 1024
-"""Bytes of a job's request or answer whose price is looked up."""
+_LONGEST: Final = 8 * 1024 * 1024
+"""Bytes of a job's request or answer whose price is looked up; pictures may stand in it."""
+_COMMAS: Final = 20_000
+"""One with more may hold so many values that to read it takes too long."""
 
 
 _prices = prices.LIST_PRICES
@@ -78,7 +80,7 @@ def _cost(
     nothing: tuple[float | None, float | None] = (None, None)
     body = (message.get_content(strict=False) if message else None) or b""
     about = subjects.subject(request.path)
-    if not body or len(body) > _LONGEST or not (about and about.kind == "job"):
+    if not (about and about.kind == "job") or not 0 < len(body) <= _LONGEST or body.count(b",") > _COMMAS:
         return nothing
     if message is request and request.method != "POST":
         return nothing

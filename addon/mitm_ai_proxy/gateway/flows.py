@@ -19,6 +19,7 @@ from ..pipeline import Outgoing, Reply
 from ..providers.base import Provider
 from ..routing.providers import Providers
 from ..routing.rules import Choice
+from ..view import named
 from ..view.messages import Message
 from ..wire import content_encoding, head, header_fields
 from ..wire.header_fields import Fields
@@ -269,13 +270,20 @@ def _seen(flow: http.HTTPFlow, state: FlowState, body: bytes | None) -> dict[str
     mark = flow.metadata.get(MARK)
     if isinstance(mark, dict) and isinstance(seen := mark.get("client"), dict):
         return seen  # of the first try, or of a flow that is sent again
-    path = state.head.target.partition("?")[0]
+    kind = header_fields.value(state.head.fields, b"content-type")
     return {
         "method": state.head.method,
-        "path": path,
-        "type": header_fields.value(state.head.fields, b"content-type"),
-        "body": body if body is None or len(body) <= _SEEN else b"",
+        "path": state.head.target.partition("?")[0],
+        "type": kind,
+        **_kept(body, kind),
     }
+
+
+def _kept(body: bytes | None, kind: str) -> dict[str, Any]:
+    """A body of the client's that is kept; of a long one the model that it names. None: that of the flow is its own."""
+    if body is None or len(body) <= _SEEN:
+        return {"body": body}
+    return {"body": b"", "model": named.read(body, kind).name}
 
 
 def keep_client_body(flow: http.HTTPFlow, body: bytes) -> None:
@@ -283,7 +291,7 @@ def keep_client_body(flow: http.HTTPFlow, body: bytes) -> None:
     mark: Any = flow.metadata.get(MARK)
     seen = mark.get("client") if isinstance(mark, dict) else None
     if isinstance(seen, dict) and seen.get("body") is None:
-        seen["body"] = body if len(body) <= _SEEN else b""
+        seen.update(_kept(body, str(seen.get("type"))))
 
 
 def client_request(flow: http.HTTPFlow) -> Message | None:
@@ -294,8 +302,15 @@ def client_request(flow: http.HTTPFlow) -> Message | None:
         return None
     body = seen.get("body")
     kept = body if isinstance(body, bytes) else flow.request.get_content(strict=False) or b""
-    fields = {"content-type": str(seen.get("type") or "")}
-    return Message(str(seen.get("method")), str(seen.get("path")), fields, kept)
+    fields, model = {"content-type": str(seen.get("type") or "")}, seen.get("model")
+    text = model if isinstance(model, str) else ""
+    return Message(str(seen.get("method")), str(seen.get("path")), fields, kept, model is None, text)
+
+
+def message(request: http.Request) -> Message:
+    """A flow's request as it is now, with its Content-Type as the only header field."""
+    fields = {"content-type": request.headers.get("content-type", "")}
+    return Message(request.method, request.path, fields, request.get_content(strict=False) or b"")
 
 
 def content(message: http.Message, longest: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import shlex
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Final
 from mitmproxy import ctx, http
 from mitmproxy.addonmanager import Loader
 
+from .. import registry
 from ..auth.header import redacted, redacted_target
 from ..chat.dialects import DIALECTS, OPENAI
 from ..exchange import PASS
@@ -25,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 _LONGEST: Final = 4 * 1024 * 1024
 """Bytes of an answer, also decoded, in which its model and its tokens are looked for."""
+_AGENTS: Final = ("anthropic.com", "claude.ai", "claude.com", "openai.com", "chatgpt.com")
+"""Domains where agents sign in, ask for settings and report what they do, with the key that they use for chats."""
 
 
 class Inspected:
@@ -68,7 +72,7 @@ class Inspected:
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Keep the credentials of a request to an AI API out of its flow; they are sent."""
         request = flow.request
-        if flow.live and sealed.is_installed() and ai.knows(request.path):
+        if flow.live and sealed.is_installed() and _is_api(request):
             origin = Origin(request.scheme, request.host, request.port)
             fields, path = request.headers.fields, request.path
             sealed.seal(flow, origin, fields, path, redacted(fields), redacted_target(path))
@@ -77,9 +81,9 @@ class Inspected:
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Redact the request of an AI API, which has been sent; stream an answer that is a stream, with a copy."""
         response = flow.response
+        redact(flow)
         if response is None or not ai.knows(flow.request.path):
             return
-        redact(flow)
         streams.begin_answer(flow, response, PASS, DIALECTS[OPENAI], self._streams)
 
     @fail_closed
@@ -106,11 +110,22 @@ class Inspected:
 
 def redact(flow: http.HTTPFlow) -> None:
     """Replace the credentials in header fields and query of a request to an AI API by a placeholder."""
-    if ai.knows(flow.request.path):
+    if _is_api(flow.request):
         sealed.forget(flow)
         headers = flow.request.headers
         headers.fields = redacted(headers.fields)
         flow.request.path = redacted_target(flow.request.path)
+
+
+def _is_api(request: http.Request) -> bool:
+    """Whether a request is one of an AI API: by its path, or by its host, where any path takes the same key."""
+    return ai.knows(request.path) or any(_is_of_vendor(host) for host in {request.host, request.pretty_host})
+
+
+@functools.lru_cache(1024)
+def _is_of_vendor(host: str) -> bool:
+    name = host.lower().rstrip(".")
+    return name in registry.public_hosts() or any(name == domain or name.endswith(f".{domain}") for domain in _AGENTS)
 
 
 def hints(host: str, port: int, folder: Path) -> str:

@@ -15,7 +15,6 @@ from weakref import WeakKeyDictionary
 from mitmproxy import ctx, flow, http
 
 from ..view import summary
-from ..view.messages import Message
 from ..view.summary import Exchange, Summary
 from . import content_view, flows
 
@@ -53,12 +52,7 @@ def _exchange(found: http.HTTPFlow, listed: Mapping[Any, Any]) -> Exchange:
     words, tries = listed.get("words"), listed.get("tries")
     ended = response and response.timestamp_end
     return Exchange(
-        Message(
-            request.method,
-            request.path,
-            {"content-type": request.headers.get("content-type", "")},
-            request.get_content(strict=False) or b"",
-        ),
+        flows.message(request),
         str(listed.get("provider") or ""),
         flows.client_request(found),
         [word for word in summary.WORDS if isinstance(words, list | tuple) and word in words],

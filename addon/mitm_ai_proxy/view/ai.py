@@ -228,7 +228,7 @@ def _changes(shown: Shown) -> list[str]:
 
 
 def _compared(message: Message) -> list[str] | None:
-    if len(message.body) > _DIFFERENT:
+    if len(message.body) > _DIFFERENT or not message.is_whole:
         return None
     kept = {name: value for name, value in message.headers.items() if name == "content-type"}
     lines = Message(message.method, message.path, kept, message.body).with_json().lines(sorted(kept))

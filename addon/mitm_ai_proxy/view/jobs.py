@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from ..wire.printable import printable
+from . import named
+from .messages import Message
 from .subjects import subject
 
 _MOST: Final = 1000
@@ -46,12 +48,12 @@ class Jobs:
     def __iter__(self) -> Iterator[Job]:
         return iter([*self._jobs.values()])
 
-    def hear(self, path: str, request: bytes, answer: bytes, now: float) -> None:
-        """Read an answer to a request to this path. `now` is Unix time."""
-        about = subject(path)
+    def hear(self, request: Message, answer: bytes, now: float) -> None:
+        """Read the answer to a request of a client. `now` is Unix time."""
+        about = subject(request.path)
         if about is None or about.kind != "job" or not 0 < len(answer) <= _LONGEST:
             return
-        asked = _word(_object(request) or {}, "model", "model_name") if len(request) <= _LONGEST else ""
+        asked = request.model or named.read(request.body, request.headers.get("content-type", "")).name
         for item in items(_object(answer)):
             self._take(item, asked, now)
 

@@ -22,12 +22,17 @@ _VIDEO_ID: Final = re.compile(r"\b(kling-\w+-\d+)-o[a-z2-7]+")
 
 @dataclass
 class Message:
-    """A request: its target, its header fields by their names in lower case, its body."""
+    """A request: its target, its header fields by their names in lower case, its body.
+
+    `is_whole`: whether the body is there; of one that was too long to be kept, the `model` that it names is.
+    """
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes = b""
+    is_whole: bool = True
+    model: str = ""
 
     def lines(self, fields: Sequence[str]) -> list[str]:
         """The request with these header fields; a missing one is an empty line."""

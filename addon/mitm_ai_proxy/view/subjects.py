@@ -35,7 +35,9 @@ _JOB: Final = re.compile(
 )
 _CALL: Final = re.compile(
     r".*/(completions|embeddings?|rerank|reranks|moderations|models|images/(edits|variations)|audio/\w+|count_tokens|realtime)"
-    r"(/[^/]*)?",
+    r"(/[^/]*)?"
+    # Gemini's Live API, a WebSocket; Vertex AI has a slash where Gemini has a point.
+    r"|.*/ws/google\.[\w.]+[./]BidiGenerateContent(Constrained)?",
     re.DOTALL,
 )
 

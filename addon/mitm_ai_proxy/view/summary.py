@@ -8,19 +8,16 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from ..errors import Refusal
-from ..wire import multipart
 from ..wire.printable import printable
-from . import ai, prices
+from . import ai, named, prices
 from .answers import Spent
 from .messages import Message, brief
+from .named import Named
 from .prices import PriceSettings
 from .subjects import subject
 
 WORDS: Final = ("rewritten", "replayed", "simulated", "refused", "retried")
 """What a request can be, in the order in which it is told."""
-_LONGEST: Final = 1024 * 1024
-"""Bytes of a body that is read for the line."""
 _LONGEST_WORD: Final = 60
 _LONGEST_ERROR: Final = 80
 _LONGEST_PART: Final = 24
@@ -58,21 +55,6 @@ class Summary(NamedTuple):
     text: str
     words: frozenset[str] = frozenset()
     dollars: float | None = None
-
-
-class _Named(msgspec.Struct):
-    """The members of a body that the line has."""
-
-    model: object = None
-    model_name: object = None
-    duration: object = None
-    seconds: object = None
-    size: object = None
-    status: object = None
-    progress: object = None
-    message: object = None
-    error: msgspec.Raw = msgspec.Raw()
-    data: msgspec.Raw = msgspec.Raw()
 
 
 class _Inner(msgspec.Struct):
@@ -127,22 +109,20 @@ def _operation(path: str) -> str:
     return f"{parts[-2][:_LONGEST_WORD]} {last}" if last in _PAIRS and len(parts) > 1 else last
 
 
-def _models(exchange: Exchange, sent: _Named, spent: Spent) -> str:
-    theirs = _model(_named(exchange.client), exchange.client.path) if exchange.client else ""
+def _models(exchange: Exchange, sent: Named, spent: Spent) -> str:
+    client = exchange.client
+    theirs = client.model[:_LONGEST_WORD] or _model(_named(client), client.path) if client else ""
     ours = _model(sent, exchange.sent.path) or spent.model[:_LONGEST_WORD]
     return f"{theirs} → {ours}" if theirs and ours and theirs != ours else ours or theirs
 
 
-def _model(named: _Named, path: str) -> str:
-    for value in (named.model_name, named.model):
-        if isinstance(value, str):
-            return value[:_LONGEST_WORD]
+def _model(known: Named, path: str) -> str:
     about = subject(path)
-    return about.model[:_LONGEST_WORD] if about else ""
+    return (known.name or (about.model if about else ""))[:_LONGEST_WORD]
 
 
-def _length(named: _Named) -> str:
-    for value in (named.duration, named.seconds):
+def _length(known: Named) -> str:
+    for value in (known.duration, known.seconds):
         if isinstance(value, str | int | float) and not isinstance(value, bool) and str(value)[:9].isdigit():
             return f"{str(value)[:9]} s"
     return ""
@@ -150,11 +130,11 @@ def _length(named: _Named) -> str:
 
 def _state(exchange: Exchange) -> str:
     """The state of a job, `in_progress 50 %`, or what went wrong."""
-    named = _json(exchange.answer)
+    known = named.json(exchange.answer)
     if exchange.status >= 400:
-        error = _inner(named.error).message or _text(named.error) or named.message
+        error = _inner(known.error).message or _text(known.error) or known.message
         return f"{exchange.status}: {_cut(error, _LONGEST_ERROR)}" if isinstance(error, str) else str(exchange.status)
-    state, progress = named.status or _inner(named.data).task_status, named.progress
+    state, progress = known.status or _inner(known.data).task_status, known.progress
     if not isinstance(state, str) or (state == "completed" and progress is None):
         return ""
     shown = state[:_LONGEST_WORD]
@@ -163,7 +143,7 @@ def _state(exchange: Exchange) -> str:
 
 
 def _spent(path: str, exchange: Exchange) -> Spent:
-    has_answer = exchange.answer and exchange.status < 300 and len(exchange.answer) <= _LONGEST
+    has_answer = exchange.answer and exchange.status < 300 and len(exchange.answer) <= named.LONGEST
     return ai.spent(path, exchange.answer) if has_answer else Spent()
 
 
@@ -197,31 +177,8 @@ def _time(seconds: float) -> str:
     return f"{max(seconds, 0) * 1000:.0f} ms" if seconds < 0.9995 else f"{seconds:.1f} s"
 
 
-def _named(message: Message) -> _Named:
-    kind = message.headers.get("content-type", "")
-    return _form(message.body, kind) if kind.startswith("multipart/") else _json(message.body)
-
-
-def _form(body: bytes, kind: str) -> _Named:
-    if len(body) > _LONGEST:
-        return _Named()
-    found = _Named()
-    try:
-        for name, part in multipart.parts(body, kind):
-            if name in ("model", "model_name", "duration", "seconds") and isinstance(part, str):
-                setattr(found, name, part)
-    except Refusal:
-        return _Named()
-    return found
-
-
-def _json(body: bytes) -> _Named:
-    if body.lstrip()[:1] != b"{" or len(body) > _LONGEST:
-        return _Named()
-    try:
-        return msgspec.json.decode(body, type=_Named)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return _Named()
+def _named(message: Message) -> Named:
+    return named.read(message.body, message.headers.get("content-type", ""))
 
 
 def _inner(data: msgspec.Raw) -> _Inner:
