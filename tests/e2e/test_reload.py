@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import StartProxy
-from tests.e2e.proxy import SCRIPT, Proxy
+from tests.e2e.proxy import DEADLINE, SCRIPT, Proxy
 from tests.e2e.upstream import CREATED, Answer, Received, Upstream
+from tests.e2e.window import Asking, Window
 
 
 def _config(upstream: Upstream, token: str) -> str:
@@ -77,17 +79,46 @@ def copied(tmp_path: Path) -> Path:
     return tmp_path / "addon" / "ai_proxy.py"
 
 
-def test_a_script_saved_again_goes_on_working(
+def test_a_script_saved_again_goes_on_working_and_ends_what_is_under_way(
     copied: Path, kling: str, upstream: Upstream, start_proxy: StartProxy
 ) -> None:
-    proxy = start_proxy(kling, script=copied)
-    _save(copied, copied.read_text() + "\n")
-    proxy.wait_for(r"config\.yaml: provider kling")
+    arrived, released = threading.Event(), threading.Event()
 
+    def respond(request: Received) -> Answer:
+        if b"slow" in request.body:
+            arrived.set()
+            assert released.wait(DEADLINE)
+        return Answer()
+
+    upstream.respond = respond
+    window = Window(start_proxy, kling, script=copied)
+
+    def ask(prompt: str) -> Asking:
+        body = json.dumps({"model": "m", "prompt": prompt}).encode()
+        return Asking(window.proxy, "POST", "/v1/videos", body, {"Content-Type": "application/json"})
+
+    # One that waits for its answer, and two that a person has stopped: behind the rewriting, and before it.
+    asked = [ask("slow")]
+    assert arrived.wait(DEADLINE)
+    for place in ("upstream", "client"):
+        window.set(intercept="~b stopped", ai_intercept=place)
+        asked.append(ask(f"stopped {place}"))
+        window.stopped(place)
+    _save(copied, copied.read_text() + "\n")
+    window.proxy.wait_for(r"config\.yaml: provider kling")
+    released.set()
+    for flow in window.flows:
+        if flow["intercepted"]:
+            window.edit(flow, content=window.content(flow).decode().replace("stopped", "edited"))
+            window.resume(flow)
+
+    created = (200, CREATED.replace(b'"831', b'"kling-t2v-831'))
+    assert [one.end() for one in asked] == [created] * 3
+    prompts = {json.loads(upstream.next().body)["prompt"] for _ in asked}
+    assert prompts == {"slow", "edited client", "edited upstream"}
     for _ in range(2):
-        reply = proxy.request("POST", "/v1/videos", b'{"model":"m"}')
-        assert reply.body == CREATED.replace(b'"831', b'"kling-t2v-831')
-        assert upstream.next().body == b'{"model_name":"m"}'
+        assert ask("new").end() == created
+        assert upstream.next().body == b'{"model_name": "m", "prompt": "new"}'
 
 
 @pytest.mark.parametrize("broken", ["def (", "raise ValueError", "addons = []"])

@@ -9,10 +9,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from tests.e2e.conftest import StartProxy
-from tests.e2e.proxy import DEADLINE, Proxy
+from tests.e2e.proxy import DEADLINE, SCRIPT, Proxy
 
 PASSWORD: Final = "of-the-tests"
 _TOKEN: Final = "0123456789abcdef"
@@ -21,12 +22,12 @@ _TOKEN: Final = "0123456789abcdef"
 class Window:
     """A running mitmweb; `proxy` is its proxy."""
 
-    def __init__(self, start: StartProxy, config: str | None, *arguments: str) -> None:
+    def __init__(self, start: StartProxy, config: str | None, *arguments: str, script: Path = SCRIPT) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
         settings = {"web_port": str(self._port), "web_open_browser": "false", "web_password": PASSWORD}
         options = [word for item in settings.items() for word in ("--set", "=".join(item))]
-        self.proxy: Proxy = start(config, *options, *arguments, program="mitmweb")
+        self.proxy: Proxy = start(config, *options, *arguments, program="mitmweb", script=script)
 
     def call(self, method: str, path: str, document: Any = None) -> bytes:
         """A call of the API; returns the body of its answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -119,6 +120,22 @@ def test_a_request_whose_credential_is_forgotten_is_not_sent_with_placeholders()
         _sent(flow)
     sealed.seal(flow, ORIGIN, FIELDS, TARGET, redacted(FIELDS), redacted_target(TARGET))
     assert _sent(flow).headers.fields == FIELDS
+
+
+def test_a_script_that_is_loaded_again_goes_on_with_what_is_sealed_and_forgotten() -> None:
+    kept, forgotten = _flow(), _flow()
+    spec = importlib.util.spec_from_file_location(f"{sealed.__name__}_again", sealed.__file__)
+    assert spec
+    assert spec.loader
+    again = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(again)
+    assert again.install()
+    again.forget(forgotten)
+
+    assert again.target_of(kept) == TARGET
+    assert _sent(kept).headers.fields == FIELDS
+    with pytest.raises(sealed.NotSealed):
+        _sent(forgotten)
 
 
 @table("attribute, value", [("host", "elsewhere.test"), ("port", 82), ("scheme", b"https")])

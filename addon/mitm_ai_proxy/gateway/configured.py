@@ -84,7 +84,7 @@ class Configured:
 
     def load(self, loader: Loader) -> None:
         """Declare the options. The guard is installed first, so that it works even if the rest fails."""
-        self.guard = Guard.install(registry.DEFAULT_HOSTS)
+        self.guard = Guard.install(registry.DEFAULT_HOSTS, self)
         engine.drop_trailers()
         engine.tell_lost_connections()
         engine.wake_killed()

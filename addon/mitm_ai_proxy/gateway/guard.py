@@ -10,7 +10,7 @@ import logging
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from mitmproxy import ctx, http
@@ -36,6 +36,17 @@ logger = logging.getLogger(__name__)
 NAME: Final = "ai_proxy_guard"
 
 
+class Owner(Protocol):
+    """The main addon of a load of the script."""
+
+    guard: Guard
+
+
+_earlier: Final[WeakKeyDictionary[http.HTTPFlow, Owner]] = WeakKeyDictionary()
+"""Flows under way that an earlier load of the script has begun with, and its addon: what they hold is of its classes,
+which a reload defines anew."""
+
+
 class Guard:
     """The addon. `hosts` are those whose requests the gateway handles; it replaces them with each configuration."""
 
@@ -43,6 +54,8 @@ class Guard:
 
     def __init__(self, hosts: Sequence[HostPattern]) -> None:
         self.hosts = hosts
+        self.owner: Owner | None = None
+        self.earlier = _earlier
         self.is_off = False
         """Whether it lets everything pass, since nothing is rewritten and no credential is set."""
         self.states: WeakKeyDictionary[http.HTTPFlow, FlowState] = WeakKeyDictionary()
@@ -53,13 +66,20 @@ class Guard:
         each request. mitmproxy calls the guard first, so that the child cannot prevent it from working."""
 
     @classmethod
-    def install(cls, hosts: Sequence[HostPattern]) -> Guard:
-        """Put a guard at the end of mitmproxy's chain; it replaces an older one and takes over its flows."""
+    def install(cls, hosts: Sequence[HostPattern], owner: Owner | None = None) -> Guard:
+        """Put a guard at the end of mitmproxy's chain; it replaces an older one and takes over its flows.
+
+        Those that are under way are still handled by the older one's owner.
+        """
         guard = cls(hosts)
+        guard.owner = owner
         addons = ctx.master.addons
         before = addons.get(NAME)
         if before is not None:
             guard.states = before.states
+            for flow in before.states:
+                if known := before.earlier.get(flow, before.owner):
+                    _earlier[flow] = known
             guard.stopped = before.stopped
             # Until there is a configuration, the gateway handles the same flows as before.
             guard.hosts = before.hosts
@@ -250,6 +270,11 @@ def fail_closed(hook: _Hook) -> _Hook:
 
     @functools.wraps(hook)
     def closed(self: Any, flow: http.HTTPFlow) -> None:
+        if _earlier and (owner := _earlier.get(flow)):
+            getattr(owner, hook.__name__)(flow)
+            if flow not in owner.guard.states:
+                _earlier.pop(flow, None)
+            return
         try:
             hook(self, flow)
         except Exception as error:

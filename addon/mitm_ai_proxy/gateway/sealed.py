@@ -51,7 +51,7 @@ class Seal(NamedTuple):
 
 _seals: WeakKeyDictionary[http.HTTPFlow, Seal] | None = None
 _claims: Final[WeakKeyDictionary[http.HTTPFlow, tuple[tuple[str, str], ...]]] = WeakKeyDictionary()
-_forgotten: Final[WeakSet[http.HTTPFlow]] = WeakSet()
+_forgotten: WeakSet[http.HTTPFlow] = WeakSet()
 """Flows whose credential was forgotten before they were sent."""
 
 
@@ -61,10 +61,10 @@ class NotSealed(Exception):
 
 def install() -> bool:
     """Have mitmproxy's layers put the credentials in, once or again after a reload; False where they look different."""
-    global _seals
+    global _seals, _forgotten
     before: Any = getattr(HttpLayer, "event_to_child", None)
-    _seals = getattr(before, _SEALS, None)
-    if _seals is not None:
+    if known := getattr(before, _SEALS, None):
+        _seals, _forgotten = known
         return True
     if before is None or tuple(inspect.signature(before).parameters) != _PARAMETERS:
         logger.warning(
@@ -80,7 +80,7 @@ def install() -> bool:
         generator: CommandGenerator[None] = before(self, child, event)
         return generator
 
-    setattr(event_to_child, _SEALS, seals)
+    setattr(event_to_child, _SEALS, (seals, _forgotten))
     HttpLayer.event_to_child = event_to_child  # type: ignore[method-assign]
     _seals = seals
     return True
