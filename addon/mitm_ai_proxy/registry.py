@@ -95,7 +95,7 @@ DEFAULT_HOSTS: Final = (HostPattern("api.openai.com"),)
 def public_hosts() -> frozenset[str]:
     """The hosts of the services that the types are for, as far as they are the same for all accounts."""
     homes = (getattr(provider, "home", None) for provider in TYPES.values())
-    return frozenset(home.host for home in homes if home and home.scheme == "https")
+    return frozenset(home.host for home in homes if home)
 
 
 @functools.lru_cache(maxsize=4)

@@ -119,7 +119,7 @@ def redact(flow: http.HTTPFlow) -> None:
 
 def _is_api(request: http.Request) -> bool:
     """Whether a request is one of an AI API: by its path, or by its host, where any path takes the same key."""
-    return ai.knows(request.path) or any(_is_of_vendor(host) for host in {request.host, request.pretty_host})
+    return ai.knows(request.path) or _is_of_vendor(request.pretty_host)
 
 
 @functools.lru_cache(1024)
