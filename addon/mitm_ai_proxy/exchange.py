@@ -76,7 +76,8 @@ class Upstream(NamedTuple):
 
     `fields` are changes to the client's header fields. `body` None: the client's body is streamed, or, if `is_shown`
     and it is small, held, so that mitmproxy can show it. `notes` has one line for each rewrite.
-    `is_repeatable`: it buys nothing that a second one would buy again.
+    `is_repeatable`: it buys nothing that a second one would buy again. `token`: the index of the only one of the
+    provider's tokens that it may be sent with; None for any.
     """
 
     origin: Origin
@@ -88,6 +89,7 @@ class Upstream(NamedTuple):
     notes: tuple[str, ...] = ()
     is_shown: bool = True
     is_repeatable: bool = False
+    token: int | None = None
 
 
 _NO_HEADERS: Final[Mapping[str, str | None]] = MappingProxyType({})

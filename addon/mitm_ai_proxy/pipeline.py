@@ -130,6 +130,7 @@ def outgoing(
     was held. `token` is the index of the provider's token, if it was chosen already.
     """
     fields = head.fields if fields is None else fields
+    token = upstream.token if token is None else token
     own = provider.token(fields) if token is None else provider.tokens[token]
     credential = provider.credential(_with_body(upstream, raw), own)
     without, prefixes = (CLIENT_FIELDS, provider.withheld_headers) if provider.withholds_credential else ((), ())

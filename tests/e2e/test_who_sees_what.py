@@ -41,7 +41,9 @@ ROWS = {
     ("broken off before the client has anything", "none left"): Row(CLOSE, CLOSE),
     ("broken off in a stream", "never"): Row(moody.stream(CHUNK, CHUNK[:9], end="close"), code="answer_broken"),
     ("silence", "none left"): Row(REFUSED, SILENCE),
-    ("an error as the first event of a stream", "possible"): Row(moody.stream(OVERLOADED)),
+    ("an error as the first event of a stream, or as a whole answer of status 200", "possible"): Row(
+        moody.stream(OVERLOADED)
+    ),
     ("may have bought something", "never, but after a certain refusal"): Row(FAILED, path=PICTURE, status=500),
     ("the limits that are configured are reached", "with a token or provider that has room"): Row(
         REFUSED, model="full"

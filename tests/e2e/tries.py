@@ -19,6 +19,12 @@ CHUNK, DONE = b'data: {"choices": []}\n\n', b"data: [DONE]\n\n"
 STREAM = moody.stream(CHUNK, DONE)
 OVERLOADED = b'data: {"error": {"message": "no", "type": "overloaded_error"}}\n\n'
 _BOTH = (b"Content-Length", b"Transfer-Encoding")
+
+
+def _said(kind: bytes, *pieces: bytes) -> Mood:
+    return Mood(200, pieces, ((b"content-type", kind),))
+
+
 FAILURES = {
     "429": moody.refusal(429),
     "500": moody.refusal(500),
@@ -39,6 +45,9 @@ FAILURES = {
         (converse.frame("throttlingException", {"message": "no"}, "exception"), b"more"),
         ((b"content-type", b"application/vnd.amazon.eventstream"),),
     ),
+    "an error as the first line": _said(b"application/x-ndjson", b'{"error": "no"}\n', b'{"done": true}\n'),
+    "an error in a list": _said(b"application/json", b'[{"error": {"code"', b': 503, "message": "no"}}\n', b"]"),
+    "an error in a whole answer": _said(b"application/json", b'{"base_resp": {"status_code": 1002}}'),
     "half of the first event": moody.stream(CHUNK[:9], end="close"),
 }
 SILENT = {"silence": SILENCE, "half of the first event, then silence": moody.stream(CHUNK[:9], end="silence")}

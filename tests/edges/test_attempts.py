@@ -283,6 +283,43 @@ def test_a_stream_that_begins_with_an_error_is_a_failure_and_another_is_none() -
     assert begun.first is None
 
 
+LIST = ((b"content-type", b"application/json"),)
+ERROR = b'[{"error": {"code": 503, "message": "no"}}]'
+
+
+@table(
+    ("keys", "body", "follows", "state", "notes"),
+    [
+        # What was held whole is tried again; what the client has already only counts.
+        (RETRY_IT, ERROR, True, State.LEFT_OUT, ["try 1 of 2: an error (503) in an answer with 200"]),
+        (RETRY_IT, b'{"choices": []}', False, State.IN_USE, []),
+        ("", ERROR, False, State.LEFT_OUT, []),
+        ("", b'{"choices": []}', False, State.IN_USE, []),
+        (", failover: {enabled: false}", ERROR, False, State.IN_USE, []),
+    ],
+)
+def test_an_error_in_an_answer_that_has_arrived_is_a_failure(
+    keys: str, body: bytes, follows: bool, state: State, notes: list[str]
+) -> None:
+    providers, _ = _providers(keys if "failover" in keys else f"{keys}{FAILOVER}")
+    tries = _begun(providers)
+    place = tries.place
+    tries.hear(200, LIST)
+    tries.complete(200, LIST, body)
+    assert (tries.follows, tries.is_refused, _said(tries)) == (follows, follows, notes)
+    assert _is(providers, place, state)
+
+
+def test_a_stream_that_was_held_is_judged_once() -> None:
+    providers, _ = _providers(f"{RETRY_IT}{FAILOVER}")
+    tries = _begun(providers, CHAT, STREAM)
+    tries.hear(200, EVENTS)
+    assert tries.is_failure(b"data: {}\n\n", is_end=False) is False
+    # As its translation for the client, of which nothing is known here.
+    tries.complete(200, LIST, ERROR)
+    assert _is(providers, tries.place, State.IN_USE)
+
+
 def _failed_once(providers: Providers) -> Attempts:
     tries = _begun(providers, CHAT, STREAM)
     tries.hear(500, ())

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 import time
 from email.utils import formatdate
 
 import pytest
 
-from mitm_ai_proxy.chat.stream_errors import form_of
+from mitm_ai_proxy.chat import stream_errors
 from mitm_ai_proxy.config.reliability import ERRORS, Failover, Statuses, statuses
 from mitm_ai_proxy.config.values import WrongParts
-from mitm_ai_proxy.routing.first_event import FirstEvent
+from mitm_ai_proxy.routing import first_event
 from mitm_ai_proxy.routing.health import Health, Place
 from mitm_ai_proxy.routing.tries import Failure, Pick, Stop, Tries, reason_against, seconds_of
+from mitm_ai_proxy.wire.header_fields import Fields
 from tests.chat import converse
 from tests.tables import table
 
@@ -209,21 +211,98 @@ FRAMES = [
     (_OVERLOADED[:-1] + b"?", 502),
     (b"", None),
 ]
-EVENTS, AMAZON = "text/event-stream; charset=utf-8", "application/vnd.amazon.eventstream"
+LINES = [
+    (b'{"error": "model requires more memory"}\n', 502),
+    (b'\r\n\n{"error": {"message": "x", "code": 429}}\r\n{"done": true}', 429),
+    (b'{"error": {"type": "overloaded_error", "message": "a \\"\\n\\" b"}}', 529),
+    (b'{"model": "m", "message": {"role": "assistant", "content": "a"}, "done": false}\n{"error": "x"}\n', None),
+    (b'{"text_output": "a"}\n', None),
+    (b"no JSON\n", None),
+    (b"", None),
+]
+SEQUENCE = [(b"\x1e" + text, status) for text, status in LINES[:1] + LINES[3:5]]
+DOCUMENTS = [
+    (b'[{"error": {"code": 503, "message": "x", "status": "UNAVAILABLE"}}]', 503),
+    (
+        b' \r\n[ \n{"error": {"message": "]}, [{\\\\\\"]}", "code": 429, "details": [[], {}]}}\n, {"a": 1}]\n',
+        429,
+    ),
+    (b'[{"candidates": [{"content": "[{\\"error\\""}]}, {"error": {"code": 503, "message": "x"}}]', None),
+    (b'[{"error": {"message": "cut"', None),
+    (b'[[1, 2], {"error": {"code": 503, "message": "x"}}]', None),
+    (b"[]", None),
+    (b'{"error": {"message": "x", "type": "rate_limit_error"}}', 429),
+    (b'{"base_resp": {"status_code": 1002, "status_msg": "x"}}', 429),
+    (b'{"code": 11200, "message": "x"}', 403),
+    (b'{"choices": [], "error": null}', None),
+    (b'{"choices": [], "error": "", "code": 0, "message": "ok"}', None),
+    (b'{"choices": [], "error": {}}', None),
+    (b'{"a": [{"error": 1}]', None),
+    (b'"error"', None),
+    (b"", None),
+]
+FORMS = {
+    "text/event-stream; charset=utf-8": FIRST,
+    "Application/vnd.amazon.eventstream": FRAMES,
+    "application/x-ndjson": LINES,
+    "application/jsonl": LINES,
+    "application/stream+json": LINES,
+    "application/json-seq": SEQUENCE,
+    "application/json; charset=UTF-8": DOCUMENTS,
+}
 
 
-@table(("type", "text", "status"), [*((EVENTS, *row) for row in FIRST), *((AMAZON, *row) for row in FRAMES)])
+@table(("type", "text", "status"), [(type, *row) for type, rows in FORMS.items() for row in rows])
 def test_an_error_as_the_first_event_is_a_failure_however_it_is_cut(type: str, text: bytes, status: int | None) -> None:
-    form = form_of(type)
-    assert form
-    for cut in range(len(text) + 1):
-        first = FirstEvent(form)
-        for piece in (text[:cut], text[cut:]):
+    packed = gzip.compress(text)
+    for encoding, sent in (("", text), ("gzip", packed)):
+        fields = ((b"content-type", type.encode()), (b"content-encoding", encoding.encode()))
+        assert _status(first_event.failure_in("POST", fields, sent)) == status
+        # What is fetched may be about the error of something else.
+        assert first_event.failure_in("GET", fields, sent) is None
+        for cut in range(len(sent) + 1):
+            first = first_event.begun("POST", fields)
+            assert first
+            for piece in (sent[:cut], sent[cut:]):
+                if not first.is_known:
+                    first.feed(piece)
             if not first.is_known:
-                first.feed(piece)
-        first.feed(b"", is_end=True)
-        assert first.is_known
-        assert (first.failure.status if first.failure else None) == status
+                first.feed(b"", is_end=True)
+            assert first.is_known
+            assert _status(first.failure) == status
+
+
+def _status(failure: Failure | None) -> int | None:
+    # Told in the body, it is no certain refusal.
+    assert failure is None or not failure.is_certain
+    return failure.status if failure else None
+
+
+@table(
+    ("fields", "body"),
+    [
+        (((b"content-type", b"application/json"), (b"content-encoding", b"br")), DOCUMENTS[0][0]),
+        (((b"content-type", b"application/json"), (b"content-encoding", b"gzip")), DOCUMENTS[0][0]),
+        (((b"content-type", b"text/plain"),), DOCUMENTS[0][0]),
+        ((), DOCUMENTS[0][0]),
+        (((b"content-type", b"application/json"),), b" " * first_event.MOST_HELD + DOCUMENTS[0][0]),
+    ],
+)
+def test_what_cannot_be_read_or_begins_late_is_no_failure(fields: Fields, body: bytes) -> None:
+    assert first_event.failure_in("POST", fields, body) is None
+
+
+def test_a_document_that_has_no_member_of_errors_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_errors, "json", None)
+    body = b'{"choices": [{"message": {"content": "\\"error\\""}}]}'
+    assert first_event.failure_in("POST", ((b"content-type", b"application/json"),), body) is None
+
+
+def test_a_stream_is_read_no_further_than_its_first_event() -> None:
+    first = first_event.begun("POST", ((b"content-type", b"application/json"),))
+    assert first
+    first.feed(b'[{"a": 1},')
+    assert (first.is_known, first.failure) == (True, None)
 
 
 def test_a_token_without_room_is_passed_over_for_the_next_provider_that_has_some() -> None:

@@ -1,12 +1,13 @@
-"""Tells whether an event of a stream is an error, whoever has sent it: by the form of the stream."""
+"""Tells whether an event of an answer is an error, whoever has sent it: by the form of the answer."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from ..wire import media_types, sse
+from ..wire import json_streams, media_types, sse
 from ..wire.aws_event_stream import MAX_MESSAGE
 from . import converse_answers, vendor_errors
 from .aws_frames import Frames
@@ -18,10 +19,22 @@ _UNKNOWN: Final = 502
 
 
 class Form(NamedTuple):
-    """A form of streams: what finds its events, and what gives the error that an event is, or None."""
+    """A form of answers: what finds its events, and what gives the error that an event is, or None.
+
+    `is_stream`: it is a stream always, and not a document that may be whole.
+    """
 
     framing: Callable[[], Framing]
     error: Callable[[sse.Event], Fault | None]
+    is_stream: bool = True
+
+
+# The members that make a document an error: most answers have none of them, and are not parsed.
+_MEMBERS: Final = re.compile(rb'"(?:errors?|base_resp|(?:error_)?code)"')
+
+
+def _error_in_document(event: sse.Event) -> Fault | None:
+    return _error(event) if _MEMBERS.search(event.data) else None
 
 
 def _error(event: sse.Event) -> Fault | None:
@@ -33,14 +46,17 @@ def _error(event: sse.Event) -> Fault | None:
     return fault or (Fault(_UNKNOWN, "The provider says no more.") if event.type == b"error" else None)
 
 
+_LINES: Final = Form(json_streams.Lines, _error)
 FORMS: Final = {
     media_types.EVENT_STREAM: Form(sse.Reader, _error),
     media_types.AMAZON_EVENT_STREAM: Form(lambda: Frames(MAX_MESSAGE), converse_answers.error_of),
+    **dict.fromkeys(media_types.JSON_STREAMS, _LINES),
+    # An array is a stream, such as Gemini's without `alt=sse`; everything else is one event.
+    media_types.JSON: Form(json_streams.Elements, _error_in_document, is_stream=False),
 }
-"""By what their Content-Type begins with."""
+"""By their media types."""
 
 
 def form_of(content_type: str) -> Form | None:
-    """The form of an answer of this type; None if it is no stream of events."""
-    kind = content_type.strip().lower()
-    return next((form for begin, form in FORMS.items() if kind.startswith(begin)), None)
+    """The form of an answer of this type; None for one that has no events."""
+    return FORMS.get(media_types.kind_of(content_type))

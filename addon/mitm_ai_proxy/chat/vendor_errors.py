@@ -150,9 +150,9 @@ def _request_id(value: dict[str, Any]) -> str:
 
 def _found(value: dict[str, Any], status: int) -> Fault | None:
     error = value.get("error")
-    if isinstance(error, str):
+    if error and isinstance(error, str):
         return _fault(status, error, value)
-    if isinstance(error, dict):
+    if error and isinstance(error, dict):
         message = error.get("message") or error.get("msg") or error.get("detail") or error.get("type")
         return _fault(status, message, error)
     errors = value.get("errors")

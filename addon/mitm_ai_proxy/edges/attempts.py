@@ -11,11 +11,10 @@ from typing import Final, NamedTuple
 
 from .. import pipeline
 from ..chat.dialects import DIALECTS
-from ..chat.stream_errors import form_of
 from ..errors import Refusal, no_place_in_line, stopped, timed_out
 from ..exchange import Answer, Head, Upstream
 from ..providers.base import Provider
-from ..routing import purchases
+from ..routing import first_event, purchases
 from ..routing.first_event import FirstEvent
 from ..routing.health import Place
 from ..routing.limits import Line, Ticket
@@ -31,8 +30,6 @@ MOST_OF_REFUSED: Final = 64 * 1024
 """Bytes of a refused answer that are read, so that its connection can be used again; of a longer one it is closed."""
 TIME_OF_REFUSED: Final = 2.0
 """Seconds for that."""
-MOST_HELD: Final = 64 * 1024
-"""Bytes at the beginning of a stream that are held until its first event is complete."""
 
 # The keys of the configuration by which a try ends.
 CONNECT: Final = "connectTimeout"
@@ -112,8 +109,9 @@ class Attempts:
         self.is_refused = False
         self._pick: Pick | None = None
         self._waited = 0.0
-        self._is_told = False
+        self._is_told = self._is_judged = False
         self._ticket: Ticket | None = None
+        self._sent: dict[str, Upstream] = {}
         self.lines: list[str] = []
 
     @property
@@ -154,13 +152,15 @@ class Attempts:
 
     def send(self, upstream: Upstream) -> None:
         """Take the request of the current try, which is sent now."""
-        self.upstream = upstream
+        self.upstream = self._sent[self.place.provider] = upstream
+        if upstream.token is not None:
+            self._tries.keep_to(upstream.token)
 
     def begin_next(self) -> None:
         """Go on to the try that is prepared, which begins now, after its wait."""
         self._waited = self.wait
         self._pick, self.first, self.late = None, None, None
-        self.is_refused = self._is_told = False
+        self.is_refused = self._is_told = self._is_judged = False
         self.begun = self._clock()
 
     def put_off(self, seconds: float) -> None:
@@ -244,14 +244,18 @@ class Attempts:
 
     # What became of it
 
+    @property
+    def _method(self) -> str:
+        return self.upstream.method if self.upstream else self.head.method
+
     def hear(self, status: int, fields: Fields) -> None:
         """Take the head of an answer: it may be a failure, whatever its body is."""
-        self.first = None
+        self.first, self._is_judged = None, False
         if status >= 300:
             retry_after = seconds_of(header_fields.value(fields, b"retry-after"), time.time())
             self._fail(Failure(str(status), status, retry_after=retry_after))
-        elif (form := form_of(header_fields.value(fields, b"content-type"))) and self._can_go_on():
-            self.first = FirstEvent(form, header_fields.value(fields, b"content-encoding"))
+        elif self._can_go_on():
+            self.first = first_event.begun(self._method, fields)
 
     def is_failure(self, piece: bytes, *, is_end: bool) -> bool | None:
         """Whether a held stream begins with an error that is followed by another try; None if more is needed."""
@@ -259,16 +263,23 @@ class Attempts:
         self.first.feed(piece, is_end=is_end)
         if not self.first.is_known:
             return None
-        failure, self.first = self.first.failure, None
+        failure, self.first, self._is_judged = self.first.failure, None, True
         if failure is None:
             return False
         self._fail(failure)
         return self.follows
 
-    def complete(self, status: int) -> None:
-        """Take the end of an answer; one that is no failure goes to the client."""
+    def complete(self, status: int, fields: Fields = (), body: bytes = b"") -> None:
+        """Take the end of an answer; one that is no failure goes to the client.
+
+        `fields` and `body`: those that came, or those of a stream that has gone to the client already, as far as its
+        beginning is kept.
+        """
         self.leave_line()
-        if not self._is_told:
+        is_open = not (self._is_told or self._is_judged) and (self.can_follow or self.provider.keys.failover.enabled)
+        if is_open and (failure := first_event.failure_in(self._method, fields, body)):
+            self._fail(failure)
+        elif not self._is_told:
             self._is_told = True
             self._providers.health.succeed(self.place)
             if len(self._tries.made) > 1:
@@ -337,7 +348,9 @@ class Attempts:
                 self.lines.append("no further try: there is no time left (timeout)")
                 return None
             try:
-                self.prepared = pipeline.rewritten(self.provider, self.head, self.raw or b"")
+                # To another token goes the same request: what it buys has the same name there.
+                before = self._sent.get(self.place.provider)
+                self.prepared = before or pipeline.rewritten(self.provider, self.head, self.raw or b"")
             except Refusal as refusal:
                 name = self.place.provider or self.provider.type
                 self.lines.append(f"not tried with {name}: {printable(refusal.message)}")

@@ -147,31 +147,34 @@ class Gateway(Configured):
     @fail_closed
     def response(self, flow: http.HTTPFlow) -> None:
         """Rewrite an answer whose body was held."""
-        state = self.guard.states.get(flow)
-        if not (state and state.attempts and state.attempts.is_refused):
+        state, response = self.guard.states.get(flow), flow.response
+        if state and state.attempts and response:
+            state.attempts.complete(response.status_code, response.headers.fields, streams.beginning(response))
+        is_refused = bool(state and state.attempts and state.attempts.is_refused)
+        if not is_refused:
             HELD.release(flow)
-        if state is None or flow.response is None:
+        if state is None or response is None:
             return
-        if state.attempts:
-            state.attempts.complete(flow.response.status_code)
         if state.is_ready:
             state.set_way(_way_of_answer(state, self.active))
             for stage in self.active:
-                stage.hear_answer(flow, flow.response)
-            _log_error(flow, flow.response, state)
+                stage.hear_answer(flow, response)
+            _log_error(flow, response, state)
         if state.has_failed:
             guard.answer(flow, state, errors.internal_error())
-        elif not state.is_refused and isinstance(state.handling, Whole) and flow.is_replay != "response":
-            self._answer(flow, flow.response, state, state.handling)
-        if flow.response.stream:
-            state.note(*filter(None, [streams.show_stream(flow.response)]))
+        elif (
+            not (state.is_refused or is_refused) and isinstance(state.handling, Whole) and flow.is_replay != "response"
+        ):
+            self._answer(flow, response, state, state.handling)
+        if response.stream:
+            state.note(*filter(None, [streams.show_stream(response)]))
         else:
-            flows.mask_body(flow.response, state)
+            flows.mask_body(response, state)
             if state.page:
-                flow.response.headers.fields = pages.allow(flow.response.headers.fields, state.page)
+                response.headers.fields = pages.allow(response.headers.fields, state.page)
         self._end_try(flow, state)
         # Last: if something raises above, stop() needs the state.
-        if not (state.attempts and state.attempts.is_refused):
+        if not is_refused:
             del self.guard.states[flow]
 
     @fail_closed

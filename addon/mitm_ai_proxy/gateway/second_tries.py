@@ -28,8 +28,8 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 from mitmproxy.proxy.server import ConnectionHandler
 
-from ..edges.attempts import CONNECT, FIRST_BYTE, MOST_HELD, MOST_OF_REFUSED, QUEUE, TIME_OF_REFUSED, Problem
-from ..routing.first_event import FirstEvent
+from ..edges.attempts import CONNECT, FIRST_BYTE, MOST_OF_REFUSED, QUEUE, TIME_OF_REFUSED, Problem
+from ..routing.first_event import MOST_HELD, FirstEvent
 from . import engine, upstream_layers
 from .expected_layers import METHODS, is_as_expected, warn
 from .timers import Timers

@@ -18,6 +18,7 @@ from ..edges.held import HELD
 from ..edges.streaming import Translation
 from ..exchange import Handling, Pieces, Whole
 from ..pipeline import BODY_LIMIT
+from ..routing.first_event import MOST_HELD
 from ..wire import header_fields
 from ..wire.media_types import is_media, is_streamed
 from . import engine
@@ -131,6 +132,13 @@ def show_stream(response: http.Response) -> str:
     response.data.content = bytes(response.stream.copy[:SHOWN_BODY])
     is_cut = len(response.stream.copy) > SHOWN_BODY
     return f"of the streamed answer, the first {SHOWN_BODY} bytes are kept" if is_cut else ""
+
+
+def beginning(response: http.Response) -> bytes:
+    """The body of an answer, or, of one that was streamed to the client, its beginning."""
+    if isinstance(response.stream, Translation) and response.raw_content is None:
+        return bytes((response.stream.copy or b"")[:MOST_HELD])
+    return response.raw_content or b""
 
 
 def refuse_stream(response: http.Response, body: bytes) -> None:

@@ -44,10 +44,14 @@ _ORDER: Final = {UNCERTAIN: 0, FREE: 1, ANSWERED: 2, PENDING: 3}
 
 
 class Choice(NamedTuple):
-    """An external_task_id, and whether Kling may have accepted a create under it before."""
+    """An external_task_id, and whether Kling may have accepted a create under it before.
+
+    `token`: the index of the token with which that was sent, if it is known: another account would take the name again.
+    """
 
     name: str
     repeated: bool
+    token: int | None = None
 
 
 @dataclass(slots=True)
@@ -55,7 +59,8 @@ class _Attempt:
     """A create under one external_task_id.
 
     `retries` is the count that the client reported when it was last sent, `time` that of the last change of state.
-    `repeated`: it was sent again, though an earlier sending may have been accepted.
+    `repeated`: it was sent again, though an earlier sending may have been accepted. `token`: the index of the one with
+    which it was sent last.
     """
 
     name: str
@@ -63,6 +68,12 @@ class _Attempt:
     time: float
     state: str = PENDING
     repeated: bool = False
+    token: int | None = None
+
+    @property
+    def account(self) -> int | None:
+        """The token whose account may have accepted it."""
+        return None if self.state == FREE else self.token
 
     def change(self, state: str, time: float) -> None:
         """Set the state, at this time."""
@@ -165,13 +176,20 @@ class Idempotency:
             own.state = FREE
         attempt.repeated = attempt.repeated or attempt.state != FREE
         attempt.retries = retries
+        account = attempt.account
         attempt.change(PENDING, now)
-        return Choice(attempt.name, attempt.repeated)
+        return Choice(attempt.name, attempt.repeated, account)
 
     def was_sent(self, api: str, content: bytes) -> bool:
         """Whether an equal create was sent in the last hour and not certainly refused."""
         equal = self._creates.get(self._digest("body", api, content))
         return equal is not None and any(attempt.state != FREE for attempt in equal.attempts.values())
+
+    def record_token(self, name: str, token: int) -> None:
+        """Record with which token a create is sent, by its index."""
+        attempt = self._find(name)
+        if attempt:
+            attempt.token = token
 
     def record_result(self, name: str, answered: bool) -> None:
         """Record how a create ended: with a task (`answered`), or so that Kling may or may not have accepted it."""
@@ -197,13 +215,18 @@ class Idempotency:
     def _of_key(self, api: str, key: str, parameters: VideoParameters) -> Choice:
         """The name of an idempotency key: the first one, since another body would change the parameters in it."""
         equal = self._equal_creates(self._digest("key", api, key.encode("utf-8", "surrogateescape")))
-        if not equal.attempts:
-            equal.put(_Attempt(_name(equal.scope, parameters), 0, equal.time))
-        return Choice(next(iter(equal.attempts)), True)
+        attempt = next(iter(equal.attempts.values()), None)
+        if attempt is None:
+            return Choice(equal.put(_Attempt(_name(equal.scope, parameters), 0, equal.time)).name, True)
+        attempt.repeated = attempt.repeated or attempt.state != FREE
+        return Choice(attempt.name, True, attempt.account)
 
     def _find(self, name: str) -> _Attempt | None:
-        equal = self._creates.get(_scope(name))
-        return equal.attempts.get(name) if equal else None
+        # That of an idempotency key has no number.
+        for scope in (_scope(name), _base(name)):
+            if (equal := self._creates.get(scope)) and name in equal.attempts:
+                return equal.attempts[name]
+        return None
 
     def _equal_creates(self, scope: str) -> _EqualCreates:
         now = self._clock()
@@ -260,4 +283,8 @@ def _name(base: str, parameters: VideoParameters) -> str:
 
 
 def _scope(name: str) -> str:
-    return split_parameters(name)[0].removeprefix(PREFIX).rpartition("-")[0]
+    return _base(name).rpartition("-")[0]
+
+
+def _base(name: str) -> str:
+    return split_parameters(name)[0].removeprefix(PREFIX)

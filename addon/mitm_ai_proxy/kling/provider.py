@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 from .. import apis
 from ..apis import Call
 from ..auth.bearer import bearer
+from ..auth.header import Credential
 from ..auth.kling_jwt import KlingToken
 from ..auth.secret import Secret
 from ..config import values
@@ -364,6 +365,12 @@ class Kling(Provider):
     def tokens(self) -> tuple[Secret, ...]:
         """The tokens to choose from; none with a key pair."""
         return () if self._jwt else super().tokens
+
+    def credential(self, upstream: Upstream, token: Secret | None) -> Credential:
+        """That of the token, which is recorded for a create."""
+        if token in self.tokens:
+            self._videos.record_token(upstream.memo, self.tokens.index(token))
+        return super().credential(upstream, token)
 
     def token(self, fields: Fields) -> Secret | None:
         """A JWT of the key pair if there is one, else one of `apiTokens`."""

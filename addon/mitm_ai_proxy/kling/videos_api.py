@@ -87,6 +87,11 @@ class VideosApi:
         """Give creates names of this recording run."""
         self._idempotency.begin_run(run)
 
+    def record_token(self, memo: exchange.Memo, token: int) -> None:
+        """Record with which token a request is sent, by its index: the account that may accept a create."""
+        if name := memo.get("name"):
+            self._idempotency.record_token(name, token)
+
     # Requests
 
     def retrieve(
@@ -243,7 +248,7 @@ class VideosApi:
                     "look for it in Kling's own list, GET /v1/videos/video-extend.",
                     code="not_repeated",
                 )
-            name, _ = self._idempotency.choose(EXTEND, document.canonical())
+            name = self._idempotency.choose(EXTEND, document.canonical()).name
             length = str(int(float(source.seconds)) + 5) if source.seconds else ""
             extended = job._replace(name=name, asked=VideoParameters("", length, ""), prompt=prompt)
             return self._create_upstream(head, extended, VIDEO_EXTEND, document, notes, EXTEND)
@@ -293,7 +298,7 @@ class VideosApi:
         if self._v2:
             # May refuse, and has to do so before an external_task_id is taken.
             api_versions.v2_create(document, base)
-        name, repeated = job.name, bool(caller.retries or caller.idempotency_key)
+        name, repeated, token = job.name, bool(caller.retries or caller.idempotency_key), None
         # An extension has no such field.
         if (
             "external_task_id" not in document
@@ -302,7 +307,7 @@ class VideosApi:
         ):
             # In the new design, the link of an edited video is not in the document.
             content = document.canonical() + (base or "").encode("utf-8", "replace")
-            name, repeated = self._idempotency.choose(
+            name, repeated, token = self._idempotency.choose(
                 api, content, caller.retries, caller.idempotency_key, job.asked, is_numbered=caller.is_openai_sdk
             )
             document.set("external_task_id", name)
@@ -323,7 +328,8 @@ class VideosApi:
         else:
             target, body = self._routes.upstream_path(kind.create, {}, query), document.body()
         memo = job._replace(kind=kind.name, name=name, repeated=repeated).memo
-        return Upstream(self._routes.origin, head.method, target, _PLAIN_ANSWER | _JSON, body, memo, notes)
+        fields = _PLAIN_ANSWER | _JSON
+        return Upstream(self._routes.origin, head.method, target, fields, body, memo, notes, token=token)
 
     def _upstream(self, method: str, target: str, memo: exchange.Memo, notes: Notes) -> Upstream:
         """A request that keeps the client's body."""

@@ -22,7 +22,8 @@ class Failure(NamedTuple):
 
     `what`: in words, for a note. `status`: that of the answer; None without one. `is_sent`: whether the provider may
     have got the request. `retry_after`: seconds that it asked for. `is_providers`: it concerns the provider, whatever
-    the token. `is_ours`: it says nothing about the provider.
+    the token. `is_ours`: it says nothing about the provider. `is_inside`: the status is that of an error within an
+    answer of another one.
     """
 
     what: str
@@ -31,11 +32,12 @@ class Failure(NamedTuple):
     retry_after: float = 0.0
     is_providers: bool = False
     is_ours: bool = False
+    is_inside: bool = False
 
     @property
     def is_certain(self) -> bool:
         """Whether it is certain that nothing was done, so that nothing is bought twice."""
-        return not self.is_sent or self.status in CERTAIN
+        return not self.is_sent or (self.status in CERTAIN and not self.is_inside)
 
 
 class Stop(NamedTuple):
@@ -104,6 +106,15 @@ class Tries:
         )
         place = self._choose(free) if free else self._health.last_resort(everywhere)
         return self._make(place)
+
+    def keep_to(self, token: int) -> None:
+        """Have the current try go to this token of its provider, and no further one to another token."""
+        before, place = self.place, Place(self.place.provider, token)
+        self._stops = (self.stop._replace(places=(place,)),)
+        if place != before:
+            self._health.give_up(before)
+            self._health.draw(place)
+            self.made[-1] = place
 
     def next(self, failure: Failure) -> Pick | None:
         """The next try after a failure; None if there is none. It counts as made."""

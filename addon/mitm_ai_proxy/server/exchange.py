@@ -17,17 +17,19 @@ from ..auth.masking import Mask, mask_of
 from ..chat.dialects import DIALECTS
 from ..edges import attempts as tries
 from ..edges import error_bodies, lines, pages, streaming
-from ..edges.attempts import MOST_HELD, MOST_OF_REFUSED, TIME_OF_REFUSED, Attempts, Problem
+from ..edges.attempts import MOST_OF_REFUSED, TIME_OF_REFUSED, Attempts, Problem
 from ..edges.pages import is_loopback
 from ..edges.streaming import Translation
 from ..errors import Refusal
 from ..exchange import UNKNOWN_CALLER, Answer, Head, NeedsBody, Pass, Pieces, Upstream, Whole, without_surrogates
 from ..pipeline import BODY_LIMIT, Outgoing
 from ..providers.base import Provider
+from ..routing.first_event import MOST_HELD
 from ..routing.providers import Providers
 from ..routing.rules import Choice, Listing
 from ..routing.tries import Tries
 from ..wire import header_fields
+from ..wire.header_fields import Fields
 from ..wire.json_edit import JSONError
 from ..wire.media_types import is_streamed
 from ..wire.printable import printable
@@ -297,7 +299,7 @@ class Exchange:
             await self._end_refused(attempts, arrived)
             return None
         held, is_failure = b"", None
-        if attempts.first and attempts.first_byte_timeout:
+        if attempts.first and attempts.first.is_stream and attempts.first_byte_timeout:
             self._timer.add(tries.FIRST_BYTE, attempts.first_byte_timeout)
         while attempts.first and is_failure is None and len(held) <= MOST_HELD:
             piece = b"" if arrived.is_over else await arrived.piece()
@@ -380,10 +382,10 @@ class Exchange:
             sent = masked
             self.note(MASKED)
         dialect = DIALECTS[self.head.caller.dialect]
-        translation = Translation(pieces, fields, sent, dialect, lambda: None)
+        translation = Translation(pieces, fields, sent, dialect, lambda: None, MOST_HELD if self._is_judged else 0)
         answer, broken = await self.client.stream(arrived, sent, translation, self._timer.stop)
         if broken is None:
-            self._complete(status)
+            self._complete(status, sent, bytes(translation.copy or b""))
             return answer
         self.note(f"broken off: {broken}")
         self._tell_provider()
@@ -405,7 +407,7 @@ class Exchange:
         return is_small and not is_streamed(header_fields.value(arrived.fields, b"content-type"))
 
     async def _deliver_whole(self, arrived: Arrived, raw: bytes, whole: Whole | None) -> Out:
-        status, fields, reason = arrived.status, arrived.fields, arrived.reason
+        status, fields, reason, came = arrived.status, arrived.fields, arrived.reason, raw
         self._log_error(arrived, raw)
         if whole:
             try:
@@ -425,13 +427,18 @@ class Exchange:
         if not header_fields.value(fields, b"content-length") and self._request.method != "HEAD":
             fields = (*fields, (b"Content-Length", str(len(raw)).encode()))
         self._timer.stop()
-        self._complete(arrived.status)
+        self._complete(arrived.status, arrived.fields, came)
         return await self.client.whole(status, fields, raw, reason)
 
-    def _complete(self, status: int) -> None:
+    @property
+    def _is_judged(self) -> bool:
+        """Whether it matters to others what a stream begins with that goes to the client at once."""
+        return bool(self.attempts and self.provider and self.provider.keys.failover.enabled)
+
+    def _complete(self, status: int, fields: Fields, body: bytes) -> None:
         self._upstream = None
         if self.attempts:
-            self.attempts.complete(status)
+            self.attempts.complete(status, fields, body)
 
     def _log_error(self, arrived: Arrived, body: bytes) -> None:
         if self.provider:

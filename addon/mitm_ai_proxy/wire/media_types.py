@@ -6,18 +6,24 @@ from typing import Final
 
 EVENT_STREAM: Final = "text/event-stream"
 AMAZON_EVENT_STREAM: Final = "application/vnd.amazon.eventstream"
-EVENTS: Final = (
-    EVENT_STREAM,
+JSON: Final = "application/json"
+JSON_STREAMS: Final = (
     "application/x-ndjson",
+    "application/ndjson",
     "application/jsonl",
+    "application/x-jsonl",
+    "application/jsonlines",
+    "application/x-jsonlines",
+    "application/stream+json",
     "application/json-seq",
-    AMAZON_EVENT_STREAM,
 )
+"""Streams of JSON documents, one in a line."""
+EVENTS: Final = (EVENT_STREAM, AMAZON_EVENT_STREAM, *JSON_STREAMS)
 """Streams of events or of JSON documents."""
 
 _MEDIA: Final = ("video/", "audio/", "image/", "application/octet")
 # Streams, and media that nobody reads in mitmproxy.
-_STREAMED: Final = (*_MEDIA, EVENT_STREAM, AMAZON_EVENT_STREAM, "application/x-ndjson")
+_STREAMED: Final = (*_MEDIA, *EVENTS)
 
 
 URL_ENCODED: Final = "application/x-www-form-urlencoded"
