@@ -19,8 +19,9 @@ from mitm_ai_proxy import registry
 from tests.e2e import certificates, moody
 from tests.e2e.conftest import StartProxy
 from tests.e2e.http2 import Http2Client
+from tests.e2e.inside import Inside
 from tests.e2e.moody import CLOSE, OK, Mood, Moody, Request
-from tests.e2e.proxy import DEADLINE, SCRIPT, Proxy
+from tests.e2e.proxy import DEADLINE, SCRIPT, Listening, Proxy
 from tests.e2e.tries import BODY, CHAT, CHUNK, DONE, FAILURES, JSON, SILENT, STREAM, TOKENS, flows_of, in_order, tokens
 
 # What the client speaks, what each of the two providers does, and whether an upstream proxy is between.
@@ -68,6 +69,27 @@ def test_after_any_failure_the_next_provider_answers_and_its_stream_streams(
     wire: tuple[Proxy, Moody, Moody, bool],
 ) -> None:
     proxy, one, two, is_http2 = wire
+    wrong, connections = _after_failures(proxy, one, two, is_http2)
+    assert wrong == {}
+    if not is_http2 and one.connections:
+        # A short refusal is read to its end, so that its connection is used again; a long one is not waited for.
+        assert [connections[name] for name in ("429", "500", "a long 500")] == [1, 1, 2]
+    assert "Traceback" not in proxy.close()
+
+
+def test_after_any_failure_the_next_provider_answers_at_serve_too(pair: tuple[Moody, Moody], tmp_path: Path) -> None:
+    text = in_order(*pair).replace("token-one", "token-one, firstByteTimeout: 300")
+    with closing(Inside(text, tmp_path)) as served:
+        wrong, connections = _after_failures(served, *pair, False)
+    assert wrong == {}
+    # All the more as connections are kept from one case to the next.
+    assert [connections[name] for name in ("429", "500", "a long 500")] == [1, 0, 1]
+
+
+def _after_failures(
+    proxy: Listening, one: Moody, two: Moody, is_http2: bool
+) -> tuple[dict[str, object], dict[str, int]]:
+    """What is wrong after each failure of the first provider, and how many connections that has got."""
     two.mood = lambda request: STREAM
     wrong: dict[str, object] = {}
     connections = {}
@@ -81,15 +103,14 @@ def test_after_any_failure_the_next_provider_answers_and_its_stream_streams(
         body = one.received[0].body if one.received else b""
         if seen != ([(200, CHUNK + DONE)] * 2, ["token-one"] * 2, ["token-two"] * 2, [body] * 2):
             wrong[name] = seen
+        # Who says nothing is left, and not kept waiting.
+        if name in SILENT and one.connections and not one.is_left.wait(DEADLINE):
+            wrong[name] = "its connection is open"
         connections[name] = one.connections
-    assert wrong == {}
-    if not is_http2 and one.connections:
-        # A short refusal is read to its end, so that its connection is used again; a long one is not waited for.
-        assert [connections[name] for name in ("429", "500", "a long 500")] == [1, 1, 2]
-    assert "Traceback" not in proxy.close()
+    return wrong, connections
 
 
-def _ask_twice(proxy: Proxy, is_http2: bool) -> list[tuple[int, bytes]]:
+def _ask_twice(proxy: Listening, is_http2: bool) -> list[tuple[int, bytes]]:
     """Two requests on one connection, so that what is left of the first would disturb the second."""
     if is_http2:
         client = Http2Client(proxy.port)
@@ -103,7 +124,9 @@ def _ask_twice(proxy: Proxy, is_http2: bool) -> list[tuple[int, bytes]]:
     with closing(connection):
         found = []
         for _ in range(2):
-            connection.request("POST", f"http://api.openai.com{CHAT}", BODY, JSON)
+            # As a client of a forward proxy has it.
+            target = f"http://api.openai.com{CHAT}" if isinstance(proxy, Proxy) else CHAT
+            connection.request("POST", target, BODY, JSON)
             reply = connection.getresponse()
             found.append((reply.status, reply.read()))
         return found

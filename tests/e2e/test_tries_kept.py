@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import moody
-from tests.e2e.conftest import StartProxy
-from tests.e2e.moody import CLOSE, OK, Mood, Moody, Request
+from tests.e2e.conftest import EDGES, StartEdge, StartProxy
+from tests.e2e.moody import CLOSE, OK, RESET, SILENCE, Mood, Moody, Request
 from tests.e2e.tries import BODY, CHAT, CHUNK, DONE, JSON, STREAM, TOKENS, flows_of, in_order, tokens
 
 # The first provider, whose key is one of a header field of its own or missing; and what the second one gets.
@@ -175,3 +175,59 @@ def test_each_try_is_recorded_and_replayed_as_it_was(
     replay = start_proxy(text, "--set", f"ai_replay={tape}")
     reply = replay.request("POST", CHAT, BODY, JSON)
     assert (reply.status, reply.body, one.received, two.received) == (200, CHUNK + DONE, [], [])
+
+
+# How the first of three accounts of Kling's fails, and how many of them are asked.
+CREATES = {
+    "429": (moody.refusal(429, body=b'{"code": 1303, "message": "parallel task over resource pack limit"}'), 2),
+    "401": (moody.refusal(401, body=b'{"code": 1004, "message": "authorization is expired"}'), 2),
+    "500": (moody.refusal(500, body=b'{"code": 5000, "message": "no"}'), 1),
+    "cut": (CLOSE, 1),
+    "reset": (RESET, 1),
+    "half an answer": (Mood(200, (b'{"code": 0',), end="close"), 1),
+    "a time-out": (SILENCE, 1),
+}
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_a_create_of_klings_is_bought_once_under_one_name(
+    edge: str, pair: tuple[Moody, Moody], shared_edge: StartEdge
+) -> None:
+    one, other = pair
+    keys = "retryOnFailure: {enabled: true, maxRetries: 2}, timeout: 1500"
+    blocks = [
+        f"{{id: {name}, type: kling, apiTokens: [{tokens}], providerDomain: '{provider.origin}', {keys}}}"
+        for name, tokens, provider in (("one", "a, b, c", one), ("two", "d", other))
+    ]
+    proxy = shared_edge(edge, f"providers: [{', '.join(blocks)}]\nroutes: [{{path: '/*', provider: [one, two]}}]")
+    bought: set[tuple[str, str]] = set()
+    wrong: dict[str, object] = {}
+
+    def account(request: Request) -> Mood:
+        if request.method == "GET":
+            return OK
+        place = request.token, json.loads(request.body)["external_task_id"]
+        is_known, fault = place in bought, CREATES[name][0] if len(one.received) == 1 else None
+        if fault is None or CREATES[name][1] == 1:
+            bought.add(place)
+        if fault:
+            return fault
+        if is_known:
+            message = f"External_task_id {place[1]} already exists"
+            return moody.refusal(400, body=json.dumps({"code": 1201, "message": message}).encode())
+        return Mood(200, (b'{"code": 0, "data": {"task_id": "7", "task_status": "submitted", "created_at": 1}}',))
+
+    one.mood = account
+    for name, (_, count) in CREATES.items():
+        one.received, body = [], json.dumps({"prompt": name, "seconds": "5"}).encode()
+        bought.clear()
+        headers = JSON | {"X-Stainless-Lang": "python"}
+        first = proxy.request("POST", "/v1/videos", body, headers).status
+        asked = [request.token for request in one.received]
+        if first != 200:
+            # As an SDK does; it is sent to the task that there may be.
+            first = proxy.request("POST", "/v1/videos", body, headers | {"X-Stainless-Retry-Count": "1"}).status
+        names = {json.loads(request.body)["external_task_id"] for request in one.received}
+        if (first, len(bought), len(set(asked)), len(names)) != (200 if count == 2 else 303, 1, count, 1):
+            wrong[name] = first, bought, asked, names
+    assert (wrong, other.received) == ({}, [])

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from mitm_ai_proxy import pipeline, registry
 from mitm_ai_proxy.edges import attempts
 from mitm_ai_proxy.edges.attempts import CONNECT, FIRST_BYTE, TIMEOUT, Attempts, Problem
-from mitm_ai_proxy.exchange import Upstream
+from mitm_ai_proxy.exchange import Upstream, Whole
 from mitm_ai_proxy.pipeline import Outgoing
 from mitm_ai_proxy.routing.providers import Providers
 from mitm_ai_proxy.routing.rules import Choice
@@ -97,8 +97,8 @@ class World:
         tries.complete(status)
         if tries.is_refused:
             return status
-        assert not isinstance(handling, pipeline.Whole) or handling
-        reply = pipeline.response(handling, status, (), json.dumps(document).encode())  # type: ignore[arg-type]
+        assert isinstance(handling, Whole)
+        reply = pipeline.response(handling, status, (), json.dumps(document).encode())
         return reply.status if reply else status
 
 

@@ -298,6 +298,21 @@ class Exchange:
         if attempts.is_refused:
             await self._end_refused(attempts, arrived)
             return None
+        try:
+            held, is_failure = await self._first_event(attempts, arrived)
+        except BaseException:
+            arrived.close()
+            raise
+        if is_failure:
+            arrived.close()
+            self._log_error(arrived, held)
+            attempts.complete(arrived.status)
+            self._tell_provider()
+            return None
+        return await self._answered(Resumed(arrived, held) if held else arrived)
+
+    async def _first_event(self, attempts: Attempts, arrived: Arrived) -> tuple[bytes, bool | None]:
+        """What was held of an answer for the sake of its first event, and whether another try follows that."""
         held, is_failure = b"", None
         if attempts.first and attempts.first.is_stream and attempts.first_byte_timeout:
             self._timer.add(tries.FIRST_BYTE, attempts.first_byte_timeout)
@@ -307,13 +322,7 @@ class Exchange:
             is_failure = attempts.is_failure(piece, is_end=not piece)
             if not piece:
                 break
-        if is_failure:
-            arrived.close()
-            self._log_error(arrived, held)
-            attempts.complete(arrived.status)
-            self._tell_provider()
-            return None
-        return await self._answered(Resumed(arrived, held) if held else arrived)
+        return held, is_failure
 
     async def _end_refused(self, attempts: Attempts, arrived: Arrived) -> None:
         """Read the rest of a refused answer, if that is short, so that its connection can be used again."""
