@@ -319,9 +319,17 @@ def warnings(configuration: Configuration) -> list[str]:
             lines.append(f"{where}.failover.healthCheckModel has no effect: type {keys.type} has no chats to ask by")
         own = (*made.warnings, *reliability.warnings(keys.retry_on_failure, keys.failover))
         lines += [f"{where}.{line}" for line in own]
-        if keys.retry_on_failure.enabled and count < 2 and name not in together:
+        if count < 2 and name not in together:
             what = "one token" if count else "no token of apiTokens"
-            lines.append(f"{where}.retryOnFailure has no effect: there is {what}, and one provider")
+            blocks = {"retryOnFailure": keys.retry_on_failure, "failover": keys.failover}
+            lines += [
+                f"{where}.{block} has no effect: there is {what}, and one provider"
+                for block, found in blocks.items()
+                if found.enabled
+            ]
+        limits = Limits(keys.concurrency, keys.rate)
+        if keys.queue_timeout != reliability.QUEUE_TIMEOUT and limits == keys.token_limits == Limits():
+            lines.append(f"{where}.queueTimeout has no effect: there is no concurrency, rate or tokenLimits")
     return lines
 
 

@@ -223,6 +223,7 @@ def test_a_pattern_covers_what_it_surely_matches() -> None:
 ONCE, RETRY = "provider: {{type: openai, apiTokens: {}, {}}}", "retryOnFailure: {{enabled: true{}}}"
 PAIR = "providers: [{{id: a, type: openai, apiTokens: {}, {}}}, {{id: b, type: openai, apiTokens: v}}]\nroutes: [{}]"
 BOTH = "{path: /v1/*, provider: [a, b]}"
+LIMITS = ("concurrency: 1", "rate: {requestsPerMinute: 1}", "tokenLimits: {rate: {tokensPerMinute: 1}}")
 NO_EFFECT = "provider.retryOnFailure has no effect: there is one token, and one provider"
 SAME = "provider.apiTokens[{}] is the same as apiTokens[{}]: they count as one token"
 
@@ -253,6 +254,18 @@ SAME = "provider.apiTokens[{}] is the same as apiTokens[{}]: they count as one t
         (ONCE.format("[t, t]", RETRY.format("")), [SAME.format(1, 0), NO_EFFECT]),
         (ONCE.format("[t, u, t, t]", RETRY.format("")), [SAME.format(2, 0), SAME.format(3, 0)]),
         (ONCE.format("[t, t]", "timeout: 1"), [SAME.format(1, 0)]),
+        (ONCE.format("t", "failover: {enabled: true}"), [NO_EFFECT.replace("retryOnFailure", "failover")]),
+        (PAIR.format("t", "failover: {enabled: true}", BOTH), []),
+        (
+            ONCE.format("[t, u]", "retryOnFailure: {maxRetries: 2}, failover: {failureThreshold: 1}"),
+            [f"provider.{block} has no effect: it has no `enabled: true`" for block in ("retryOnFailure", "failover")],
+        ),
+        (ONCE.format("[t, u]", "retryOnFailure: true, failover: false"), []),
+        (
+            ONCE.format("t", "queueTimeout: 9"),
+            ["provider.queueTimeout has no effect: there is no concurrency, rate or tokenLimits"],
+        ),
+        *((ONCE.format("t", f"queueTimeout: 9, {limit}"), []) for limit in LIMITS),
         (
             PAIR.format("t", RETRY.format(""), "{path: /v1/*, provider: a}"),
             [NO_EFFECT.replace("provider.", "providers (a).")],

@@ -19,6 +19,8 @@ LONGEST: Final = 86_400_000
 MOST: Final = 100_000_000
 """Requests or tokens in a minute."""
 MOST_AT_ONCE: Final = 100_000
+QUEUE_TIMEOUT: Final = 30_000
+"""Milliseconds in line."""
 
 milliseconds: Final = values.whole(0, LONGEST, "milliseconds")
 
@@ -119,7 +121,12 @@ class Limits:
 
 def warnings(retry: RetryOnFailure, failover: Failover) -> list[str]:
     """What works otherwise than it is written, in a line each that begins with the key."""
-    lines = []
+    blocks = (("retryOnFailure", retry, NO_RETRY), ("failover", failover, NO_FAILOVER))
+    lines = [
+        f"{name} has no effect: it has no `enabled: true`"
+        for name, block, nothing in blocks
+        if block != nothing and not block.enabled
+    ]
     lists = {
         "retryOnFailure.retryOnStatus": retry.retry_on_status,
         "failover.failoverOnStatus": failover.failover_on_status,

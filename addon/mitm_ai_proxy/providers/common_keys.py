@@ -114,7 +114,7 @@ class CommonKeys:
     )
     queue_timeout: int = key(
         reliability.milliseconds,
-        30_000,
+        reliability.QUEUE_TIMEOUT,
         help="Milliseconds that a request waits in line, where `concurrency`, `rate` or `tokenLimits` is reached.",
     )
     log_upstream_error_response_body: bool = key(
