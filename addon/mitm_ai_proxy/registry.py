@@ -321,11 +321,11 @@ def warnings(configuration: Configuration) -> list[str]:
         lines += [f"{where}.{line}" for line in own]
         if count < 2 and name not in together:
             what = "one token" if count else "no token of apiTokens"
-            blocks = {"retryOnFailure": keys.retry_on_failure, "failover": keys.failover}
+            blocks = {"retryOnFailure": keys.retry_on_failure.enabled, "failover": keys.failover.enabled}
             lines += [
                 f"{where}.{block} has no effect: there is {what}, and one provider"
-                for block, found in blocks.items()
-                if found.enabled
+                for block, is_enabled in blocks.items()
+                if is_enabled
             ]
         limits = Limits(keys.concurrency, keys.rate)
         if keys.queue_timeout != reliability.QUEUE_TIMEOUT and limits == keys.token_limits == Limits():

@@ -54,7 +54,7 @@ MONEY = {
     "a job after a 500": ("POST", "/v1/fine_tuning/jobs", MODEL, moody.refusal(500), 1),
     "what nobody knows": ("POST", "/v1/whatever", MODEL, moody.refusal(500), 1),
     "a list of files": ("GET", "/v1/files", None, moody.refusal(500), 2),
-    "a success": ("POST", CHAT, MODEL, moody.refusal(201), 1),
+    "a success": ("POST", CHAT, MODEL, Mood(201), 1),
     "a redirect": ("POST", CHAT, MODEL, moody.refusal(302, (b"location", b"/")), 1),
     "a response after a 500": ("POST", "/v1/responses", MODEL, moody.refusal(500), 2),
     "a response in the background after a 500": ("POST", "/v1/responses", JOB, moody.refusal(500), 1),

@@ -9,7 +9,8 @@ from typing import Any
 
 from mitm_ai_proxy import pipeline, registry
 from mitm_ai_proxy.edges import attempts
-from mitm_ai_proxy.edges.attempts import CONNECT, FIRST_BYTE, QUEUE, RETRY, TIMEOUT, Attempts, Limit, Problem
+from mitm_ai_proxy.edges.attempts import Attempts, Limit
+from mitm_ai_proxy.edges.problems import CONNECT, FIRST_BYTE, QUEUE, RETRY, TIMEOUT, Problem
 from mitm_ai_proxy.exchange import Answer, Head, Upstream
 from mitm_ai_proxy.routing.health import Health, Place, State
 from mitm_ai_proxy.routing.probing import Probing

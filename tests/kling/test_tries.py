@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from mitm_ai_proxy import pipeline, registry
 from mitm_ai_proxy.edges import attempts
-from mitm_ai_proxy.edges.attempts import CONNECT, FIRST_BYTE, TIMEOUT, Attempts, Problem
+from mitm_ai_proxy.edges.attempts import Attempts
+from mitm_ai_proxy.edges.problems import CONNECT, FIRST_BYTE, TIMEOUT, Problem
 from mitm_ai_proxy.exchange import Upstream, Whole
 from mitm_ai_proxy.pipeline import Outgoing
 from mitm_ai_proxy.routing.providers import Providers

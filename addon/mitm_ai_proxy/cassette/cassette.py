@@ -152,6 +152,11 @@ class Cassette:
             self._misses.append(miss)
             return miss
 
+    def forgive(self, miss: Miss) -> None:
+        """Take back a miss: the request goes on to another provider."""
+        with self._lock:
+            self._misses.remove(miss)
+
     def refusal(self, request: Request) -> str | None:
         """The reason why a request must not be sent: it would exceed the budget. None if it may be sent."""
         reason = self._budget.refuse(request) if self._budget else None

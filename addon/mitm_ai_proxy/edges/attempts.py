@@ -24,40 +24,19 @@ from ..routing.tries import Failure, Pick, Tries, reason_against, seconds_of
 from ..wire import header_fields
 from ..wire.header_fields import Fields
 from ..wire.printable import printable
-from . import lines
+from . import lines, problems
+from .problems import QUEUE, RETRY, TIMEOUT, Problem
 
 MOST_OF_REFUSED: Final = 64 * 1024
 """Bytes of a refused answer that are read, so that its connection can be used again; of a longer one it is closed."""
 TIME_OF_REFUSED: Final = 2.0
 """Seconds for that."""
 
-# The keys of the configuration by which a try ends.
-CONNECT: Final = "connectTimeout"
-FIRST_BYTE: Final = "firstByteTimeout"
-RETRY: Final = "retryTimeout"
-TIMEOUT: Final = "timeout"
-QUEUE: Final = "queueTimeout"
-
 # What an edge may say against another try.
 BODY_NOT_HELD: Final = "the body of the request is longer than what is held"
 ANSWER_BEGUN: Final = "the answer has begun"
 
 _LEAST: Final = 0.001
-_LONGEST: Final = 120
-"""Characters of a reason in a note."""
-
-
-class Problem(NamedTuple):
-    """Why a try has no answer, or an unfinished one, in words.
-
-    `timeout`: the key of the time-out of so many `seconds` that it was, "" for none. `is_sent`: the provider may have
-    got the request.
-    """
-
-    text: str
-    timeout: str
-    is_sent: bool
-    seconds: float = 0.0
 
 
 class Limit(NamedTuple):
@@ -109,7 +88,7 @@ class Attempts:
         self.is_refused = False
         self._pick: Pick | None = None
         self._waited = 0.0
-        self._is_told = self._is_judged = False
+        self._is_heard = self._is_told = self._is_judged = False
         self._ticket: Ticket | None = None
         self._sent: dict[str, Upstream] = {}
         self.lines: list[str] = []
@@ -160,7 +139,7 @@ class Attempts:
         """Go on to the try that is prepared, which begins now, after its wait."""
         self._waited = self.wait
         self._pick, self.first, self.late = None, None, None
-        self.is_refused = self._is_told = self._is_judged = False
+        self.is_refused = self._is_heard = self._is_told = self._is_judged = False
         self.begun = self._clock()
 
     def put_off(self, seconds: float) -> None:
@@ -250,7 +229,7 @@ class Attempts:
 
     def hear(self, status: int, fields: Fields) -> None:
         """Take the head of an answer: it may be a failure, whatever its body is."""
-        self.first, self._is_judged = None, False
+        self.first, self._is_heard, self._is_judged = None, True, False
         if status >= 300:
             retry_after = seconds_of(header_fields.value(fields, b"retry-after"), time.time())
             self._fail(Failure(str(status), status, retry_after=retry_after))
@@ -276,14 +255,22 @@ class Attempts:
         beginning is kept.
         """
         self.leave_line()
-        is_open = not (self._is_told or self._is_judged) and (self.can_follow or self.provider.keys.failover.enabled)
-        if is_open and (failure := first_event.failure_in(self._method, fields, body)):
+        if self._is_told:
+            return
+        if not self._is_heard:
+            # It is one of ours, or of another addon's.
+            self._providers.health.give_up(self.place)
+        elif failure := self._failure_in(fields, body):
             self._fail(failure)
-        elif not self._is_told:
+        else:
             self._is_told = True
             self._providers.health.succeed(self.place)
             if len(self._tries.made) > 1:
                 self.lines.append(self._line_of(str(status)))
+
+    def _failure_in(self, fields: Fields, body: bytes) -> Failure | None:
+        is_of_interest = self.can_follow or self.provider.keys.failover.enabled
+        return None if self._is_judged or not is_of_interest else first_event.failure_in(self._method, fields, body)
 
     def break_off(self, problem: Problem | None, *, is_over: bool = False) -> None:
         """Take the end of a try without an answer, or with half of one; without a problem, the client has ended it.
@@ -295,9 +282,9 @@ class Attempts:
             self._pick, self.is_refused = None, False
             self._providers.health.give_up(self.place)
         elif self._pick is None:
-            if problem.timeout:
-                self.late = self._refusal(problem, is_over)
-            self._fail(_failure(problem))
+            if problem.refusal or problem.timeout:
+                self.late = problem.refusal or self._refusal(problem, is_over)
+            self._fail(problems.failure_of(problem))
 
     def stop_waiting(self) -> None:
         """Have the client told, in place of the try that it waits for, that the proxy is being stopped."""
@@ -382,16 +369,3 @@ class Attempts:
         milliseconds = round((self._clock() - self.begun) * 1000)
         number = len(self._tries.made)
         return f"try {number} of {self._tries.total}: {what} from {name}{token} in {milliseconds} ms"
-
-
-def _failure(problem: Problem) -> Failure:
-    if problem.timeout == QUEUE:
-        return Failure("no place in line (queueTimeout)", is_sent=False, is_ours=True)
-    if problem.timeout:
-        what = "no answer" if problem.is_sent else "no connection"
-        return Failure(
-            f"{what} in {problem.seconds * 1000:.0f} ms ({problem.timeout})", is_sent=problem.is_sent, is_providers=True
-        )
-    text = printable(problem.text)[:_LONGEST]
-    what = f"a broken answer ({text})" if problem.is_sent else f"no connection ({text})"
-    return Failure(what, is_sent=problem.is_sent, is_providers=True)

@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 from mitmproxy import http
 
-from ..edges import attempts
+from ..edges import attempts, problems
 from ..edges.lines import LOOK
+from ..edges.problems import Problem
+from ..errors import Refusal
 from ..exchange import Head, Upstream
 from ..routing.providers import Providers
 from ..routing.tries import Tries
@@ -65,7 +67,7 @@ class FlowAttempts(attempts.Attempts):
     def end_without_answer(self) -> None:
         """Take the end of a try without an answer."""
         problem = self.loop.problem if self.loop else None
-        is_over = problem is not None and problem.timeout == attempts.QUEUE and waits.here().is_over
+        is_over = problem is not None and problem.timeout == problems.QUEUE and waits.here().is_over
         self.break_off(problem, is_over=is_over)
 
     @property
@@ -78,6 +80,16 @@ class FlowAttempts(attempts.Attempts):
         if self.loop is None or not (self.can_follow or self.is_late):
             return False
         self.loop.lose()
+        return True
+
+    def pass_over(self, why: str, refusal: Refusal) -> bool:
+        """Have the try end in its request hook, for the next one, with nothing sent; False if there is none.
+
+        `why`: in words. `refusal`: for the client, if the next one cannot be made.
+        """
+        if self.loop is None or self.obstacle() or not self._tries.has_next():
+            return False
+        self.loop.lose(Problem(why, "", is_sent=False, refusal=refusal))
         return True
 
     def obstacle(self) -> str:

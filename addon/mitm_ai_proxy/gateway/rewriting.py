@@ -112,6 +112,9 @@ class Rewriter:
             state.asked = choice.provider.origin
             self._hold(flow, providers.withhold_credentials)
             return False
+        if any(stage.is_offline and not stage.simulates for stage in self._configured.active):
+            # What was recorded does not depend on what has failed in this replay.
+            providers = providers.without_memory()
         made = FlowAttempts(flow, providers, attempts.drawn(providers, choice, state.head, raw), choice.head)
         made.raw = raw
         made.restart = functools.partial(self._again, flow, made)

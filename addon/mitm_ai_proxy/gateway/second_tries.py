@@ -28,7 +28,8 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 from mitmproxy.proxy.server import ConnectionHandler
 
-from ..edges.attempts import CONNECT, FIRST_BYTE, MOST_OF_REFUSED, QUEUE, TIME_OF_REFUSED, Problem
+from ..edges.attempts import MOST_OF_REFUSED, TIME_OF_REFUSED
+from ..edges.problems import CONNECT, FIRST_BYTE, QUEUE, Problem
 from ..routing.first_event import MOST_HELD, FirstEvent
 from . import engine, upstream_layers
 from .expected_layers import METHODS, is_as_expected, warn
@@ -36,7 +37,7 @@ from .timers import Timers
 
 _REFUSED: Final = "refused"
 _NO_TIMEOUT: Final = ("", 0.0)
-_LOST: Final = "the connection was closed"
+_LOST: Final = Problem("the connection was closed", "", is_sent=True)
 
 _OF_ANSWERS: Final = (
     ResponseHeaders,
@@ -103,7 +104,8 @@ class Loop:
         self._timers = Timers(self._expire)
         self._expired: dict[str, float] = {}
         self._is_connecting = False
-        self._is_sent = self._is_lost = False
+        self._is_sent = False
+        self._lost: Problem | None = None
         self._timeout = _NO_TIMEOUT
         self._held = bytearray()
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -142,11 +144,11 @@ class Loop:
         """Whether a time-out is over that the stream has not been told of, since it waits for a hook."""
         return bool(self._expired)
 
-    def lose(self) -> None:
-        """Have the try end as one whose connection was closed; call it in the request hook."""
-        self._is_lost = True
+    def lose(self, problem: Problem = _LOST) -> None:
+        """Have the try end so, with nothing sent; call it in the request hook."""
+        self._lost = problem
         # So that nobody takes it for a request that is to be sent; the layers put their own in its place.
-        self._stream.flow.error = Error(_LOST)
+        self._stream.flow.error = Error(problem.text)
 
     def _expire(self, name: str, seconds: float) -> None:
         if self.has_begun:
@@ -200,7 +202,9 @@ class Loop:
         generator = self._of["handle_protocol_error"](event)
         is_upstreams = isinstance(event, ResponseProtocolError)
         name, seconds = self._timeout
-        self.problem = Problem(event.message, name, self._is_sent, seconds) if is_upstreams else None
+        lost, self._lost = self._lost, None
+        refusal = lost.refusal if lost else None
+        self.problem = Problem(event.message, name, self._is_sent, seconds, refusal) if is_upstreams else None
         self._is_connecting, self._timeout = False, _NO_TIMEOUT
         if self.has_begun or not is_upstreams:
             self.stop()
@@ -236,9 +240,9 @@ class Loop:
         yield from stream.send_response()
 
     def _make_server_connection(self) -> CommandGenerator[bool]:
-        self._is_sent, self._is_lost, is_lost = False, False, self._is_lost
-        if is_lost:
-            yield from self._end_lost()
+        self._is_sent = False
+        if self._lost:
+            yield from self._end_lost(self._lost)
             return False
         upstream_layers.forget_failed(self._stream)
         if self._judge.has_to_queue():
@@ -260,11 +264,11 @@ class Loop:
             self.limit(FIRST_BYTE, self.first_byte_timeout, self.first_byte_timeout)
         return is_open
 
-    def _end_lost(self) -> CommandGenerator[None]:
-        self._is_sent = True
+    def _end_lost(self, lost: Problem) -> CommandGenerator[None]:
+        self._is_sent = lost.is_sent
         self._timeout = next(iter(self._expired.items()), _NO_TIMEOUT)
         self._expired.clear()
-        error = ResponseProtocolError(self._stream.stream_id, _LOST, upstream_layers.FAILED)
+        error = ResponseProtocolError(self._stream.stream_id, lost.text, upstream_layers.FAILED)
         yield from self._stream.handle_protocol_error(error)
 
     def _start_response_stream(self) -> CommandGenerator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..config import reliability
 from ..errors import Refusal
@@ -73,6 +73,10 @@ class Providers:
     def tries(self, names: Sequence[str], head: Head, body: bytes | None = None) -> Tries:
         """The tries of a request to these providers; `body` is the client's, where it is known."""
         return Tries(self.stops(names, head, body), self.health, has_room=self.lines.has_room)
+
+    def without_memory(self) -> Providers:
+        """The same for one request of a replay: nothing is left out or rests, and nobody waits in line."""
+        return replace(self, health=Health({}, self.health.clock), lines=NO_LINES)
 
     def is_watched(self, names: Sequence[str]) -> bool:
         """Whether a request to the first of these providers can be tried again, or its end matters to others."""

@@ -16,9 +16,10 @@ from .. import errors, pipeline
 from ..auth.masking import Mask, mask_of
 from ..chat.dialects import DIALECTS
 from ..edges import attempts as tries
-from ..edges import error_bodies, lines, pages, streaming
-from ..edges.attempts import MOST_OF_REFUSED, TIME_OF_REFUSED, Attempts, Problem
+from ..edges import error_bodies, lines, pages, problems, streaming
+from ..edges.attempts import MOST_OF_REFUSED, TIME_OF_REFUSED, Attempts
 from ..edges.pages import is_loopback
+from ..edges.problems import Problem
 from ..edges.streaming import Translation
 from ..errors import Refusal
 from ..exchange import UNKNOWN_CALLER, Answer, Head, NeedsBody, Pass, Pieces, Upstream, Whole, without_surrogates
@@ -267,9 +268,9 @@ class Exchange:
             if attempts.needs_place and not self._service.is_simulated:
                 await attempts.take_place(lambda: self._service.is_stopping)
                 if not attempts.has_place:
-                    raise TimedOut(tries.QUEUE, 0.0)
+                    raise TimedOut(problems.QUEUE, 0.0)
             if attempts.connect_timeout:
-                self._timer.add(tries.CONNECT, attempts.connect_timeout)
+                self._timer.add(problems.CONNECT, attempts.connect_timeout)
             return await self._heard(attempts, await self._sent(outgoing))
 
     async def _sent(self, outgoing: Outgoing) -> Arrived:
@@ -287,13 +288,13 @@ class Exchange:
         """There is a connection for the request, which is sent now."""
         self._is_sent = True
         if self.attempts:
-            self._timer.remove(tries.CONNECT)
+            self._timer.remove(problems.CONNECT)
             if seconds := self.attempts.first_byte_timeout:
-                self._timer.add(tries.FIRST_BYTE, seconds)
+                self._timer.add(problems.FIRST_BYTE, seconds)
 
     async def _heard(self, attempts: Attempts, arrived: Arrived) -> Out | None:
         """Judge an answer by its head, and a stream by its first event; None if another try follows. Raises Broken."""
-        self._timer.remove(tries.FIRST_BYTE)
+        self._timer.remove(problems.FIRST_BYTE)
         attempts.hear(arrived.status, arrived.fields)
         if attempts.is_refused:
             await self._end_refused(attempts, arrived)
@@ -315,7 +316,7 @@ class Exchange:
         """What was held of an answer for the sake of its first event, and whether another try follows that."""
         held, is_failure = b"", None
         if attempts.first and attempts.first.is_stream and attempts.first_byte_timeout:
-            self._timer.add(tries.FIRST_BYTE, attempts.first_byte_timeout)
+            self._timer.add(problems.FIRST_BYTE, attempts.first_byte_timeout)
         while attempts.first and is_failure is None and len(held) <= MOST_HELD:
             piece = b"" if arrived.is_over else await arrived.piece()
             held += piece
