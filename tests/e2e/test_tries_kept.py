@@ -177,6 +177,36 @@ def test_each_try_is_recorded_and_replayed_as_it_was(
     assert (reply.status, reply.body, one.received, two.received) == (200, CHUNK + DONE, [], [])
 
 
+def test_a_replay_does_not_depend_on_what_has_failed_before(
+    pair: tuple[Moody, Moody], start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    one, two = pair
+    one.mood = lambda request: moody.refusal(429, (b"retry-after", b"50"))
+    text = in_order(one, two, ", failover: {enabled: true, failureThreshold: 1}, retryOnFailure: {enabled: true}")
+    whole, part = tmp_path / "whole.har", tmp_path / "part.har"
+    proxy = start_proxy(text, "--set", f"ai_record={whole}")
+    # A picture is not asked for again on a suspicion; what was never sent is certain.
+    bodies = [json.dumps({"model": "m", "prompt": prompt}).encode() for prompt in ("first", "second")]
+    for body in bodies:
+        assert proxy.request("POST", "/v1/images/generations", body, JSON).status == 200
+    proxy.close()
+    assert (tokens(one), tokens(two)) == (["token-one"], ["token-two"] * 2)
+    recorded = json.loads(whole.read_text())
+    recorded["log"]["entries"] = recorded["log"]["entries"][2:]
+    part.write_text(json.dumps(recorded))
+    # The second alone: the first provider is not left out here, and nothing of it is in the cassette.
+    for cassette, sent, status in ((part, bodies[1:], 200), (whole, bodies, 200), (part, bodies[:1], 400)):
+        replay = start_proxy(text, "--set", f"ai_replay={cassette}")
+        for body in sent:
+            reply = replay.request("POST", "/v1/images/generations", body, JSON)
+            assert (reply.status, b"not_recorded" in reply.body) == (status, status == 400)
+        # Each is there once, though both providers have failed in this replay.
+        last = replay.request("POST", "/v1/images/generations", bodies[1], JSON).status
+        assert last == (200 if status == 400 else 400)
+        replay.close()
+    assert (len(one.received), len(two.received)) == (1, 2)
+
+
 # How the first of three accounts of Kling's fails, and how many of them are asked.
 CREATES = {
     "429": (moody.refusal(429, body=b'{"code": 1303, "message": "parallel task over resource pack limit"}'), 2),

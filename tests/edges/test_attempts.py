@@ -11,6 +11,7 @@ from mitm_ai_proxy import pipeline, registry
 from mitm_ai_proxy.edges import attempts
 from mitm_ai_proxy.edges.attempts import Attempts, Limit
 from mitm_ai_proxy.edges.problems import CONNECT, FIRST_BYTE, QUEUE, RETRY, TIMEOUT, Problem
+from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Answer, Head, Upstream
 from mitm_ai_proxy.routing.health import Health, Place, State
 from mitm_ai_proxy.routing.probing import Probing
@@ -282,6 +283,25 @@ def test_a_stream_that_begins_with_an_error_is_a_failure_and_another_is_none() -
     _go_on(begun := _failed_once(providers))
     begun.hear(200, EVENTS)
     assert begun.first is None
+
+
+def test_what_is_not_sent_for_a_reason_of_ours_goes_to_the_next_place_and_counts_for_nobody() -> None:
+    providers, _ = _providers(f"{RETRY_IT}{FAILOVER}")
+    tries = _begun(providers, "/v1/images/generations", b'{"model": "m"}')
+    place, refusal = tries.place, Refusal(400, "It is not in a.har.", code="not_recorded")
+    tries.break_off(Problem("nothing in a.har", "", is_sent=False, refusal=refusal))
+    _go_on(tries)
+    assert _said(tries) == ["try 1 of 2: nothing in a.har"]
+    assert _is(providers, place, State.IN_USE)
+    tries.break_off(Problem("nothing in a.har", "", is_sent=False, refusal=refusal))
+    assert (tries.follows, tries.late) == (False, refusal)
+    # An answer of ours, or of another addon's, is neither a success nor a failure.
+    providers.health.fail(place, "500", is_providers=False)
+    tries = _begun(providers)
+    providers.health.draw(place)
+    tries.complete(400, LIST, ERROR)
+    assert (tries.follows, tries.lines) == (False, [])
+    assert not _is(providers, place, State.IN_USE)
 
 
 LIST = ((b"content-type", b"application/json"),)

@@ -63,10 +63,10 @@ class Probes:
                 arrived = await self._pool.send(outgoing, body, self)
                 try:
                     attempts.hear(arrived.status, arrived.fields)
-                    await arrivals.whole(arrived, MOST_OF_REFUSED)
+                    said = await arrivals.whole(arrived, MOST_OF_REFUSED)
                 finally:
                     arrived.close()
-            attempts.complete(arrived.status)
+            attempts.complete(arrived.status, arrived.fields, said)
         except (Broken, Refusal, TimeoutError, asyncio.CancelledError):
             attempts.break_off(None)
             return
