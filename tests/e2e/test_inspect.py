@@ -81,6 +81,19 @@ def test_a_vendors_host_keeps_no_key_on_any_path_and_what_is_no_ai_api_is_left_a
     assert found == [masked] * 3 + [(f"Bearer {KEY}", "key=k&a=%20b")] * 2
 
 
+def test_nothing_is_tried_again_or_left_out(start_proxy: StartProxy, upstream: Upstream) -> None:
+    keys = "retryOnFailure: true, failover: true, timeout: 1, concurrency: 1, rate: {requestsPerMinute: 1}"
+    config = f"provider: {{type: openai, apiTokens: [a, b], providerDomain: 'http://{upstream.address}', {keys}}}"
+    proxy = start_proxy(config, *INSPECT, "--mode", f"reverse:http://{upstream.address}")
+    upstream.respond = lambda _: Answer(429)
+
+    replies = [proxy.request("POST", "/v1/chat/completions", BODY, {"Authorization": KEY}) for _ in range(3)]
+
+    assert [reply.status for reply in replies] == [429] * 3
+    assert [upstream.received.get(timeout=DEADLINE).one("Authorization") for _ in replies] == [KEY] * 3
+    assert upstream.received.empty()
+
+
 def test_kling_itself_and_reverse_mode_pass_too(start_proxy: StartProxy, upstream: Upstream) -> None:
     proxy = start_proxy(None, *INSPECT, "--mode", f"reverse:http://{upstream.address}")
 
