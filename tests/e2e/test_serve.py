@@ -137,6 +137,8 @@ def test_numbers_and_health_have_an_address_of_their_own(provider: Moody, start_
         assert b"token-of" not in answer.body
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=DEADLINE) as answer:
         numbers = answer.read().decode()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/providers", timeout=DEADLINE) as answer:
+        assert answer.read().decode() == f"openai at {provider.origin}: in use\n  token 1 (...): in use\n"
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=DEADLINE) as answer:
         assert json.load(answer) == {"status": "ok"}
 

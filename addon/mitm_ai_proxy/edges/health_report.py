@@ -1,4 +1,4 @@
-"""What mitmproxy's command ai.health prints: each token and provider, its state, since when and why."""
+"""What mitmproxy's command ai.health prints, and serve's /providers: each token and provider, its state, and why."""
 
 from __future__ import annotations
 

@@ -228,7 +228,8 @@ class Configured:
 
     def health(self) -> Sequence[str]:
         """Print which tokens and providers are in use, left out or on trial, since when and why."""
-        lines = health_report.lines(self.providers) if self.providers else ["there is no valid configuration"]
+        nothing = "no provider is used (ai_inspect)" if self._inspected.is_active else "there is no valid configuration"
+        lines = health_report.lines(self.providers) if self.providers else [nothing]
         logger.info("ai-proxy: %s", "\n  ".join(lines))
         return lines
 

@@ -1,4 +1,4 @@
-"""What machines ask of the server, at an address of its own: whether it serves (/healthz), and numbers (/metrics)."""
+"""What is asked of the server at an address of its own: whether it serves, numbers, and how its providers are."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ..edges import health_report
 from ..routing.health import Place, State
 from ..routing.providers import Providers
 from .answers import Out
@@ -26,7 +27,7 @@ class Metrics:
     def __init__(
         self, providers: Callable[[], Providers], is_stopping: Callable[[], bool], under_way: Callable[[], int]
     ) -> None:
-        self._is_stopping = is_stopping
+        self._providers, self._is_stopping = providers, is_stopping
         self._registry = CollectorRegistry()
         self._registry.register(_Health(providers))
         self._requests = Counter(
@@ -62,7 +63,10 @@ class Metrics:
             return await _answer(request, status, b"application/json", body)
         if path == "/metrics":
             return await _answer(request, 200, CONTENT_TYPE_LATEST.encode(), generate_latest(self._registry))
-        return await _answer(request, 404, b"text/plain", b"there are /healthz and /metrics\n")
+        if path == "/providers":
+            body = "".join(f"{line}\n" for line in health_report.lines(self._providers())).encode()
+            return await _answer(request, 200, b"text/plain; charset=utf-8", body)
+        return await _answer(request, 404, b"text/plain", b"there are /healthz, /metrics and /providers\n")
 
 
 async def _answer(request: web.BaseRequest, status: int, kind: bytes, body: bytes) -> Out:
