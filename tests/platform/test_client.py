@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -148,26 +149,39 @@ def test_a_cdn_may_point_elsewhere_a_few_times() -> None:
 
 
 @table(
-    ("answer", "problem", "is_link_dead"),
+    ("answer", "problem", "kind"),
     [
-        (_answer("403 Forbidden", b"<xml>"), "status 403", True),
-        (_answer("404 Not Found", b""), "status 404", True),
-        (_answer("410 Gone", b""), "status 410", True),
-        (_answer("500 Internal Server Error", b""), "status 500", False),
-        (_answer("206 Partial Content", MP4), "status 206", False),
-        (_answer("200 OK", MP4, length=len(MP4) + 1), "broke off", False),
-        (_answer("200 OK", b"<html>a page of an error</html>"), "no MP4", False),
-        (_answer("200 OK", b""), "nothing came", False),
-        (_answer("200 OK", MP4 * 20), "larger than 10000 bytes", False),
-        (b"", "broke off", False),
+        (_answer("403 Forbidden", b"<xml>"), "status 403", "dead"),
+        (_answer("404 Not Found", b""), "status 404", "dead"),
+        (_answer("410 Gone", b""), "status 410", "dead"),
+        (_answer("408 Request Timeout", b""), "status 408", "away"),
+        (_answer("429 Too Many Requests", b""), "status 429", "away"),
+        (_answer("500 Internal Server Error", b""), "status 500", "away"),
+        (_answer("503 Service Unavailable", b""), "status 503", "away"),
+        (_answer("206 Partial Content", MP4), "status 206", ""),
+        (_answer("400 Bad Request", b""), "status 400", ""),
+        (_answer("200 OK", MP4, length=len(MP4) + 1), "broke off", ""),
+        (_answer("200 OK", b"<html>a page of an error</html>"), "no MP4", ""),
+        (_answer("200 OK", b""), "nothing came", ""),
+        (_answer("200 OK", MP4 * 20), "larger than 10000 bytes", ""),
+        (b"", "broke off", "away"),
     ],
 )
-def test_what_is_not_a_whole_video_is_no_result(answer: bytes, problem: str, is_link_dead: bool) -> None:
+def test_what_is_not_a_whole_video_is_no_result(answer: bytes, problem: str, kind: str) -> None:
     with _answering(answer) as (url, _), pytest.raises(DownloadFailed, match=problem) as raised:
         _fetched(f"{url}/a.mp4?secret")
 
-    assert raised.value.is_link_dead is is_link_dead
+    assert (raised.value.is_link_dead, raised.value.is_away) == (kind == "dead", kind == "away")
     assert "secret" not in str(raised.value)
+
+
+def test_a_server_of_files_that_is_not_reached_is_away() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(DownloadFailed, match="no connection was made") as raised:
+        _fetched(f"http://127.0.0.1:{port}/a.mp4")
+
+    assert raised.value.is_away
 
 
 @table("url", ["file:///etc/passwd", "ftp://127.0.0.1/a", "", "a.mp4"])

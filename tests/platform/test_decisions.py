@@ -130,6 +130,7 @@ def test_a_purchase_without_a_name_that_was_left_is_a_persons() -> None:
 
 
 def test_after_a_day_a_name_that_kling_does_not_know_is_no_proof() -> None:
+    assert _asked(Reply(Verdict.MISSING), now=START + DAY - 1).state is State.SUBMITTING
     assert _asked(Reply(Verdict.MISSING), now=START + DAY).error == "unknown"
 
 
@@ -147,7 +148,8 @@ def test_a_job_in_doubt_is_sent_again_only_where_kling_says_that_it_has_none() -
 
 def test_a_job_in_doubt_asks_ever_more_seldom_and_then_is_a_persons() -> None:
     assert [_asked(Reply(Verdict.DOUBT), tries=tries).after for tries in (0, 1, 2, 3, 4, 9)] == [1, 2, 5, 15, 60, 60]
-    found = _asked(Reply(Verdict.DOUBT, "no answer"), now=START + DAY)
+    assert _asked(Reply(Verdict.DOUBT, "no answer"), now=START + 30 * DAY - 1).state is State.IN_DOUBT
+    found = _asked(Reply(Verdict.DOUBT, "no answer"), now=START + 30 * DAY)
     assert (found.state, found.error, found.money, found.units) == ("failed", "unknown", "settled", 3000)
 
 
@@ -192,8 +194,14 @@ def test_a_look_that_failed_ends_nothing() -> None:
         assert _looked(Reply(verdict), tries=50).state is State.PROCESSING
 
 
-def test_a_task_without_an_end_is_given_up_after_a_day_and_counts_as_spent() -> None:
-    found = _looked(_task("processing"), now=START + DAY)
+@table(
+    ("reply", "days"),
+    [(_task("processing"), 1), (Reply(Verdict.MISSING), 1), (Reply(Verdict.DOUBT), 30), (Reply(Verdict.UNSENT), 30)],
+)
+def test_a_task_without_an_end_is_given_up_and_counts_as_spent(reply: Reply, days: int) -> None:
+    """After a day where Kling says so; after the days for which it keeps a result where it cannot be asked."""
+    assert _looked(reply, now=START + days * DAY - 1).state is State.PROCESSING
+    found = _looked(reply, now=START + days * DAY)
 
     assert (found.state, found.error, found.money, found.units) == ("failed", "stuck", "settled", 3000)
 
@@ -203,8 +211,10 @@ def test_a_task_that_ends_after_a_day_is_not_given_up() -> None:
 
 
 def test_a_task_that_names_no_file_is_looked_at_a_few_times() -> None:
-    assert _looked(_task("succeed", units=3), tries=3).state is State.PROCESSING
-    found = _looked(_task("succeed", units=2), tries=4)
+    """However often it was looked at before."""
+    found = _looked(_task("succeed", units=3), tries=99, faults=3)
+    assert (found.state, found.is_fault, found.after) == (State.PROCESSING, True, 8)
+    found = _looked(_task("succeed", units=2), faults=4)
     assert (found.error, found.money, found.units) == ("no_video", "settled", 2000)
 
 
@@ -216,7 +226,7 @@ def test_a_discarded_job_is_settled_and_not_fetched() -> None:
 
 
 @table(
-    ("problem", "is_link_dead", "tries", "state", "error"),
+    ("problem", "is_link_dead", "faults", "state", "error"),
     [
         ("", False, 0, "stored", ""),
         ("cut", False, 0, "fetching", ""),
@@ -227,12 +237,14 @@ def test_a_discarded_job_is_settled_and_not_fetched() -> None:
     ],
 )
 def test_a_file_is_fetched_until_it_is_stored_or_nothing_helps(
-    problem: str, is_link_dead: bool, tries: int, state: str, error: str
+    problem: str, is_link_dead: bool, faults: int, state: str, error: str
 ) -> None:
+    """Whatever was away before: that is no fault of the file."""
     download = Download(problem, is_link_dead)
-    found = decisions.after_download(_job(State.FETCHING, tries=tries), download, TIMING, START)
+    found = decisions.after_download(_job(State.FETCHING, tries=99, faults=faults), download, TIMING, START)
 
     assert (found.state, found.error, found.money) == (state, error, None)
+    assert found.is_fault is (state == "fetching")
 
 
 def test_each_attempt_has_a_name_of_its_own() -> None:
@@ -253,10 +265,10 @@ def test_money_is_touched_once_on_every_way_to_an_end() -> None:
     assert all(found.money in (Money.SETTLED, Money.RELEASED) for found in ends if found.state is State.FAILED)
 
 
-@table(("seconds", "state"), [(0, "fetching"), (DAY - 1, "fetching"), (DAY, "failed")])
-def test_what_is_paid_waits_for_a_day_for_a_storage_or_a_gateway_that_is_away(seconds: float, state: str) -> None:
-    download = Download("the bucket is not there", is_ours=True)
-    found = decisions.after_download(_job(State.FETCHING, tries=99), download, TIMING, START + seconds)
+@table(("days", "state"), [(0, "fetching"), (29.99, "fetching"), (30, "failed")])
+def test_what_is_paid_waits_for_what_is_away_as_long_as_kling_keeps_it(days: float, state: str) -> None:
+    download = Download("the bucket is not there", is_away=True)
+    found = decisions.after_download(_job(State.FETCHING, tries=99, faults=11), download, TIMING, START + days * DAY)
 
-    assert (found.state, found.error) == (state, "not_stored" if state == "failed" else "")
+    assert (found.state, found.error, found.is_fault) == (state, "not_stored" if state == "failed" else "", False)
     assert "the bucket is not there" in found.reason

@@ -342,18 +342,24 @@ def test_a_store_of_results_that_fails_is_tried_again(worker: Worker, monkeypatc
 def test_a_gateway_that_is_away_while_a_result_is_to_be_fetched_costs_time_only(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file is there and paid for; nobody says where."""
+    """The file is there and paid for; nobody says where. What breaks off before and behind that is two tries of it."""
     job_id = worker.accept("away for long")
-    with monkeypatch.context() as patch:
+
+    def cut(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(Downloader, "fetch", lambda *_: (_ for _ in ()).throw(DownloadFailed("cut")))
-        worker.steps.next()
         worker.now = worker.job(job_id).next_at
         assert worker.steps.step(job_id)
+
+    worker.steps.next()
+    with monkeypatch.context() as patch:
+        cut(patch)
         patch.setattr(Client, "find", lambda *_: replies.unsent("refused"))
         for _ in range(20):
             worker.now = worker.job(job_id).next_at
             assert worker.steps.step(job_id)
-    assert worker.job(job_id).state is State.FETCHING
+    with monkeypatch.context() as patch:
+        cut(patch)
+    assert (worker.job(job_id).state, worker.job(job_id).tries, worker.job(job_id).faults) == (State.FETCHING, 22, 2)
 
     assert worker.run(job_id).state is State.STORED
     assert worker.bought(job_id) == 1

@@ -301,6 +301,19 @@ def test_tries_count_steps_without_progress(store: Store) -> None:
     assert (seen, job.tries) == ([1, 2, 3], 0)
 
 
+def test_faults_of_a_file_are_counted_apart_from_what_was_away(store: Store) -> None:
+    store.accept(order(), [], NOW)
+    job = claimed(store)
+    assert job
+    seen = []
+    for state in (State.PROCESSING, State.FETCHING):
+        for is_fault in (False, True, False, True):
+            job = again(store, moved(store, job, Decision(state, "x", task_id="t", is_fault=is_fault)))
+            seen.append((job.tries, job.faults))
+
+    assert seen == [(0, 0), (1, 1), (2, 1), (3, 2)] * 2
+
+
 def test_a_decision_that_the_table_lacks_is_not_written(store: Store) -> None:
     store.accept(order(), TEN_JOBS, NOW)
     job = claimed(store)

@@ -36,6 +36,8 @@ _CONNECTIONS: Final = 16
 _REDIRECTS: Final = 3
 _DEAD: Final = frozenset({403, 404, 410})
 """Statuses of a link that does not hold any more."""
+_AWAY: Final = frozenset({408, 425, 429})
+"""Statuses below 500 of a server that may have the file, and does not give it now."""
 _TYPE_AT: Final = 4
 _MP4: Final = b"ftyp"
 
@@ -55,10 +57,10 @@ class _Unusable(HTTPError):
 
 
 class DownloadFailed(Exception):
-    """A result was not fetched whole; `is_link_dead`: the link leads to no file, `is_ours`: none was learned."""
+    """A result was not fetched whole. `is_link_dead`: the link leads to no file; `is_away`: nobody has said anything."""
 
-    def __init__(self, problem: str, *, is_link_dead: bool = False, is_ours: bool = False) -> None:
-        self.is_link_dead, self.is_ours = is_link_dead, is_ours
+    def __init__(self, problem: str, *, is_link_dead: bool = False, is_away: bool = False) -> None:
+        self.is_link_dead, self.is_away = is_link_dead, is_away
         super().__init__(problem)
 
 
@@ -153,15 +155,23 @@ class Downloader:
         if urlsplit(url).scheme not in ("http", "https"):
             raise DownloadFailed("the link is no http or https URL")
         try:
-            return self._fetch(url, into, alive)
+            answer = self._pool.request("GET", url, timeout=self._timeout, preload_content=False, decode_content=False)
         except (HTTPError, OSError) as error:
-            raise DownloadFailed(_words(error)) from None
-
-    def _fetch(self, url: str, into: BinaryIO, alive: Callable[[], bool]) -> tuple[str, int]:
-        answer = self._pool.request("GET", url, timeout=self._timeout, preload_content=False, decode_content=False)
+            raise DownloadFailed(_words(error), is_away=True) from None
         try:
-            if answer.status != 200:
-                raise DownloadFailed(f"status {answer.status}", is_link_dead=answer.status in _DEAD)
+            return self._fetch(answer, into, alive)
+        except (HTTPError, OSError) as error:
+            # What breaks off may be all that there is.
+            raise DownloadFailed(_words(error), is_away=isinstance(error, TimeoutError)) from None
+
+    def _fetch(
+        self, answer: urllib3.BaseHTTPResponse, into: BinaryIO, alive: Callable[[], bool]
+    ) -> tuple[str, int]:
+        status = answer.status
+        try:
+            if status != 200:
+                is_away = status >= 500 or status in _AWAY
+                raise DownloadFailed(f"status {status}", is_link_dead=status in _DEAD, is_away=is_away)
             digest, size = hashlib.sha256(), 0
             for chunk in answer.stream(_CHUNK):
                 if not size and chunk[_TYPE_AT : _TYPE_AT + len(_MP4)] != _MP4:

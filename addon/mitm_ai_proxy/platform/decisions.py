@@ -22,8 +22,8 @@ class Standing(NamedTuple):
     """What is known of a job when its next step is decided.
 
     `tries`: steps without progress. `is_first`: no create of this attempt was sent before this step. `attempt`: which
-    name it has at Kling, from 1. `has_name`: whether Kling can be asked for it by our name. `submitted_at`: when it
-    left the queue. `estimate`: milli-units reserved.
+    name it has at Kling, from 1. `has_name`: whether Kling can be asked for it by our name. `faults`: how often its
+    file was missing or wrong. `submitted_at`: when it left the queue. `estimate`: milli-units reserved.
     """
 
     state: State
@@ -33,6 +33,7 @@ class Standing(NamedTuple):
     tries: int = 0
     attempt: int = 1
     has_name: bool = True
+    faults: int = 0
     has_callbacks: bool = False
     is_discarded: bool = False
     is_first: bool = False
@@ -43,7 +44,7 @@ class Decision(NamedTuple):
 
     `money` and `units` (milli-units): what becomes of the reservation; None leaves it. `error` is the code of a job
     that failed. `lesson`: what the account learns. `is_new_attempt`: the next create has a name of its own.
-    `is_pinned`: it has to be sent in the same account.
+    `is_pinned`: it has to be sent in the same account. `is_fault`: the file is missing or wrong.
     """
 
     state: State
@@ -56,17 +57,18 @@ class Decision(NamedTuple):
     lesson: Verdict | None = None
     is_new_attempt: bool = False
     is_pinned: bool = False
+    is_fault: bool = False
 
 
 class Download(NamedTuple):
     """How a download ended: "" or what went wrong, and whether the link led to no file.
 
-    `is_ours`: it was not the file's fault: the storage is away, or whoever would say where the file is.
+    `is_away`: nothing was learned of the file: the storage is away, or who has the file, or who would say where it is.
     """
 
     problem: str = ""
     is_link_dead: bool = False
-    is_ours: bool = False
+    is_away: bool = False
 
 
 _ERRORS: Final[Mapping[Verdict, str]] = {
@@ -119,8 +121,8 @@ def after_question(job: Standing, reply: Reply, timing: Timing, now: float) -> D
         is_final = reply.task.status in DONE or reply.task.status == FAILED
         after = 0.0 if is_final else first_look(job.typical, has_callbacks=job.has_callbacks)
         return Decision(State.PROCESSING, "Kling has it: adopted", after, reply.task.task_id)
-    if now - job.submitted_at >= timing.give_up:
-        # How long Kling remembers a name is not known: a "not found" is no proof any more.
+    # How long Kling remembers a name is not known: after a while, a "not found" is no proof any more.
+    if now - job.submitted_at >= (timing.give_up if reply.verdict is Verdict.MISSING else timing.kept):
         reason = _said("nobody learned whether Kling has taken it", reply)
         return _failed("unknown", reason, Money.SETTLED, job.estimate)
     if reply.verdict is Verdict.MISSING:
@@ -143,8 +145,9 @@ def after_look(job: Standing, reply: Reply, timing: Timing, now: float) -> Decis
             return _done(job, reply, timing)
         if reply.task.status == FAILED:
             return _task_failed(job, reply)
-    if now - job.submitted_at >= timing.give_up:
-        return _failed("stuck", "the task has come to no end", Money.SETTLED, job.estimate)
+    is_said = reply.verdict in (Verdict.TAKEN, Verdict.MISSING)
+    if now - job.submitted_at >= (timing.give_up if is_said else timing.kept):
+        return _failed("stuck", _said("the task has come to no end", reply), Money.SETTLED, job.estimate)
     if reply.verdict is Verdict.TAKEN:
         after = next_look(job.typical, job.tries, timing, has_callbacks=job.has_callbacks)
         return Decision(State.PROCESSING, "the task is running", after)
@@ -157,13 +160,14 @@ def after_download(job: Standing, download: Download, timing: Timing, now: float
     """After a result was to be fetched and stored. Kling's price is settled by then, whatever comes of the file."""
     if not download.problem:
         return Decision(State.STORED, "stored")
-    tries = job.tries + 1
-    if download.is_link_dead and tries >= MOST_LINKS:
+    faults = job.faults + 1
+    if download.is_link_dead and faults >= MOST_LINKS:
         return Decision(State.FAILED, f"Kling's file is gone: {download.problem}", error="result_gone")
-    # It has been paid: what is away may be away for long.
-    if now - job.submitted_at >= timing.give_up if download.is_ours else tries >= len(timing.again):
+    # It has been paid: what is away may be away for long, and however often it was is no fault of the file.
+    if now - job.submitted_at >= timing.kept if download.is_away else faults >= len(timing.again):
         return Decision(State.FAILED, f"the file was not stored: {download.problem}", error="not_stored")
-    return Decision(State.FETCHING, f"not stored yet: {download.problem}", delay(timing.again, job.tries))
+    after = delay(timing.again, job.tries)
+    return Decision(State.FETCHING, f"not stored yet: {download.problem}", after, is_fault=not download.is_away)
 
 
 def name(job_id: str, attempt: int) -> str:
@@ -185,9 +189,9 @@ def _done(job: Standing, reply: Reply, timing: Timing) -> Decision:
         # A price that is not said stays reserved, to be confirmed later.
         money = None if units is None else Money.SETTLED
         return Decision(State.FETCHING, "Kling has finished it", money=money, units=units or 0)
-    if job.tries + 1 >= MOST_LINKS:
+    if job.faults + 1 >= MOST_LINKS:
         return _failed("no_video", "Kling says that it succeeded, and names no file", *_paid(units, job))
-    return Decision(State.PROCESSING, "Kling names no file yet", delay(timing.again, job.tries))
+    return Decision(State.PROCESSING, "Kling names no file yet", delay(timing.again, job.faults), is_fault=True)
 
 
 def _task_failed(job: Standing, reply: Reply) -> Decision:

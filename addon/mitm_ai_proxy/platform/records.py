@@ -42,7 +42,8 @@ class Job:
     """A job as it stands. Times are Unix time, amounts milli-units; `actual` is None until Kling has said it.
 
     `claim` is the random word of the step that works on it; a step that has another one may not write. `tries`: steps
-    without progress. `account`: where it is bought, or ""; `attempt`: which of its names it has there.
+    without progress. `account`: where it is bought, or ""; `attempt`: which of its names it has there. `faults`: how
+    often its file was missing or wrong.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Job:
     attempt: int
     task_id: str
     tries: int
+    faults: int
     created_at: float
     submitted_at: float
     ended_at: float

@@ -207,4 +207,9 @@ CREATE INDEX deliveries_due ON deliveries (next_at) WHERE state = 'waiting';
 CREATE INDEX deliveries_of_job ON deliveries (job);
 """
 
-MIGRATIONS: Final = (_JOBS, _TENANTS, _OVERVIEW, _PINNED, _ALARMS)
+_FAULTS: Final = """
+-- How often a job's file was missing or wrong; how often it could not be asked for is no fault of it.
+ALTER TABLE jobs ADD COLUMN faults INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: Final = (_JOBS, _TENANTS, _OVERVIEW, _PINNED, _ALARMS, _FAULTS)

@@ -33,6 +33,7 @@ _NEW: Final[dict[str, Any]] = {
     **dict.fromkeys(("submitted_at", "ended_at", "next_at", "lease_until", "deleted_at"), 0.0),
     "attempt": 1,
     "tries": 0,
+    "faults": 0,
     "size": 0,
     "is_discarded": False,
 }
@@ -87,6 +88,7 @@ def write(
         "error": decision.error,
         "ended_at": now if is_final else 0.0,
         "attempt": job.attempt + decision.is_new_attempt,
+        "faults": job.faults + decision.is_fault if job.state == decision.state else 0,
         "task_id": decision.task_id or job.task_id,
     }
     if not keeps_claim:

@@ -121,10 +121,10 @@ class Steps:
         try:
             file = self._stored(job, link or self._link(job))
         except DownloadFailed as failed:
-            download = Download(str(failed), failed.is_link_dead, failed.is_ours)
+            download = Download(str(failed), failed.is_link_dead, failed.is_away)
         except (StorageError, OSError) as error:
             problem = str(error) if isinstance(error, StorageError) else type(error).__name__
-            download = Download(problem, is_ours=True)
+            download = Download(problem, is_away=True)
         decision = decisions.after_download(self._standing(job), download, self._timing, self._clock())
         return self._commit(job, decision, file=file)
 
@@ -132,7 +132,7 @@ class Steps:
         reply = self._clients[job.account].find(job.path, job.task_id)
         if not (reply.task and reply.task.url):
             is_said = reply.verdict in (Verdict.TAKEN, Verdict.MISSING)
-            raise DownloadFailed(reply.message or "Kling names no file", is_ours=not is_said)
+            raise DownloadFailed(reply.message or "Kling names no file", is_away=not is_said)
         return reply.task.url
 
     def _stored(self, job: Job, link: str) -> StoredFile:
@@ -165,6 +165,7 @@ class Steps:
             job.tries,
             job.attempt,
             job.has_name,
+            job.faults,
             has_callbacks=self._callback is not None,
             is_discarded=job.is_discarded,
             is_first=is_first,

@@ -31,7 +31,8 @@ _waits: Final = values.numbers(values.number(0, 7 * DAY))
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The waits in seconds. `give_up`: until a job in doubt, or a task without an end, is left to a person.
+    """The waits in seconds. `give_up`: until a job that Kling does not know, or a task without an end, is left to a
+    person. `kept`: how long Kling keeps a result, and one that cannot be asked for or fetched is waited for.
 
     `speed`: how many times faster than Kling a simulated one is.
     """
@@ -59,6 +60,7 @@ class Timing:
     )
     deliver_timeout: float = key(_seconds, 15.0, help="Until the receiver of a webhook has to have answered.")
     give_up: float = DAY
+    kept: float = 30 * DAY
     speed: float = 1.0
 
 
