@@ -27,17 +27,22 @@ _FORKS.set_forkserver_preload(["tests.preloaded"])
 class ForkedProgram:
     """A running program, with the methods of subprocess.Popen that the tests use. `stdout` has its errors too.
 
-    `command` is the path of mitmdump, mitmweb, ai-proxy or pytest with its arguments.
+    `command` is the path of mitmdump, mitmweb, ai-proxy or pytest with its arguments. With `log`, what it prints goes
+    to the end of that file, and nothing to `stdout`.
     """
 
-    def __init__(self, command: Sequence[str], folder: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], folder: Path, environment: dict[str, str], *, log: Path | None = None
+    ) -> None:
         _start_fork_server()
         reader, writer = _FORKS.Pipe(duplex=False)
-        self._process = _FORKS.Process(target=_run, args=(command, folder, environment, writer), daemon=True)
+        self._process = _FORKS.Process(target=_run, args=(command, folder, environment, writer, log), daemon=True)
         self._process.start()
         writer.close()
         self.stdout = os.fdopen(os.dup(reader.fileno()), encoding="utf-8")
         reader.close()
+        if log:
+            self.stdout.close()
         assert self._process.pid
         self.pid = self._process.pid
 
@@ -57,6 +62,10 @@ class ForkedProgram:
         """Send it SIGTERM."""
         self._process.terminate()
 
+    def kill(self) -> None:
+        """Send it SIGKILL."""
+        self._process.kill()
+
 
 @functools.cache
 def _start_fork_server() -> None:
@@ -65,11 +74,14 @@ def _start_fork_server() -> None:
         forkserver.ensure_running()
 
 
-def _run(command: Sequence[str], folder: Path, environment: dict[str, str], output: Connection) -> None:
+def _run(
+    command: Sequence[str], folder: Path, environment: dict[str, str], output: Connection, log: Path | None
+) -> None:
     """What the script at `command[0]` does, in this process."""
     preloaded = sys.modules["tests.preloaded"]
+    to = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND) if log else output.fileno()
     for descriptor in (1, 2):
-        os.dup2(output.fileno(), descriptor)
+        os.dup2(to, descriptor)
     output.close()
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", buffering=1, closefd=False)
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", buffering=1, closefd=False)

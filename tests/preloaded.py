@@ -24,10 +24,13 @@ for _name in (
     "pytest",
     f"{_PACKAGE}.gateway.addon",
     f"{_PACKAGE}.commands.main",
+    f"{_PACKAGE}.commands.platform",
+    f"{_PACKAGE}.commands.platform_all",
     f"{_PACKAGE}.commands.serve",
     f"{_PACKAGE}.gateway.embedded",
     f"{_PACKAGE}.gateway.recorded",
     f"{_PACKAGE}.gateway.simulated",
+    f"{_PACKAGE}.platform.postgres",
     f"{_PACKAGE}.server.service",
     f"{_PACKAGE}.simulator.app",
 ):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from tests.forked import ForkedProgram
 
 DEADLINE = 180.0
 
@@ -25,12 +24,8 @@ def _json(url: str, body: Any = None) -> Any:
 
 def test_one_command_stores_a_simulated_video_and_ends_when_it_is_told(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("provider: {type: kling}\nsimulator: {speed: 200}\n")
-    command = [sys.executable, "-m", "mitm_ai_proxy.commands.main", "platform", "--port", "0", "--data", "data"]
     environment = {name: value for name, value in os.environ.items() if "KLING" not in name}
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout
+    process = ForkedProgram(["ai-proxy", "platform", "--port", "0", "--data", "data"], tmp_path, environment)
     try:
         lines = [process.stdout.readline() for _ in range(3)]
         assert lines[0] == "SIMULATED: no credential found, nothing is sent, nothing is paid\n"
@@ -46,12 +41,13 @@ def test_one_command_stores_a_simulated_video_and_ends_when_it_is_told(tmp_path:
             content = answer.read()
         with urllib.request.urlopen(f"{found[1]}/", timeout=30) as answer:
             page = answer.read()
-        process.send_signal(signal.SIGTERM)
-        rest, _ = process.communicate(timeout=DEADLINE)
+        process.terminate()
+        status, rest = process.wait(DEADLINE), process.stdout.read()
     finally:
         process.kill()
+        process.stdout.close()
 
     assert (len(content), content[4:8]) == (job["size"], b"ftyp")
     assert (job["actual_credits"], job["money"]) == (3.0, "settled")
     assert b"<html" in page
-    assert (process.returncode, rest) == (0, "ending: what is in hand is finished\n")
+    assert (status, rest) == (0, "ending: what is in hand is finished\n")

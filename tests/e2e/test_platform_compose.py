@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 import pytest
@@ -22,8 +21,12 @@ from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.platform.postgres import PostgresDatabase
 from mitm_ai_proxy.platform.schema import MIGRATIONS
 from mitm_ai_proxy.platform.store import Store
+from mitm_ai_proxy.simulator.app import Simulator
+from mitm_ai_proxy.simulator.server import make
+from mitm_ai_proxy.simulator.settings import SimulatorSettings
+from tests.forked import ForkedProgram
 from tests.platform import compose
-from tests.platform.servers import DEADLINE, Postgres, Server, binary, free_port, until
+from tests.platform.servers import DEADLINE, Postgres, binary, free_port, until
 
 SECRETS = {"KLING_ACCESS_KEY": "compose-access", "KLING_SECRET_KEY": "compose-s3cret", "POSTGRES_PASSWORD": "pa55"}
 JOBS = 10
@@ -41,68 +44,62 @@ platform:
 """
 
 
-class Simulator(Server):
-    """A Kling that knows the key of the compose file."""
+@contextmanager
+def _kling() -> Iterator[int]:
+    """A Kling that knows the key of the compose file; its port."""
+    secret = Secret(SECRETS["KLING_SECRET_KEY"])
+    settings = SimulatorSettings(speed=100, access_key=SECRETS["KLING_ACCESS_KEY"], secret_key=secret)
+    with make(Simulator(settings), "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="kling")
+        thread.start()
+        try:
+            yield server.port
+        finally:
+            server.shutdown()
+            thread.join()
 
-    def __init__(self) -> None:
-        super().__init__("kling")
-        config = self.folder / "simulator.yaml"
-        config.write_text(
-            f"simulator: {{speed: 100, accessKey: {SECRETS['KLING_ACCESS_KEY']},"
-            f" secretKey: {SECRETS['KLING_SECRET_KEY']}}}\n"
-        )
-        self._user = None
-        self.launch(*_python("simulate", "--config", str(config), "--port", str(self.port)))
 
-
-def _python(*words: str) -> list[str]:
-    return [sys.executable, "-m", "mitm_ai_proxy.commands.main", *words]
+Running: TypeAlias = "ForkedProgram | subprocess.Popen[bytes]"
 
 
 class Composed:
     """All services, started as the file says; what is a host's name there is a port of 127.0.0.1 here."""
 
-    def __init__(self, folder: Path, postgres: Postgres, simulator: Simulator) -> None:
+    def __init__(self, folder: Path, postgres: Postgres, kling: int) -> None:
         self.ports = {name: free_port() for name in PORTS} | {"db": postgres.port}
-        self._folder, self._postgres, self._simulator = folder, postgres, simulator
+        self._folder, self._postgres, self._kling = folder, postgres, kling
         (folder / "config.yaml").write_text(CONFIG)
         self.services = compose.read({**SECRETS, "STORAGE_URL": f"file://{folder}/results"})
-        self.running: dict[str, list[subprocess.Popen[bytes]]] = {}
+        self.running: dict[str, list[Running]] = {}
 
     def start(self) -> None:
         """Start them in the order in which they depend on each other, and wait until they are there."""
         for name in ("redis", "gateway", "api", "worker", "webhook"):
             count = self.services[name].get("deploy", {}).get("replicas", 1)
-            self.running[name] = [self._start(name, number) for number in range(count)]
+            self.running[name] = [self._start(name) for _ in range(count)]
             if name in self.ports:
                 until(lambda name=name: self._is_open(name), lambda name=name: self.log(name))  # type: ignore[misc]
 
-    def _start(self, name: str, number: int) -> subprocess.Popen[bytes]:
+    def _start(self, name: str) -> Running:
         service = self.services[name]
         command = [self._here(word) for word in service["command"]]
+        log = self._folder / f"{name}.log"
+        environment = {key: self._here(str(value or "")) for key, value in service.get("environment", {}).items()}
+        environment |= {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": str(self._folder),
+            "SIMULATOR": f"http://127.0.0.1:{self._kling}",
+        }
         if name == "redis":
             program = binary(command[0])
             assert program
-            command = [program, *command[1:], "--port", str(self.ports["redis"]), "--bind", "127.0.0.1", "--save", ""]
-        else:
-            command = _python(*command)
-            if "--port" in command:
-                command[command.index("--port") + 1] = str(self.ports[name])
-        environment = {key: self._here(str(value or "")) for key, value in service.get("environment", {}).items()}
-        log = (self._folder / f"{name}.log").open("ab")
-        with log:
-            return subprocess.Popen(
-                command,
-                cwd=self._folder,
-                stdout=log,
-                stderr=log,
-                env={
-                    "PATH": os.environ.get("PATH", ""),
-                    "HOME": str(self._folder),
-                    "SIMULATOR": f"http://127.0.0.1:{self._simulator.port}",
-                    **environment,
-                },
-            )
+            here = ("--port", str(self.ports["redis"]), "--bind", "127.0.0.1", "--save", "")
+            with log.open("ab") as output:
+                words = [program, *command[1:], *here]
+                return subprocess.Popen(words, cwd=self._folder, stdout=output, stderr=output, env=environment)
+        if "--port" in command:
+            command[command.index("--port") + 1] = str(self.ports[name])
+        return ForkedProgram(["ai-proxy", *command], self._folder, environment, log=log)
 
     def _here(self, word: str) -> str:
         for name, port in PORTS.items():
@@ -143,7 +140,7 @@ class Composed:
         """End all that runs."""
         for process in (process for processes in self.running.values() for process in processes):
             process.kill()
-            process.wait()
+            process.wait(DEADLINE)
 
 
 def _rows(postgres: Postgres) -> str:
@@ -163,9 +160,7 @@ def composed(tmp_path: Path) -> Iterator[Composed]:
     with ExitStack() as stack:
         postgres = Postgres()
         stack.callback(postgres.close)
-        simulator = Simulator()
-        stack.callback(simulator.close)
-        made = Composed(tmp_path, postgres, simulator)
+        made = Composed(tmp_path, postgres, stack.enter_context(_kling()))
         stack.callback(made.close)
         made.start()
         yield made
@@ -191,7 +186,7 @@ def test_the_commands_of_the_file_store_ten_jobs_and_end_when_they_are_told(comp
     assert not [secret for secret in SECRETS.values() if secret in _rows(composed._postgres)]
     for name in ("api", "worker", "webhook", "gateway"):
         for process in composed.running[name]:
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
     for name in ("api", "worker", "webhook", "gateway"):
         assert [process.wait(DEADLINE) for process in composed.running[name]] == [0] * len(composed.running[name]), name
     logs = "".join(composed.log(name) for name in composed.running)

@@ -2,64 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.forked import ForkedProgram
+from tests.platform.servers import DEADLINE
 
-_FORKS = """
-import json, os, signal, sys
-from mitm_ai_proxy.commands import main, platform
-for line in sys.stdin:
-    given = json.loads(line)
-    if "end" in given:
-        os.kill(given["end"], given["signal"])
-        print(os.waitstatus_to_exitcode(os.waitpid(given["end"], 0)[1]), flush=True)
-        continue
-    pid = os.fork()
-    if not pid:
-        os.environ.update(given["environment"])
-        log = os.open(given["log"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-        for number in (1, 2):
-            os.dup2(log, number)
-        os.close(0)
-        os._exit(main.main(given["words"]))
-    print(pid, flush=True)
-"""
+ROOT = Path(__file__).parents[2]
 
 
 class Workers:
-    """Starts and ends processes of workers. Their import, most of what a start costs, is done once."""
+    """Starts and ends processes of workers."""
 
     def __init__(self, config: Path, environment: Mapping[str, str]) -> None:
-        self._config, self._environment = config, dict(environment)
+        self._config, self._environment = config, {**os.environ, **environment}
         self.log = config.with_name("workers.log")
-        self._forks = subprocess.Popen(
-            [sys.executable, "-c", _FORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-        )
-        self._running: set[int] = set()
+        self._running: dict[int, ForkedProgram] = {}
 
     def start(self, *words: str) -> int:
         """Start one; its process id."""
-        pid = int(
-            self._ask(
-                environment=self._environment,
-                log=str(self.log),
-                words=["platform", "worker", "--config", str(self._config), *words],
-            )
-        )
-        self._running.add(pid)
-        return pid
+        command = ["ai-proxy", "platform", "worker", "--config", str(self._config), *words]
+        program = ForkedProgram(command, ROOT, self._environment, log=self.log)
+        self._running[program.pid] = program
+        return program.pid
 
     def end(self, pid: int, number: int = signal.SIGKILL) -> int:
         """End one by a signal; its exit status, negative for a signal."""
-        self._running.discard(pid)
-        return int(self._ask(end=pid, signal=int(number)))
+        program = self._running.pop(pid)
+        os.kill(pid, number)
+        return program.wait(DEADLINE)
 
     def begun(self) -> int:
         """How many have said that they work."""
@@ -69,11 +42,3 @@ class Workers:
         """End all."""
         for pid in list(self._running):
             self.end(pid)
-        self._forks.communicate()
-
-    def _ask(self, **question: object) -> str:
-        assert self._forks.stdin
-        assert self._forks.stdout
-        self._forks.stdin.write(json.dumps(question) + os.linesep)
-        self._forks.stdin.flush()
-        return self._forks.stdout.readline()

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.forked import ForkedProgram
 from tests.sdk import openai_video
 from tests.sdk.conftest import MakePicture, sdks_of
 from tests.sdk.sdk import BASE, EACH, NODE, PYTHON, File, Sdk, Sdks
@@ -89,20 +87,17 @@ def platform_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The base URL of a platform in one process, with two slots and a simulated Kling."""
     folder = tmp_path_factory.mktemp("platform")
     (folder / "config.yaml").write_text(CONFIG)
-    command = [sys.executable, "-m", "mitm_ai_proxy.commands.main", "platform", "--port", "0", "--data", "data"]
     environment = {name: value for name, value in os.environ.items() if "KLING" not in name}
-    with subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout
+    process = ForkedProgram(["ai-proxy", "platform", "--port", "0", "--data", "data"], folder, environment)
+    with process.stdout:
         try:
             lines = [process.stdout.readline() for _ in range(3)]
             found = re.search(r"curl (http://127\.0\.0\.1:\d+)/", lines[2])
             assert found, lines
             yield f"{found[1]}{BASE}"
         finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
+            process.terminate()
+            process.wait(60)
 
 
 @pytest.fixture(scope="module")

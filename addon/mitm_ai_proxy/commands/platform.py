@@ -109,16 +109,28 @@ def _threads(text: str) -> int:
 # Processes
 
 
-def _listening(name: str) -> Callable[[Path, argparse.Namespace], int]:
-    """A process that listens. What it needs, mitmproxy and FastAPI, is imported for it alone."""
+# What they need, FastAPI and, all in one, mitmproxy, is imported for them alone.
 
-    def run(path: Path, chosen: argparse.Namespace) -> int:
-        from . import platform_servers
 
-        process: Callable[[Path, argparse.Namespace], int] = getattr(platform_servers, name)
-        return process(path, chosen)
+def _all(path: Path, chosen: argparse.Namespace) -> int:
+    """Everything in this process."""
+    from . import platform_all
 
-    return run
+    return platform_all.everything(path, chosen)
+
+
+def _api(path: Path, chosen: argparse.Namespace) -> int:
+    """The API and the page."""
+    from . import platform_servers
+
+    return platform_servers.api(path, chosen)
+
+
+def _webhook(path: Path, chosen: argparse.Namespace) -> int:
+    """The receiver of callbacks."""
+    from . import platform_servers
+
+    return platform_servers.webhook(path, chosen)
 
 
 def _worker(path: Path, chosen: argparse.Namespace) -> int:
@@ -141,9 +153,9 @@ def _gateway(path: Path, chosen: argparse.Namespace) -> int:
 
 
 _COMMANDS: Final[dict[str, Callable[[Path, argparse.Namespace], int]]] = {
-    "all": _listening("everything"),
-    "api": _listening("api"),
+    "all": _all,
+    "api": _api,
     "worker": _worker,
-    "webhook": _listening("webhook"),
+    "webhook": _webhook,
     **platform_records.COMMANDS,
 }

@@ -57,7 +57,7 @@ class _Unusable(HTTPError):
 
 
 class DownloadFailed(Exception):
-    """A result was not fetched whole. `is_link_dead`: the link leads to no file; `is_away`: nobody has said anything."""
+    """A result was not fetched whole. `is_link_dead`: the link leads to no file; `is_away`: nobody said anything."""
 
     def __init__(self, problem: str, *, is_link_dead: bool = False, is_away: bool = False) -> None:
         self.is_link_dead, self.is_away = is_link_dead, is_away
@@ -164,9 +164,7 @@ class Downloader:
             # What breaks off may be all that there is.
             raise DownloadFailed(_words(error), is_away=isinstance(error, TimeoutError)) from None
 
-    def _fetch(
-        self, answer: urllib3.BaseHTTPResponse, into: BinaryIO, alive: Callable[[], bool]
-    ) -> tuple[str, int]:
+    def _fetch(self, answer: urllib3.BaseHTTPResponse, into: BinaryIO, alive: Callable[[], bool]) -> tuple[str, int]:
         status = answer.status
         try:
             if status != 200:
