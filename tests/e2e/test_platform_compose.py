@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import threading
 import time
@@ -29,6 +30,7 @@ from tests.platform import compose
 from tests.platform.servers import DEADLINE, Postgres, binary, free_port, until
 
 SECRETS = {"KLING_ACCESS_KEY": "compose-access", "KLING_SECRET_KEY": "compose-s3cret", "POSTGRES_PASSWORD": "pa55"}
+CALLBACKS = "whsec_Y2FsbGJhY2tzIG9mIGNvbXBvc2U="
 JOBS = 10
 PORTS = {"gateway": 8080, "api": 8000, "webhook": 8001, "redis": 6379, "db": 5432}
 CONFIG = """
@@ -40,15 +42,16 @@ provider:
 
 platform:
   concurrency: 5
-  timing: {typical: 1.7, look: 0.3, sweep: 0.5, again: [0.5], doubt: [0.5]}
+  # Nobody looks at a task in that time: it is a callback that says when to look.
+  timing: {typical: 100, sweep: 0.5, again: [0.5], doubt: [0.5]}
 """
 
 
 @contextmanager
 def _kling() -> Iterator[int]:
     """A Kling that knows the key of the compose file; its port."""
-    secret = Secret(SECRETS["KLING_SECRET_KEY"])
-    settings = SimulatorSettings(speed=100, access_key=SECRETS["KLING_ACCESS_KEY"], secret_key=secret)
+    secret, access_key = Secret(SECRETS["KLING_SECRET_KEY"]), SECRETS["KLING_ACCESS_KEY"]
+    settings = SimulatorSettings(speed=100, access_key=access_key, secret_key=secret, webhook_secret=Secret(CALLBACKS))
     with make(Simulator(settings), "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="kling")
         thread.start()
@@ -69,7 +72,8 @@ class Composed:
         self.ports = {name: free_port() for name in PORTS} | {"db": postgres.port}
         self._folder, self._postgres, self._kling = folder, postgres, kling
         (folder / "config.yaml").write_text(CONFIG)
-        self.services = compose.read({**SECRETS, "STORAGE_URL": f"file://{folder}/results"})
+        urls = {"STORAGE_URL": f"file://{folder}/results", "PUBLIC_URL": f"http://127.0.0.1:{self.ports['webhook']}"}
+        self.services = compose.read({**SECRETS, **urls, "KLING_WEBHOOK_SECRET": CALLBACKS})
         self.running: dict[str, list[Running]] = {}
 
     def start(self) -> None:
@@ -179,18 +183,22 @@ def test_the_commands_of_the_file_store_ten_jobs_and_end_when_they_are_told(comp
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{url}/api/videos", timeout=10)
     refused.value.close()
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+        results = re.findall(r'platform_callbacks_total{result="(\w+)"} ([0-9.]+)', answer.read().decode())
+    assert [(result, float(count) >= JOBS) for result, count in results] == [("taken", True)]
     store = Store(PostgresDatabase(Secret(composed._postgres.url), MIGRATIONS))
     workers = {event.worker for event in store.events() if event.after == "processing"}
     store.close()
     assert len(workers) == 2
-    assert not [secret for secret in SECRETS.values() if secret in _rows(composed._postgres)]
+    secrets = (*SECRETS.values(), CALLBACKS)
+    assert not [secret for secret in secrets if secret in _rows(composed._postgres)]
     for name in ("api", "worker", "webhook", "gateway"):
         for process in composed.running[name]:
             process.terminate()
     for name in ("api", "worker", "webhook", "gateway"):
         assert [process.wait(DEADLINE) for process in composed.running[name]] == [0] * len(composed.running[name]), name
     logs = "".join(composed.log(name) for name in composed.running)
-    assert not [secret for secret in SECRETS.values() if secret in logs]
+    assert not [secret for secret in secrets if secret in logs]
 
 
 def test_only_the_gateway_gets_klings_key_and_nothing_is_open_but_on_this_machine() -> None:

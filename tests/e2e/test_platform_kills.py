@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -45,5 +46,8 @@ def test_jobs_with_faults_whose_workers_and_redis_are_killed_are_bought_once_and
     assert found.redis_killed == 2
 
 
-def test_jobs_in_sqlite_whose_workers_are_killed_are_bought_once_and_stored(proxy: Proxy, tmp_path: Path) -> None:
-    _holds(kills.run(tmp_path, 12, proxy, pause=(0.5, 1.2)), 12)
+def test_jobs_in_sqlite_whose_workers_are_killed_or_told_to_end_are_bought_once_and_stored(
+    proxy: Proxy, tmp_path: Path
+) -> None:
+    signals = (signal.SIGTERM, signal.SIGKILL)
+    _holds(kills.run(tmp_path, 12, proxy, pause=(0.5, 1.2), signals=signals), 12)

@@ -11,9 +11,11 @@ import collections
 import http.client
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -72,8 +74,12 @@ def run(
     redis: Redis | None = None,
     pause: tuple[float, float] = (1.0, 2.5),
     deadline: float = 900.0,
+    signals: Sequence[signal.Signals] = (signal.SIGKILL,),
 ) -> Found:
-    """Accept the jobs, half of them with a fault at their create, and kill workers until all have ended."""
+    """Accept the jobs, half of them with a fault at their create, and end workers until all have ended.
+
+    Each time by the next of these signals; one that is told to end by SIGTERM has to do so well.
+    """
     config, data = folder / "config.yaml", folder / "data"
     data.mkdir()
     config.write_text(_CONFIG)
@@ -104,7 +110,9 @@ def run(
             most = max(most, sum(held.slots for held in store.held()))
             # One that has begun: a busy machine takes its time for the start of the next one.
             if now >= next_kill and workers.begun() >= killed + len(running):
-                workers.end(running.pop(0))
+                number = signals[killed % len(signals)]
+                status = workers.end(running.pop(0), number)
+                assert status == (-number if number == signal.SIGKILL else 0)
                 running.append(workers.start("--threads", "4"))
                 killed += 1
                 next_kill = now + random.uniform(*pause)
@@ -168,7 +176,8 @@ def _main(words: list[str]) -> None:
         for server in (postgres, redis):
             if server:
                 stack.callback(server.close)
-        for name, value in run(folder, jobs, proxy, postgres=postgres, redis=redis)._asdict().items():
+        found = run(folder, jobs, proxy, postgres=postgres, redis=redis, deadline=3600)
+        for name, value in found._asdict().items():
             print(f"{name:15} {value}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from mitm_ai_proxy.platform.decisions import Decision
 from mitm_ai_proxy.platform.money import Allowance
 from mitm_ai_proxy.platform.states import Money, State
 from mitm_ai_proxy.platform.store import Store
-from tests.platform.orders import MANY, TIMING, moved, stored
+from mitm_ai_proxy.platform.web.openapi import OPERATIONS
+from tests.platform.orders import MANY, NOW, TIMING, moved, stored
 from tests.platform.web.server import SEEDS_BODY, Server
 from tests.tables import table
 
@@ -161,29 +163,25 @@ def test_jobs_are_listed_by_their_states(server: Server) -> None:
 def test_a_tenant_sees_nothing_of_another(server: Server) -> None:
     own = {"authorization": f"Bearer {server.store.keys.make('acme', 0)[1]}"}
     other = {"authorization": f"Bearer {server.store.keys.make('other', 0)[1]}"}
-    job_id = server.ask("POST", "/api/videos", SEEDS_BODY, fields=own).json["job_id"]
-    base = f"/api/videos/{job_id}"
+    job_id, ended = (server.ask("POST", "/api/videos", SEEDS_BODY, fields=own).json["job_id"] for _ in range(2))
+    server.store.cancel(ended, "acme", NOW)
+    before = (server.store.jobs(), server.store.events())
 
-    assert server.ask("GET", base, fields=own).status == 200
-    for method, path in (
-        ("GET", base),
-        ("GET", f"{base}/content"),
-        ("GET", f"{base}/events"),
-        ("POST", f"{base}/retry"),
-        ("DELETE", base),
-        ("GET", f"/v1/videos/{job_id}"),
-        ("GET", f"/v1/videos/{job_id}/content"),
-        ("DELETE", f"/v1/videos/{job_id}"),
-        ("POST", f"/v1/videos/{job_id}/remix"),
-    ):
-        body = {"prompt": "x"} if "remix" in path else None
-        assert server.ask(method, path, body, fields=other).status == 404, path
-    assert server.ask("GET", f"/api/videos?after={job_id}", fields=other).status == 400
-    assert server.ask("GET", "/api/videos", fields=other).json["data"] == []
-    assert server.ask("GET", "/v1/videos", fields=other).json["data"] == []
+    assert server.ask("GET", f"/api/videos/{job_id}", fields=own).status == 200
+    for pattern, operations in OPERATIONS.items():
+        for method in (name for name, operation in operations.items() if operation.has_key):
+            for of in (job_id, ended):
+                path = re.sub(r"{\w+}", of, pattern)
+                source = {"video": {"id": of}} if pattern in ("/v1/videos/edits", "/v1/videos/extensions") else {}
+                body = {"prompt": "x", **source} if method == "post" else None
+                assert server.ask(method.upper(), path, body).status == 401, (method, path)
+                if source or "{" in pattern:
+                    assert server.ask(method.upper(), path, body, fields=other).status == 404, (method, path)
+    for api in ("api", "v1"):
+        assert server.ask("GET", f"/{api}/videos?after={job_id}", fields=other).status == 400
+        assert server.ask("GET", f"/{api}/videos", fields=other).json["data"] == []
     assert server.ask("GET", "/api/usage", fields=other).json["jobs"]["queued"] == 0
-    assert server.ask("GET", "/api/videos").status == 401
-    assert server.store.job(job_id) is not None
+    assert (server.store.jobs(), server.store.events()) == before
 
 
 def test_the_limit_of_a_key_is_its_own(server: Server) -> None:
