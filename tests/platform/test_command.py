@@ -50,7 +50,9 @@ def _run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str
     return status, captured.out, captured.err
 
 
-def test_a_key_is_printed_once_and_opens_its_tenant(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_key_is_printed_once_and_opens_its_tenant(
+    store: Store, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     status, out, err = _run(capsys, "key", "acme", "--daily-units", "2.5", "--note", "ci")
     key = store.keys.find(out.strip())
 
@@ -61,6 +63,11 @@ def test_a_key_is_printed_once_and_opens_its_tenant(store: Store, capsys: pytest
     listed = _run(capsys, "key", "acme", "--list")[1]
     assert key.id in listed
     assert out.strip() not in listed
+    (data.parent / "config.yaml").write_text("platform: {tenants: {acme: {slots: 1}}}\n")
+    assert _run(capsys, "key", "acmee")[2].splitlines()[1:] == [
+        "ai-proxy: platform.tenants does not name acmee, which has no limits; did you mean acme?"
+    ]
+    assert _run(capsys, "key", "acme")[2].count("\n") == 1
     assert _run(capsys, "key", "other", "--revoke", key.id)[0] == 1
     assert _run(capsys, "key", "acme", "--revoke", key.id)[0] == 0
     assert store.keys.find(out.strip()) is None
@@ -116,6 +123,8 @@ def test_a_job_that_is_not_there_is_said_so(words: tuple[str, ...], data: Path) 
         (("worker", "--port", "1"), "unrecognized arguments"),
         (("job",), "required: ID"),
         (("key", "acme", "--daily-units", "-1"), "expected a number of units"),
+        (("key", "a/b"), "expected a name of at most 64 letters, digits"),
+        (("key", ""), "expected a name of at most 64 letters, digits"),
     ],
 )
 def test_wrong_usage_is_named(words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:

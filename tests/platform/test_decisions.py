@@ -225,6 +225,15 @@ def test_a_discarded_job_is_settled_and_not_fetched() -> None:
     assert _looked(_task("succeed", "https://cdn.test/1.mp4"), is_discarded=True).units == 3000
 
 
+@table("verdict", ["full", "fast", "unpaid", "denied", "forbidden", "clock", "unsent"])
+def test_a_discarded_job_that_was_not_bought_is_not_bought_any_more(verdict: str) -> None:
+    """One of which an earlier create may still arrive goes on."""
+    found = _created(Reply(Verdict(verdict)), is_first=True, is_discarded=True)
+
+    assert (found.state, found.error, found.money, found.lesson) == ("failed", "discarded", "released", verdict)
+    assert _created(Reply(Verdict(verdict)), is_discarded=True).state is not State.FAILED
+
+
 @table(
     ("problem", "is_link_dead", "faults", "state", "error"),
     [

@@ -73,6 +73,7 @@ def test_a_whole_block_is_read() -> None:
             {"accounts": {"a": 1, "b": 2}},
             "platform.accounts.b.gateway: is that of a, whose key it has: give each account a gateway",
         ),
+        ({"tenants": {"../t": {}}}, "platform.tenants.../t: expected a name of at most 64 letters, digits"),
         ({"tenants": {"t": {"slots": 0}}}, "platform.tenants.t.slots: expected a whole number from 1"),
         ({"tenants": {"t": {"dailyUnits": -1}}}, "platform.tenants.t.dailyUnits: expected a number from 0"),
         ({"tenants": {"t": {"webhookSecret": "abc"}}}, "platform.tenants.t.webhookSecret[0]: expected whsec_"),

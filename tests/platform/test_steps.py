@@ -298,6 +298,33 @@ def test_a_discarded_job_is_paid_and_not_stored(worker: Worker, tmp_path: Path) 
     assert not list((tmp_path / "results").rglob("*.mp4"))
 
 
+@pytest.mark.parametrize("point", ["fetch", "put"])
+def test_a_job_that_is_discarded_while_it_is_fetched_is_not_stored(
+    point: str, worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two tries of its download, or behind the last one."""
+    owner: Any = {"fetch": Downloader, "put": Storage}[point]
+    called = getattr(owner, point)
+
+    def discarding(*given: Any) -> Any:
+        found = called(*given)
+        worker.store.discard(job_id, "default", worker.now)
+        if point == "fetch":
+            raise DownloadFailed("cut")
+        return found
+
+    monkeypatch.setattr(owner, point, discarding)
+    job_id = worker.accept(f"discarded at {point}")
+    job = worker.run(job_id)
+
+    assert (job.state, job.error, job.object_name) == ("failed", "discarded", "")
+    assert (worker.store.balance("day"), worker.way(job_id).count("fetching")) == (
+        (3000, 0),
+        3 if point == "fetch" else 2,
+    )
+    assert not list((tmp_path / "results").rglob("*.mp4"))
+
+
 def test_a_job_of_an_account_that_is_not_configured_waits_and_says_so(worker: Worker) -> None:
     worker.steps = worker._steps({"elsewhere": 5})
     worker.accept("elsewhere")

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from ..config.keys import nearest
 from ..platform import backends, checking, deployment, money
 from ..platform.client import Client
 from ..platform.deployment import Deployment
@@ -21,6 +22,7 @@ from ..platform.intake import Caller, Intake, NotRetried
 from ..platform.money import Allowance, Exceeded
 from ..platform.reconciling import Reconciler
 from ..platform.records import Event, Job
+from ..platform.settings import tenant_name
 from ..platform.store import QueueFull, Store
 
 _PAGE: Final = 500
@@ -31,12 +33,19 @@ def declare(name: str, parser: argparse.ArgumentParser) -> None:
     if name in ("job", "retry"):
         parser.add_argument("job", metavar="ID")
     if name == "key":
-        parser.add_argument("tenant", metavar="TENANT")
+        parser.add_argument("tenant", type=_tenant, metavar="TENANT")
         parser.add_argument("--daily-units", type=_units, metavar="N", help="units that may be spent with it in a day")
         parser.add_argument("--monthly-units", type=_units, metavar="N", help="units in a month")
         parser.add_argument("--note", default="", metavar="TEXT", help="what it is for")
         parser.add_argument("--list", action="store_true", help="list the tenant's keys instead")
         parser.add_argument("--revoke", metavar="KEY_ID", help="have a key open nothing any more")
+
+
+def _tenant(text: str) -> str:
+    try:
+        return tenant_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _units(text: str) -> float:
@@ -49,7 +58,7 @@ def _units(text: str) -> float:
     return found
 
 
-def _key(store: Store, _: Deployment, chosen: argparse.Namespace) -> int:
+def _key(store: Store, found: Deployment, chosen: argparse.Namespace) -> int:
     """Make, list or revoke keys."""
     now = time.time()
     if chosen.list:
@@ -68,6 +77,10 @@ def _key(store: Store, _: Deployment, chosen: argparse.Namespace) -> int:
     key, text = store.keys.make(chosen.tenant, now, allowance=limits, note=chosen.note)
     print(f"{key.id} of {chosen.tenant}, shown this once:", file=sys.stderr)
     print(text)
+    tenants = found.platform.tenants
+    if tenants and chosen.tenant not in tenants:
+        known = nearest(chosen.tenant, tuple(tenants))
+        print(f"ai-proxy: platform.tenants does not name {chosen.tenant}, which has no limits{known}", file=sys.stderr)
     return 0
 
 

@@ -88,12 +88,18 @@ _WAITS: Final[Mapping[Verdict, str]] = {
 """Why a job goes back to the queue; its account learns from it, the job loses nothing."""
 
 
+DISCARDED: Final = Decision(State.FAILED, "finished, and thrown away as was asked for", error="discarded")
+"""Instead of the end of a download; what was paid was settled before."""
+
+
 def after_create(job: Standing, reply: Reply, timing: Timing) -> Decision:
     """After a create was sent, or could not be."""
     verdict = reply.verdict
     if verdict is Verdict.TAKEN and reply.task:
         after = first_look(job.typical, has_callbacks=job.has_callbacks)
         return Decision(State.PROCESSING, "Kling has taken it", after, reply.task.task_id, lesson=verdict)
+    if job.is_discarded and job.is_first and (verdict in _WAITS or verdict is Verdict.UNSENT):
+        return _failed("discarded", "not bought: it is not wanted any more", Money.RELEASED, lesson=verdict)
     if verdict in _WAITS:
         # An earlier create may still arrive: only the account that it went to would refuse a second of its name.
         return Decision(State.QUEUED, _said(_WAITS[verdict], reply), lesson=verdict, is_pinned=not job.is_first)
@@ -184,7 +190,8 @@ def _done(job: Standing, reply: Reply, timing: Timing) -> Decision:
     assert reply.task
     units = _units(reply)
     if job.is_discarded:
-        return _failed("discarded", "finished, and thrown away as was asked for", *_paid(units, job))
+        money, spent = _paid(units, job)
+        return DISCARDED._replace(money=money, units=spent)
     if reply.task.url:
         # A price that is not said stays reserved, to be confirmed later.
         money = None if units is None else Money.SETTLED

@@ -13,7 +13,7 @@ from ..config.file import ConfigurationError
 from ..config.keys import Problem
 from ..wire.targets import Url
 from .scheduling import Limits
-from .settings import PlatformSettings
+from .settings import PlatformSettings, tenant_name
 
 DATA: Final = Path("platform-data")
 GATEWAY: Final = "http://127.0.0.1:8080"
@@ -72,6 +72,11 @@ def read(
             problems.append(Problem(variable, str(error)))
             return default
 
+    for tenant in platform.tenants:
+        try:
+            tenant_name(tenant)
+        except ValueError as error:
+            problems.append(Problem(f"platform.tenants.{tenant}", str(error)))
     home = gateway or take("GATEWAY_URL", _http, GATEWAY)
     found = Deployment(
         platform,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,9 +20,19 @@ MAIN: Final = "main"
 DEFAULT_TENANT: Final = "default"
 """The tenant of a caller on this machine, where no key is needed."""
 
+_TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+"""Names of tenants are folders in the storage."""
+
 _number_or_plan = values.number_or_word(
     values.whole(1, 100_000), TIERS, f"{', '.join(TIERS)}, or a whole number from 1 to 100000"
 )
+
+
+def tenant_name(name: str) -> str:
+    """A name that a tenant may have. Raises ValueError for another one."""
+    if not _TENANT.fullmatch(name):
+        raise ValueError("expected a name of at most 64 letters, digits and . _ @ -, the first of them no sign")
+    return name
 
 
 def _concurrency(value: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import tempfile
@@ -117,6 +118,8 @@ class Steps:
 
     def _fetch(self, job: Job, link: str) -> Job | None:
         """Fetch a result and store it; without a link at hand, ask for one: they hold for a time only."""
+        if job.is_discarded:
+            return self._commit(job, decisions.DISCARDED)
         download, file = Download(), None
         try:
             file = self._stored(job, link or self._link(job))
@@ -126,7 +129,12 @@ class Steps:
             problem = str(error) if isinstance(error, StorageError) else type(error).__name__
             download = Download(problem, is_away=True)
         decision = decisions.after_download(self._standing(job), download, self._timing, self._clock())
-        return self._commit(job, decision, file=file)
+        done = self._commit(job, decision, file=file)
+        if file and done and done.is_discarded:
+            # It was thrown away while it was fetched.
+            with contextlib.suppress(StorageError):
+                self._storage.delete(file.object_name)
+        return done
 
     def _link(self, job: Job) -> str:
         reply = self._clients[job.account].find(job.path, job.task_id)

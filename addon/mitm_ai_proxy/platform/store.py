@@ -12,7 +12,7 @@ from . import accepting, lanes, scheduling, statements
 from .accepting import QueueFull as QueueFull
 from .books import Books
 from .database import Database
-from .decisions import Decision
+from .decisions import DISCARDED, Decision
 from .deliveries import Deliveries
 from .keys import Keys
 from .lanes import NEW, Lane
@@ -204,7 +204,8 @@ class Store:
         """Write what was decided for a claimed job: its state, money, history, and what its account learned.
 
         With `keeps_claim` the same step goes on. None where somebody else has taken the job over: nothing is written
-        but what the account learned, which is true in any case.
+        but what the account learned, which is true in any case. What was to be stored of a job that was thrown away
+        meanwhile is not.
         """
         with self._database.transaction() as transaction:
             if decision.lesson:
@@ -213,6 +214,8 @@ class Store:
             current = statements.find(transaction, job.id, for_update=True)
             if current is None or not job.claim or current.claim != job.claim or current.state != job.state:
                 return None
+            if current.is_discarded and decision.state is State.STORED:
+                decision, file = DISCARDED, None
             return statements.write(transaction, current, decision, now, worker, file, keeps_claim=keeps_claim)
 
     def due(self, now: float, limit: int = 200) -> list[str]:
