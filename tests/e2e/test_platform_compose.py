@@ -29,7 +29,11 @@ from tests.forked import ForkedProgram
 from tests.platform import compose
 from tests.platform.servers import DEADLINE, Postgres, binary, free_port, until
 
-SECRETS = {"KLING_ACCESS_KEY": "compose-access", "KLING_SECRET_KEY": "compose-s3cret", "POSTGRES_PASSWORD": "pa55"}
+SECRETS = {
+    "KLING_ACCESS_KEY": "compose-access",
+    "KLING_SECRET_KEY": "compose-s3cret-0123456789-0123456789",
+    "POSTGRES_PASSWORD": "pa55",
+}
 CALLBACKS = "whsec_Y2FsbGJhY2tzIG9mIGNvbXBvc2U="
 JOBS = 10
 PORTS = {"gateway": 8080, "api": 8000, "webhook": 8001, "redis": 6379, "db": 5432}
@@ -43,7 +47,7 @@ provider:
 platform:
   concurrency: 5
   # Nobody looks at a task in that time: it is a callback that says when to look.
-  timing: {typical: 100, sweep: 0.5, again: [0.5], doubt: [0.5]}
+  timing: {typical: 1000, sweep: 0.5, again: [0.5], doubt: [0.5]}
 """
 
 
