@@ -190,8 +190,8 @@ def _done(job: Standing, reply: Reply, timing: Timing) -> Decision:
     assert reply.task
     units = _units(reply)
     if job.is_discarded:
-        money, spent = _paid(units, job)
-        return DISCARDED._replace(money=money, units=spent)
+        settled, spent = _paid(units, job)
+        return DISCARDED._replace(money=settled, units=spent)
     if reply.task.url:
         # A price that is not said stays reserved, to be confirmed later.
         money = None if units is None else Money.SETTLED
