@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -68,7 +69,7 @@ def test_what_is_not_changed_of_a_request_is_sent_to_the_byte(
     lines = rest.partition(b"\r\n\r\n")[0].split(b"\r\n")
     assert first == b"POST /v1/a?&b=%2f?c HTTP/1.1"
     assert sent.endswith(b"\r\n\r\nabc")
-    own = [line for line in lines if not line.lower().startswith((b"te:", b"connection:"))]
+    own = [line for line in lines if not line.lower().startswith(b"te:")]
     assert own == [
         b"Host: " + provider.address.encode(),
         *FIELDS.replace(b"Cookie: a=1\r\n", b"").rstrip(b"\r\n").split(b"\r\n"),
@@ -109,6 +110,21 @@ def test_an_answer_that_passes_is_passed_on_to_the_byte(
     assert wrong == []
     assert head == provider.says
     assert all(b"HTTP/1.1\r\nHost: " in request for request in provider.received)
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_the_connection_of_a_client_that_closes_it_ends_and_it_is_told_so(
+    edge: str, provider: RawProvider, shared_edge: StartEdge
+) -> None:
+    port = shared_edge(edge, CONFIG.format(address=provider.address)).port
+    with socket.create_connection(("127.0.0.1", port), SECONDS) as client:
+        client.sendall(b"GET /v1/a HTTP/1.1\r\nHost: x\r\nConnection: Close\r\n\r\n")
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+
+    assert b"connection: close\r\n" in answer.partition(b"\r\n\r\n")[0].lower() + b"\r\n"
+    assert answer.endswith(b"\r\n\r\nok")
+    [sent] = [request for request in provider.received if b" /v1/a " in request]
+    assert b"connection:" not in sent.lower()
 
 
 @pytest.mark.parametrize("edge", EDGES)

@@ -140,6 +140,7 @@ class Gateway(Configured):
             handling = stage.begin_answer(flow, state, handling)
         state.handling = handling
         flows.mask_head(response, state)
+        flows.tell_close(flow, response)
         streams.begin_answer(flow, response, handling, state.dialect, self.streams, state.mask)
         if state.page:
             response.headers.fields = pages.allow(response.headers.fields, state.page)

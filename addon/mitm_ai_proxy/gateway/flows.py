@@ -372,6 +372,14 @@ def mask_head(response: http.Response, state: FlowState) -> None:
             state.note(MASKED)
 
 
+def tell_close(flow: http.HTTPFlow, response: http.Response) -> None:
+    """Tell a client that its connection ends, as it has asked; the provider was not asked (see sealed.Seal)."""
+    if header_fields.value(flow.request.headers.fields, b"connection").lower() == "close":
+        fields = response.headers.fields
+        if not header_fields.value(fields, b"connection"):
+            response.headers.fields = (*fields, (b"Connection", b"close"))
+
+
 def mask_body(response: http.Response, state: FlowState) -> None:
     """Mask the provider's credential in an answer that was held and repeats it."""
     if not state.mask:

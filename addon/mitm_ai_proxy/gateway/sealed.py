@@ -32,6 +32,7 @@ _REDACTED: Final = REDACTED.encode()
 _SEALS: Final = "ai_proxy_seals"
 _JWT: Final = b"eyJ"
 """How the header and the claims of each JWT begin: `{"` in base64."""
+_CLOSE: Final = (b"connection", b"close")
 _PARAMETERS: Final = ("self", "child", "event")
 
 
@@ -40,6 +41,8 @@ class Seal(NamedTuple):
 
     `fields`: by name, in lower case, each placeholder with its value. `shown`: path and query as they are in the flow,
     and `target` as they are sent. `parameters`: those of the query, as they are sent, by what is shown of them.
+    `closes`: the client has said that it ends its connection; that is not said to the provider, whose connection may
+    be of use to a further try (RFC 9110, section 7.6.1).
     """
 
     origin: Origin
@@ -47,6 +50,7 @@ class Seal(NamedTuple):
     shown: str
     target: str
     parameters: Mapping[str, str]
+    closes: bool
 
 
 _seals: WeakKeyDictionary[http.HTTPFlow, Seal] | None = None
@@ -105,9 +109,11 @@ def seal(flow: http.HTTPFlow, origin: Origin, fields: Fields, target: str, shown
             hidden[lower] = (*hidden.get(lower, ()), (placeholder, value))
     flow.request.headers.fields = shown_fields
     flow.request.path = shown
-    if _seals is not None and (hidden or shown != target):
+    closes = _CLOSE in [(name.lower(), value.lower()) for name, value in fields]
+    if _seals is not None and (hidden or shown != target or closes):
         _keep_claims(flow, hidden)
-        _seals[flow] = Seal(origin, hidden, shown, target, _parameters(target, shown) if shown != target else {})
+        parameters = _parameters(target, shown) if shown != target else {}
+        _seals[flow] = Seal(origin, hidden, shown, target, parameters, closes)
 
 
 def is_for(flow: http.HTTPFlow, origin: Origin) -> bool:
@@ -207,12 +213,14 @@ def _unsealed(sealed: http.Request, found: Seal) -> http.Request:
     else:
         placeholders = {_REDACTED, *(placeholder for pairs in found.fields.values() for placeholder, _ in pairs)}
         fields = tuple((name, value) for name, value in fields if value not in placeholders)
-        place = printable(f"{data.host}:{data.port}")
-        logger.warning(
-            "ai-proxy: a request was led to %s after its credential had been set for %s; it was sent without it.",
-            place,
-            found.origin,
-        )
+        if found.fields or found.parameters:
+            logger.warning(
+                "ai-proxy: a request was led to %s after its credential had been set for %s; it was sent without it.",
+                printable(f"{data.host}:{data.port}"),
+                found.origin,
+            )
+    if found.closes:
+        fields = tuple((name, value) for name, value in fields if (name.lower(), value.lower()) != _CLOSE)
     request = copy.copy(sealed)
     request.data = dataclasses.replace(data, headers=http.Headers(fields), path=path.encode("utf-8", "surrogateescape"))
     return request

@@ -159,6 +159,8 @@ async def _serve(options: Options, settings: Settings, number: int = 0) -> None:
         settings.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(options.grace):
+                # A request that has just arrived is not counted yet.
+                await asyncio.sleep(_LOOK)
                 while service.count:
                     await asyncio.sleep(_LOOK)
         if service.count:
