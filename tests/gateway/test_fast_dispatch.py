@@ -13,6 +13,7 @@ import pytest
 from mitmproxy import addons, ctx, exceptions, hooks
 from mitmproxy.addonmanager import AddonManager
 from mitmproxy.addons import script
+from mitmproxy.log import LogEntry
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHook, HttpResponseHook
@@ -254,6 +255,39 @@ async def reloaded(world: World) -> None:
     await world.ask()
 
 
+async def triggered(world: World) -> None:
+    def fail(flow: object) -> None:
+        raise ValueError("no")
+
+    def halt(flow: object) -> None:
+        raise exceptions.AddonHalt
+
+    async def wait(self: object, flow: object) -> None:
+        raise AssertionError("it is not awaited")
+
+    world.add(world.addon("a", world.addon("b", request=fail), world.addon("c")))
+    world.add(world.own("d", request=wait, __repr__=lambda self: "d"))
+    world.add(world.own("idle"), world.addon("e"), world.addon("f", request=halt), world.addon("g"))
+    world.manager.trigger(HttpRequestHook(tflow.tflow()))
+
+
+async def lines_that_are_heard(world: World) -> None:
+    def hear(entry: LogEntry) -> None:
+        # mitmproxy logs that the hook is deprecated, just before there is an addon to hear of it.
+        if "deprecated" not in entry.msg:
+            world.said.append(entry.msg.rpartition("] ")[2])
+
+    log = logging.getLogger("a line")
+    log.warning("nobody hears it")
+    await asyncio.sleep(0)
+    world.add(world.own("idle"), world.addon("a", world.addon("b", add_log=hear)))
+    log.warning("it is heard")
+    await asyncio.sleep(0)
+    world.manager.clear()
+    log.warning("not any more")
+    await asyncio.sleep(0)
+
+
 SCENARIOS: Final[list[tuple[Scenario, Said]]] = [
     (nested, ["a", "b", "c", "d", "e", "."] * 2),
     (updated, ["a", "1 updated", "."] * 2),
@@ -277,6 +311,8 @@ SCENARIOS: Final[list[tuple[Scenario, Said]]] = [
     (patched, ["own", ".", "patched", "."]),
     (grown_while_configured, ["a", ".", "grown", "a", "."]),
     (grown_at_the_start, [".", "grown", "."]),
+    (triggered, ["a", "e"]),
+    (lines_that_are_heard, ["it is heard"]),
     (reloaded, [*"ab.", "a", "first", "b", ".", "a", "the second", "b", ".", *"ab.", *"ab."]),
 ]
 
@@ -349,6 +385,23 @@ def test_every_hook_of_every_default_addon_is_called(lines: Lines) -> None:
         master._legacy_log_events.uninstall()
 
     asyncio.run(work())
+
+
+def test_mitmproxy_is_not_woken_for_lines_that_no_addon_hears(lines: Lines) -> None:
+    async def work() -> list[list[bool]]:
+        master = Master(Options())
+        woken = []
+        master.addons.add(*addons.default_addons())
+        for is_fast in (True, False):
+            fast_dispatch.switch(is_fast)
+            handler = master._legacy_log_events
+            record = logging.LogRecord("a", logging.INFO, "", 0, "a line", (), None)
+            woken.append([bool(handler.filter(record)) for _ in range(2)])
+        handler.uninstall()
+        assert len(handler.filters) == 1
+        return woken
+
+    assert asyncio.run(work()) == [[False, False], [True, True]]
 
 
 def test_events_that_are_due_already_are_given_when_it_is_switched_off(tmp_path: Path) -> None:

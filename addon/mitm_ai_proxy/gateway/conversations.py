@@ -73,7 +73,7 @@ class _Before:
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Keep the name of the session, which may not be sent on."""
-        found = session_ids.in_fields({name.lower(): value for name, value in flow.request.headers.items()})
+        found = session_ids.in_fields(_lower(flow))
         if found.name and ai.knows(flow.request.path):
             flow.metadata[SESSION] = f"{found.source}: {found.name}"
 
@@ -95,6 +95,13 @@ class _After:
         _safely(self._all.answer, flow)
 
 
+def _lower(flow: http.HTTPFlow) -> dict[str, str]:
+    """The header fields of a request, by their names in lower case; of equal ones the first."""
+    # mitmproxy's items() looks each name up in all fields.
+    found = reversed(flow.request.headers.fields)
+    return {name.lower().decode("latin-1"): value.decode("utf-8", "surrogateescape") for name, value in found}
+
+
 def _safely(read: Callable[[http.HTTPFlow], None], flow: http.HTTPFlow) -> None:
     """Nothing that is only looked at may disturb a flow."""
     try:
@@ -114,7 +121,7 @@ def asked_of(flow: http.HTTPFlow) -> Asked:
 
 
 def _asked(flow: http.HTTPFlow, path: str, body: bytes) -> Asked:
-    fields = {name.lower(): value for name, value in flow.request.headers.items()}
+    fields = _lower(flow)
     source, _, name = str(flow.metadata.get(SESSION, "")).partition(": ")
     if source in session_ids.FIELDS:
         fields = {source: name}

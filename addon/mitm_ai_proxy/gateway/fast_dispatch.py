@@ -8,11 +8,14 @@ from __future__ import annotations
 import hashlib
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from mitmproxy import addonmanager, ctx, exceptions, flow, hooks
 from mitmproxy.addonmanager import AddonManager
+from mitmproxy.log import AddLogHook, LegacyLogEvents
+from mitmproxy.master import Master
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +73,7 @@ class FastAddonManager(AddonManager):
         arguments = event.args()
         for addon in _asked(self, event.name):
             try:
-                for _, hook in self._iter_hooks(addon, event):
+                for hook in _hooks_of(self, addon, event):
                     result = hook(*arguments)
                     if result is not None and inspect.isawaitable(result):
                         await result
@@ -83,9 +86,43 @@ class FastAddonManager(AddonManager):
 
     def trigger(self, event: hooks.Hook) -> None:
         """As in AddonManager."""
-        AddonManager.trigger(self, event)
         if event.name in _LIFECYCLE:
+            AddonManager.trigger(self, event)
             _plans(self).clear()
+            return
+        for addon in _asked(self, event.name):
+            try:
+                with addonmanager.safecall():
+                    self.invoke_addon_sync(addon, event)
+            except exceptions.AddonHalt:
+                return
+
+
+class _IsHeard(logging.Filter):
+    """Passes lines of the log where an addon has the deprecated hook for them, which no addon of mitmproxy's has.
+
+    mitmproxy wakes its loop for each line to trigger that hook, and logs two lines for each streamed request.
+    """
+
+    def __init__(self, manager: AddonManager) -> None:
+        super().__init__()
+        self._manager = weakref.ref(manager)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether an addon hears this line; yes if the manager has its own dispatch."""
+        manager = self._manager()
+        if type(manager) is not FastAddonManager:
+            return True
+        asked = list(_asked(manager, AddLogHook.name))
+        return any(getattr(addon, AddLogHook.name, None) for addon in addonmanager.traverse(asked))
+
+
+def _spare_lines(master: Master) -> None:
+    handler = getattr(master, "_legacy_log_events", None)
+    if isinstance(handler, LegacyLogEvents):
+        for old in [one for one in handler.filters if type(one).__name__ == _IsHeard.__name__]:
+            handler.removeFilter(old)
+        handler.addFilter(_IsHeard(master.addons))
 
 
 # Functions, as the class of a manager is changed while its methods run.
@@ -114,6 +151,14 @@ def _asked(manager: AddonManager, name: str) -> Iterator[Any]:
         yield chain[index]
 
 
+def _hooks_of(manager: AddonManager, addon: Any, event: hooks.Hook) -> Iterable[Callable[..., Any]]:
+    """The hooks of an addon and its children, in order. Raises AddonManagerError for one that is not callable."""
+    hook = getattr(addon, event.name, None)
+    if hasattr(addon, "addons") or (hook and not callable(hook)):
+        return (found for _, found in manager._iter_hooks(addon, event))
+    return (hook,) if hook else ()
+
+
 def _may_have(addon: object, name: str) -> bool:
     is_own = type(addon).__module__.startswith("mitmproxy.") and not hasattr(addon, "addons")
     return not is_own or bool(getattr(addon, name, None))
@@ -138,6 +183,7 @@ def switch(is_on: bool) -> None:
     if type(manager) is AddonManager and is_known():
         _plans(manager).clear()
         manager.__class__ = FastAddonManager
+        _spare_lines(ctx.master)
     else:
         logger.info("ai-proxy: mitmproxy's addon manager is not one that is known here, so %s has no effect.", OPTION)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from ..wire.printable import printable
 from . import named
@@ -53,15 +54,14 @@ class Jobs:
         about = subject(request.path)
         if about is None or about.kind != "job" or not 0 < len(answer) <= _LONGEST:
             return
-        asked = request.model or named.read(request.body, request.headers.get("content-type", "")).name
         for item in items(_object(answer)):
-            self._take(item, asked, now)
+            self._take(item, request, now)
 
     def find(self, name: str) -> Job | None:
         """The job of this name, if it was seen."""
         return self._jobs.get(_key(name))
 
-    def _take(self, item: dict[str, Any], model: str, now: float) -> None:
+    def _take(self, item: dict[str, Any], request: Message, now: float) -> None:
         name, state = told(item)
         if not name or not state:
             return
@@ -81,7 +81,7 @@ class Jobs:
             state,
             began,
             now,
-            _word(item, "model", "model_name") or model or (before.model if before else ""),
+            _model(item) or (before.model if before else _asked(request)),
             progress,
             next((str(item[unit])[:40] for unit in _UNITS if item.get(unit)), before.units if before else ""),
             states,
@@ -142,10 +142,19 @@ def age(seconds: float) -> str:
 
 def _object(body: bytes) -> dict[str, Any] | None:
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _asked(request: Message) -> str:
+    """The model that a request asks for."""
+    return request.model or named.read(request.body, request.headers.get("content-type", "")).name
+
+
+def _model(value: dict[str, Any]) -> str:
+    return _word(value, "model", "model_name")
 
 
 def _word(value: dict[str, Any], *names: str) -> str:
