@@ -73,7 +73,7 @@ class FastAddonManager(AddonManager):
         arguments = event.args()
         for addon in _asked(self, event.name):
             try:
-                for hook in _hooks_of(self, addon, event):
+                for _, hook in _hooks_of(self, addon, event):
                     result = hook(*arguments)
                     if result is not None and inspect.isawaitable(result):
                         await result
@@ -151,12 +151,13 @@ def _asked(manager: AddonManager, name: str) -> Iterator[Any]:
         yield chain[index]
 
 
-def _hooks_of(manager: AddonManager, addon: Any, event: hooks.Hook) -> Iterable[Callable[..., Any]]:
-    """The hooks of an addon and its children, in order. Raises AddonManagerError for one that is not callable."""
+def _hooks_of(manager: AddonManager, addon: Any, event: hooks.Hook) -> Iterable[tuple[Any, Any]]:
+    """An addon and its children, each with its hook. Raises AddonManagerError for one that is not callable."""
     hook = getattr(addon, event.name, None)
     if hasattr(addon, "addons") or (hook and not callable(hook)):
-        return (found for _, found in manager._iter_hooks(addon, event))
-    return (hook,) if hook else ()
+        found: Iterable[tuple[Any, Any]] = manager._iter_hooks(addon, event)
+        return found
+    return ((addon, hook),) if hook else ()
 
 
 def _may_have(addon: object, name: str) -> bool:
