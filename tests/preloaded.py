@@ -6,14 +6,19 @@ from its files.
 
 from __future__ import annotations
 
+import copy
 import gc
 import importlib
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
+from pathlib import Path
 from types import ModuleType
+
+from mitmproxy.certs import CertStore
 
 _PACKAGE = "mitm_ai_proxy"
 
@@ -23,6 +28,10 @@ for _name in (
     "mitmproxy.tools.web.master",
     "pytest",
     f"{_PACKAGE}.gateway.addon",
+    f"{_PACKAGE}.gateway.commands",
+    f"{_PACKAGE}.gateway.conversations",
+    f"{_PACKAGE}.gateway.configuration_changes",
+    f"{_PACKAGE}.kling.recorded_api",
     f"{_PACKAGE}.commands.main",
     f"{_PACKAGE}.commands.platform",
     f"{_PACKAGE}.commands.platform_all",
@@ -35,6 +44,30 @@ for _name in (
     f"{_PACKAGE}.simulator.app",
 ):
     importlib.import_module(_name)
+
+# What is made once in a process: of all declarations, of the simulator's routes, and of the filters.
+importlib.import_module(f"{_PACKAGE}.registry").read("provider: {type: generic, genericHost: h}", {})
+_settings = importlib.import_module(f"{_PACKAGE}.simulator.settings").SimulatorSettings()
+importlib.import_module(f"{_PACKAGE}.simulator.app").Simulator(_settings)
+importlib.import_module(f"{_PACKAGE}.gateway.filters").add()
+
+SHORT_KEY = 1024
+"""Bits of the keys of proxies whose certificates nobody sees. All have the same ones: to make and to read them is half
+of a start."""
+_read_store = CertStore.from_store
+with tempfile.TemporaryDirectory() as _folder:
+    _store = _read_store(Path(_folder), "mitmproxy", SHORT_KEY)
+
+
+def _from_store(path: Path | str, basename: str, key_size: int, passphrase: bytes | None = None) -> CertStore:
+    if key_size != SHORT_KEY:
+        return _read_store(path, basename, key_size, passphrase)
+    store = copy.copy(_store)
+    store.certs, store.expire_queue = {}, []
+    return store
+
+
+CertStore.from_store = staticmethod(_from_store)  # type: ignore[method-assign]
 
 _modules = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == _PACKAGE}
 

@@ -175,7 +175,8 @@ class Program(Listening):
 class Proxy(Program):
     """A running tool of mitmproxy's.
 
-    Only with `tls` are its keys long enough for clients that use TLS with it; short ones are made and read much faster.
+    Only with `tls` are its keys long enough for clients that use TLS with it; short ones are there before it starts
+    (tests/preloaded.py).
     """
 
     listening = r"listening at (?:https?://)?(?:\*|[^\s]*?):(\d+)\."

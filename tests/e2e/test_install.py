@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import wheel
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import DEADLINE
 from tests.e2e.upstream import Upstream
@@ -19,15 +20,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed() -> Path:
     """A folder with the content of a built wheel."""
-    folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    subprocess.run([*pip, "wheel", "--no-deps", "-w", str(folder), str(ROOT)], check=True)
-    (wheel,) = folder.glob("*.whl")
-    site = folder / "site"
-    subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True)
-    return site
+    return wheel.installed()
 
 
 def _clean() -> dict[str, str]:

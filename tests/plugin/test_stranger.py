@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.sdk import cache, python_sdk
+from tests.wheel import wheel
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -29,8 +30,7 @@ class Environment:
         home = folder / "venv"
         cache.run(sys.executable, "-I", "-m", "venv", "--without-pip", home, cwd=folder)
         self._python = home / "bin" / "python"
-        pip = (sys.executable, "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "-q")
-        cache.run(*pip, "--python", self._python, "install", "--no-deps", "--no-index", wheel, cwd=folder)
+        cache.install(self._python, "--no-deps", "--no-index", wheel)
         (site,) = home.glob("lib/python*/site-packages")
         (site / "dependencies.pth").write_text(f"{_dependencies(wheel)}\n")
         shutil.copy(HERE / "outside" / "no_network.py", site)
@@ -77,10 +77,7 @@ def _dependencies(wheel: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    folder = tmp_path_factory.mktemp("stranger")
-    cache.run(sys.executable, "-m", "pip", "-q", "wheel", "--no-deps", "-w", folder, ROOT, cwd=folder)
-    (wheel,) = folder.glob("*.whl")
-    return Environment(folder, wheel)
+    return Environment(tmp_path_factory.mktemp("stranger"), wheel())
 
 
 @pytest.fixture

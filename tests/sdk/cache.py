@@ -57,10 +57,21 @@ def python(*requirements: str) -> Callable[[Path], None]:
         if shutil.which("uv"):
             with suppress(AssertionError):
                 run(*uv, part, *requirements, cwd=part)
+                (part / ".lock").unlink(missing_ok=True)
                 return
         run(*pip, "--no-compile", "--target", part, *requirements, cwd=part)
 
     return fill
+
+
+def install(interpreter: Path, *words: str | Path) -> None:
+    """Install into the environment of an interpreter, which needs no pip; `words` are those of pip behind `install`."""
+    if shutil.which("uv"):
+        with suppress(AssertionError):
+            run("uv", "pip", "install", "--quiet", "--python", interpreter, *words, cwd=interpreter.parent)
+            return
+    pip = (sys.executable, "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "-q")
+    run(*pip, "--python", interpreter, "install", *words, cwd=interpreter.parent)
 
 
 def clean_environment() -> dict[str, str]:

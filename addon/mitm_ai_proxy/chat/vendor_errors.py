@@ -109,7 +109,7 @@ _ID_FIELDS: Final = (
 )
 """Those in which vendors have it: Amazon, Cohere, Coze, MiniMax, DeepL, Moonshot, Baidu, and whoever does as OpenAI or
 Anthropic."""
-_REQUEST_IDS: Final = ("request_id", "RequestId", "sid", "id")
+_REQUEST_IDS: Final = ("request_id", "sid", "id")
 """Where vendors have it beside an error: Baidu and Cohere have it where an answer has its own id."""
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
