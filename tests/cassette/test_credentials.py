@@ -121,8 +121,16 @@ def test_a_credential_is_found_wherever_requests_have_one(place: str, key: str) 
     assert key in credentials.found(PLACES[place](key))
 
 
-@table("echo", ECHOES)
-@table(("place", "key"), IN_ALL)
+# Each place with each echo, each key with each echo, each place with each key.
+ECHOED = [
+    (place, key, echo)
+    for place, key in IN_ALL
+    for number, echo in enumerate(ECHOES)
+    if ([*PLACES].index(place) + OPAQUE.index(key) + number) % len(OPAQUE) == 0
+]
+
+
+@table(("place", "key", "echo"), ECHOED)
 def test_a_credential_of_a_request_is_written_nowhere_in_its_exchange(place: str, key: str, echo: str) -> None:
     entry = _entry(PLACES[place](key), ECHOES[echo](key))
     scrubbed = Scrubber().entry(entry)

@@ -103,7 +103,8 @@ def _refusal_codes() -> set[str]:
     return {
         keyword.value.value
         for file in PACKAGE.glob("**/*.py")
-        for call in ast.walk(ast.parse(file.read_text()))
+        if "Refusal(" in (text := file.read_text())
+        for call in ast.walk(ast.parse(text))
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Refusal"
         for keyword in call.keywords
         if keyword.arg == "code" and isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str)

@@ -10,6 +10,7 @@ import pytest
 from mitm_ai_proxy.kling import idempotency
 from mitm_ai_proxy.kling.idempotency import (
     AWAITED,
+    MAX_ATTEMPTS,
     MAX_NAME,
     MAX_REMEMBERED,
     PREFIX,
@@ -389,13 +390,13 @@ def test_memory_is_bounded_in_the_number_of_different_creates() -> None:
 def test_memory_is_bounded_in_the_number_of_equal_creates(monkeypatch: pytest.MonkeyPatch) -> None:
     creates = Creates()
     names = set()
-    for _ in range(20_000):
+    for _ in range(2 * MAX_ATTEMPTS):
         name = creates.new()
         names.add(name)
     (equal,) = creates.idempotency._creates.values()
 
-    assert len(names) == 20_000
-    assert len(equal.attempts) < 20_000
+    assert len(names) == 2 * MAX_ATTEMPTS
+    assert len(equal.attempts) <= MAX_ATTEMPTS + 1
 
 
 def test_an_id_that_is_in_use_is_replaced_by_a_random_one() -> None:

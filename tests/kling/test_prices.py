@@ -427,20 +427,24 @@ def _simulated(path: str, body: dict[str, Any]) -> Order | None:
         return None
 
 
+SECONDS = (None, "3", "10", 15)
+
+
 def _combinations() -> Iterator[tuple[str, dict[str, Any]]]:
     for path, base in FAMILIES.items():
         features = FEATURES if path in (TEXT, IMAGE, OMNI) else OTHER_FEATURES
-        for model, mode, seconds, feature in itertools.product(
-            NAMES, (None, "std", "pro", "4k", "ultra"), (None, "3", "10", 15), features
-        ):
-            chosen = {"model_name": model, "mode": mode, "duration": seconds, **feature}
-            yield path, {**base, **{name: value for name, value in chosen.items() if value is not None or name in base}}
+        every = itertools.product(NAMES, (None, "std", "pro", "4k", "ultra"), features)
+        for number, (model, mode, feature) in enumerate(every):
+            # All lengths of what has no feature; of all else, one after the other.
+            for seconds in SECONDS if feature == {} else (SECONDS[number % 4],):
+                chosen = {"model_name": model, "mode": mode, "duration": seconds, **feature}
+                known = {name: value for name, value in chosen.items() if value is not None or name in base}
+                yield path, {**base, **known}
     names = ("kling-3.0", "kling-3.0-turbo", "kling-2.6", "kling-2.5-turbo", "kling-3.0-omni", "kling-o1", "kling-4.0")
     resolutions, audios = (None, "1080p", "4k", "8k"), (None, "native", "original", "loud")
-    for kind, model, resolution, second, audio, contents in itertools.product(
-        new_design.MODELS, names, resolutions, (None, 3, 10, "5"), audios, ITEMS
-    ):
-        settings = {"resolution": resolution, "duration": second, "audio": audio}
+    of_new_design = itertools.product(new_design.MODELS, names, resolutions, audios, ITEMS)
+    for number, (kind, model, resolution, audio, contents) in enumerate(of_new_design):
+        settings = {"resolution": resolution, "duration": (None, 3, 10, "5")[number % 4], "audio": audio}
         yield f"/{kind}/{model}", {"prompt": "a", "contents": contents, "settings": settings}
 
 

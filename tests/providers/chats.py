@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -10,6 +11,7 @@ from mitm_ai_proxy.chat import callers
 from mitm_ai_proxy.exchange import Head, Upstream
 from mitm_ai_proxy.pipeline import Outgoing
 from mitm_ai_proxy.providers.base import Provider
+from mitm_ai_proxy.registry import Configuration
 from tests.upstream_of import requested
 
 Json = dict[str, Any]
@@ -18,14 +20,20 @@ CHAT, MESSAGES, COUNT = "/v1/chat/completions", "/v1/messages", "/v1/messages/co
 HELLO: Json = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]}
 
 
+@functools.lru_cache(maxsize=1000)
+def configuration_of(text: str, offline: bool = False) -> Configuration:
+    """The configuration in a text, which many tests share: reading it takes longer than most of them."""
+    return registry.read(text, {}, offline=offline)
+
+
 def provider_of(block: str) -> Provider:
-    return registry.provider(registry.read(f"provider: {{type: {block}}}", {}, offline=True), lambda: 1700000000.0)
+    return registry.provider(configuration_of(f"provider: {{type: {block}}}", offline=True), lambda: 1700000000.0)
 
 
 def complete_provider(block: str, keys: str = "") -> Provider:
     """The same of a block that lacks nothing, with further keys."""
     text = f"provider: {{type: {block}{', ' if keys else ''}{keys}}}"
-    return registry.provider(registry.read(text, {}), lambda: 1700000000.0)
+    return registry.provider(configuration_of(text), lambda: 1700000000.0)
 
 
 def place_of(provider: Provider, target: str) -> tuple[str, str]:

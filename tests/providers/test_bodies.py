@@ -14,6 +14,7 @@ from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Caller, Head, NeedsBody, Upstream
 from mitm_ai_proxy.pipeline import Outgoing
 from mitm_ai_proxy.providers.base import Provider
+from tests.providers.chats import configuration_of
 from tests.tables import table
 from tests.upstream_of import requested
 from tests.zstd import zstd
@@ -25,7 +26,7 @@ MAPPING = "modelMapping: {a: b/c, '*': ''}"
 
 def _provider(block: str) -> Provider:
     tokens = "" if "apiTokens" in block else "apiTokens: [token], "
-    return registry.provider(registry.read(f"provider: {{{tokens}type: {block}}}", {}), lambda: 0.0)
+    return registry.provider(configuration_of(f"provider: {{{tokens}type: {block}}}"), lambda: 0.0)
 
 
 def _sent(

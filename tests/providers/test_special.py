@@ -13,6 +13,7 @@ from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.exchange import Head, NeedsBody
 from mitm_ai_proxy.pipeline import Outgoing
 from mitm_ai_proxy.providers.base import Provider
+from tests.providers.chats import configuration_of
 from tests.tables import table
 from tests.upstream_of import requested
 
@@ -21,7 +22,7 @@ FORM = "multipart/form-data; boundary=X"
 
 
 def _provider(block: str) -> Provider:
-    return registry.provider(registry.read(f"provider: {{apiTokens: [token], type: {block}}}", {}), lambda: 0.0)
+    return registry.provider(configuration_of(f"provider: {{apiTokens: [token], type: {block}}}"), lambda: 0.0)
 
 
 def _sent(provider: Provider, line: str, body: bytes = b"", content_type: str = "application/json") -> Outgoing:

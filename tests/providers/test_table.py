@@ -17,6 +17,7 @@ from mitm_ai_proxy.exchange import Head, NeedsBody
 from mitm_ai_proxy.providers.base import Provider
 from mitm_ai_proxy.providers.row import Row
 from mitm_ai_proxy.providers.rows import COMPATIBLE, ROWS
+from tests.providers.chats import configuration_of
 from tests.tables import table
 from tests.upstream_of import requested
 
@@ -194,7 +195,7 @@ QUERY = "a=1&a=1&&b=%2f"
 @functools.cache
 def _provider(name: str) -> Provider:
     block = f"type: {name}, apiTokens: {TOKEN}, modelMapping: {{small: large/2:free}}{KEYS.get(name, '')}"
-    return registry.provider(registry.read(f"provider: {{{block}}}", {}), lambda: 0.0)
+    return registry.provider(configuration_of(f"provider: {{{block}}}"), lambda: 0.0)
 
 
 def _with_ids(path: str) -> str:

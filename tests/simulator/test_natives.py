@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any, Final
 from urllib.parse import unquote
@@ -42,6 +43,10 @@ THINKING: Final = ("gemini", "vertex", "vertex's Claude", "bedrock's Claude", "v
 NAMES: Final = tuple(BLOCKS)
 
 
+_SIMULATOR: Final = simulator()
+
+
+@functools.cache
 def _provider(name: str) -> tuple[Provider, str]:
     block, model = BLOCKS[name]
     configuration = registry.read(f"provider: {{type: {block}}}\nsimulator: {{speed: instant}}", {}, simulated=True)
@@ -58,7 +63,7 @@ def _asked(name: str, target: str, body: Json) -> tuple[int, bytes]:
     fields = [(key.decode(), value.decode()) for key, value in outgoing.fields if key.lower() != b"content-length"]
     raw = outgoing.body if outgoing.body is not None else json.dumps(body).encode()
     environ = EnvironBuilder(path=unquote(path), query_string=query, method="POST", headers=fields, data=raw)
-    found, status, headers = run_wsgi_app(simulator(), environ.get_environ(), True)
+    found, status, headers = run_wsgi_app(_SIMULATOR, environ.get_environ(), True)
     return _read(provider, sent, int(status.split()[0]), dict(headers.items()), b"".join(found))
 
 

