@@ -1,8 +1,12 @@
-"""What all tests share: a garbage collector that leaves alone what stays."""
+"""What all tests share: a garbage collector that leaves alone what stays, and a disk that nobody waits for."""
 
 from __future__ import annotations
 
 import gc
+import os
+from collections.abc import Iterator
+
+import pytest
 
 # mitmproxy, the package and thousands of collected tests stay to the end: a collection that walks through them finds
 # nothing. Collections of young objects are rarer than by default, for most tests end before there is anything to find.
@@ -20,3 +24,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
     gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unsynced() -> Iterator[None]:
+    """Have no file wait for the disk: no test cuts the power. A test that is about it puts in a function of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield

@@ -19,7 +19,7 @@ from mitm_ai_proxy.kling.provider import Kling, KlingKeys
 from tests.tables import table
 from tests.upstream_of import rewritten
 
-RUNS: Final = 80
+RUNS: Final = 32
 ATTEMPTS: Final = 3
 BODY: Final = b'{"model":"sora-2","prompt":"p","seconds":"4"}'
 

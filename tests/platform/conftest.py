@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.platform.postgres import PostgresDatabase
 from mitm_ai_proxy.platform.schema import MIGRATIONS
+from mitm_ai_proxy.platform.sqlite import SqliteDatabase
 from mitm_ai_proxy.platform.store import Store
+from tests.platform import fresh
 from tests.platform.proxy import Proxy
 from tests.platform.servers import Postgres, Redis, binary
 
@@ -19,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that use a server."""
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
-        if any(name in ("postgres", "redis") for name in (*getattr(item, "fixturenames", ()), *parameters)):
+        if any(name in ("postgres", "redis", "s3") for name in (*getattr(item, "fixturenames", ()), *parameters)):
             item.add_marker("programs")
 
 
@@ -43,10 +46,23 @@ def redis() -> Iterator[Redis]:
     server.close()
 
 
+@pytest.fixture(autouse=True)
+def unsynced_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no commit of a database wait for the disk either."""
+    connect = SqliteDatabase._connect
+
+    def connected(database: SqliteDatabase) -> sqlite3.Connection:
+        connection = connect(database)
+        connection.execute("PRAGMA synchronous=OFF")
+        return connection
+
+    monkeypatch.setattr(SqliteDatabase, "_connect", connected)
+
+
 @pytest.fixture
 def sqlite_store(tmp_path: Path) -> Iterator[Store]:
     """An empty store in a file."""
-    opened = Store(tmp_path / "jobs.db")
+    opened = fresh.store(tmp_path / "jobs.db")
     yield opened
     opened.close()
 

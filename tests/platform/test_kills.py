@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from mitm_ai_proxy.platform.store import Store
 from tests.platform.dying import POINTS
 from tests.platform.proxy import Proxy
@@ -16,6 +18,7 @@ from tests.platform.workers import ROOT
 FAULTS = ("", " [simulate: lost*1]", " [simulate: accepted=5002*1]")
 
 
+@pytest.mark.programs
 def test_a_worker_that_is_killed_at_any_point_is_succeeded_by_another(
     proxy: Proxy, store: Store, tmp_path: Path
 ) -> None:

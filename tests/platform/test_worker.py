@@ -128,6 +128,7 @@ def test_two_workers_share_the_jobs_and_never_hold_more_slots_than_there_are(
     assert not any("no free slot" in event.reason for event in store.events())
 
 
+@pytest.mark.programs
 def test_a_redis_that_was_flushed_and_is_killed_costs_time_and_no_job(
     proxy: Proxy, store: Store, tmp_path: Path
 ) -> None:
