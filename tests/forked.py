@@ -92,6 +92,9 @@ def _run(
     sys.argv = list(command)
     preloaded.offer_package()
     if program.name == "pytest":
+        # A plugin of pytest's as well, which pytest wants to import itself; the platform has imported it.
+        for name in [name for name in sys.modules if name.partition(".")[0] == "anyio"]:
+            del sys.modules[name]
         # As `python -m pytest` does.
         sys.path[0] = str(folder)
         sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
