@@ -322,3 +322,4 @@ def test_a_video_is_made_by_the_simulator_without_a_provider(start_serve: StartS
     assert answer.status == 302
     target = answer.headers["Location"].partition(f":{served.port}")[2]
     assert served.request("GET", target, headers={"Origin": "https://any.example"}).body[4:8] == b"ftyp"
+    assert ": simulated, would have been sent to https://api" in served.wait_for(" 200 POST /v1/videos ")

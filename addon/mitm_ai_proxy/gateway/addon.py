@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mitmproxy import http
 
 from .. import errors, pipeline
-from ..edges import error_bodies, pages
+from ..edges import error_bodies, pages, ways
 from ..edges.held import HELD
 from ..errors import Refusal
 from ..exchange import Answer, Upstream, Whole
@@ -245,8 +245,8 @@ def _way_of_answer(state: FlowState, stages: Sequence[Stage]) -> str:
     """The way of a request that has an answer: a stage that still holds it has answered it."""
     for stage in stages:
         if stage.name in state.held_by:
-            return flows.SIMULATED if stage.simulates else flows.REPLAYED
-    return state.answered_way or flows.SENT
+            return ways.SIMULATED if stage.simulates else ways.REPLAYED
+    return state.answered_way or ways.SENT
 
 
 def _log_error(flow: http.HTTPFlow, response: http.Response, state: FlowState) -> None:

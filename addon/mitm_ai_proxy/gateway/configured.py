@@ -14,7 +14,7 @@ from mitmproxy.utils import human
 
 from .. import registry
 from ..config.file import ConfigurationError
-from ..edges import configured, health_report, pages
+from ..edges import configured, health_report, pages, ways
 from ..edges.clients import NO_CLIENTS, Clients
 from ..edges.held import HELD
 from ..edges.token_fetcher import TokenFetcher
@@ -201,7 +201,7 @@ class Configured:
 
     def _begin(self) -> None:
         self._watch.start()
-        self.probes.start(lambda: None if self.way != flows.SENT else self.providers)
+        self.probes.start(lambda: None if self.way != ways.SENT else self.providers)
         self._tokens.start()
         for stage in self.active:
             if self.configuration and (banner := stage.banner(self.configuration, strangers.own_origin())):
@@ -294,8 +294,8 @@ class Configured:
     def way(self) -> str:
         """The way of a request, as far as the stages tell it before they have seen it."""
         if self._simulates:
-            return flows.SIMULATED
-        return flows.REPLAYED if any(stage.is_offline for stage in self.active) else flows.SENT
+            return ways.SIMULATED
+        return ways.REPLAYED if any(stage.is_offline for stage in self.active) else ways.SENT
 
     def _use_changed(self, loaded: Configuration | Exception) -> None:
         """Use the configuration file that has changed; if it has errors, log them and keep the old configuration."""

@@ -13,6 +13,7 @@ from ..auth.header import KEY_PARAMETERS, redacted, redacted_target
 from ..auth.masking import Mask, mask_of
 from ..chat import callers
 from ..chat.dialects import DIALECTS, Dialect
+from ..edges import ways
 from ..errors import Refusal
 from ..exchange import NO_MEMO, PASS, Answer, Handling, Head, Memo, NeedsBody, Upstream, without_surrogates
 from ..pipeline import Outgoing, Reply
@@ -37,13 +38,7 @@ LISTED: Final = "ai_proxy_list"
 """Key in flow.metadata of what the flow list says of a flow: its provider, words, and number of tries."""
 PROBE: Final = "ai_proxy_probe"
 """Key in flow.metadata of a flow of our own that asks a token whether it works: the provider's id, and its index."""
-SENT: Final = "sent to "
-"""How the note begins that says where a request goes."""
 EDITED: Final = "edited while it was intercepted: this is the request that went out"
-UNSENT: Final = "would have been sent to "
-"""The same for a request that is refused."""
-SIMULATED: Final = f"simulated, {UNSENT}"
-REPLAYED: Final = f"replayed, {UNSENT}"
 _SEEN: Final = 64 * 1024
 """Bytes of a client's body that are kept for the content view, and saved with the flow."""
 NOWHERE: Final = Origin("http", "127.0.0.1", 0)
@@ -88,7 +83,7 @@ class FlowState:
     secret_fields: names, in lower case, of the header fields that hold the provider's credential.
     redacted_target: path and query without the credential; "" if they hold none.
     mask: masks the provider's credential in an answer that repeats it.
-    way: SENT, UNSENT, SIMULATED or REPLAYED, as the notes have it.
+    way: one of edges.ways, as the notes have it.
     answered_way: SIMULATED or REPLAYED if a server of ours answers in the provider's place; else "".
     place: where the request was for, while it has the address of that server.
     attempts: its tries, where there can be more than one, or where others are to know how they end.
@@ -116,7 +111,7 @@ class FlowState:
     secret_fields: Collection[bytes] = ()
     redacted_target: str = ""
     mask: Mask | None = None
-    way: str = SENT
+    way: str = ways.SENT
     answered_way: str = ""
     place: Place | None = None
     attempts: FlowAttempts | None = None
@@ -128,11 +123,11 @@ class FlowState:
     def note(self, *texts: str) -> None:
         """Add notes on what was changed and why."""
         clean = [text if text.isascii() else without_surrogates(text) for text in texts]
-        self.notes += [_with_beginning(text, SENT, self.way) for text in clean]
+        self.notes += [ways.told(text, ways.SENT, self.way) for text in clean]
 
     def set_way(self, way: str) -> None:
-        """Say of the request that it goes another way: SENT, UNSENT, SIMULATED or REPLAYED."""
-        self.notes = [_with_beginning(text, self.way, way) for text in self.notes]
+        """Say of the request that it goes another way, one of edges.ways."""
+        self.notes = [ways.told(text, self.way, way) for text in self.notes]
         self.way = way
 
     @property
@@ -153,8 +148,8 @@ class FlowState:
         way = self.answered_way or self.way
         found = {
             "rewritten": self.upstream is not None,
-            "replayed": way == REPLAYED,
-            "simulated": way == SIMULATED,
+            "replayed": way == ways.REPLAYED,
+            "simulated": way == ways.SIMULATED,
             "refused": self.is_refused,
             "retried": self.tries > 1,
         }
@@ -175,10 +170,6 @@ class FlowState:
         """The origin of the upstream; None if it is not known yet."""
         found = self.upstream or self.needs
         return found.origin if found else None
-
-
-def _with_beginning(text: str, before: str, beginning: str) -> str:
-    return beginning + text.removeprefix(before) if text.startswith(before) else text
 
 
 def head_of(flow: http.HTTPFlow) -> Head:

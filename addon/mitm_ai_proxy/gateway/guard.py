@@ -23,7 +23,7 @@ from mitmproxy.proxy.layers.http import HTTPMode
 from .. import errors
 from ..chat.dialects import DIALECTS, OPENAI, Dialect
 from ..config.values import HostPattern
-from ..edges import pages
+from ..edges import pages, ways
 from ..edges.held import HELD
 from ..errors import Refusal
 from ..wire import head
@@ -236,7 +236,7 @@ def refuse(flow: http.HTTPFlow, state: FlowState, refusal: Refusal, level: int =
     flows.redact(flow, state)
     state.is_refused, state.is_ready = True, False
     message = printable(refusal.message)
-    state.set_way(flows.UNSENT)
+    state.set_way(ways.UNSENT)
     state.note(f"refused: {message}")
     flows.show_notes(flow, state)
     logger.log(level, "ai-proxy: %s %s: %s", refusal.status, flows.describe(flow), message)

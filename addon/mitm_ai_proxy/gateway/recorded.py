@@ -22,6 +22,7 @@ from ..cassette.bodies import CassetteError
 from ..cassette.credentials import SeenCredentials
 from ..cassette.entry import Entry, Request, Response, header
 from ..cassette.settings import CassetteSettings, ScrubSettings
+from ..edges import ways
 from ..edges.streaming import Chain
 from ..errors import Refusal, internal_error
 from ..exchange import Answer, Handling, Pieces, Whole
@@ -356,7 +357,7 @@ class Recorded:
                 http.Headers(fields), response.body, None, time.time(), time.time(),
             )  # fmt: skip
             return
-        await detours.lead(flow, exchange.state, self._loopback, response, self._settings.pace, flows.REPLAYED)
+        await detours.lead(flow, exchange.state, self._loopback, response, self._settings.pace, ways.REPLAYED)
 
     # Recording
 

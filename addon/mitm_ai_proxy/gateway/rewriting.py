@@ -9,7 +9,7 @@ from mitmproxy import http
 from .. import errors, pipeline
 from ..auth.header import CLIENT_FIELDS, redacted, without_protocol_keys
 from ..auth.masking import mask_of
-from ..edges import attempts, pages
+from ..edges import attempts, pages, ways
 from ..errors import Refusal
 from ..exchange import UNKNOWN_CALLER, Answer, NeedsBody, Upstream
 from ..routing.rules import Choice, Listing
@@ -168,9 +168,9 @@ class Rewriter:
             raise errors.provider_changed()
         listed = flow.metadata.get(flows.LISTED)
         words = listed.get("words", ()) if isinstance(listed, dict) else ()
-        ways = {"simulated": flows.SIMULATED, "replayed": flows.REPLAYED}
-        if state.way == flows.SENT and (word := next((word for word in ways if word in words), "")):
-            raise errors.was_not_sent(word)
+        free = next((word for word in ("simulated", "replayed") if word in words), "")
+        if free and state.way == ways.SENT:
+            raise errors.was_not_sent(free)
         memo, raw = flows.memo_of(flow), request.raw_content or b""
         flows.send(flow, state, pipeline.resend(state.provider, state.head, origin, memo, raw))
         if state.name:

@@ -12,6 +12,7 @@ from mitmproxy.addonmanager import Loader
 
 from .. import errors, registry
 from ..cassette.entry import Chunk, Response
+from ..edges import ways
 from ..exchange import Handling
 from ..providers.base import Provider
 from ..registry import Configuration
@@ -153,7 +154,7 @@ class Simulated:
             cuts, pieces = said.cuts, said.pieces
             if _is_stream(response.headers.get("content-type", "")) and (not cuts or ABORTED in cuts):
                 streamed = _streamed(response, pieces)
-                await detours.lead(flow, state, self._loopback, streamed, 1.0, flows.SIMULATED, is_cut=bool(cuts))
+                await detours.lead(flow, state, self._loopback, streamed, 1.0, ways.SIMULATED, is_cut=bool(cuts))
                 return
             if not await wait(said.seconds, lambda: engine.client_is_gone(flow) or _is_late(state)):
                 _cut(flow, state)

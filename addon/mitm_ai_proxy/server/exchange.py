@@ -16,7 +16,7 @@ from .. import errors, pipeline
 from ..auth.masking import Mask, mask_of
 from ..chat.dialects import DIALECTS
 from ..edges import attempts as tries
-from ..edges import error_bodies, lines, pages, problems, streaming
+from ..edges import error_bodies, lines, pages, problems, streaming, ways
 from ..edges.attempts import MOST_OF_REFUSED, TIME_OF_REFUSED, Attempts
 from ..edges.pages import is_loopback
 from ..edges.problems import Problem
@@ -132,7 +132,9 @@ class Exchange:
 
     def note(self, *texts: str) -> None:
         """Add notes on what was changed and why."""
-        self.notes += [text if text.isascii() else without_surrogates(text) for text in texts if text]
+        way = ways.SIMULATED if self._service.is_simulated else ways.SENT
+        clean = [text if text.isascii() else without_surrogates(text) for text in texts if text]
+        self.notes += [ways.told(text, ways.SENT, way) for text in clean]
 
     # The request
 
