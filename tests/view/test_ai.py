@@ -188,3 +188,12 @@ def test_deep_nesting_is_shown_as_it_is() -> None:
     body = b'{"messages": [' + b'{"content":[' * 5_000 + b"]}" * 5_000 + b"]}"
 
     assert ai.text(ai.Shown(True, "POST", "/v1/chat/completions", JSON, body)).startswith('{"messages"')
+
+
+@table(
+    ("dollars", "text"),
+    [(0.0, "$0.00"), (1.2, "$1.20"), (0.000024, "$0.000024"), (0.12, "$0.120"), (-5.0, "-$5.00"), (-0.01, "-$0.01"),
+     (float("inf"), "$inf"), (float("nan"), "$nan"), (1e-300, "$0.00"), (0.1, "$0.100"), (0.05, "$0.05")],
+)  # fmt: skip
+def test_any_sum_has_a_text(dollars: float, text: str) -> None:
+    assert ai.dollars_text(dollars) == text

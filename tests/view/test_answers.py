@@ -117,6 +117,10 @@ def test_an_answer_is_put_together(dialect: str, body: bytes, entries: list[tupl
     ("dialect", "body", "spent"),
     [
         ("openai", OPENAI + DONE, answers.Spent("gpt", Usage(12, 5), 0.001)),
+        *(
+            ("openai", b'{"choices": [], "usage": {"cost": %b}}' % cost, answers.Spent("", None, dollars))
+            for cost, dollars in ((b"0", 0.0), (b" 1.5e-2", 0.015), (b"-1", None), (b"1e999", None), (b'"x"', None))
+        ),
         ("anthropic", ANTHROPIC, answers.Spent("claude", Usage(12, 5, cached=10), None)),
         ("responses", json.dumps(RESPONSE).encode(), answers.Spent("gpt", Usage(12, 5, cached=10, reasoning=3), None)),
         ("responses", b'{"usage": {"input_tokens": true}}', answers.Spent("", Usage(), None)),

@@ -29,6 +29,8 @@ M = 1_000_000
         ("claude-sonnet-5-5[1m]", "claude-sonnet-5-5"),
         ("openai/gpt-4o-2024-08-06", "gpt-4o"),
         ("gpt-4o-mini", "gpt-4o-mini"),
+        ("GPT-4o-latest", "gpt-4o"),
+        ("claude-opus-4-1:0", "claude-opus-4-1"),
         ("models/gemini-2.5-pro", "gemini-2.5-pro"),
         ("gpt-4o-audio", "gpt-4o-audio"),
         ("", ""),
@@ -51,7 +53,27 @@ def test_a_name_is_found_whatever_stands_around_it(model: str, name: str) -> Non
         ("deepseek-flash", Usage(M, 0), NIGHT, 0.15),
         ("deepseek-flash", Usage(M, 0), PEAK, 0.3),
         ("deepseek-flash", Usage(M, 0), WEEKEND, 0.15),
+        *(
+            ("deepseek-flash", Usage(M, 0), PEAK + seconds, expected)
+            for seconds, expected in (
+                (-1, 0.15),
+                (4 * 3600 - 1, 0.3),
+                (4 * 3600, 0.15),
+                (-5 * 3600, 0.3),
+                (-2 * 3600, 0.15),
+            )
+        ),
         ("gpt-4o", Usage(M, None), NIGHT, None),
+        ("gpt-4o", Usage(None, M), NIGHT, None),
+        ("gpt-4o", Usage(-1, M), NIGHT, None),
+        ("gpt-4o", Usage(M, -1), NIGHT, None),
+        ("gpt-4o", Usage(M, M, cached=-1), NIGHT, None),
+        ("claude-sonnet-4-5", Usage(M, 0, written=1, written_1h=2), NIGHT, None),
+        ("claude-sonnet-4-5", Usage(1, 0, cached=M), NIGHT, 0.3),
+        ("gpt-6.2-sol", Usage(272_000, M), NIGHT, 0.544 + 10),
+        ("gpt-6.2-sol", Usage(272_001, 0), NIGHT, 1.088004),
+        ("gpt-4o", Usage(M, 0, written=M), NIGHT, 2.5),
+        ("gpt-6.2-sol", Usage(200_000, 0, written=200_000, written_1h=200_000), NIGHT, 0.5),
         ("gpt-4o", None, NIGHT, None),
         ("no-such-model", Usage(M, M), NIGHT, None),
     ],
@@ -61,10 +83,13 @@ def test_tokens_have_the_price_of_the_list(model: str, usage: Usage | None, now:
 
 
 def test_the_configuration_comes_before_the_table() -> None:
-    settings = PriceSettings({"gpt-4o": PriceKeys(1.0, 2.0), "own": PriceKeys(1.0, 2.0, 0.5)})
+    own = PriceKeys(1.0, 2.0, 0.5, 4.0)
+    settings = PriceSettings({"gpt-4o": PriceKeys(1.0, 2.0), "own": own, "gpt-4o-2024-05-13": PriceKeys(7.0, 7.0)})
 
     assert dollars("openai/gpt-4o-2024-08-06", Usage(M, M, cached=M), settings, NIGHT) == pytest.approx(3)
     assert dollars("own", Usage(M, M, cached=M), settings, NIGHT) == pytest.approx(2.5)
+    assert dollars("own", Usage(M, 0, written=M), settings, NIGHT) == pytest.approx(4)
+    assert dollars("gpt-4o-2024-05-13", Usage(M, 0), settings, NIGHT) == pytest.approx(7)
 
 
 def test_no_row_is_free_and_no_cache_is_dearer_than_what_it_saves() -> None:

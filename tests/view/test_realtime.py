@@ -100,6 +100,7 @@ DONE = {
         (b"\xff\x00", True, "client: (no JSON, 2 bytes)"),
         (b"", False, "provider: (no JSON, 0 bytes)"),
         (b"[" * 100_000, False, "provider: (no JSON, 97.7 KB)"),
+        (b'{"type":"a","b":[' + b"1," * 20_001 + b"1]}", False, "provider: (39.1 KB: too long to be laid out here)"),
         (b"x" * (4 * 1024 * 1024 + 1), False, "provider: (4.0 MB: too long to be laid out here)"),
         (
             {"type": "a", "response": {"usage": {"input_tokens": True}}, "delta": 7, "item": [None]},

@@ -6,7 +6,7 @@ import difflib
 import json
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ..chat.model import Usage
 from ..wire.printable import printable
@@ -20,11 +20,13 @@ from .subjects import Subject, subject
 
 _LONGEST = 1024 * 1024
 """Bytes of a body that is no conversation and is laid out."""
-_COMMAS = 20_000
+COMMAS: Final = 20_000
 """A body with more may hold so many values that to lay it out takes too long."""
 _DIFFERENT = 100_000
 """Characters of a request that is compared."""
 _RULE = 60
+_LEAST = 1e-12
+"""Dollars; less is shown as nothing."""
 
 
 class Shown(NamedTuple):
@@ -125,10 +127,11 @@ def spent_text(spent: Spent, settings: PriceSettings, now: float) -> str:
 
 
 def dollars_text(dollars: float) -> str:
-    """Three figures, and cents at least: `$0.000024`, `$1.20`."""
-    digits = 2 if dollars >= 1 or not dollars else 2 - math.floor(math.log10(dollars))
-    text = f"{dollars:.{digits}f}"
-    return f"${text.rstrip('0') if dollars < 0.1 and dollars else text}"
+    """Three figures, and cents at least: `$0.000024`, `$1.20`. What no vendor should say is shown, too: `-$5.00`."""
+    size = abs(dollars)
+    digits = 2 - math.floor(math.log10(size)) if _LEAST <= size < 1 else 2
+    text = f"{size:.{digits}f}"
+    return f"{'-' if dollars < 0 else ''}${text.rstrip('0') if _LEAST <= size < 0.1 else text}"
 
 
 # Other bodies
@@ -142,7 +145,7 @@ def _other(shown: Shown, about: Subject | None) -> list[str]:
     kind = shown.fields.get("content-type", "")
     if kind.startswith("multipart/"):
         return Message(shown.method, shown.path, shown.fields, shown.body).lines([])[2:]
-    if shown.body.count(b",") > _COMMAS:
+    if shown.body.count(b",") > COMMAS:
         return _no_json(shown.body, kind)
     try:
         document = json.loads(shown.body)

@@ -6,6 +6,7 @@ Chats are read by the readers of the translation; OpenAI's Responses API has one
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -162,9 +163,10 @@ def _cost(body: bytes) -> float | None:
     number = tail[place + len(b'"cost"') :].lstrip(b" :")
     digits = number[: next((i for i, byte in enumerate(number) if byte not in b"0123456789.eE+-"), len(number))]
     try:
-        return float(digits)
+        found = float(digits)
     except ValueError:
         return None
+    return found if 0 <= found < math.inf else None
 
 
 # OpenAI's Responses API. Source: OpenAI API reference, Responses and its streaming events.

@@ -18,6 +18,8 @@ from .messages import amount
 
 LONGEST: Final = 20_000
 """Characters of a text that are shown."""
+_VALUES: Final = LONGEST // 2
+"""Values of a JSON value that is laid out: more are not to be seen in LONGEST characters."""
 _HEAD: Final = 64 * 1024
 """Characters of a picture's base64 in which its dimensions are looked for."""
 _MEDIA: Final = frozenset(
@@ -42,7 +44,9 @@ def text_lines(text: str) -> list[str]:
 
 def document_lines(value: Any) -> list[str]:
     """A JSON value, laid out; long texts in it are cut."""
-    return text_lines(json.dumps(_shortened(value), indent=2, ensure_ascii=False))
+    room = [_VALUES]
+    lines = text_lines(json.dumps(_shortened(value, room), indent=2, ensure_ascii=False))
+    return lines if room[0] >= 0 else [*lines[:-1], "… (more)"]
 
 
 def argument_lines(arguments: Any) -> list[str]:
@@ -238,13 +242,15 @@ def _list(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else ()
 
 
-def _shortened(value: Any, depth: int = 0) -> Any:
+def _shortened(value: Any, room: list[int], depth: int = 0) -> Any:
+    """A JSON value with its long texts cut, and without the values for which there is no room."""
+    room[0] -= 1
     if isinstance(value, str) and len(value) > LONGEST:
         return f"{value[:100]}… ({amount(len(value))})"
     if depth > 20:
         return "…"
     if isinstance(value, dict):
-        return {name: _shortened(member, depth + 1) for name, member in value.items()}
+        return {name: _shortened(member, room, depth + 1) for name, member in value.items() if room[0] >= 0}
     if isinstance(value, list):
-        return [_shortened(member, depth + 1) for member in value]
+        return [_shortened(member, room, depth + 1) for member in value if room[0] >= 0]
     return value

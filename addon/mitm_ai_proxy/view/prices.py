@@ -144,8 +144,10 @@ def dollars(model: str, usage: Usage | None, settings: PriceSettings, now: float
     price = _price(model, settings)
     if price is None:
         return None
-    is_long = bool(price.long_from) and usage.input > price.long_from
+    is_long = usage.input > price.long_from
     cached, written, written_1h = usage.cached or 0, usage.written or 0, usage.written_1h or 0
+    if min(usage.input, usage.output, cached, written_1h, written - written_1h) < 0:
+        return None
     read = (
         max(usage.input - cached - written, 0) * price.input
         + cached * _or(price.cached, price.input)

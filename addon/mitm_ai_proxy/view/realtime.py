@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from ..chat.model import Usage
 from ..wire.printable import printable
-from .ai import briefly, usage_text
+from .ai import COMMAS, briefly, usage_text
 from .blocks import document_lines, text_lines
 from .messages import amount
 
@@ -60,7 +60,7 @@ class _Sizes(NamedTuple):
 def text(data: bytes, is_clients: bool) -> str:
     """The text of the view for a message. Nothing raises on foreign input."""
     side = "client" if is_clients else "provider"
-    if len(data) > _LONGEST:
+    if len(data) > _LONGEST or data.count(b",") > COMMAS:
         return f"{side}: ({amount(len(data))}: too long to be laid out here)\n"
     try:
         event = json.loads(data)

@@ -16,8 +16,18 @@ from .session_ids import SessionId
 _MOST: Final = 400_000
 """Bytes of turns that are shown: the first ones, and the last ones."""
 _FIRST: Final = 4
+_TURNS: Final = 2000
+"""Turns that are shown."""
+_LARGEST: Final = 16 * 1024 * 1024
+"""Bytes of a value that is decoded; pictures may stand in it."""
 _COMMAS: Final = 200_000
 """In a body with more, so many values may stand that to find the turns takes too long."""
+_ESCAPES: Final = 8 * 1024 * 1024
+"""Nor one with more escapes."""
+_SMALL: Final = 10_000
+"""Bytes of a member that is a word or a number."""
+_BEGINNING: Final = 1000
+"""Bytes in which a body begins, perhaps behind white space."""
 _TOOLS: Final = 1024 * 1024
 """Bytes of tools that are counted."""
 _NOTHING: Final = msgspec.Raw()
@@ -27,9 +37,9 @@ _OPTIONS: Final = (
 
 
 class _Body(msgspec.Struct):
-    """The members that are shown; the other ones are skipped, and the turns are decoded one by one."""
+    """The members that are shown; the other ones are skipped, and each of these is decoded where it is short enough."""
 
-    model: Any = None
+    model: msgspec.Raw = _NOTHING
     system: msgspec.Raw = _NOTHING
     instructions: msgspec.Raw = _NOTHING
     system_instruction: msgspec.Raw = msgspec.field(default=_NOTHING, name="systemInstruction")
@@ -39,17 +49,17 @@ class _Body(msgspec.Struct):
     prompt: msgspec.Raw = _NOTHING
     tools: msgspec.Raw = _NOTHING
     tool_config: msgspec.Raw = msgspec.field(default=_NOTHING, name="toolConfig")
-    stream: Any = None
-    max_tokens: Any = None
-    max_completion_tokens: Any = None
-    max_output_tokens: Any = None
-    temperature: Any = None
-    top_p: Any = None
-    reasoning_effort: Any = None
-    previous_response_id: Any = None
+    stream: msgspec.Raw = _NOTHING
+    max_tokens: msgspec.Raw = _NOTHING
+    max_completion_tokens: msgspec.Raw = _NOTHING
+    max_output_tokens: msgspec.Raw = _NOTHING
+    temperature: msgspec.Raw = _NOTHING
+    top_p: msgspec.Raw = _NOTHING
+    reasoning_effort: msgspec.Raw = _NOTHING
+    previous_response_id: msgspec.Raw = _NOTHING
     metadata: msgspec.Raw = _NOTHING
-    prompt_cache_key: Any = None
-    conversation: Any = None
+    prompt_cache_key: msgspec.Raw = _NOTHING
+    conversation: msgspec.Raw = _NOTHING
 
 
 _BODY: Final = msgspec.json.Decoder(_Body)
@@ -61,11 +71,9 @@ def read(body: bytes, model: str = "") -> tuple[str, list[Entry]] | None:
 
     Of a long conversation the first and the last turns are decoded, no others.
     """
-    if body.count(b",") > _COMMAS:
-        return None
-    try:
-        found = _BODY.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    is_slow = body.count(b",") > _COMMAS or (len(body) > _ESCAPES and body.count(b"\\") > _ESCAPES)
+    found = None if is_slow else _body(body)
+    if found is None:
         return None
     turns, given = _turns(found)
     if turns is None and given is None:
@@ -93,22 +101,31 @@ class Outline(NamedTuple):
 
 def outline(body: bytes, model: str = "") -> Outline | None:
     """The outline of a request; None for a body that holds no conversation. `model` is that of the path."""
-    try:
-        found = _BODY.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    found = _body(body)
+    if found is None:
         return None
     turns, given = _turns(found)
     if turns is None:
         if not isinstance(given, str):
             return None
         turns = [msgspec.Raw(msgspec.json.encode({"role": "user", "content": given}))]
-    previous = found.previous_response_id
+    named, previous = _small(found.model), _small(found.previous_response_id)
+    members = (_value(found.metadata), _small(found.prompt_cache_key), _small(found.conversation))
     return Outline(
-        found.model if isinstance(found.model, str) else model,
+        named if isinstance(named, str) else model,
         turns,
         previous if isinstance(previous, str) else "",
-        session_ids.in_members(_value(found.metadata), found.prompt_cache_key, found.conversation),
+        session_ids.in_members(*members),
     )
+
+
+def _body(body: bytes) -> _Body | None:
+    if body[:_BEGINNING].lstrip()[:1] != b"{":
+        return None
+    try:
+        return _BODY.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def turn(raw: msgspec.Raw) -> Any:
@@ -128,14 +145,17 @@ def _turns(found: _Body) -> tuple[list[msgspec.Raw] | None, Any]:
 
 
 def _head(found: _Body, model: str, turns: list[msgspec.Raw] | None) -> str:
-    names = [found.model if isinstance(found.model, str) else model]
+    named = _small(found.model)
+    names = [named if isinstance(named, str) else model]
     if turns is not None:
         names.append(counted(len(turns), "turn") if turns else "")
     tools = _tools(found)
     names.append(counted(tools, "tool") if tools else "")
-    names.append("stream" if found.stream is True else "")
+    names.append("stream" if _small(found.stream) is True else "")
     names += [
-        f"{name} {value}" for name in _OPTIONS if (value := getattr(found, name)) is not None and not _is_nested(value)
+        f"{name} {value}"
+        for name in _OPTIONS
+        if (value := _small(getattr(found, name))) is not None and not _is_nested(value)
     ]
     return " · ".join(printable(str(name)[:200]) for name in names if name)
 
@@ -160,7 +180,7 @@ def _shown(turns: list[msgspec.Raw]) -> Iterator[Entry]:
     while begin < min(_FIRST, end) and sizes[begin] <= left:
         left -= sizes[begin]
         begin += 1
-    while end > begin and (sizes[end - 1] <= left or end == len(turns)):
+    while end > max(begin, len(turns) - _TURNS) and (sizes[end - 1] <= left or end == len(turns)):
         left -= sizes[end - 1]
         end -= 1
     for turn in turns[:begin]:
@@ -174,10 +194,17 @@ def _shown(turns: list[msgspec.Raw]) -> Iterator[Entry]:
 def _value(raw: msgspec.Raw) -> Any:
     if not raw:
         return None
+    if (size := memoryview(raw).nbytes) > _LARGEST:
+        return f"({amount(size)}: too long to be shown)"
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "(this is not valid JSON)"
+
+
+def _small(raw: msgspec.Raw) -> Any:
+    """The value of a member that is a word or a number; None for a long one."""
+    return _value(raw) if memoryview(raw).nbytes <= _SMALL else None
 
 
 def _parts(value: Any) -> Any:
