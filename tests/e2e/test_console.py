@@ -126,6 +126,13 @@ def test_the_console_tells_what_was_asked_what_became_of_it_and_what_was_said(co
 
     assert console.title() == title
     assert "data: {" not in shown
+    # Sent again, as a person asks: r in the list.
+    console.press("q")
+    assert "↺" not in console.until("POST /v1/messages → kimi")
+    console.press("r")
+    console.until("↺", "· rewritten · simulated")
+    console.press("Enter", "Tab", "Tab")
+    console.until("Comment:", "again, as a person asked, which may cost again")
     console.press("q", "f")
     console.until("set view_filter")
     console.press("~ai refused", "Enter")

@@ -196,7 +196,9 @@ def test_a_request_that_waits_for_a_person_holds_no_place_in_a_line(
     assert asking.end() == (200, Answer().body)
 
 
-def test_what_was_edited_is_recorded(upstream: Upstream, start_proxy: StartProxy, tmp_path: Path) -> None:
+def test_what_was_edited_is_recorded_and_listed_as_replayed(
+    upstream: Upstream, start_proxy: StartProxy, tmp_path: Path
+) -> None:
     path = tmp_path / "a.har"
     window = Window(start_proxy, _config(upstream), "--set", f"ai_record={path}")
     window.set(intercept="~q", ai_intercept="both")
@@ -212,3 +214,15 @@ def test_what_was_edited_is_recorded(upstream: Upstream, start_proxy: StartProxy
     assert entry.request.body == upstream.next().body == _body("Ciao").replace(b"gpt-4o", b"kimi-k2")
     assert sum(EDITED in note for note in entry.notes) == 2
     assert not any(secret in path.read_text() for secret in (KEY, OURS))
+
+    window = Window(start_proxy, _config(upstream), "--set", f"ai_replay={path}")
+    assert _ask(window, "Ciao").end() == (200, Answer().body)
+    flow = window.wait(lambda one: "all " in one["comment"], "complete")
+    story, reasons = flow["comment"].split("\n")
+    assert story.startswith("POST /v1/chat/completions → moonshot · gpt-4o → kimi-k2 · first byte ")
+    assert story.endswith(" · rewritten · replayed")
+    assert "replayed, would have been sent to http://" in reasons
+    assert "answered from a.har" in reasons
+    # The console and mitmweb show it as a picture.
+    assert flow["marked"] in (":vhs:", "📼")
+    upstream.assert_untouched()

@@ -34,6 +34,11 @@ def test_mitmweb_tells_what_was_asked_what_became_of_it_and_what_was_said(tmp_pa
         video = opened.shown(opened.number("GET /v1/videos/", -2), "Response")
         difference = opened.shown(opened.number("POST /v1/messages → moonshot"), "Request")
         answer = opened.shown(opened.number("POST /v1/messages → moonshot"), "Response")
+        # Sent again, as a person does it: by the button for the flow that is chosen.
+        again = opened.number("POST /v1/messages → moonshot")
+        opened.browser.run("document.querySelector('button[title*=\"eplay flow\"]').click()")
+        asks = f"fetch('flows').then((answer) => answer.json()).then((all) => {{ window.told = all[{again}].comment }})"
+        opened.browser.until(f"({asks}, window.told?.includes('again, as a person asked, which may cost again'))")
         page = opened.browser.run("document.body.innerText")
 
         assert "turn 2 of session 3f2a1b2c: added 2 messages" in conversation
