@@ -18,6 +18,7 @@ from importlib.util import spec_from_loader
 from pathlib import Path
 from types import ModuleType
 
+from _pytest.config import default_plugins
 from mitmproxy.certs import CertStore
 
 _PACKAGE = "mitm_ai_proxy"
@@ -27,6 +28,15 @@ for _name in (
     "mitmproxy.tools.dump",
     "mitmproxy.tools.web.master",
     "pytest",
+    # Not its plugins from elsewhere, whose assertions it rewrites when it imports them.
+    *(f"_pytest.{name}" for name in default_plugins),
+    "execnet",
+    "pdb",
+    f"{_PACKAGE}.cassette.cassette",
+    f"{_PACKAGE}.cassette.foreign",
+    f"{_PACKAGE}.cassette.listing",
+    f"{_PACKAGE}.cassette.playing",
+    f"{_PACKAGE}.cassette.variations",
     f"{_PACKAGE}.gateway.addon",
     f"{_PACKAGE}.gateway.commands",
     f"{_PACKAGE}.gateway.conversations",

@@ -376,6 +376,7 @@ STREAMED: Final[Json] = {**ASKED, "stream": True, "stream_options": {"include_us
         ("spark", b'{"code":11202,"message":"no","sid":"s1"}', 429, "11202"),
         ("baidu", b'{"error_code":336501,"error_msg":"no"}', 429, "336501"),
         ("baidu", b'{"error":{"code":"access_denied","message":"no"}}', 403, "access_denied"),
+        ("baidu", b'{"error":{"type":"rate_limit_error","message":"no"}}', 429, "rate_limit_error"),
         ("moonshot", b'{"code":"insufficient_quota","message":"no"}', 429, "insufficient_quota"),
     ],
 )
@@ -421,7 +422,7 @@ def test_an_event_of_openai_s_form_that_does_not_end_is_an_error_before_it_fills
     told = [handling.transducer.feed(b"data: " + b"x" * (1 << 22)) for _ in range(6)]
 
     assert "does not end" in json.loads(b"".join(told).partition(b"data: ")[2])["error"]["message"]
-    assert handling.transducer.end() == b""
+    assert handling.transducer.feed(b"data: {}\n\n") + handling.transducer.end() == b""
 
 
 def test_moonshot_s_usage_stands_beside_the_choices_too() -> None:
