@@ -92,7 +92,7 @@ def test_a_secret_has_no_dictionary_that_a_debugging_aid_could_print() -> None:
     assert not hasattr(Secret(TEXT), "__dict__")
 
 
-@pytest.mark.parametrize("text", [TEXT, ""])
+@table("text", [TEXT, ""])
 def test_a_secret_reveals_its_text_when_asked_and_is_false_when_empty(text: str) -> None:
     secret = Secret(text)
     assert secret.reveal() == text

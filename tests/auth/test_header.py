@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from mitm_ai_proxy.auth import header
 from mitm_ai_proxy.auth.header import (
     CLIENT_FIELDS,
@@ -107,7 +105,7 @@ def test_a_redacted_field_stays_as_it_is_when_it_is_redacted_again() -> None:
     assert header.redacted(once) == once
 
 
-@pytest.mark.parametrize("value", ["Bearer a", "é", "a\udcffb", ""])
+@table("value", ["Bearer a", "é", "a\udcffb", ""])
 def test_an_authorization_is_one_field_to_the_byte(value: str) -> None:
     credential = header.authorization(value)
 

@@ -89,7 +89,7 @@ def test_a_refusal_quotes_nothing_of_the_request() -> None:
         assert secret not in text
 
 
-@pytest.mark.parametrize("unknown", [None, 0.5])
+@table("unknown", [None, 0.5])
 def test_a_budget_of_nothing_lets_out_only_what_is_known_to_be_free(unknown: float | None) -> None:
     paid = [CREATE, create_request("/v1/audio/tts", {}), create_request("/v1/videos/video-extend", {"video_id": "1"})]
     refused = [
@@ -113,7 +113,7 @@ def test_an_unknown_price_is_refused_unless_it_counts_as_something() -> None:
     assert _lets(budget, UNKNOWN, UNKNOWN) == [True, False]
 
 
-@pytest.mark.parametrize("response", [says(None, 400, 1201), says(None, 429, 1303), says(None, 200, 1102)])
+@table("response", [says(None, 400, 1201), says(None, 429, 1303), says(None, 200, 1102)])
 def test_a_create_that_the_provider_refuses_gives_back_what_was_reserved(response: Response) -> None:
     budget = _budget(3)
     assert _lets(budget, CREATE, CREATE) == [True, False]
@@ -231,7 +231,7 @@ def test_many_threads_spend_no_more_than_the_budget() -> None:
     assert sum(_lets(budget, *[CREATE] * 30)) == 20 - len(kept)
 
 
-@pytest.mark.parametrize(("units", "unknown"), [(-1, None), (math.nan, None), (1, 0), (1, -1), (1, math.nan)])
+@table(("units", "unknown"), [(-1, None), (math.nan, None), (1, 0), (1, -1), (1, math.nan)])
 def test_a_budget_that_makes_no_sense_is_refused(units: float, unknown: float | None) -> None:
     with pytest.raises(ValueError, match="has to be"):
         _budget(units, unknown)

@@ -198,7 +198,7 @@ def test_what_is_no_link_has_no_target(path: str) -> None:
     assert target(path) is None
 
 
-@pytest.mark.parametrize("path", ["/linked/https/a/../b", "/linked/https/a/%2e%2e/b", "/linked/https/a/x%00"])
+@table("path", ["/linked/https/a/../b", "/linked/https/a/%2e%2e/b", "/linked/https/a/x%00"])
 def test_a_path_that_a_host_could_read_as_another_is_refused(path: str) -> None:
     with pytest.raises(Refusal):
         target(path)
@@ -244,7 +244,7 @@ def test_an_answer_s_links_to_results_lead_through_the_proxy(name: str) -> None:
     assert ADDRESS.lead_there(led) == (body if is_led is not None else ADDRESS.lead_there(body))
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff://", b'{"url": "https://a/b"', b"https://a/b", b'{"url":"https://a"} {}'])
+@table("body", [b"", b"\xff://", b'{"url": "https://a/b"', b"https://a/b", b'{"url":"https://a"} {}'])
 def test_what_is_no_json_stays(body: bytes) -> None:
     assert ADDRESS.lead_here(body, pytest.fail) == body
 

@@ -195,7 +195,7 @@ def test_results_are_those_of_one_task_only() -> None:
     assert [link for _, link, _ in _results(new_answer({"data": tasks}), poll("8"), "8")] == [f"{CDN}/8"]
 
 
-@pytest.mark.parametrize(("status", "expected"), [("completed", ["content"]), ("failed", []), ("queued", [])])
+@table(("status", "expected"), [("completed", ["content"]), ("failed", []), ("queued", [])])
 def test_a_video_of_openai_is_below_its_own_address(status: str, expected: list[str]) -> None:
     read = new_request("GET", f"{ORIGIN}/v1/videos/video_123?a=1")
 

@@ -127,8 +127,8 @@ def test_what_a_link_in_a_stream_leads_to_is_a_file_too(body: bytes) -> None:
     assert [played(player, new_request("GET", LINK)).body for _ in range(3)] == [FILE] * 3
 
 
-@pytest.mark.parametrize("polls", [3, 400])
-@pytest.mark.parametrize("recorded", [1, 40])
+@table("polls", [3, 400])
+@table("recorded", [1, 40])
 def test_a_job_ends_however_often_it_is_polled(recorded: int, polls: int) -> None:
     player = _player(_record(*_life("7", polls=recorded)))
     assert _status(player, CREATE) == "submitted"
@@ -180,7 +180,7 @@ def test_creates_may_come_in_another_order_and_with_other_secrets_and_names() ->
     assert played(player, new_request("GET", SIGNED.format("1").replace("sign=s", "sign=scrubbed"))).body == FILE
 
 
-@pytest.mark.parametrize("by", ["the client's name", "the id"])
+@table("by", ["the client's name", "the id"])
 def test_a_job_is_found_by_the_client_s_name_of_this_replay(by: str) -> None:
     creates = [new_request("POST", TEXT, {"prompt": "a", "external_task_id": name}) for name in ("x", "y")]
     names = ("x", "y") if by == "the client's name" else ("1", "2")
@@ -199,7 +199,7 @@ def test_a_job_is_found_by_the_client_s_name_of_this_replay(by: str) -> None:
     assert _status(player, poll("x")) == "failed"
 
 
-@pytest.mark.parametrize("parameter", ["task_ids=1", "external_task_ids=x"])
+@table("parameter", ["task_ids=1", "external_task_ids=x"])
 def test_the_new_design_is_polled_by_its_query(parameter: str) -> None:
     url = f"{ORIGIN}/text-to-video/kling-3.0"
 
@@ -323,7 +323,7 @@ def test_an_answer_that_repeats_is_given_so_often_more_before_the_next() -> None
     assert player.unused() == ()
 
 
-@pytest.mark.parametrize("pace", [1.0, 0.1])
+@table("pace", [1.0, 0.1])
 def test_with_a_pace_a_state_is_shown_when_it_is_due(pace: float) -> None:
     clock = Clock()
     answers = [
@@ -419,9 +419,7 @@ def test_a_recorded_file_is_served_in_parts(asked: str, status: int, body: bytes
             assert header(answer.headers, "content-length") == str(len(body))
 
 
-@pytest.mark.parametrize(
-    ("condition", "status"), [('"e"', 206), ('"f"', 200), ('W/"e"', 200), ("Sat, 21 Nov 2026", 200)]
-)
+@table(("condition", "status"), [('"e"', 206), ('"f"', 200), ('W/"e"', 200), ("Sat, 21 Nov 2026", 200)])
 def test_a_range_of_another_file_is_not_served(condition: str, status: int) -> None:
     player = _player(_record(*_life("7")))
     headers = (("Range", "bytes=0-1"), ("If-Range", condition))
@@ -501,7 +499,7 @@ def test_threads_get_every_recording_once() -> None:
     assert player.played == (1,) * 200
 
 
-@pytest.mark.parametrize("design", ["legacy", "new"])
+@table("design", ["legacy", "new"])
 def test_the_whole_life_of_a_simulated_job_is_replayed(design: str) -> None:
     recorder = Recorder()
     is_new = design == "new"

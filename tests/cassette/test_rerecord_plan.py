@@ -206,6 +206,6 @@ def test_no_credential_and_nothing_of_the_connection_is_sent_again() -> None:
     assert rerecord_plan.headers_to_send(headers) == (*JSON, ("User-Agent", "kling-sdk/1.0"), ("X-Trace", "b"))
 
 
-@pytest.mark.parametrize(("header", "expected"), [("X-Api-Key", True), ("authorization", True), ("X-Trace", False)])
+@table(("header", "expected"), [("X-Api-Key", True), ("authorization", True), ("X-Trace", False)])
 def test_a_recorded_credential_is_noticed(header: str, expected: bool) -> None:
     assert rerecord_plan.has_credential(new_request("GET", TEXT, None, ((header, "[scrubbed]"),))) is expected

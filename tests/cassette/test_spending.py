@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from werkzeug.test import Client
 
 from mitm_ai_proxy.cassette import spending
@@ -145,7 +144,7 @@ def test_lost_creates_that_are_alike_are_not_taken_for_one_another() -> None:
     assert _spent(entries) == Spending(8, 1.12, 2, 1, 0, 0, 3)
 
 
-@pytest.mark.parametrize("name", [5, ["a"], {"a": 1}, None, ""])
+@table("name", [5, ["a"], {"a": 1}, None, ""])
 def test_a_name_that_is_no_text_names_nothing(name: Any) -> None:
     lost = entry_of(text_request(external_task_id=name))
     units = expected_units(lost.request)
@@ -183,7 +182,7 @@ def test_money_that_was_charged_instead_of_units_is_summed() -> None:
     assert _spent([MADE, paid]) == Spending(0, 0.45, 1, 0, 0, 0, 0)
 
 
-@pytest.mark.parametrize("design", ["legacy", "new"])
+@table("design", ["legacy", "new"])
 def test_a_simulated_recording_costs_what_the_simulator_took(design: str) -> None:
     time = 1_795_212_000.0
     simulator = Simulator(SimulatorSettings(speed=1.0), lambda: time)

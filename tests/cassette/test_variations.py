@@ -193,7 +193,7 @@ FAILED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", FORMS)
+@table("name", FORMS)
 def test_a_job_fails_as_the_provider_would_say_it(name: str) -> None:
     form = FORMS[name]
     varied = _vary(_record(*form.life(IDS[0])), Variation(failed=WHY))
@@ -307,7 +307,7 @@ def test_a_redirect_to_the_result_and_what_it_leads_to_are_left_out() -> None:
     assert [entry.request for entry in varied] == [request for request, _ in life]
 
 
-@pytest.mark.parametrize("variation", [Variation(failed=WHY), Variation(error=1102), Variation(slow=3)])
+@table("variation", [Variation(failed=WHY), Variation(error=1102), Variation(slow=3)])
 def test_all_jobs_are_varied(variation: Variation) -> None:
     exchanges = [pair for pairs in zip(*map(LEGACY.life, IDS), strict=True) for pair in pairs]
     player = _player(_vary(_record(*exchanges), variation))
@@ -344,7 +344,7 @@ def test_a_create_is_refused_as_kling_does_it(code: int, form: Form) -> None:
     assert isinstance(player.answer(form.create(IDS[0])[0]), Miss)
 
 
-@pytest.mark.parametrize(
+@table(
     ("code", "status", "word", "retry"),
     [(1303, 429, "concurrency_limit", "15"), (1301, 400, "moderation_blocked", ""), (1304, 403, "ip_not_allowed", "")],
 )
@@ -408,7 +408,7 @@ def test_errors_and_redirects_before_a_download_stay() -> None:
     assert varied[-1].response.status == 403
 
 
-@pytest.mark.parametrize("form", [LEGACY, FORMS["Kling's new design"]], ids=["legacy", "new"])
+@table("form", [LEGACY, FORMS["Kling's new design"]], ids=["legacy", "new"])
 def test_a_result_that_was_not_downloaded_is_gone_too(form: Form) -> None:
     player = _player(_vary(_record(*form.life(IDS[0])[:-1]), Variation(content_gone=True)))
     assert [played(player, form.download(IDS[0])).status for _ in range(2)] == [403, 403]
@@ -461,7 +461,7 @@ def test_a_job_that_was_done_at_once_is_slow(form: Form) -> None:
     assert header(unfinished.response.headers, "content-length") == str(len(unfinished.response.body))
 
 
-@pytest.mark.parametrize("polls", [2, 0])
+@table("polls", [2, 0])
 def test_a_slow_job_takes_longer_where_time_counts(polls: int) -> None:
     life = LEGACY.life(IDS[0], polls)
     entries = _record(*life) if polls else _record(life[0], *life[-2:])
@@ -532,7 +532,7 @@ def test_a_variation_of_nothing_is_refused(variation: Variation, exchanges: list
     assert problem in _problem(_record(*exchanges), variation)
 
 
-@pytest.mark.parametrize(
+@table(
     ("fields", "problem"),
     [
         ({}, "one of failed, error"),

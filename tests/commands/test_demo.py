@@ -14,6 +14,7 @@ import pytest
 from mitm_ai_proxy.commands import demo, main
 from mitm_ai_proxy.view.columns import Page
 from mitm_ai_proxy.view.messages import Message, credential
+from tests.tables import table
 
 FAST = 2000
 """Factor by which the simulator is faster than Kling in these tests."""
@@ -177,7 +178,7 @@ def test_an_encoding_without_lines_gets_plain_ones() -> None:
     assert [line.split() for line in out.text().splitlines()] == [["one~", "|", "one"], ["|", "ä"]]
 
 
-@pytest.mark.parametrize("value", ["Bearer secret", "Bearer secret.of.somebody", "Basic c2VjcmV0", "secret"])
+@table("value", ["Bearer secret", "Bearer secret.of.somebody", "Basic c2VjcmV0", "secret"])
 def test_a_credential_of_any_kind_is_not_shown(value: str) -> None:
     assert "secret" not in credential(value)
     assert "c2VjcmV0" not in credential(value)

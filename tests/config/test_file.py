@@ -251,7 +251,7 @@ def test_a_mistake_in_a_block_is_named_with_its_key(line: str, problem: str) -> 
     assert _problems(_kling(line), PROTOCOL="orginal") == [f"provider.{problem}"]
 
 
-@pytest.mark.parametrize(
+@table(
     ("line", "problems"),
     [
         (
@@ -578,7 +578,7 @@ def test_allowed_origins_are_one_or_a_list_as_browsers_write_them(line: str, exp
     assert _parse(_kling("") + line, HOST="host.test").block(PageSettings).allowed_origins == expected
 
 
-@pytest.mark.parametrize(
+@table(
     ("pattern", "host", "port", "matches"),
     [
         (HostPattern("a.test"), "A.test", 1, True),
@@ -797,12 +797,12 @@ def test_the_source_in_error_messages_can_be_chosen(tmp_path: Path) -> None:
             registry.read(source, {}, name="mine")
 
 
-@pytest.mark.parametrize("key", ["klingApi", "videoResponse"])
+@table("key", ["klingApi", "videoResponse"])
 def test_a_key_that_the_plugin_does_not_have_is_known_to_its_own_type_only(key: str) -> None:
     assert _problems(f"provider: {{type: openai, {key}: auto}}") == [f"provider.{key}: unknown key"]
 
 
-@pytest.mark.parametrize("owner", [*(provider.Keys for provider in registry.TYPES.values()), *registry.BLOCKS.values()])
+@table("owner", [*(provider.Keys for provider in registry.TYPES.values()), *registry.BLOCKS.values()])
 def test_every_key_is_explained_in_a_sentence(owner: type[Any]) -> None:
     keys = declared(owner).values()
 

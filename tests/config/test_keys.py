@@ -14,6 +14,7 @@ from mitm_ai_proxy.config.file import Configuration, ConfigurationError, Provide
 from mitm_ai_proxy.config.keys import Problem, Reading, block, blocks, camel_case, declared, key, nearest, secrets
 from mitm_ai_proxy.config.values import HostPattern
 from mitm_ai_proxy.wire.targets import Origin
+from tests.tables import table
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +101,7 @@ def test_a_declaration_tells_its_keys_with_those_it_inherits() -> None:
     assert (keys["retries"].field, keys["retries"].default, keys["retries"].help) == ("retries", 3, "How often.")
 
 
-@pytest.mark.parametrize(
-    ("field", "name"), [("id", "id"), ("api_tokens", "apiTokens"), ("a_2_bc", "a2Bc"), ("raise_", "raise")]
-)
+@table(("field", "name"), [("id", "id"), ("api_tokens", "apiTokens"), ("a_2_bc", "a2Bc"), ("raise_", "raise")])
 def test_a_key_has_its_fields_name_in_camel_case(field: str, name: str) -> None:
     assert camel_case(field) == name
 
@@ -199,7 +198,7 @@ def test_variables_are_replaced_inside_a_mapping_only_where_a_key_takes_one() ->
     ]
 
 
-@pytest.mark.parametrize("document", [{}, {"weather": None}, {"weather": {}}, {"weather": {"windSpeed": None}}])
+@table("document", [{}, {"weather": None}, {"weather": {}}, {"weather": {"windSpeed": None}}])
 def test_a_block_is_read_alone_and_nothing_else_is_checked(document: dict[str, Any]) -> None:
     document |= {"provider": {"type": "nobody"}, "odd": 1}
 
@@ -211,7 +210,7 @@ def test_a_block_that_is_read_alone_is_checked() -> None:
         file.read_block("weather: {rain: often}", {}, "weather", Weather, name="here")
 
 
-@pytest.mark.parametrize(("name", "end"), [("hots", "; did you mean hosts?"), ("zzz", "")])
+@table(("name", "end"), [("hots", "; did you mean hosts?"), ("zzz", "")])
 def test_a_message_about_an_unknown_name_ends_with_the_nearest_one(name: str, end: str) -> None:
     assert nearest(name, ["hosts", "scrub"]) == end
 
@@ -226,7 +225,7 @@ def test_blocks_within_blocks_are_read_by_their_own_declarations() -> None:
     assert _read({"provider": SPECIAL}).block(Tides) == Tides(0, Moon(), {})
 
 
-@pytest.mark.parametrize(
+@table(
     ("tides", "messages"),
     [
         ({"moon": 3}, ["tides.moon: expected a mapping of keys to values"]),

@@ -62,9 +62,7 @@ def test_a_model_is_mapped_by_the_first_pattern_that_matches(
     assert ModelMapping(mapping).map(model) == (expected, pattern)
 
 
-@pytest.mark.parametrize(
-    ("mapping", "expected"), [({}, False), ({"a": ""}, True), ({"~a": ""}, True), ({"*": ""}, True)]
-)
+@table(("mapping", "expected"), [({}, False), ({"a": ""}, True), ({"~a": ""}, True), ({"*": ""}, True)])
 def test_only_a_mapping_without_patterns_is_false(mapping: dict[str, str], expected: bool) -> None:
     assert bool(ModelMapping(mapping)) is expected
 
@@ -76,7 +74,7 @@ def test_a_regex_that_cannot_be_compiled_is_named_when_the_mapping_is_made(patte
     assert str(caught.value).startswith(repr(pattern))
 
 
-@pytest.mark.parametrize("opening", ["(", "(?:", "(?P<a>", "(?="])
+@table("opening", ["(", "(?:", "(?P<a>", "(?="])
 def test_a_regex_that_is_nested_too_deeply_is_named_by_its_beginning(opening: str) -> None:
     pattern = "~" + "".join(opening.replace("a", f"a{n}") for n in range(3000)) + ")" * 3000
     with pytest.raises(ValueError, match="is nested too deeply") as caught:

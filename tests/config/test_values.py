@@ -93,7 +93,7 @@ def test_secrets_are_not_shown() -> None:
     assert "one" not in repr(found)
 
 
-@pytest.mark.parametrize(
+@table(
     ("convert", "value", "where"),
     [
         (values.texts, ["a", [], {}], ["[1]", "[2]"]),

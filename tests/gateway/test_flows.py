@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow
 
@@ -36,7 +35,7 @@ def _state(flow: http.HTTPFlow) -> FlowState:
     return FlowState(flows.head_of(flow), None)
 
 
-@pytest.mark.parametrize(("version", "has_host"), [("HTTP/1.0", True), ("HTTP/1.1", True), ("HTTP/2.0", False)])
+@table(("version", "has_host"), [("HTTP/1.0", True), ("HTTP/1.1", True), ("HTTP/2.0", False)])
 def test_the_head_of_a_flow(version: str, has_host: bool) -> None:
     flow = _flow("PUT /v1/messages?b=c", version, Content_Type="application/json")
 
@@ -95,7 +94,7 @@ def test_of_a_long_body_the_model_is_kept_and_of_a_target_no_query(kind: str, bo
     assert (client.body, client.is_whole, client.model) == (b"", False, model)
 
 
-@pytest.mark.parametrize(("body", "expected"), [(b"new", b"new"), (b"", b""), (None, b"body")])
+@table(("body", "expected"), [(b"new", b"new"), (b"", b""), (None, b"body")])
 def test_what_is_sent_is_put_into_the_flow(body: bytes | None, expected: bytes) -> None:
     flow = _flow("GET /a")
     state = _state(flow)
@@ -142,7 +141,7 @@ def test_notes_that_are_known_since_the_head_are_not_repeated() -> None:
     assert flow.comment == "first; second"
 
 
-@pytest.mark.parametrize(
+@table(
     ("mark", "memo"),
     [({"memo": {"a": 1}}, {"a": 1}), ({}, NO_MEMO), ({"memo": 5}, NO_MEMO), ("text", NO_MEMO), (None, NO_MEMO)],
 )
@@ -156,9 +155,7 @@ def test_the_memo_of_a_flow_that_was_loaded_from_a_file(mark: Any, memo: dict[st
     assert flows.memo_of(_flow()) == NO_MEMO
 
 
-@pytest.mark.parametrize(
-    ("status", "reason"), [(200, "Fine"), (404, "Not Found"), (599, "")], ids=["the same", "another", "unknown"]
-)
+@table(("status", "reason"), [(200, "Fine"), (404, "Not Found"), (599, "")], ids=["the same", "another", "unknown"])
 def test_an_answer_takes_the_place_of_the_providers(status: int, reason: str) -> None:
     response = http.Response.make(200, b"old", {"X-A": "1"})
     response.reason = "Fine"
@@ -178,7 +175,7 @@ def test_another_body_has_its_own_length_and_no_coding() -> None:
     assert dict(response.headers.items()) == {"X-A": "1", "content-length": "6"}
 
 
-@pytest.mark.parametrize(
+@table(
     ("state", "shown", "path"),
     [
         (None, {"X-Thing": "set", "Authorization": REDACTED, "X-A": "1"}, "/a?key=redacted"),
@@ -256,7 +253,7 @@ def test_a_credential_that_an_answer_repeats_is_masked_wherever_it_stands() -> N
     assert set(state.notes) == {flows.MASKED}
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+@table("encoding", ["gzip", "deflate", "br", "zstd"])
 def test_a_body_is_decoded_to_look_for_the_credential_and_stays_encoded_without_it(encoding: str) -> None:
     with_it, without = (http.Response.make(401, b"no " + text) for text in (TOKEN, b"such token"))
     for response in (with_it, without):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import pytest
 from mitmproxy import hooks
 from mitmproxy.addonmanager import AddonManager
 from mitmproxy.addons.errorcheck import ErrorCheck
@@ -13,6 +12,7 @@ from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 from mitmproxy.test import taddons, tflow
 
 from mitm_ai_proxy.gateway.guard import NAME, Guard
+from tests.tables import table
 
 
 class _Named:
@@ -64,7 +64,7 @@ def _request(addons: AddonManager) -> None:
     addons.trigger(HttpRequestHook(tflow.tflow()))
 
 
-@pytest.mark.parametrize("kinds", [(_Listener,), (_Listener, _Quiet), (_Quiet, _Listener), (_Parent,)])
+@table("kinds", [(_Listener,), (_Listener, _Quiet), (_Quiet, _Listener), (_Parent,)])
 def test_the_guard_sees_a_request_behind_all_others(kinds: tuple[type[_Named], ...]) -> None:
     def work(addons: AddonManager, calls: list[str]) -> None:
         _guard(calls)
@@ -75,7 +75,7 @@ def test_the_guard_sees_a_request_behind_all_others(kinds: tuple[type[_Named], .
     _in_chain(work, *kinds)
 
 
-@pytest.mark.parametrize("kinds", [(_Listener,), (_Listener, _Quiet), (_Parent,)])
+@table("kinds", [(_Listener,), (_Listener, _Quiet), (_Parent,)])
 def test_a_new_guard_takes_the_place_of_the_old_one(kinds: tuple[type[_Named], ...]) -> None:
     def work(addons: AddonManager, calls: list[str]) -> None:
         first = _guard(calls)

@@ -82,7 +82,7 @@ def test_a_bad_head_is_refused_and_nothing_is_sent(mode: str, caplog: pytest.Log
     assert KEY not in caplog.text
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@table("version", VERSIONS)
 def test_a_client_of_anthropics_is_told_in_its_own_dialect(version: str) -> None:
     async def work(proxy: Proxy) -> None:
         flow = _flow(version, b"GET", b"/a", ((b"anthropic-version", b"2023-06-01"), (b"X", b"a\rb")))
@@ -93,7 +93,7 @@ def test_a_client_of_anthropics_is_told_in_its_own_dialect(version: str) -> None
     run(work)
 
 
-@pytest.mark.parametrize("peer", ["127.0.0.1", "192.0.2.7"])
+@table("peer", ["127.0.0.1", "192.0.2.7"])
 def test_the_head_is_judged_before_who_sent_it(peer: str) -> None:
     async def work(proxy: Proxy) -> None:
         flow = make(peer=peer)
@@ -116,7 +116,7 @@ def test_a_flow_that_is_sent_again_is_judged_too() -> None:
     run(work)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@table("version", VERSIONS)
 def test_flows_to_other_hosts_are_not_judged(version: str) -> None:
     async def work(proxy: Proxy) -> None:
         flow = _flow(version, b"GET", b"/a", ((b"X", b"a\rb"),), mode="regular")
@@ -131,7 +131,7 @@ def test_flows_to_other_hosts_are_not_judged(version: str) -> None:
     run(work, hosts=["api.openai.com"])
 
 
-@pytest.mark.parametrize("target", [b"/a\xff\x80?b=\xc3\xa9", "/é".encode(), b"/a?b=//c&d=http://e/*", b"/a//b"])
+@table("target", [b"/a\xff\x80?b=\xc3\xa9", "/é".encode(), b"/a?b=//c&d=http://e/*", b"/a//b"])
 def test_what_is_no_danger_is_sent_to_the_byte(target: bytes) -> None:
     async def work(proxy: Proxy) -> None:
         flow = _flow("HTTP/1.1", b"m-search", target, ((b"X-A", b"a\tb\xff"), (b"X_b", b"")))

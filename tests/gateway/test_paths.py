@@ -7,14 +7,15 @@ import json
 import pytest
 
 from tests.gateway.literal import JSON, Proxy, Said, make, run
+from tests.tables import table
 
 KLING = {"type": "kling", "providerDomain": "http://provider.test:81", "apiTokens": ["key-of-the-gateway"]}
 SDK = {**JSON, "User-Agent": "OpenAI/Python 3.0", "Authorization": "Bearer key-of-the-client"}
 PICTURES = "POST /v1/images/generations"
 
 
-@pytest.mark.parametrize(("tls_at", "scheme"), [(None, "http"), (1.0, "https")])
-@pytest.mark.parametrize("mode", ["reverse:http://x.test", "regular"])
+@table(("tls_at", "scheme"), [(None, "http"), (1.0, "https")])
+@table("mode", ["reverse:http://x.test", "regular"])
 def test_the_base_url_has_the_scheme_and_the_host_of_the_client(mode: str, tls_at: float | None, scheme: str) -> None:
     async def work(proxy: Proxy) -> None:
         flow = make("POST /v2/videos", SDK | {"Host": "api.openai.com"}, mode=mode)
@@ -29,7 +30,7 @@ def test_the_base_url_has_the_scheme_and_the_host_of_the_client(mode: str, tls_a
     run(work, provider=KLING, hosts=["api.openai.com"])
 
 
-@pytest.mark.parametrize("target", ["/v1/videos", "/v1/videos/kling-t2v-7", "/v1/videos/kling-t2v-7/content"])
+@table("target", ["/v1/videos", "/v1/videos/kling-t2v-7", "/v1/videos/kling-t2v-7/content"])
 def test_a_head_has_no_body_and_the_methods_that_there_are(target: str) -> None:
     async def work(proxy: Proxy) -> None:
         got = await proxy.ask(make(f"HEAD {target}", SDK))

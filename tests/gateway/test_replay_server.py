@@ -12,6 +12,7 @@ from mitm_ai_proxy.cassette.entry import Chunk, Response
 from mitm_ai_proxy.gateway import replay_server
 from mitm_ai_proxy.gateway.replay_server import ReplayServer
 from mitm_ai_proxy.wire.targets import Origin
+from tests.tables import table
 
 ANSWER = Response(
     206,
@@ -54,7 +55,7 @@ def test_an_answer_is_sent_in_its_pieces_without_waiting() -> None:
     assert _run(ask()) == SENT + SENT
 
 
-@pytest.mark.parametrize("token", ["", "nobody-s-token"])
+@table("token", ["", "nobody-s-token"])
 def test_nothing_is_told_without_a_token(token: str) -> None:
     async def ask() -> bytes:
         server = ReplayServer()
@@ -104,7 +105,7 @@ def test_an_answer_is_told_once() -> None:
     assert _run(ask()).startswith(SENT + b"HTTP/1.1 404 ")
 
 
-@pytest.mark.parametrize("request_", [b"garbage\r\nContent-Length: many\r\n\r\n", b"garbage\r\n\r\n"])
+@table("request_", [b"garbage\r\nContent-Length: many\r\n\r\n", b"garbage\r\n\r\n"])
 def test_garbage_ends_the_connection(request_: bytes) -> None:
     async def ask() -> bytes:
         server = ReplayServer()

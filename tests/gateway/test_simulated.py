@@ -71,7 +71,7 @@ def test_a_job_is_answered_to_its_end_and_nothing_is_sent() -> None:
     _run(work)
 
 
-@pytest.mark.parametrize("text", ["lost", "truncated"])
+@table("text", ["lost", "truncated"])
 def test_a_cut_closes_the_connection(text: str) -> None:
     async def work(proxy: Proxy) -> None:
         flow = make("POST /v1/videos", JSON)
@@ -153,7 +153,7 @@ def test_a_simulator_that_raises_leaves_no_recording(tmp_path: Path, monkeypatch
     _run(work, recorded, _stage())
 
 
-@pytest.mark.parametrize("base", ["", "/base", "/ba/se"])
+@table("base", ["", "/base", "/ba/se"])
 def test_the_providers_base_path_is_not_the_simulators(base: str) -> None:
     async def work(proxy: Proxy) -> None:
         flow = make("POST /v1/videos", JSON)
@@ -342,7 +342,7 @@ def test_the_option_cannot_be_changed_while_the_proxy_runs(value: str, is_refuse
     asyncio.run(test())
 
 
-@pytest.mark.parametrize(("tokens", "reason"), [([], "no credential found"), (["provider-key"], "ai_simulate is set")])
+@table(("tokens", "reason"), [([], "no credential found"), (["provider-key"], "ai_simulate is set")])
 def test_the_banner_says_why_and_what_to_try(tokens: list[str], reason: str) -> None:
     configuration = registry.read({"provider": {**KLING, "apiTokens": tokens}}, simulated=True)
 

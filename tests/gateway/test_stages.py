@@ -180,7 +180,7 @@ def test_what_a_stage_holds_is_not_streamed_whoever_wants_it() -> None:
     run(work, one)
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@table("method", ["GET", "HEAD"])
 def test_a_result_elsewhere_is_fetched_without_a_credential_and_for_any_page(method: str) -> None:
     async def work(proxy: Proxy, one: Letting, two: Letting) -> None:
         flow = make(f"{method} /x", {**BROWSER, "Authorization": "Bearer client", "Cookie": "c"})

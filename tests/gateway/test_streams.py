@@ -164,7 +164,7 @@ def test_an_answer_that_is_here_already_is_left_alone() -> None:
     assert _begin(flow, Pass()) is False
 
 
-@pytest.mark.parametrize(
+@table(
     ("version", "fields", "expected"),
     [
         ("HTTP/1.1", {"content-length": "9", "content-encoding": "identity"}, {"transfer-encoding": "chunked"}),
@@ -194,7 +194,7 @@ def test_an_answer_that_is_only_listened_to_keeps_its_head() -> None:
     assert flow.response.headers.fields == before
 
 
-@pytest.mark.parametrize(
+@table(
     ("transducer", "pieces", "expected"),
     [
         (Upper(), [b"a", b"b"], [[b"A"], [b"B"], [b"."]]),
@@ -266,7 +266,7 @@ def test_the_failure_of_what_is_no_event_stream_is_its_end() -> None:
     assert [stream(b"a"), stream(b"x"), stream(b"b"), stream(b"")] == [[b"a"], [], [], []]
 
 
-@pytest.mark.parametrize(
+@table(
     ("fields", "streamed"),
     [
         ({}, False),

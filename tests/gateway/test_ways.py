@@ -17,6 +17,7 @@ from mitm_ai_proxy.gateway.recorded import Recorded
 from mitm_ai_proxy.gateway.simulated import Simulated
 from mitm_ai_proxy.gateway.stages import Stage
 from tests.gateway.literal import EVENTS, HERE, JSON, Proxy, Said, make, run
+from tests.tables import table
 
 ORIGIN = "http://provider.test:81"
 KLING = {"type": "kling", "providerDomain": ORIGIN, "apiTokens": ["token"]}
@@ -170,7 +171,7 @@ def test_what_is_too_dear_was_not_sent(tmp_path: Path) -> None:
     run(work, _cassette(tmp_path / "b.har", Mode.APPEND, budget=_Spent()))
 
 
-@pytest.mark.parametrize("stages", [(), (_simulated(),)], ids=["sent", "simulated"])
+@table("stages", [(), (_simulated(),)], ids=["sent", "simulated"])
 def test_what_is_wrong_was_not_sent(stages: tuple[Stage, ...]) -> None:
     async def work(proxy: Proxy) -> None:
         flow = make("POST /v1/videos", JSON)

@@ -139,7 +139,7 @@ def test_a_create_is_translated_to_kling_s_fields(fields: dict[str, Any], sent: 
     assert json.dumps(got.get("watermark_info")) == json.dumps(sent.get("watermark_info"))
 
 
-@pytest.mark.parametrize(
+@table(
     ("model", "sent"),
     [
         ("kling-v2-6", {"model_name": "kling-v2-6", "aspect_ratio": "9:16", "mode": "std", "duration": "5"}),

@@ -47,7 +47,7 @@ def test_members_are_read_set_renamed_and_popped_in_place() -> None:
     assert document.body() == '{"a":"é","model_name":"m","b":null}'.encode()
 
 
-@pytest.mark.parametrize("body", ['{"x":1,"model":2,"y":3}', '{"x":1,"model":2,"y":3,"model_name":0}'])
+@table("body", ['{"x":1,"model":2,"y":3}', '{"x":1,"model":2,"y":3,"model_name":0}'])
 def test_a_renamed_member_keeps_its_place_and_replaces_another(body: str) -> None:
     document = _document(body)
     document.rename("model", "model_name")
@@ -68,7 +68,7 @@ def test_a_name_with_escapes_is_the_same_name() -> None:
     assert json.loads(document.body()) == {"model": "m", '"\n': 1}
 
 
-@pytest.mark.parametrize("read", [Document.value, Document.text, Document.pop])
+@table("read", [Document.value, Document.text, Document.pop])
 def test_a_repeated_name_is_refused_when_it_is_read(read: Any) -> None:
     document = _document('{"a":"1","b":2,"\\u0061":"1"}')
 
@@ -87,7 +87,7 @@ def test_text_is_a_text_or_nothing() -> None:
         assert caught.value.param == name
 
 
-@pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "[" + "9" * 5000 + "]"])
+@table("number", ["9" * 5000, "-" + "9" * 5000, "[" + "9" * 5000 + "]"])
 def test_a_number_that_python_cannot_decode_is_refused(number: str) -> None:
     document = _document(f'{{"a":{number}}}')
 

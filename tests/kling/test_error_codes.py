@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from mitm_ai_proxy.kling import error_codes
 from mitm_ai_proxy.kling.error_codes import MEANINGS, is_duplicate
 from tests.tables import table
@@ -144,7 +142,7 @@ def test_the_date_of_an_answer_tells_how_far_the_clocks_differ(date: str, says: 
     assert bool(found) is bool(says)
 
 
-@pytest.mark.parametrize("request_id", ["a\r\nset-cookie: x=1", "a\n", "\0"])
+@table("request_id", ["a\r\nset-cookie: x=1", "a\n", "\0"])
 def test_no_control_character_gets_into_a_header(request_id: str) -> None:
     headers = error_codes.answer(400, 1200, "", request_id).headers
 

@@ -83,7 +83,7 @@ def test_a_retry_in_a_new_process_gets_the_id_of_the_first_create() -> None:
     assert Creates().retry() == Creates().new()
 
 
-@pytest.mark.parametrize("doubtful", range(4))
+@table("doubtful", range(4))
 def test_of_equal_creates_a_retry_gets_the_id_of_the_uncertain_one(doubtful: int) -> None:
     creates = Creates()
     names = [creates.new() for _ in range(4)]

@@ -95,6 +95,6 @@ def test_a_full_page_is_followed_by_the_next_page_and_another_by_the_next_list(
     assert next_page(current, count, LISTS) == behind
 
 
-@pytest.mark.parametrize("found", [Page("t2v", "2", 5), Page("i2v", "1000", 100)])
+@table("found", [Page("t2v", "2", 5), Page("i2v", "1000", 100)])
 def test_a_cursor_leads_to_the_page_it_was_made_of(found: Page) -> None:
     assert page(f"limit={found.limit}&after={found.cursor}", LISTS) == found

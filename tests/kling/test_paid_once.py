@@ -11,8 +11,6 @@ import random
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import pytest
-
 from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.exchange import Answer, Caller, Head, NeedsBody, Upstream, Whole
 from mitm_ai_proxy.kling.provider import Kling, KlingKeys
@@ -221,7 +219,7 @@ def test_equal_creates_are_paid_once_each_and_never_shared(clients: tuple[bool, 
     assert sum(sent > 1 for sent in attempts) > RUNS * 0.2
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 4])
+@table("number", [1, 2, 3, 4])
 def test_an_answer_that_was_lost_on_its_last_way_is_found_by_the_count_and_the_time(number: int) -> None:
     # A client whose answer was recorded, and another that got its answer later at the same count: nothing tells which
     # of them repeats.

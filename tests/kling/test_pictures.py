@@ -199,7 +199,7 @@ def test_a_picture_that_is_cut_off_is_broken(data: bytes) -> None:
     assert message_of(data) == CUT_OFF
 
 
-@pytest.mark.parametrize(
+@table(
     "data",
     [
         jpeg(b"\xff" * 10_000_000),
@@ -319,12 +319,12 @@ def test_a_data_url_without_good_base64_is_refused(text: str, sentence: str) -> 
     assert str(caught.value) == sentence
 
 
-@pytest.mark.parametrize("text", ["", "data", "image/png;base64,iVBO", " data:image/png;base64,iVBO", BARE])
+@table("text", ["", "data", "image/png;base64,iVBO", " data:image/png;base64,iVBO", BARE])
 def test_other_text_is_no_data_url(text: str) -> None:
     assert not pictures.is_data_url(text)
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "https://example.com/a.png",

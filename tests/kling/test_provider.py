@@ -202,7 +202,7 @@ def test_a_create_without_a_picture_is_text2video_whatever_it_says_so_with(field
     assert "text2video: the body has no image field" in upstream.notes
 
 
-@pytest.mark.parametrize(
+@table(
     "body",
     [
         b"{}",
@@ -261,7 +261,7 @@ def test_a_create_sends_its_model_as_model_name_and_every_other_byte_as_it_was(b
     assert _create(_kling(model_mapping=MAPPING), body.encode()).body == sent.encode()
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "notes"),
     [
         (
@@ -308,7 +308,7 @@ def test_a_create_that_cannot_be_rewritten_with_certainty_is_refused(body: bytes
     assert says in refusal.message
 
 
-@pytest.mark.parametrize("target", ["/v1/videos", "/any/prefix/v1/videos?a=1"])
+@table("target", ["/v1/videos", "/any/prefix/v1/videos?a=1"])
 def test_a_create_has_no_path_before_its_body_is_read(target: str) -> None:
     provider = _kling()
     needs = _begin(provider, f"POST {target}")
@@ -338,7 +338,7 @@ def test_a_create_merges_the_clients_query_behind_that_of_its_own_path_only(quer
     assert _create(provider, b'{"image":1}', target).target == f"/gateway/image2video{image}"
 
 
-@pytest.mark.parametrize(
+@table(
     ("target", "path"),
     [
         ("7", "/gateway/tasks/7?kind=text"),
@@ -352,7 +352,7 @@ def test_a_retrieve_uses_configured_paths(target: str, path: str) -> None:
     assert _route(_kling(capabilities=GATEWAY), f"GET /v1/videos/{target}").target == path
 
 
-@pytest.mark.parametrize("request_line", ["POST /v1/chat/completions", "POST /v1/videos/kling-i2v-7/remix"])
+@table("request_line", ["POST /v1/chat/completions", "POST /v1/videos/kling-i2v-7/remix"])
 def test_an_api_that_a_gateway_has_besides_has_its_model_mapped_and_is_no_create(request_line: str) -> None:
     added = {"openai/v1/chatcompletions": "/chat?v=1", "openai/v1/videoremix": "/remix/{video_id}?v=1"}
     provider = _kling(capabilities=added, model_mapping=MAPPING)
@@ -373,7 +373,7 @@ def test_one_configured_capability_leaves_the_others_unchanged() -> None:
     assert _route(provider, "GET /v1/videos/kling-i2v-7").target == f"{IMAGE}/7"
 
 
-@pytest.mark.parametrize(
+@table(
     ("request_line", "path"),
     [
         ("GET /v1/videos/kling-i2v-7/content?a=1", "/files/7?a=1"),
@@ -387,7 +387,7 @@ def test_apis_that_a_gateway_has_besides_can_be_added(request_line: str, path: s
     assert _route(_kling(capabilities=added), request_line).target == path
 
 
-@pytest.mark.parametrize(
+@table(
     ("keys", "text", "native", "other"),
     [
         ({"provider_base_path": "/kling"}, f"/kling{TEXT}", f"/kling{TEXT}/7", "/kling/proxy/x"),
@@ -431,7 +431,7 @@ def test_base_paths_count_by_whole_segments_and_never_twice(target: str, path: s
     assert _route(_kling(base_path="/proxy", provider_base_path="/kling"), f"GET {target}").target == path
 
 
-@pytest.mark.parametrize(
+@table(
     ("request_line", "path"),
     [
         ("POST /proxy/v1/videos?kling_task_type=i2v", "/kling/v1/videos?kling_task_type=i2v"),
@@ -528,7 +528,7 @@ def test_openais_paths_beside_klings_own_are_openais(method: str, path: str, api
     assert call.api.name == api
 
 
-@pytest.mark.parametrize(
+@table(
     ("request_line", "missing"),
     [
         ("POST /v1/chat/completions", "/v1/chat/completions"),

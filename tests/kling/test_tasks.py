@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from mitm_ai_proxy.kling import tasks
 from mitm_ai_proxy.kling.tasks import Envelope, Task
 from tests.tables import table
@@ -37,7 +35,7 @@ TASK = Task("7", "succeed", "", 1795212000000, 1795212100000, "v", "https://a.te
 HOSTILE: list[Any] = [None, True, 0, -1, 1.5, 1e308, 10**400, "", "x", "\ud800", [], [None], [[]], [{}], {}, {"a": []}]
 
 
-@pytest.mark.parametrize("data", [LEGACY, [LEGACY], NEW, [NEW], [NEW, "x"]])
+@table("data", [LEGACY, [LEGACY], NEW, [NEW], [NEW, "x"]])
 def test_both_generations_are_one_task(data: Any) -> None:
     assert tasks.task(data) == TASK
 
@@ -60,7 +58,7 @@ def test_a_list_is_an_array_or_a_result(data: Any, count: int) -> None:
     assert [read for _, read in tasks.tasks(data) or []] == [TASK] * count
 
 
-@pytest.mark.parametrize("whole", [LEGACY, NEW])
+@table("whole", [LEGACY, NEW])
 def test_no_value_of_any_member_raises(whole: dict[str, Any]) -> None:
     inner = {"videos": HOSTILE, "outputs": HOSTILE, "elements": HOSTILE, "type": "video", "external_task_id": []}
     for name in whole:

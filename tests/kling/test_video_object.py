@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from mitm_ai_proxy.kling.ids import NO_PARAMETERS, VideoParameters
 from mitm_ai_proxy.kling.tasks import Task
 from mitm_ai_proxy.kling.video_object import LIFETIME, poll_headers, video
@@ -113,7 +111,7 @@ def test_the_progress_of_a_faster_provider_is_faster() -> None:
     assert [video("7", task, model, NOW, speed=speed)["progress"] for speed in (1, 20, 40, 1e6)] == [1, 29, 58, 99]
 
 
-@pytest.mark.parametrize(("speed", "milliseconds"), [(1, "5000"), (20, "250"), (1e9, "50"), (float("inf"), "50")])
+@table(("speed", "milliseconds"), [(1, "5000"), (20, "250"), (1e9, "50"), (float("inf"), "50")])
 def test_a_faster_provider_is_asked_more_often(speed: float, milliseconds: str) -> None:
     assert poll_headers(speed) == {"openai-poll-after-ms": milliseconds}
 
@@ -127,7 +125,7 @@ def test_the_progress_of_a_failed_video_stands_still() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@table(
     ("message", "code"),
     [
         ("Image pixel is invalid", "task_failed"),

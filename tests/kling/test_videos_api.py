@@ -358,7 +358,7 @@ def _refused(provider: Kling, request: str, body: bytes = b"", caller: Caller | 
     return caught.value
 
 
-@pytest.mark.parametrize("variant", ["thumbnail", "spritesheet", "x" * 5000])
+@table("variant", ["thumbnail", "spritesheet", "x" * 5000])
 def test_other_variants_of_a_file_are_refused(variant: str) -> None:
     assert _refused(_kling(), f"GET /v1/videos/7/content?variant={variant}").param == "variant"
 
@@ -423,7 +423,7 @@ def test_an_extension_is_made_of_kling_s_id_of_the_video() -> None:
 FROM_LINK = [f"POST /v1/videos/{path}?kling_source=NQp2Nw" for path in ("kling-t2v-7/remix", "edits", "extensions")]
 
 
-@pytest.mark.parametrize("request_line", FROM_LINK)
+@table("request_line", FROM_LINK)
 def test_a_video_of_another_video_takes_no_first_or_last_picture(request_line: str) -> None:
     provider, prompt = _kling(), {"prompt": "q"}
     for name in ("image", "input_reference", "images", "lastFrame", "input_references"):
@@ -436,7 +436,7 @@ def test_a_video_of_another_video_takes_no_first_or_last_picture(request_line: s
     assert _refused(provider, request_line, form, _sdk(content_type=FORM)).param == "x[y]"
 
 
-@pytest.mark.parametrize("request_line", FROM_LINK[:2])
+@table("request_line", FROM_LINK[:2])
 def test_pictures_beside_the_video_are_plain_base64(request_line: str) -> None:
     body = b'{"prompt":"q","image_list":[{"image_url":"data:;base64,QUJD"}]}'
     _, sent = _send(_kling(), request_line, body)
@@ -444,7 +444,7 @@ def test_pictures_beside_the_video_are_plain_base64(request_line: str) -> None:
     assert json.loads(sent)["image_list"] == [{"image_url": "QUJD"}]
 
 
-@pytest.mark.parametrize("seconds", [4, 4.0, "4", "5.0"])
+@table("seconds", [4, 4.0, "4", "5.0"])
 def test_an_extension_has_a_whole_number_of_seconds(seconds: Any) -> None:
     provider, request_line = _kling(), FROM_LINK[-1]
     _, sent = _send(provider, request_line, json.dumps({"prompt": "q", "seconds": seconds}).encode())
@@ -455,7 +455,7 @@ def test_an_extension_has_a_whole_number_of_seconds(seconds: Any) -> None:
         assert _refused(provider, request_line, body).param == "seconds"
 
 
-@pytest.mark.parametrize("first", [1, 2])
+@table("first", [1, 2])
 def test_an_extension_whose_first_step_was_repeated_is_made(first: int) -> None:
     # An SDK counts the repetitions of the first step, and sends the same count to where it is redirected.
     provider = _kling()
@@ -733,7 +733,7 @@ def test_a_program_without_an_sdk_that_gets_videos_is_protected_and_never_meets_
     assert b"external_task_id" not in _send(_kling(), "POST /v1/videos", own, caller)[1]
 
 
-@pytest.mark.parametrize("api", APIS)
+@table("api", APIS)
 def test_the_parameters_travel_in_the_name_and_through_a_redirect(api: str) -> None:
     provider = _kling(api)
     upstream, sent = _send(provider, "POST /v1/videos", CREATE)
@@ -759,7 +759,7 @@ def test_an_idempotency_key_with_another_body_is_sent_to_the_first_task_with_its
     assert split_parameters(location)[1] == VideoParameters("sora-2", "8", "1280x720")
 
 
-@pytest.mark.parametrize("api", APIS)
+@table("api", APIS)
 def test_edits_of_different_videos_are_different_creates(api: str) -> None:
     names = set()
     for link in ("https://a.test/1.mp4", "https://a.test/2.mp4"):
@@ -788,7 +788,7 @@ def test_a_create_keeps_an_external_task_id_of_the_client_s_and_gets_kling_s_400
     assert _answer(provider, upstream, DUPLICATE, 400).status == 400
 
 
-@pytest.mark.parametrize("name", ["\\ud800", "é", "a\\u0000b", "\\u2028", ""])
+@table("name", ["\\ud800", "é", "a\\u0000b", "\\u2028", ""])
 def test_an_odd_external_task_id_of_the_client_s_does_not_break_the_answer(name: str) -> None:
     provider = _kling()
     body = b'{"model":"sora-2","prompt":"p","external_task_id":"%s"}' % name.encode()
@@ -809,7 +809,7 @@ def test_a_lone_surrogate_of_a_client_s_does_not_stop_a_flow_from_being_saved() 
     assert (job.prompt, job.asked.model) == ("p?", "sora-2?")
 
 
-@pytest.mark.parametrize("part", ["x=1", "x=\udcff\udc80", "x=é", "x=%FF"])
+@table("part", ["x=1", "x=\udcff\udc80", "x=é", "x=%FF"])
 def test_the_client_s_own_target_is_kept_in_what_can_be_saved_and_is_the_same_in_a_redirect(part: str) -> None:
     provider = _kling()
     upstream, _ = _send(provider, f"GET /v1/videos?limit=2&{part}")
@@ -819,7 +819,7 @@ def test_the_client_s_own_target_is_kept_in_what_can_be_saved_and_is_the_same_in
     assert location == f"/v1/videos?limit=2&{part}&after=page-i2v-1"
 
 
-@pytest.mark.parametrize("model", ["\ud800", "a\nb", "é", "x" * 500])
+@table("model", ["\ud800", "a\nb", "é", "x" * 500])
 def test_an_odd_name_of_a_model_does_not_break_the_answer(model: str) -> None:
     provider = _kling()
     upstream, sent = _send(provider, "POST /v1/videos", json.dumps({"prompt": "p", "model": model}).encode())
@@ -912,7 +912,7 @@ def test_a_character_is_an_element() -> None:
     assert (got["id"], got["name"], got["created_at"]) == ("7", "n", NOW - 9)
 
 
-@pytest.mark.parametrize("target", ["//other.test/v1/videos", "///other.test/v1/videos"])
+@table("target", ["//other.test/v1/videos", "///other.test/v1/videos"])
 def test_a_redirect_names_no_other_host(target: str) -> None:
     provider = _kling()
     upstream, _ = _send(provider, f"GET {target}?limit=2")

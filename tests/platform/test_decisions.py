@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from mitm_ai_proxy.kling.prices import Cost
 from mitm_ai_proxy.kling.tasks import Task
 from mitm_ai_proxy.platform import decisions
@@ -106,7 +104,7 @@ def test_what_kling_cannot_name_is_never_sent_again(verdict: str) -> None:
     assert (found.state, found.error, found.money, found.units) == ("failed", "unknown", "settled", 3000)
 
 
-@pytest.mark.parametrize("has_name", [True, False])
+@table("has_name", [True, False])
 def test_a_request_that_never_left_is_sent_again_after_ever_longer_waits(has_name: bool) -> None:
     waits = [_created(Reply(Verdict.UNSENT), tries=tries, has_name=has_name).after for tries in (0, 1, 5, 11, 99)]
 

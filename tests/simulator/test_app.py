@@ -234,7 +234,7 @@ def test_lists_have_pages_newest_first() -> None:
         assert kling.error("GET", f"/v1/videos/text2video?{query}") == (400, 1201, f"{name} value '{value}' is invalid")
 
 
-@pytest.mark.parametrize(
+@table(
     ("path", "model", "legacy"),
     [
         ("/text-to-video/kling-3.0", "text-to-video", {"prompt": "a"}),
@@ -375,9 +375,7 @@ def test_a_lip_sync_needs_a_video_a_voice_and_its_times(
     assert kling.error("POST", f"/v1/videos/{path}", body) == (400, 1201, message)
 
 
-@pytest.mark.parametrize(
-    ("model", "mode", "units"), [("kling-v1", "std", "1"), ("kling-v1", "pro", "3.5"), ("kling-v1-6", "std", "2")]
-)
+@table(("model", "mode", "units"), [("kling-v1", "std", "1"), ("kling-v1", "pro", "3.5"), ("kling-v1-6", "std", "2")])
 def test_an_extension_costs_what_the_model_of_its_video_does(model: str, mode: str, units: str) -> None:
     kling = Kling(serve_retired=True)
     body = {"model_name": model, "mode": mode, "prompt": "a"}

@@ -87,7 +87,7 @@ def test_a_bad_credential_is_refused_in_kling_s_words(authorization: str | None,
     assert (refused.value.code, refused.value.status, refused.value.message) == (code, 401, message)
 
 
-@pytest.mark.parametrize("token", [_token(), "nonsense", "a.b.c"])
+@table("token", [_token(), "nonsense", "a.b.c"])
 def test_the_new_design_takes_api_keys_only(token: str) -> None:
     with pytest.raises(KlingError, match="does not support AccessKey and SecretKey") as refused:
         authentication.check(f"Bearer {token}", SETTINGS, NOW, takes_pair=False)
@@ -95,7 +95,7 @@ def test_the_new_design_takes_api_keys_only(token: str) -> None:
     authentication.check(f"Bearer {API_KEY}", SETTINGS, NOW, takes_pair=False)
 
 
-@pytest.mark.parametrize(("skew", "code"), [(0, 0), (-5, 0), (-6, 1003), (1799, 0), (1800, 1004)])
+@table(("skew", "code"), [(0, 0), (-5, 0), (-6, 1003), (1799, 0), (1800, 1004)])
 def test_the_gateway_s_own_token_holds_against_a_clock_that_differs(skew: int, code: int) -> None:
     token = KlingToken("access", Secret(SECRET), 60, lambda: NOW)
     try:

@@ -24,6 +24,7 @@ from mitm_ai_proxy.simulator import callbacks
 from mitm_ai_proxy.simulator.app import Simulator
 from mitm_ai_proxy.simulator.settings import API_KEY, SimulatorSettings
 from tests.e2e.proxy import DEADLINE
+from tests.tables import table
 
 TEXT = "/v1/videos/text2video"
 NEW = "/text-to-video/kling-3.0"
@@ -438,7 +439,7 @@ def test_a_callback_url_that_cannot_be_sent_does_not_disturb_the_next(
     assert statuses(kling.followed(receiver)) == ["submitted", "processing", "succeed"]
 
 
-@pytest.mark.parametrize("port", ["99999", "port"])
+@table("port", ["99999", "port"])
 def test_a_callback_url_with_a_wrong_port_is_refused_and_nothing_is_made(port: str) -> None:
     kling = Kling()
     body = {"model_name": "kling-v3", "prompt": "a cat", "callback_url": f"http://127.0.0.1:{port}/"}

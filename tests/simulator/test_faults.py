@@ -142,7 +142,7 @@ def test_a_header_comes_before_a_prompt_and_a_prompt_before_the_configuration(
     assert faults.asked_for(header, prompt, configured) == fault
 
 
-@pytest.mark.parametrize(
+@table(
     ("header", "prompt", "configured"),
     [
         ("unknown", "[simulate: stuck]", "gone"),
@@ -187,7 +187,7 @@ def test_the_codes_are_kling_s_with_their_status() -> None:
     assert {code: entry.status for code, entry in CODES.items()} == STATUSES
 
 
-@pytest.mark.parametrize(
+@table(
     ("code", "message"),
     [
         (1001, "Authorization is empty"),

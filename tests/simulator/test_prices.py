@@ -111,7 +111,7 @@ def test_a_clip_costs_what_the_list_says_with_a_picture_or_without(
     assert (_image(model, mode, 5, **more), _image(model, mode, 10, **more)) == (five, ten)
 
 
-@pytest.mark.parametrize("model", ["kling-v1-5", "kling-v2-1"])
+@table("model", ["kling-v1-5", "kling-v2-1"])
 def test_a_clip_from_a_picture_only_costs_what_the_list_says(model: str) -> None:
     assert [_image(model, mode, seconds) for mode in ("std", "pro") for seconds in (5, 10)] == [2, 4, 3.5, 7]
 

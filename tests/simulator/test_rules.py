@@ -10,8 +10,6 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pytest
-
 from mitm_ai_proxy.simulator.endpoints import ENDPOINTS
 from mitm_ai_proxy.simulator.kling_error import KlingError
 from mitm_ai_proxy.simulator.rules import Order
@@ -343,7 +341,7 @@ def test_what_a_rule_just_allows_is_taken(path: str, body: dict[str, Any]) -> No
     assert _order(path, body).late_failure == ""
 
 
-@pytest.mark.parametrize("ratio", ["1:1", "7:3", 5, []])
+@table("ratio", ["1:1", "7:3", 5, []])
 def test_an_image2video_ignores_an_aspect_ratio(ratio: Any) -> None:
     assert _order(IMAGE, {**V3, "image": URL, "aspect_ratio": ratio}) == _order(IMAGE, {**V3, "image": URL})
 
@@ -412,7 +410,7 @@ def test_a_picture_of_just_ten_megabytes_is_taken() -> None:
     assert _order(IMAGE, {**V1_5, "image": bare(png(300, 300).ljust(10 * MEGABYTE, b"\0"))}).late_failure == ""
 
 
-@pytest.mark.parametrize("url", ["http://localhost/none", "https://a.test/a.gif", "HTTPS://A.TEST/a?b=c#d"])
+@table("url", ["http://localhost/none", "https://a.test/a.gif", "HTTPS://A.TEST/a?b=c#d"])
 def test_a_picture_by_its_url_is_not_looked_at(url: str) -> None:
     order = _order(IMAGE, {"model_name": "kling-v3", "image": url})
 
@@ -570,7 +568,7 @@ def test_an_omni_video_that_edits_ignores_a_duration(duration: Any) -> None:
     assert _order(OMNI, {**BASE, "duration": duration}) == _order(OMNI, BASE)
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "size"),
     [
         ({**V3_OMNI, "aspect_ratio": "9:16"}, (1080, 1920)),
@@ -607,7 +605,7 @@ def test_an_invalid_motion_control_is_refused(more: dict[str, Any], named: str) 
     assert named in message or (named == "image_url" and message == "File is not in a valid base64 format")
 
 
-@pytest.mark.parametrize(
+@table(
     ("more", "model", "mode"),
     [
         ({}, "kling-v2-6", "std"),

@@ -19,7 +19,7 @@ def _load(block: str, **environment: str) -> SimulatorSettings:
     return read_block(f"provider: {{type: kling}}\n{block}", environment, "simulator", SimulatorSettings)
 
 
-@pytest.mark.parametrize("block", ["", "simulator:", "simulator: {}", "simulator: {speed: }"])
+@table("block", ["", "simulator:", "simulator: {}", "simulator: {speed: }"])
 def test_without_a_block_everything_has_its_default(block: str) -> None:
     loaded = _load(block)
 
@@ -64,7 +64,7 @@ def test_a_key_takes_what_it_is_for(key: str, value: str, field: str, expected: 
     assert getattr(loaded, field) == expected
 
 
-@pytest.mark.parametrize("key", ["secretKey", "apiKey", "webhookSecret"])
+@table("key", ["secretKey", "apiKey", "webhookSecret"])
 def test_a_secret_is_kept_and_not_shown(key: str) -> None:
     loaded = _load(f"simulator: {{{key}: whsec_c2VjcmV0}}")
 
@@ -108,7 +108,7 @@ def test_every_key_is_tried_with_wrong_values() -> None:
     assert set(BAD) == set(declared(SimulatorSettings))
 
 
-@pytest.mark.parametrize("key", ["accessKey", "secretKey", "apiKey"])
+@table("key", ["accessKey", "secretKey", "apiKey"])
 def test_an_empty_credential_is_the_default(key: str) -> None:
     loaded, default = _load(f"simulator: {{{key}: '${{NOBODY:-}}'}}"), SimulatorSettings()
 

@@ -14,6 +14,7 @@ from mitm_ai_proxy.simulator.kling_error import KlingError
 from mitm_ai_proxy.simulator.rules import Order
 from mitm_ai_proxy.simulator.settings import SimulatorSettings
 from mitm_ai_proxy.simulator.tasks import Store, Task
+from tests.tables import table
 
 FAMILY = "/v1/videos/text2video"
 ORDER = Order("kling-v3", "std", 5, units=3.0)
@@ -45,7 +46,7 @@ def _code(kling: Kling, order: Order = ORDER, body: Mapping[str, Any] | None = N
     return 0
 
 
-@pytest.mark.parametrize(
+@table(
     ("fault", "ends", "message"),
     [
         ("", "succeed", ""),
@@ -99,7 +100,7 @@ def test_a_task_takes_as_long_as_others_measured(order: Order, least: float, mos
     assert least <= min(taken) <= max(taken) <= most
 
 
-@pytest.mark.parametrize(("speed", "divided_by"), [(1.0, 1), (20.0, 20), (0.5, 0.5)])
+@table(("speed", "divided_by"), [(1.0, 1), (20.0, 20), (0.5, 0.5)])
 def test_speed_divides_the_time(speed: float, divided_by: float) -> None:
     real, fast = Kling().create(), Kling(speed=speed).create()
 
@@ -141,7 +142,7 @@ def test_a_task_is_found_by_its_id_or_its_name_in_its_own_family_only() -> None:
     assert kling.store.find("") is None
 
 
-@pytest.mark.parametrize("body", [{"external_task_id": "mine"}, {"options": {"external_task_id": "mine"}}])
+@table("body", [{"external_task_id": "mine"}, {"options": {"external_task_id": "mine"}}])
 def test_a_name_is_given_once_over_all_products_even_when_its_task_is_done(body: dict[str, Any]) -> None:
     kling = Kling()
     kling.finish(kling.store.create(FAMILY, ORDER, body, is_new_design="options" in body))
@@ -261,7 +262,7 @@ def test_thousands_of_tasks_from_many_threads_stay_within_the_cap() -> None:
     assert len(kling.store.list_tasks()) == 50
 
 
-@pytest.mark.parametrize("skew", [0.0, 30.0, -30.0])
+@table("skew", [0.0, 30.0, -30.0])
 def test_kling_s_time_differs_by_the_skew(skew: float) -> None:
     kling = Kling(clock_skew=skew)
 

@@ -29,7 +29,7 @@ def test_a_cassette_has_the_name_of_its_test(words: list[str], name: str, tmp_pa
     assert path_for(tmp_path, words) == tmp_path / f"{name}.har"
 
 
-@pytest.mark.parametrize("end", ["x", "火", "/", ":"])
+@table("end", ["x", "火", "/", ":"])
 def test_a_long_name_is_shortened_and_stays_one_of_its_own(end: str) -> None:
     names = [own_name([end * 400, tail]) for tail in ("a", "b")]
     assert len(set(names)) == 2

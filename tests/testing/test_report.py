@@ -98,7 +98,7 @@ def test_the_report_says_what_happened_and_what_it_cost(
     assert report(results) == (line, files, is_special)
 
 
-@pytest.mark.parametrize(
+@table(
     ("verbosity", "count", "lines"),
     [
         (0, "replayed", ["ai-proxy: 1 replayed"]),
@@ -130,7 +130,7 @@ def test_quiet_is_quiet(verbosity: int, count: str, lines: list[str]) -> None:
     assert written == lines
 
 
-@pytest.mark.parametrize(
+@table(
     ("left", "files"),
     [
         ([["1", "2"], ["2", "3"]], ["a: 1 unused"]),

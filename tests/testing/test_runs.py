@@ -52,7 +52,7 @@ def test_without_a_cassette_all_goes_out_and_nothing_is_written() -> None:
     assert (made.path, made.mode, made.simulates) == (None, Mode.APPEND, True)
 
 
-@pytest.mark.parametrize(
+@table(
     ("config", "marked", "complaint"),
     [
         ("provider: kling", {}, "ai_proxy_config: expected a dict"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mitm_ai_proxy.testing.upstream_request import Headers, UpstreamRequest
+from tests.tables import table
 
 
 def test_a_request_can_be_looked_into() -> None:
@@ -24,7 +25,7 @@ def test_a_request_can_be_looked_into() -> None:
         request.headers["host"]
 
 
-@pytest.mark.parametrize(
+@table(
     ("url", "body", "shown"),
     [
         ("https://h.test/v1/videos", b'{"a": 1}', '<POST https://h.test/v1/videos {"a": 1}>'),

@@ -6,8 +6,6 @@ import itertools
 import json
 import random
 
-import pytest
-
 from mitm_ai_proxy.view import ai, answers
 from mitm_ai_proxy.view.messages import Message
 from mitm_ai_proxy.view.sessions import Asked, Sessions, Told
@@ -123,7 +121,7 @@ HOSTILE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", list(HOSTILE))
+@table("name", list(HOSTILE))
 def test_what_is_no_body_of_its_path_is_shown_without_harm(name: str) -> None:
     # What is read as JSON or events under each path, and what is read as neither under two.
     read = itertools.product(PATHS, ("application/json", "text/event-stream"))

@@ -53,7 +53,7 @@ def test_zstd_is_decoded_up_to_the_limit_and_to_its_end() -> None:
         content_encoding.decode(zstd(bytes(100_000_000)), "zstd", 1000)
 
 
-@pytest.mark.parametrize(("body", "encoding"), [(GZIP, "gzip"), (DEFLATE, "deflate")], ids=["gzip", "deflate"])
+@table(("body", "encoding"), [(GZIP, "gzip"), (DEFLATE, "deflate")], ids=["gzip", "deflate"])
 def test_one_byte_more_than_the_limit_is_too_long(body: bytes, encoding: str) -> None:
     with pytest.raises(ValueError, match=f"^is longer than {len(BODY) - 1} bytes when decoded$"):
         content_encoding.decode(body, encoding, len(BODY) - 1)

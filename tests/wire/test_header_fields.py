@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
-
 from mitm_ai_proxy.wire import header_fields
 from tests.tables import table
 
 FIELDS = ((b"Host", b"a"), (b"X-A", b"1"), (b"x-a", b"\xff"), (b"Accept", b"*/*"))
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"), [(b"host", "a"), (b"x-a", "1, \udcff"), (b"accept", "*/*"), (b"x-b", ""), (b"Host", "")]
-)
+@table(("name", "expected"), [(b"host", "a"), (b"x-a", "1, \udcff"), (b"accept", "*/*"), (b"x-b", ""), (b"Host", "")])
 def test_the_values_of_all_fields_of_a_name_are_joined(name: bytes, expected: str) -> None:
     assert header_fields.value(FIELDS, name) == expected
 
 
-@pytest.mark.parametrize(
+@table(
     ("without", "prefixes", "expected"),
     [
         ({b"x-a", b"cookie"}, (), (FIELDS[0], FIELDS[3])),
@@ -32,7 +28,7 @@ def test_fields_are_removed_by_name_in_any_case(
     assert header_fields.changed(FIELDS, {}, without, prefixes) == expected
 
 
-@pytest.mark.parametrize(("without", "prefixes"), [({b"host"}, ()), ((), (b"ho",))])
+@table(("without", "prefixes"), [({b"host"}, ()), ((), (b"ho",))])
 def test_a_new_value_of_a_removed_field_is_appended(without: set[bytes], prefixes: tuple[bytes, ...]) -> None:
     assert header_fields.changed(FIELDS, {b"host": b"b"}, without, prefixes) == (*FIELDS[1:], (b"Host", b"b"))
 

@@ -209,7 +209,7 @@ def test_the_content_of_a_string_does_not_change_the_end_of_a_member(filler: str
     assert {member.key: json.loads(document[member.start : member.end]) for member in found} == value
 
 
-@pytest.mark.parametrize("length", [1, 199, 200, 201, 5000])
+@table("length", [1, 199, 200, 201, 5000])
 def test_a_number_keeps_all_its_digits(length: int) -> None:
     document = b'{"a":%s,"b":%s , "c":-%s}' % ((b"7" * length,) * 3)
     values = [document[member.start : member.end] for member in json_edit.members(document)]
@@ -287,7 +287,7 @@ def test_what_is_not_one_object_is_refused_without_quoting_it(document: bytes, r
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("value", [rb"\ud800", rb"\uDC00", rb"\ud800\u0041", rb"\ud83d\ud83d\ude00"])
+@table("value", [rb"\ud800", rb"\uDC00", rb"\ud800\u0041", rb"\ud83d\ud83d\ude00"])
 def test_a_lone_surrogate_is_accepted_unchanged(value: bytes) -> None:
     document = b'{"%s": "%s", "number": %s}' % (value, value, b"9" * 5000)
     first, second = json_edit.members(document)
@@ -296,7 +296,7 @@ def test_a_lone_surrogate_is_accepted_unchanged(value: bytes) -> None:
     assert document[second.start : second.end] == b"9" * 5000
 
 
-@pytest.mark.parametrize(
+@table(
     "document",
     [b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", b'{"a":' * 100_000 + b"1" + b"}" * 100_000],
     ids=["arrays", "objects"],
@@ -365,13 +365,13 @@ def test_escapes_may_stand_where_the_validation_of_a_long_string_ends(escape: st
         assert _read(document, json_edit.members(document)) == _parsed(document)
 
 
-@pytest.mark.parametrize("before", range(4))
+@table("before", range(4))
 def test_a_long_text_may_be_in_any_language(before: int) -> None:
     document = f'{{"prompt":"{"x" * before}{"電" * json_edit.LONG}","model":"m"}}'.encode()
     assert [member.key for member in json_edit.members(document)] == ["prompt", "model"]
 
 
-@pytest.mark.parametrize("text", ["é", "電", "😀"])
+@table("text", ["é", "電", "😀"])
 def test_a_picture_may_stand_beside_text_in_any_language(text: str) -> None:
     document = f'{{"{text}":"{text}","image":"{PICTURE.decode()}","b":"{text}"}}'.encode()
     found = json_edit.members(document)
@@ -390,7 +390,7 @@ def test_a_long_string_that_does_not_end_well_has_no_value(document: bytes, end:
         json_edit.string_value(whole, json_edit.members(whole)[-1])
 
 
-@pytest.mark.parametrize("document", [b'{"a":"\xff%s"}', b'{"a":"\xff","b":"%s"}', b'{"a":"%s","b":"\xff"}'])
+@table("document", [b'{"a":"\xff%s"}', b'{"a":"\xff","b":"%s"}', b'{"a":"%s","b":"\xff"}'])
 def test_what_is_not_utf_8_beside_a_picture_is_refused_with_its_place(document: bytes) -> None:
     whole = document.replace(b"%s", PICTURE)
     with pytest.raises(JSONError, match=rf"^is not UTF-8 \(byte {whole.index(255)}\)$"):

@@ -86,7 +86,7 @@ def test_a_form_of_the_node_sdk_is_read() -> None:
     }
 
 
-@pytest.mark.parametrize("content_type", [f'Multipart/Form-Data; charset=utf-8; Boundary="{NODE}"', header(NODE)])
+@table("content_type", [f'Multipart/Form-Data; charset=utf-8; Boundary="{NODE}"', header(NODE)])
 def test_the_boundary_may_be_quoted_and_stand_anywhere_in_the_content_type(content_type: str) -> None:
     assert fields(form(part("a", "1"), boundary=NODE), content_type) == {"a": "1"}
 
@@ -97,7 +97,7 @@ def test_a_file_keeps_every_byte(data: bytes) -> None:
     assert fields(body, header(PYTHON)) == {"f": File("upload", "", data), "a": "1"}
 
 
-@pytest.mark.parametrize(
+@table(
     ("more", "filename"),
     [('; filename=""', ""), ('; filename="a\\"b"', 'a"b'), ("; filename*=UTF-8''%e5%8f%af.png", "可.png")],
 )
@@ -183,7 +183,7 @@ def test_a_url_encoded_form_is_read() -> None:
     assert url_encoded_fields(body) == {"prompt": "a b&=é", "m": {"mode": "pro"}, "l": ["1", "2"], "empty": ""}
 
 
-@pytest.mark.parametrize(
+@table(
     ("order", "expected"),
     [
         # Object by object, as Node sends them.
@@ -282,7 +282,7 @@ def test_a_body_that_is_no_whole_form_is_refused(body: bytes, sentence: str) -> 
     assert (refusal.param, refusal.message) == (None, sentence)
 
 
-@pytest.mark.parametrize(
+@table(
     "content_type",
     [
         "",
@@ -297,7 +297,7 @@ def test_a_content_type_without_a_boundary_is_refused(content_type: str) -> None
     assert (refusal.param, refusal.message) == (None, NO_BOUNDARY)
 
 
-@pytest.mark.parametrize("end", [b"--", b"--\r\n", b"--\n", b"--\r\n\r\n"])
+@table("end", [b"--", b"--\r\n", b"--\n", b"--\r\n\r\n"])
 def test_the_last_line_may_end_in_any_way(end: bytes) -> None:
     assert fields(ONE.removesuffix(b"--\r\n") + end, header(PYTHON)) == {"prompt": "hidden"}
 
@@ -308,7 +308,7 @@ def test_text_that_is_not_utf8_is_refused() -> None:
     assert refusal.message == "input_reference is not UTF-8. If it is a file, its part needs a filename."
 
 
-@pytest.mark.parametrize(("encoding", "refused"), [("Base64", True), ("quoted-printable", True), ("binary", False)])
+@table(("encoding", "refused"), [("Base64", True), ("quoted-printable", True), ("binary", False)])
 def test_a_part_in_another_encoding_is_refused(encoding: str, refused: bool) -> None:
     body = form(part("a", "hidden", f"\r\nContent-Transfer-Encoding: {encoding}"))
     if refused:
@@ -331,7 +331,7 @@ def test_a_buffer_that_node_sends_byte_by_byte_is_refused_with_its_remedy() -> N
     )
 
 
-@pytest.mark.parametrize(
+@table(
     "data",
     [
         os.urandom(2_500_000),

@@ -58,14 +58,12 @@ def test_what_is_no_origin_is_refused_with_the_reason(reason: str, texts: list[s
             Origin.parse(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"), [("Host.test", ("host.test", None)), ("h:443", ("h", 443)), ("[::1]:80", ("::1", 80))]
-)
+@table(("text", "expected"), [("Host.test", ("host.test", None)), ("h:443", ("h", 443)), ("[::1]:80", ("::1", 80))])
 def test_a_port_that_is_not_given_is_none(text: str, expected: tuple[str, int | None]) -> None:
     assert targets.split_host_port(text) == expected
 
 
-@pytest.mark.parametrize(
+@table(
     ("target", "path", "query"),
     [
         ("/a", "/a", ""),
@@ -163,7 +161,7 @@ def test_a_base_path_is_compared_by_whole_segments(
     assert targets.add_prefix(path, base) == together
 
 
-@pytest.mark.parametrize("path", ["/v1/videos", "//a", "/", "*", ""])
+@table("path", ["/v1/videos", "//a", "/", "*", ""])
 def test_no_base_path_changes_nothing(path: str) -> None:
     assert targets.remove_prefix(path, "") == targets.add_prefix(path, "") == path
 
@@ -172,7 +170,7 @@ def test_one_base_path_is_replaced_by_another() -> None:
     assert targets.add_prefix(targets.remove_prefix("/gateway/v1/chat", "/gateway"), "/ai") == "/ai/v1/chat"
 
 
-@pytest.mark.parametrize(
+@table(
     ("template", "expected", "names"),
     [
         ("/v1/videos/{video_id}", "/v1/videos/v-1", {"video_id"}),

@@ -190,7 +190,7 @@ def test_a_size_or_a_rate_above_every_level_is_refused() -> None:
         h264.Encoder(4096, 4096, 120)
 
 
-@pytest.mark.parametrize(
+@table(
     ("width", "height", "seconds", "limit"),
     [(1280, 720, 5, 8_000), (720, 1280, 5, 8_000), (1920, 1080, 15, 25_000), (3840, 2160, 5, 48_000)],
 )
