@@ -20,6 +20,8 @@ from tests.platform.web.browser import Browser
 from tests.platform.web.scenes import BLOCK, PROMPTS, SCENES, Stage, clip, settle, shown
 from tests.platform.web.server import Server
 
+EVERY = 0.2
+"""Seconds between two looks for events: the page is open for long."""
 LANES = ("queued", "kling", "fetching", "stored")
 
 pytestmark = pytest.mark.skipif(not browsers.PROGRAM, reason="there is no Chromium here")
@@ -48,7 +50,7 @@ def browser(opened: Browser) -> Iterator[Browser]:
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     """A server with a budget, whose jobs the test moves."""
-    with Server(tmp_path, BLOCK) as server:
+    with Server(tmp_path, BLOCK, listen_every=EVERY) as server:
         yield Stage(server)
 
 
@@ -97,7 +99,7 @@ def test_it_is_the_same_on_postgres_and_hears_what_another_process_writes(tmp_pa
     with closing(Postgres()) as postgres:
         url = Secret(postgres.url)
         store, other = (Store(PostgresDatabase(url, MIGRATIONS)) for _ in range(2))
-        with Server(tmp_path, BLOCK, store=store) as server, closing(other):
+        with Server(tmp_path, BLOCK, store=store, listen_every=EVERY) as server, closing(other):
             SCENES["busy"](Stage(server))
             shown(browser, server)
             assert browser.text(".account b") == "5 of 5 running"
@@ -192,7 +194,7 @@ def test_the_price_follows_what_is_chosen_and_a_mistake_is_said_before_it_is_mad
 
 
 def test_a_budget_that_is_spent_is_said_at_the_form(tmp_path: Path, browser: Browser) -> None:
-    with Server(tmp_path, {"tenants": {"default": {"dailyUnits": 2}}}) as server:
+    with Server(tmp_path, {"tenants": {"default": {"dailyUnits": 2}}}, listen_every=EVERY) as server:
         shown(browser, server)
         browser.run("document.querySelector('#prompt').focus()")
         browser.type("a cat")
@@ -222,7 +224,12 @@ def test_the_keyboard_is_enough(stage: Stage, browser: Browser) -> None:
     browser.press("Escape")
     browser.until("!document.querySelector('#job').open")
     assert _focused(browser, "[data-lane=queued] button")
-    browser.press("Enter")
+    # Before the dialog has been told that it was closed.
+    browser.run(
+        "document.activeElement.click(); new Promise((opened) => { const look = () => {"
+        " const dialog = document.querySelector('#job'); if (!dialog.open) return setTimeout(look, 5);"
+        " dialog.close(); document.activeElement.click(); opened(); }; look(); })"
+    )
     browser.until("document.querySelector('#job').open")
     browser.tab_to(lambda: bool(browser.run("document.activeElement.textContent === 'Cancel'")))
     browser.press(" ")
@@ -327,7 +334,7 @@ def test_where_there_are_keys_it_asks_for_one_and_keeps_it_where_no_script_sees_
 
 
 def test_many_jobs_are_a_bounded_number_of_elements(tmp_path: Path, browser: Browser) -> None:
-    with Server(tmp_path) as server:
+    with Server(tmp_path, listen_every=EVERY) as server:
         for number in range(50):
             server.made(prompt=f"cat {number}")
         shown(browser, server)

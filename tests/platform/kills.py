@@ -121,7 +121,7 @@ def run(
                 redis.kill()
                 redis.start()
                 redis_killed += 1
-            time.sleep(0.05)
+            time.sleep(0.1)
         names = collections.Counter(_names(proxy))
         balance = store.balance(budget)
         return Found(

@@ -21,6 +21,8 @@ _FLAGS: Final = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync --disable-extensions --disable-dev-shm-usage --hide-scrollbars"
     " --mute-audio --force-color-profile=srgb --lang=en-US --remote-debugging-pipe"
+    # One process for all pages: each new one costs as much as drawing a page.
+    " --process-per-site --renderer-process-limit=1 --disable-features=BackForwardCache,SpareRendererForSitePerProcess"
 ).split()
 _KEYS: Final[Mapping[str, tuple[str, int, str]]] = {
     "Tab": ("Tab", 9, ""),
@@ -114,11 +116,17 @@ class Browser:
         return found["result"].get("value")
 
     def until(self, condition: str) -> None:
-        """Wait until an expression is true."""
+        """Wait until an expression is true. The page itself looks, which costs less than to ask it again and again."""
         ends_at = time.monotonic() + DEADLINE
-        while not self.run(f"Boolean({condition})"):
-            assert time.monotonic() < ends_at, f"never so: {condition}; {self.complaints}"
-            self._wait(0.02)
+        look = f"try {{ if ({condition}) done(true); else setTimeout(look, 20); }} catch (error) {{ failed(error); }}"
+        expression = f"new Promise((done, failed) => {{ const look = () => {{ {look} }}; look(); }})"
+        while time.monotonic() < ends_at:
+            found = self._ask("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+            if "error" not in found:
+                assert "exceptionDetails" not in found["result"], (condition, found)
+                return
+            # Another page has been opened meanwhile.
+        raise AssertionError(f"never so: {condition}; {self.complaints}")
 
     def drawn(self) -> None:
         """Wait until the page has drawn what it knows: it does so with the next frame."""
@@ -167,6 +175,11 @@ class Browser:
         return base64.b64decode(self._send("Page.captureScreenshot", format="png", optimizeForSpeed=False)["data"])
 
     def _send(self, method: str, **params: Any) -> Any:
+        answer = self._ask(method, **params)
+        assert "error" not in answer, (method, answer)
+        return answer["result"]
+
+    def _ask(self, method: str, **params: Any) -> dict[str, Any]:
         number = next(self._numbers)
         message = {"id": number, "method": method, "params": params}
         if getattr(self, "_session", ""):
@@ -174,11 +187,9 @@ class Browser:
         os.write(self._to, json.dumps(message).encode() + b"\0")
         ends_at = time.monotonic() + DEADLINE
         while number not in self._answers:
-            assert time.monotonic() < ends_at, f"no answer to {method}"
+            assert time.monotonic() < ends_at, f"no answer to {method} {params}; {self.complaints}"
             self._wait(1.0)
-        answer = self._answers.pop(number)
-        assert "error" not in answer, (method, answer)
-        return answer["result"]
+        return self._answers.pop(number)
 
     def _wait(self, seconds: float) -> None:
         """Read what has come, or comes within so many seconds."""

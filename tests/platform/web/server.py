@@ -74,6 +74,7 @@ class Server:
         storage: Storage | None = None,
         store: Store | None = None,
         queue: Path | Secret | None = None,
+        listen_every: float = 0.02,
     ) -> None:
         self._now: float | None = None
         settings = deployment.read({"platform": block or {}}, environment or {}, data=folder, gateway=gateway)
@@ -83,7 +84,7 @@ class Server:
         self.client = Client(gateway, seconds=10)
         clients = dict.fromkeys(settings.gateways, self.client)
         self.services = Services(self.store, self.storage, self.messages, settings, clients, self._clock)
-        self.application = Application(self.services, only_callbacks=only_callbacks, listen_every=0.02)
+        self.application = Application(self.services, only_callbacks=only_callbacks, listen_every=listen_every)
         config = uvicorn.Config(
             self.application, "127.0.0.1", 0, log_level="error", lifespan="on", timeout_graceful_shutdown=1
         )

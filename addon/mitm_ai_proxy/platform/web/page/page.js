@@ -263,7 +263,7 @@ function heard(message) {
   if (before && before.status !== job.status) isStale = true;
   figuresSoon();
   draw();
-  if (job.job_id === opened) showJob(job.job_id).catch(() => {});
+  if (job.job_id === opened && byId("job").open) showJob(job.job_id, true).catch(() => {});
 }
 
 function connection(state, words) {
@@ -365,10 +365,11 @@ async function order(event) {
 
 // --- One job
 
-async function showJob(id) {
+// With `again`, what the dialog shows is renewed, unless somebody closes it meanwhile.
+async function showJob(id, again = false) {
   opened = id;
   const job = await ask("GET", `/api/videos/${id}`);
-  if (opened !== id) return;
+  if (opened !== id || (again && !byId("job").open)) return;
   setText(byId("job-title"), job.prompt || job.model);
   const part = (name, tag, properties, ...children) => element(tag, { ...properties, dataset: { part: name } }, ...children);
   const parts = [];
@@ -472,7 +473,7 @@ async function acted(event) {
       draw();
     }
     if (found.deleted_at) byId("job").close();
-    else if (opened === id) await showJob(found.job_id || id);
+    else if (opened === id) await showJob(found.job_id || id, true);
   } catch (failure) {
     button.parentElement?.append(element("span", { className: "error", role: "alert" }, failure.message));
   } finally {
@@ -529,7 +530,8 @@ byId("order").addEventListener("submit", order);
 byId("key-form").addEventListener("submit", enter);
 byId("leave").addEventListener("click", leave);
 byId("job-body").addEventListener("click", acted);
-byId("job").addEventListener("close", () => { opened = ""; byId("job-body").replaceChildren(); });
+// `opened` stays: this comes a moment after the closing, when another job may have been asked for.
+byId("job").addEventListener("close", () => byId("job-body").replaceChildren());
 byId("enter").addEventListener("cancel", (event) => event.preventDefault());
 document.querySelector("main").addEventListener("click", (event) => {
   const button = event.target.closest("[data-job]");
