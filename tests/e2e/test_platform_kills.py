@@ -40,7 +40,7 @@ def test_jobs_with_faults_whose_workers_and_redis_are_killed_are_bought_once_and
         postgres, redis = Postgres(), Redis()
         stack.callback(postgres.close)
         stack.callback(redis.close)
-        found = kills.run(tmp_path, 40, proxy, postgres=postgres, redis=redis)
+        found = kills.run(tmp_path, 40, proxy, postgres=postgres, redis=redis, seconds=1.0, pause=(0.7, 1.7))
 
     _holds(found, 40)
     assert found.redis_killed == 2
@@ -50,4 +50,4 @@ def test_jobs_in_sqlite_whose_workers_are_killed_or_told_to_end_are_bought_once_
     proxy: Proxy, tmp_path: Path
 ) -> None:
     signals = (signal.SIGTERM, signal.SIGKILL)
-    _holds(kills.run(tmp_path, 12, proxy, pause=(0.5, 1.2), signals=signals), 12)
+    _holds(kills.run(tmp_path, 12, proxy, seconds=1.0, pause=(0.3, 0.8), signals=signals), 12)

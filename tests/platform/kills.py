@@ -37,12 +37,12 @@ LIMIT: Final = 5
 FAULTS: Final = ("lost", "accepted=5002", "garbage", "5000", "truncated")
 SECONDS: Final = 2.0
 """What a task takes."""
-_CONFIG: Final = f"""
+_CONFIG: Final = """
 platform:
-  concurrency: {LIMIT}
+  concurrency: %d
   timing:
-    {{typical: {SECONDS}, look: 0.5, request: 2, lease: 1, doubt: [0.5, 1, 2],
-     again: [0.5, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2], full: 0.5, probe: 2, raise: 5, sweep: 0.5}}
+    {typical: %f, look: 0.5, request: 2, lease: 1, doubt: [0.5, 1, 2],
+     again: [0.5, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2], full: 0.5, probe: 2, raise: 5, sweep: 0.5}
 """
 _TASKS: Final = "/v1/videos/text2video"
 
@@ -72,6 +72,7 @@ def run(
     *,
     postgres: Postgres | None = None,
     redis: Redis | None = None,
+    seconds: float = SECONDS,
     pause: tuple[float, float] = (1.0, 2.5),
     deadline: float = 900.0,
     signals: Sequence[signal.Signals] = (signal.SIGKILL,),
@@ -82,7 +83,7 @@ def run(
     """
     config, data = folder / "config.yaml", folder / "data"
     data.mkdir()
-    config.write_text(_CONFIG)
+    config.write_text(_CONFIG % (LIMIT, seconds))
     environment = {"GATEWAY_URL": proxy.embedded.origin, "PLATFORM_DATA": str(data)}
     if postgres:
         postgres.clear()
@@ -92,7 +93,7 @@ def run(
         store = Store(data / "jobs.db")
     if redis:
         environment["REDIS_URL"] = redis.url
-    proxy.renew(speed=170 / SECONDS, concurrency=LIMIT)
+    proxy.renew(speed=170 / seconds, concurrency=LIMIT)
     with closing(store), ExitStack() as stack:
         workers = Workers(config, environment)
         stack.callback(workers.close)
@@ -103,7 +104,7 @@ def run(
             intake.accept(Caller(), orders.read(json.dumps({"prompt": f"cat {number}{fault}"}).encode()))
         began, most, killed, redis_killed = time.monotonic(), 0, 0, 0
         running = [workers.start("--threads", "4") for _ in range(2)]
-        next_kill, redis_kills = began + 1, [began + 5, began + 12]
+        next_kill, redis_kills = began + pause[0], [began + 2.5 * seconds, began + 6 * seconds]
         while not set(counts := store.counts()) <= FINAL:
             now = time.monotonic()
             assert now - began < deadline, (counts, workers.log.read_text()[-2000:])
