@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 from ..config.keys import nearest
 from ..errors import Refusal, bad_body
-from ..kling import checks, create, models, picture_fields
+from ..kling import create, models, picture_fields
 from ..kling.document import Document, encoded
 from ..kling.fields import FIELDS
 from ..wire.request_body import object_members, without_mark
-from . import money
+from . import addresses, money
 from .scheduling import PRIORITIES
 from .settings import NO_LIMITS, TenantSettings
 
@@ -21,7 +20,6 @@ IMAGE_TO_VIDEO: Final = "/v1/videos/image2video"
 
 LONGEST_BODY: Final = 25 << 20
 LONGEST_METADATA: Final = 16 << 10
-LONGEST_URL: Final = 2048
 _OWN: Final = ("account", "callback_url", "metadata", "priority")
 _NAMED_BY_US: Final = "external_task_id"
 _KLINGS: Final = frozenset(FIELDS) - {"image_list", "video_list", "callback_url", _NAMED_BY_US, "model_name"}
@@ -191,12 +189,11 @@ def _set_defaults(document: Document, row: models.Model) -> None:
 
 
 def _receiver(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > LONGEST_URL or not value.isascii() or not checks.link(value):
-        raise bad_body("callback_url is no http or https URL.", param="callback_url")
-    parts = urlsplit(value)
-    if parts.username is not None or parts.fragment or not value.isprintable() or " " in value:
-        raise bad_body("callback_url has a user name, a fragment or a blank.", param="callback_url")
-    return value
+    try:
+        addresses.receiver(value if isinstance(value, str) else "")
+    except addresses.NotAllowed as error:
+        raise bad_body(f"callback_url {error}.", param="callback_url") from None
+    return str(value)
 
 
 def _metadata(value: Any) -> str:

@@ -172,10 +172,14 @@ def settle(browser: Browser) -> None:
 def main(folder: Path) -> None:
     """Take the pictures."""
     for name, scene in SCENES.items():
-        with tempfile.TemporaryDirectory() as data, Server(Path(data), BLOCK) as server, Browser() as browser:
+        with (
+            tempfile.TemporaryDirectory() as data,
+            Server(Path(data), BLOCK, listen_every=0.2) as server,
+            Browser() as browser,
+        ):
             scene(Stage(server))
             browser.prefer("dark" if name == "busy" else "light")
-            browser.resize(1280, 600 if name == "empty" else 860)
+            browser.resize(1280, 770 if name == "empty" else 860)
             shown(browser, server)
             settle(browser)
             if name == "failed":

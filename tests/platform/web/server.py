@@ -135,11 +135,12 @@ class Server:
         *,
         fields: Mapping[str, str] | None = None,
         raw: bytes | None = None,
+        patience: float = 20,
     ) -> Answer:
-        """Send a request, with JSON or with bytes; redirects are not followed."""
+        """Send a request, with JSON or with bytes; no redirect is followed. `patience`: how long nothing may come."""
         sent = raw if raw is not None else None if body is None else json.dumps(body).encode()
         found = self._pool.request(
-            method, f"{self.url}{path}", body=sent, headers=dict(fields or {}), redirect=False, timeout=20
+            method, f"{self.url}{path}", body=sent, headers=dict(fields or {}), redirect=False, timeout=patience
         )
         return Answer(found.status, {name.lower(): value for name, value in found.headers.items()}, found.data)
 

@@ -184,6 +184,18 @@ def test_a_tenant_sees_nothing_of_another(server: Server) -> None:
     assert (server.store.jobs(), server.store.events()) == before
 
 
+def test_a_path_and_a_parameter_that_no_database_takes_name_no_job(server: Server) -> None:
+    paths = ("/api/videos/%00", "/api/videos/%00/content", "/api/videos/%00/events", "/v1/videos/%00", "/v1/videos/%ff")
+    for path in paths:
+        assert server.ask("GET", path).error == (404, "not_found", "id")
+    for path in ("/api/videos?after=%00", "/v1/videos?after=%00"):
+        assert server.ask("GET", path).error == (400, "invalid_value", "after")
+    assert server.ask("POST", "/api/videos/%00/deliveries/%00").status == 404
+    source = {"prompt": "x", "video": {"id": "\0"}}
+    assert server.ask("POST", "/v1/videos/edits", source).error[::2] == (400, "video")
+    assert server.counts() == 0
+
+
 def test_the_limit_of_a_key_is_its_own(server: Server) -> None:
     _, text = server.store.keys.make("acme", 0, allowance=Allowance(daily=3000))
     fields = {"authorization": f"Bearer {text}"}

@@ -24,7 +24,7 @@ from . import answers, content
 from .answers import Object
 from .creates import Creates, Order
 from .live import Live
-from .queries import Query
+from .queries import Query, is_id
 from .services import READ, Services, answer, idempotency_key, unknown_job
 
 _EVENTS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -205,7 +205,7 @@ class Api:
         return answer(document, 202, headers if accepted.is_new else {**headers, "idempotent-replayed": "true"})
 
     def _found(self, caller: Caller, job_id: str) -> Job:
-        job = self._services.store.job(job_id, caller.tenant)
+        job = self._services.store.job(job_id, caller.tenant) if is_id(job_id) else None
         if job is None:
             raise unknown_job()
         return job

@@ -18,6 +18,11 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
+def is_id(text: str) -> bool:
+    """Whether a text may be the id of a job; others are asked of no database, of which some refuse them."""
+    return _ID.fullmatch(text) is not None
+
+
 class Query:
     """The parameters of a request. Raises Refusal (400) for one that is not in `known`, or stands there twice."""
 
@@ -54,7 +59,7 @@ class Query:
     def after(self) -> str:
         """The id in `after`, or ""."""
         value = self._values.get("after", "")
-        if value and not _ID.fullmatch(value):
+        if value and not is_id(value):
             raise _wrong("after", "after is no id of a job.")
         return value
 

@@ -24,7 +24,7 @@ from ..states import CANCELLABLE, FINAL
 from . import content, follow_ups, video_object
 from .api import Api
 from .creates import Order
-from .queries import Query
+from .queries import Query, is_id
 from .services import READ, Services, answer, idempotency_key, unknown_job
 
 Read = Callable[[Document, TenantSettings, Caller], Draft]
@@ -183,7 +183,7 @@ class Videos:
         return self._video(caller, forms.video_id(document), "video")
 
     def _video(self, caller: Caller, video_id: str, param: str = "id") -> Job:
-        job = self._services.store.job(video_id, caller.tenant)
+        job = self._services.store.job(video_id, caller.tenant) if is_id(video_id) else None
         if job is None or job.deleted_at:
             raise unknown_job(param)
         return job

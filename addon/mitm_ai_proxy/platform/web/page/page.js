@@ -376,7 +376,7 @@ async function showJob(id, again = false) {
   if (job.links.content) parts.push(part("video", "video", { src: job.links.content, controls: true, loop: true }));
   parts.push(line(job.times));
   parts.push(part("times", "p", { className: "legend" },
-    `${WORDS[job.status]}. Queued ${duration(job.times.queued)}, Kling ${duration(job.times.kling)}, download ${duration(job.times.download)}.`));
+    `${WORDS[job.status][0].toUpperCase()}${WORDS[job.status].slice(1)}. Queued ${duration(job.times.queued)}, Kling ${duration(job.times.kling)}, download ${duration(job.times.download)}.`));
   const actual = job.actual_credits === null ? "actual not said yet" : `actual ${units(job.actual_credits)} (${dollars(job.actual_usd)})`;
   parts.push(part("cost", "p", { className: "legend" },
     `Cost: estimated ${units(job.estimated_credits)} (${dollars(job.estimated_usd)}), ${actual}. ${job.model}, ${job.seconds} s.`));
