@@ -75,6 +75,9 @@ def _run(config: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple
             ("the answer is 400", '"type": "invalid_request_error"', "model"),
         ),
         (("/v1/a b",), 1, ("the answer is 400", "invalid_head")),
+        (("/v1/chat/completions", "-d", ""), 0, ("POST https://api.moonshot.cn/v1/chat/completions\n",)),
+        # A long reason is shown whole.
+        (("/v1/videos/kling-t2v-1", "-X", "DELETE"), 1, ("the answer is 404", "unsupported_api", "It has: ", '.",\n')),
     ],
 )
 def test_it_says_what_is_sent_and_why_or_what_is_answered(
@@ -115,7 +118,7 @@ def test_a_body_comes_from_a_file_or_from_standard_input(
     ("words", "says"),
     [
         (("/v1/x", "-H", "nothing"), "a header field is NAME: VALUE, not nothing"),
-        (("/v1/x", "-d", "@no-such-file"), "No such file"),
+        (("/v1/x", "-d", "@no-such-file"), "no-such-file: cannot be read (No such file or directory)"),
         ((), "the following arguments are required: path"),
     ],
 )

@@ -137,3 +137,6 @@ def test_the_console_tells_what_was_asked_what_became_of_it_and_what_was_said(co
     console.until("set view_filter")
     console.press("~ai refused", "Enter")
     assert "/v1/messages" not in console.until("[1/1]", "· refused")
+    # Commands and their arguments are completed.
+    console.press(":ai.tok", "Tab", " kl", "Tab")
+    console.until(": ai.token kling")

@@ -45,7 +45,9 @@ def main(words: Sequence[str], config: Path, name: str) -> int:
     try:
         body = _body(chosen.body)
         fields = _fields(chosen.fields, body)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        parser.error(f"{error.filename}: cannot be read ({error.strerror})")
+    except ValueError as error:
         parser.error(str(error))
     dotenv.use(chosen.config)
     try:
@@ -53,7 +55,7 @@ def main(words: Sequence[str], config: Path, name: str) -> int:
     except ConfigurationError as error:
         print(f"ai-proxy: {error}", file=sys.stderr)
         return 1
-    method = chosen.method or ("POST" if body else "GET")
+    method = chosen.method or ("GET" if chosen.body is None else "POST")
     explained = explain.explain(providers, method, chosen.path, fields, body)
     if chosen.curl and explained.outgoing is not None:
         print(explain.curl(explained.outgoing, body))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Collection
 from typing import Final, NamedTuple
@@ -19,6 +20,7 @@ from ..wire import head as heads
 from ..wire.header_fields import Fields
 from ..wire.printable import printable
 from ..wire.targets import join_query, split_query
+from .blocks import document_lines
 from .messages import Message
 
 CREDENTIAL: Final = "$CREDENTIAL"
@@ -71,8 +73,8 @@ def lines(explained: Explained, body: bytes) -> list[str]:
         shown = _request(explained.outgoing, body)
     else:
         assert explained.answer is not None
-        answer = Message("", "", {"content-type": "application/json"}, explained.answer.body)
-        shown = [f"nothing is sent; the answer is {explained.answer.status}:", "", *answer.lines([])[2:]]
+        answer = explained.answer
+        shown = [f"nothing is sent; the answer is {answer.status}:", "", *document_lines(json.loads(answer.body))]
     why = [f"  {printable(note)}" for note in explained.notes if note]
     return [*shown, *([""] if why else []), *why]
 
