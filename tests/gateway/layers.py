@@ -13,6 +13,7 @@ from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream
 from mitmproxy.proxy.mode_specs import ProxyMode
 
+from mitm_ai_proxy.edges.problems import Problem
 from mitm_ai_proxy.gateway.second_tries import Loop
 from mitm_ai_proxy.routing.first_event import FirstEvent
 
@@ -20,7 +21,9 @@ REQUEST = b"POST http://provider.test/v1/chat HTTP/1.1\r\nHost: provider.test\r\
 
 
 class Judge:
-    """Decides what a test says. `left`: how many further tries there are; `ends` has the problem of each that ended."""
+    """Decides what a test says. `left`: how many further tries there are. `failing`: what a held stream that fails
+    begins with. `problems`: those of the tries that have ended without an answer; None for a client that has left.
+    """
 
     def __init__(self, left: int = 1) -> None:
         self.left, self.wait = left, 0.0
@@ -31,6 +34,7 @@ class Judge:
         self.prepared = 0
         self.held: list[bytes] = []
         self.failing = b""
+        self.problems: list[Problem | None] = []
 
     def has_to_queue(self) -> bool:
         return self.queues
@@ -76,6 +80,7 @@ class Wire:
         self.slow: set[str] = set()
         self.waiting: list[commands.StartHook] = []
         self.cancelled: list[Connection] = []
+        self.alpn: bytes | None = None
         self._events: list[events.Event] = []
         self.loops: dict[int, Loop] = {}
         self.handler: Any = SimpleNamespace(transports={}, server_event=self._server_event)
@@ -154,6 +159,7 @@ class Wire:
             server.error = error
         else:
             server.state = ConnectionState.OPEN
+            server.alpn = self.alpn
         self.feed(events.OpenConnectionCompleted(command, error))
         return server
 
@@ -203,7 +209,14 @@ def run_at_once(coroutine: Coroutine[Any, Any, None]) -> Any:
     """In the place of asyncio.ensure_future(), for what waits for nothing."""
     for _ in coroutine.__await__():
         raise AssertionError("it waits")
-    return SimpleNamespace(add_done_callback=lambda _: None)
+    return _Done()
+
+
+class _Done:
+    """What has been done."""
+
+    def add_done_callback(self, callback: Callable[[object], object]) -> None:
+        callback(self)
 
 
 def innermost(wire: Wire, server: Connection) -> Layer:
