@@ -9,10 +9,12 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
-from mitmproxy import http
+from h2.settings import SettingCodes
+from mitmproxy import ctx, http
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import ConnectionState, Server
 from mitmproxy.flow import Error
+from mitmproxy.proxy.layers.http import GetHttpConnection, HttpStream
 from mitmproxy.test import taddons
 
 from mitm_ai_proxy.edges.attempts import MOST_OF_REFUSED
@@ -98,6 +100,8 @@ def test_what_is_left_of_a_try_is_not_taken_for_the_next_ones(answer: bytes) -> 
         wire.say(server, b"more" + OK)
     wire.slow.clear()
     wire.go_on()
+    if server in wire.closed:
+        wire.end(server)
     second = wire.opened()
     assert second is not server
     assert wire.answer == b""
@@ -173,7 +177,9 @@ def test_a_connection_that_is_not_made_in_time_is_cancelled_and_no_other() -> No
     other = Server(address=("other.test", 80))
     wire.handler.transports[other] = wire.handler.transports[mine.connection]
     wire.layer.connections[other] = wire.layer.connections[wire.client]
-    wire.layer.waiting_for_establishment[other] = []
+    theirs = GetHttpConnection(("other.test", 80), False, None)
+    wire.layer.waiting_for_establishment[other] = [theirs]
+    wire.layer.command_sources[theirs] = HttpStream(wire.layer.context.fork(), 99)
     wire.time_out(CONNECT)
     assert wire.cancelled == [mine.connection]
     wire.opened("connection cancelled")
@@ -208,6 +214,34 @@ def test_the_first_byte_is_waited_for_until_the_head_and_of_a_held_stream_until_
     assert wire.answer == EVENTS + b"data: {}" * 2
 
 
+def test_a_provider_that_is_silent_in_the_last_try_is_left() -> None:
+    wire, server = _asked(Judge(0))
+    wire.loop.limit(RETRY, 9.0, 9.0)
+    wire.time_out(RETRY)
+    assert server in wire.closed
+
+
+def test_an_answer_that_is_too_long_to_be_held_is_no_try_that_failed() -> None:
+    ctx.options.update(body_size_limit="8")
+    wire, server = _asked()
+    wire.say(server, OK.replace(b"2\r", b"9\r"))
+    assert (wire.judge.problems, wire.judge.prepared) == ([None], 0)
+
+
+def test_a_try_goes_the_way_of_the_first_one_though_a_stage_led_that_elsewhere() -> None:
+    wire = _wire()
+    ways: list[Server] = []
+
+    def lead(flow: http.HTTPFlow) -> None:
+        ways.append(flow.server_conn)
+        flow.server_conn = Server(address=("127.0.0.1", 9))
+
+    wire.hooks["request"] = lead
+    wire.ask()
+    wire.say(wire.opened(), REFUSED)
+    assert ways[1] is ways[0]
+
+
 def test_a_head_ends_the_wait_for_it_though_the_body_is_long() -> None:
     wire, server = _asked()
     wire.loop.first_byte_timeout = 7.0
@@ -237,8 +271,7 @@ def test_a_time_out_that_comes_while_a_hook_waits_is_told_behind_it_and_one_of_a
     wire.slow.clear()
     wire.go_on()
     # The whole answer was there.
-    assert wire.answer == OK
-    assert wire.judge.problems == []
+    assert (wire.answer, wire.closed, wire.judge.problems) == (OK, [], [])
 
 
 def test_a_first_event_that_fails_is_followed_by_another_try_and_nothing_of_it_is_at_the_client() -> None:
@@ -380,6 +413,11 @@ class _Provider:
         self._http2.send_data(stream, body, end_stream=is_end)
         self.pump()
 
+    def allow(self, most: int) -> None:
+        """Allow so many streams at one time."""
+        self._http2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: most})
+        self.pump()
+
     @property
     def asked(self) -> list[int]:
         """The numbers of the streams of all requests."""
@@ -409,5 +447,35 @@ def test_over_http2_a_refused_answer_that_is_complete_is_not_given_up() -> None:
     provider = _Provider(wire)
     provider.answer(429, b"no")
     assert (provider.reset, len(provider.asked)) == ([], 2)
+    provider.answer(200, b"ok")
+    assert wire.answer.endswith(b"ok")
+
+
+def test_over_http2_what_was_given_up_does_not_end_the_next_try_too() -> None:
+    wire = _wire(Judge(3))
+    provider = _Provider(wire)
+    provider.answer(500, b"x" * 100, is_end=False)
+    wire.time_out(_REFUSED)
+    provider.pump()
+    sent = len(wire.sent[provider.server])
+    wire.end(provider.server)
+    # One try has ended by that, and nothing is sent to who is not there any more.
+    assert (len(wire.judge.problems), wire.judge.prepared) == (1, 2)
+    assert len(wire.sent[provider.server]) == sent
+    assert len(wire.opening) == 1
+
+
+def test_over_http2_a_request_that_waits_for_a_stream_and_is_given_up_is_not_sent_later() -> None:
+    wire = _wire()
+    wire.hooks["requestheaders"] = lambda _: setattr(wire.loop, "first_byte_timeout", 7.0)
+    provider = _Provider(wire)
+    provider.allow(0)
+    wire.judge.left = 2
+    for _ in range(2):
+        wire.time_out(FIRST_BYTE)
+    provider.pump()
+    assert (len(provider.asked), len(provider.reset)) == (1, 1)
+    provider.allow(5)
+    assert len(provider.asked) == 2
     provider.answer(200, b"ok")
     assert wire.answer.endswith(b"ok")

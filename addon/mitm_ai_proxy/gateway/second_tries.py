@@ -23,7 +23,6 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
-    ResponseTrailers,
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook, HttpResponseHook
 from mitmproxy.proxy.server import ConnectionHandler
@@ -38,14 +37,6 @@ from .timers import Timers
 _REFUSED: Final = "refused"
 _NO_TIMEOUT: Final = ("", 0.0)
 _LOST: Final = Problem("the connection was closed", "", is_sent=True)
-
-_OF_ANSWERS: Final = (
-    ResponseHeaders,
-    ResponseData,
-    ResponseTrailers,
-    ResponseEndOfMessage,
-    ResponseProtocolError,
-)
 
 
 def _wait_hook() -> Any:
@@ -151,8 +142,6 @@ class Loop:
         self._stream.flow.error = Error(problem.text)
 
     def _expire(self, name: str, seconds: float) -> None:
-        if self.has_begun:
-            return
         if self._is_connecting:
             self._timeout = name, seconds
             upstream_layers.stop_connecting(self._stream, self._handler)
@@ -214,9 +203,6 @@ class Loop:
         return (yield from self._watched(generator, HttpErrorHook))
 
     def _check_invalid(self, request: bool) -> CommandGenerator[bool]:
-        if request:
-            own: bool = yield from self._of["check_invalid"](request)
-            return own
         self.problem = Problem("its head is not valid", "", is_sent=True)
         found: bool = yield from self._watched(self._of["check_invalid"](request), HttpErrorHook)
         if not found:
@@ -340,7 +326,8 @@ class Loop:
             if (yield from stream.check_killed(True)):
                 return
         flow.error = None
-        self._forget_queued()
+        # What has come of the last try while the stream was at a hook.
+        stream._paused_event_queue.clear()
         body = self._judge.prepare()
         stream.request_body_buf.clear()
         stream.request_body_buf += body
@@ -349,13 +336,6 @@ class Loop:
         # A stage may have led the last try elsewhere.
         flow.server_conn = self._server
         yield from stream.state_consume_request_body(RequestEndOfMessage(stream.stream_id))
-
-    def _forget_queued(self) -> None:
-        """Drop what has come of the last try while the stream was at a hook."""
-        queue = self._stream._paused_event_queue
-        left = [event for event in queue if not isinstance(event, _OF_ANSWERS)]
-        queue.clear()
-        queue.extend(left)
 
 
 def arrange(flow: http.HTTPFlow, judge: Judge) -> Loop | None:
