@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -14,9 +14,9 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.io import FlowReader
 
 from tests.e2e import moody
-from tests.e2e.conftest import StartProxy
-from tests.e2e.moody import OK, Mood, Moody, Request
-from tests.e2e.proxy import DEADLINE
+from tests.e2e.conftest import StartProxy, StartServe
+from tests.e2e.moody import OK, SILENCE, Mood, Moody, Request
+from tests.e2e.proxy import DEADLINE, Listening
 
 CHAT = "/v1/chat/completions"
 BODY = json.dumps({"model": "gpt", "messages": [{"role": "user", "content": "hi"}]}).encode()
@@ -94,24 +94,40 @@ def test_tokens_of_models_are_counted_by_the_length_of_a_request(provider: Moody
     assert [proxy.request("POST", CHAT, body, JSON).status for body in (BODY, long, BODY)] == [200, 429, 200]
 
 
+FAILOVER = (
+    "failover: {enabled: true, failureThreshold: 1, cooldownDuration: 0, healthCheckModel: small,"
+    " healthCheckInterval: 1, healthCheckTimeout: 300}, retryOnFailure: {enabled: true},"
+    " modelMapping: {small: smaller}"
+)
+
+
 def test_a_token_that_is_left_out_comes_back_by_a_probe_which_is_a_flow(
     provider: Moody, start_proxy: StartProxy, tmp_path: Path
 ) -> None:
-    asked = threading.Event()
-    is_well = threading.Event()
+    _is_left_out_and_comes_back(provider, lambda: start_proxy(_one(provider, FAILOVER), "-w", str(tmp_path / "flows")))
+    with (tmp_path / "flows").open("rb") as file:
+        flows = [flow for flow in FlowReader(file).stream() if isinstance(flow, HTTPFlow)]
+    assert any(flow.is_replay and flow.comment.startswith("a probe of openai") for flow in flows)
+
+
+def test_serve_probes_too_and_logs_it(provider: Moody, start_serve: StartServe) -> None:
+    log = _is_left_out_and_comes_back(provider, lambda: start_serve(_one(provider, FAILOVER)))
+    assert "ai-proxy: a probe of openai, which is left out (healthCheckModel): 200" in log
+
+
+def _is_left_out_and_comes_back(provider: Moody, start: Callable[[], Listening]) -> str:
+    """Have a token be left out until a probe has an answer; returns the log."""
+    asked, is_well = threading.Event(), threading.Event()
 
     def mood(request: Request) -> Mood:
         if b"who are you?" in request.body:
             asked.set()
+            if not is_well.is_set():
+                return SILENCE
         return OK if request.token == "b" or is_well.is_set() else moody.refusal(500)
 
     provider.mood = mood
-    failover = (
-        "failover: {enabled: true, failureThreshold: 1, cooldownDuration: 0, healthCheckModel: small,"
-        " healthCheckInterval: 1}"
-    )
-    keys = f"{failover}, retryOnFailure: {{enabled: true}}, modelMapping: {{small: smaller}}"
-    proxy = start_proxy(_one(provider, keys), "-w", str(tmp_path / "flows"))
+    proxy = start()
     while not any(request.token == "a" for request in provider.received):
         assert proxy.request("POST", CHAT, BODY, JSON).status == 200
     assert asked.wait(DEADLINE)
@@ -120,6 +136,8 @@ def test_a_token_that_is_left_out_comes_back_by_a_probe_which_is_a_flow(
     assert [proxy.request("POST", CHAT, BODY, JSON).status for _ in range(5)] == [200] * 5
     others = [request for request in provider.received[before:] if b"who are you?" not in request.body]
     assert {request.token for request in others} == {"b"}
+    # A probe that nobody answers is given up, and changes nothing.
+    assert provider.is_left.wait(DEADLINE)
     is_well.set()
     for _ in range(300):
         assert proxy.request("POST", CHAT, BODY, JSON).status == 200
@@ -129,9 +147,7 @@ def test_a_token_that_is_left_out_comes_back_by_a_probe_which_is_a_flow(
             break
     else:
         pytest.fail("the token did not come back")
-    proxy.close()
+    log = proxy.close()
     probe = next(request for request in provider.received if b"who are you?" in request.body)
     assert (probe.token, json.loads(probe.body)["model"]) == ("a", "smaller")
-    with (tmp_path / "flows").open("rb") as file:
-        flows = [flow for flow in FlowReader(file).stream() if isinstance(flow, HTTPFlow)]
-    assert any(flow.is_replay and flow.comment.startswith("a probe of openai") for flow in flows)
+    return log

@@ -332,6 +332,7 @@ SHAPES = {
     + "}}]\nroutes: [{{model: gpt, provider: [one, two]}}]",
     "a route and one that is named": "providers: [{{" + _ONE + "}}, {{" + _OTHER + "}}]\nactiveProviderId: one\n"
     "routes: [{{model: other, provider: two}}]",
+    "not translated": "provider: {{" + _ONE + ", protocol: original}}",
     "all keys": "provider: {{"
     + _ONE
     + ", timeout: 60000, connectTimeout: 60000, firstByteTimeout: 60000, concurrency: 9,"

@@ -440,6 +440,7 @@ def test_a_token_is_probed_only_where_a_model_is_named(model: str, count: int) -
     probing = Probing()
     found = list(probing.due(providers))
     assert [json.loads(probe.body)["model"] for probe in found] == [model] * count
+    assert [probe.timeout for probe in found] == [5.0] * count
     assert list(probing.due(providers)) == []
     clock.now += 5
     assert len(list(probing.due(providers))) == count

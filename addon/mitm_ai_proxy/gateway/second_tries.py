@@ -158,10 +158,10 @@ class Loop:
         waiting = (stream.state_wait_for_response_headers, stream.state_consume_response_body, self._hold)
         if not name or self.has_begun or stream.server_state not in waiting:
             return
-        yield from upstream_layers.leave(self._stream)
         if name == _REFUSED:
             yield from self._end_refused()
             return
+        yield from upstream_layers.leave(self._stream)
         self._timeout = name, seconds
         yield from stream.handle_protocol_error(
             ResponseProtocolError(stream.stream_id, "no answer in time", upstream_layers.FAILED)
@@ -210,18 +210,18 @@ class Loop:
         return found
 
     def _check_body_size(self, request: bool) -> CommandGenerator[bool]:
-        if request or not self._judge.is_refused:
+        if not self._judge.is_refused:
             own: bool = yield from self._of["check_body_size"](request)
             return own
         if len(self._stream.response_body_buf) <= MOST_OF_REFUSED:
             return False
-        yield from upstream_layers.leave(self._stream)
         yield from self._end_refused()
         return True
 
     def _end_refused(self) -> CommandGenerator[None]:
         stream = self._stream
         assert stream.flow.response
+        yield from upstream_layers.leave(stream)
         stream.flow.response.data.content = bytes(stream.response_body_buf)
         yield from stream.send_response()
 

@@ -37,12 +37,12 @@ def leave(stream: HttpStream) -> CommandGenerator[None]:
     given_up = RequestProtocolError(stream.stream_id, "given up", CANCEL)
     if isinstance(end, Http2Client):
         own = end.our_stream_id.get(stream.stream_id)
-        if own is not None and own in end.streams and connection.connected:
+        if own is not None:
+            # Nothing is sent of it for a stream that has ended.
             yield SendHttp(given_up, connection)
+            end.streams.pop(own, None)
         end.our_stream_id.pop(stream.stream_id, None)
         end.stream_queue.pop(stream.stream_id, None)
-        if own is not None:
-            end.streams.pop(own, None)
     elif isinstance(end, Http1Client) and end.stream_id == stream.stream_id:
         nothing: Any = end.done
         end.state = nothing
