@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -338,6 +339,19 @@ def test_a_provider_that_is_silent_is_left_and_the_client_is_told_which_key_says
     two.mood = lambda request: STREAM
     if key == "firstByteTimeout":
         assert proxy.request("POST", CHAT, BODY, JSON).body == CHUNK + DONE
+
+
+def test_a_time_out_is_told_to_a_request_in_a_tunnel(pair: tuple[Moody, Moody], start_proxy: StartProxy) -> None:
+    one, two = pair
+    one.mood, two.mood = (lambda request: SILENCE), (lambda request: STREAM)
+    text = in_order(one, two, ", firstByteTimeout: 300") + "\nhosts: [chats.test]"
+    proxy = start_proxy(text, "--mode", "regular", "--set", "connection_strategy=lazy", tls=True)
+    trusted = ssl.create_default_context(cafile=str(proxy.folder / "confdir" / "mitmproxy-ca-cert.pem"))
+    with closing(http.client.HTTPSConnection("127.0.0.1", proxy.port, timeout=DEADLINE, context=trusted)) as connection:
+        connection.set_tunnel("chats.test", 443)
+        connection.request("POST", CHAT, BODY, JSON)
+        assert connection.getresponse().read() == CHUNK + DONE
+    assert one.is_left.wait(DEADLINE)
 
 
 def test_a_connection_that_is_not_made_in_time_is_given_up(pair: tuple[Moody, Moody], start_proxy: StartProxy) -> None:

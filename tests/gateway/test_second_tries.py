@@ -15,11 +15,12 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import ConnectionState, Server
 from mitmproxy.flow import Error
 from mitmproxy.proxy.layers.http import GetHttpConnection, HttpStream
+from mitmproxy.proxy.layers.http._events import RequestProtocolError
 from mitmproxy.test import taddons
 
 from mitm_ai_proxy.edges.attempts import MOST_OF_REFUSED
 from mitm_ai_proxy.edges.problems import CONNECT, FIRST_BYTE, QUEUE, RETRY, Problem
-from mitm_ai_proxy.gateway import second_tries
+from mitm_ai_proxy.gateway import second_tries, upstream_layers
 from mitm_ai_proxy.gateway.second_tries import _REFUSED
 from mitm_ai_proxy.routing import first_event
 from tests.gateway.layers import REQUEST, Judge, Timers, Wire, run_at_once
@@ -76,7 +77,9 @@ def test_the_next_try_goes_over_the_same_connection_and_the_client_gets_its_answ
     wire, server = _asked()
     wire.judge.body = b"again"
     wire.say(server, REFUSED)
+    wire.loop.limit(RETRY, 9.0, 9.0)
     wire.say(server, OK)
+    assert (wire.loop.has_begun, wire.time_outs) == (True, set())
     first, second = wire.sent[server].split(b"POST /v1/chat")[1:]
     assert (first.partition(b"\r\n\r\n")[2], second.partition(b"\r\n\r\n")[2]) == (b"body", b"again")
     assert wire.answer == OK
@@ -115,7 +118,7 @@ def test_a_refused_answer_that_does_not_end_is_left_in_time() -> None:
     wire.say(server, LONG + b"begun")
     assert wire.time_outs == {_REFUSED}
     seen: list[bytes | None] = []
-    wire.hooks["response"] = lambda flow: seen.append(flow.response and flow.response.raw_content)
+    wire.hooks["response"] = lambda flow: seen.append(flow.response.raw_content if flow.response else None)
     wire.time_out(_REFUSED)
     # Whoever looks at the refused answer sees what has come of it.
     assert (seen, server in wire.closed) == ([b"begun"], True)
@@ -140,6 +143,33 @@ def test_a_connection_that_is_not_made_is_made_anew_for_each_try() -> None:
     wire.say(wire.opened(), OK)
     assert wire.answer == OK
     assert wire.judge.problems == [Problem("refused", "", is_sent=False)] * 2
+
+
+def test_nothing_is_waited_for_any_more_when_all_tries_have_ended() -> None:
+    wire = _wire()
+    wire.ask()
+    wire.loop.connect_timeout = wire.loop.first_byte_timeout = 7.0
+    wire.opened("refused")
+    assert wire.time_outs == {CONNECT}
+    wire.opened("refused")
+    assert wire.time_outs == set()
+
+
+def test_what_was_sent_is_told_of_each_try_by_itself() -> None:
+    wire, server = _asked(Judge(2))
+    wire.end(server)
+    wire.opened("refused")
+    assert [problem and problem.is_sent for problem in wire.judge.problems] == [True, False]
+
+
+def test_a_time_out_in_line_is_none_of_the_connection_before_it() -> None:
+    wire = _wire(Judge(1))
+    wire.ask()
+    wire.judge.queues, wire.slow = True, {"ai_proxy_wait"}
+    wire.opened("refused")
+    wire.loop.limit(RETRY, 9.0, 9.0)
+    wire.time_out(RETRY)
+    assert wire.loop.is_late
 
 
 def test_of_connections_only_those_are_forgotten_that_were_not_made() -> None:
@@ -186,6 +216,9 @@ def test_a_connection_that_is_not_made_in_time_is_cancelled_and_no_other() -> No
     assert (problem.timeout, problem.is_sent, problem.seconds) == (CONNECT, False, 5.0)
     # The next one has a time-out of its own, until it is there.
     assert wire.time_outs == {CONNECT}
+    wire.judge.left = 1
+    wire.opened("refused")
+    assert wire.judge.problems[-1] == Problem("refused", "", is_sent=False)
     wire.loop.first_byte_timeout = 7.0
     server = wire.opened()
     assert wire.time_outs == {FIRST_BYTE}
@@ -281,11 +314,13 @@ def test_a_first_event_that_fails_is_followed_by_another_try_and_nothing_of_it_i
     for byte in b"data: {}":
         if server.connected:
             wire.say(server, bytes([byte]))
-    assert not server.connected
+    # What was held is shown as its body.
+    assert (server.connected, wire.judge.held[-1]) == (False, b"data")
     wire.slow.clear()
     wire.go_on()
     assert (wire.answer, server in wire.closed, wire.judge.prepared) == (b"", True, 1)
-    wire.judge.failing = b""
+    # The next one is held too, by itself.
+    wire.judge.left, wire.judge.failing = 1, b"none"
     second = wire.opened()
     wire.say(second, EVENTS + b"data: {}" * 2)
     assert wire.answer == EVENTS + b"data: {}" * 2
@@ -321,11 +356,15 @@ def test_a_client_that_leaves_the_line_or_a_wait_ends_its_request(is_gone: bool)
         assert (len(wire.opening) - before, wire.judge.prepared) == ((0, 0) if is_gone else (in_line, not in_line))
 
 
-def test_a_client_that_cannot_be_written_to_is_gone() -> None:
+def test_a_client_that_cannot_be_written_to_or_has_given_up_its_stream_is_gone() -> None:
     wire, _ = _asked()
-    assert not wire.loop.is_gone
+    queue = wire.stream._paused_event_queue
+    seen = [wire.loop.is_gone]
+    queue.append(RequestProtocolError(1, "reset", upstream_layers.CANCEL))
+    seen.append(wire.loop.is_gone)
+    queue.clear()
     wire.client.state = ConnectionState.CAN_READ
-    assert wire.loop.is_gone
+    assert [*seen, wire.loop.is_gone] == [False, True, True]
 
 
 def test_a_client_that_leaves_while_a_hook_of_a_refused_answer_waits_ends_its_request() -> None:

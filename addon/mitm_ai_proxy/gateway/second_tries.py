@@ -182,7 +182,6 @@ class Loop:
 
     def _send_response(self, already_streamed: bool = False) -> CommandGenerator[Any]:
         if already_streamed:
-            self.stop()
             return (yield from self._of["send_response"](True))
         self.problem = None
         return (yield from self._watched(self._of["send_response"](False), HttpResponseHook))
@@ -329,7 +328,6 @@ class Loop:
         # What has come of the last try while the stream was at a hook.
         stream._paused_event_queue.clear()
         body = self._judge.prepare()
-        stream.request_body_buf.clear()
         stream.request_body_buf += body
         stream.response_body_buf.clear()
         stream.server_state = stream.state_wait_for_response_headers
