@@ -30,20 +30,34 @@ class Form(NamedTuple):
 
 
 # The members that make a document an error: most answers have none of them, and are not parsed.
-_MEMBERS: Final = re.compile(rb'"(?:errors?|base_resp|(?:error_)?code)"')
+_ERRORS: Final = ("error", "errors", "base_resp", "error_code")
+_MEMBERS: Final = re.compile(rb'"(?:%b|code)"' % "|".join(_ERRORS).encode())
+# With one of these, a `code` is that of a success: each vendor has its own, such as 20000.
+_RESULTS: Final = frozenset("answer candidates choices content data embeddings message output result results".split())
 
 
 def _error_in_document(event: sse.Event) -> Fault | None:
-    return _error(event) if _MEMBERS.search(event.data) else None
+    if not _MEMBERS.search(event.data):
+        return None
+    value = _value(event)
+    if isinstance(value, dict) and not any(value.get(name) for name in _ERRORS):
+        results = (value.get(name) for name in _RESULTS)
+        if any(isinstance(result, dict | list) and result for result in results):
+            return None
+    return vendor_errors.of_value(value)
 
 
 def _error(event: sse.Event) -> Fault | None:
-    try:
-        value = json.loads(event.data)
-    except (ValueError, RecursionError):
-        value = None
-    fault = vendor_errors.of_value(value)
+    fault = vendor_errors.of_value(_value(event))
     return fault or (Fault(_UNKNOWN, "The provider says no more.") if event.type == b"error" else None)
+
+
+def _value(event: sse.Event) -> object:
+    try:
+        found: object = json.loads(event.data)
+    except (ValueError, RecursionError):
+        return None
+    return found
 
 
 _LINES: Final = Form(json_streams.Lines, _error)
