@@ -137,9 +137,13 @@ def test_a_refused_answer_that_goes_to_the_client_is_not_left() -> None:
 
 def test_a_connection_that_is_not_made_is_made_anew_for_each_try() -> None:
     wire = _wire(Judge(2))
+    errors: list[Error | None] = []
+    wire.hooks["request"] = lambda flow: errors.append(flow.error)
     wire.ask()
     for _ in range(2):
         wire.opened("refused")
+    # Whoever hears of a try finds no error of the one before.
+    assert errors == [None] * 3
     wire.say(wire.opened(), OK)
     assert wire.answer == OK
     assert wire.judge.problems == [Problem("refused", "", is_sent=False)] * 2
