@@ -12,7 +12,7 @@ from mitmproxy import http
 from mitmproxy.test import taddons, tflow
 
 from mitm_ai_proxy import registry
-from mitm_ai_proxy.edges import attempts
+from mitm_ai_proxy.edges import attempts, ways
 from mitm_ai_proxy.exchange import Answer, Head, Upstream
 from mitm_ai_proxy.gateway import flows, waits
 from mitm_ai_proxy.gateway.attempts import FlowAttempts
@@ -54,7 +54,7 @@ def again(mitmproxy_context: taddons.context) -> tuple[Rewriter, http.HTTPFlow, 
     last.stop = Stop(fits=True, before=True, after=True)
     last.is_ready, last.secret_fields, last.redacted_target = True, (b"authorization",), "/"
     states: WeakKeyDictionary[http.HTTPFlow, FlowState] = WeakKeyDictionary({flow: last})
-    configured: Any = SimpleNamespace(guard=SimpleNamespace(states=states), streams=False, way=flows.SIMULATED)
+    configured: Any = SimpleNamespace(guard=SimpleNamespace(states=states), streams=False, way=ways.SIMULATED)
     return Rewriter(configured), flow, made, last
 
 
@@ -77,7 +77,7 @@ def test_it_has_the_clients_request_and_goes_nowhere_before_it_is_rewritten(
     assert (state.page, state.client_origin) == ("https://app.test", "http://here")
     # Each stage looks at it again, also in the try behind this one.
     assert (state.stages, state.held_by) == (last.stages, set(last.stages))
-    assert (state.earlier, state.notes, state.way) == (("of the first", "of the last"), [], flows.SIMULATED)
+    assert (state.earlier, state.notes, state.way) == (("of the first", "of the last"), [], ways.SIMULATED)
     assert state.stop == Stop(fits=True, before=True)
     assert (state.is_ready, state.secret_fields, state.redacted_target) == (False, (), "")
     assert (state.prepared, state.provider) == (made.prepared, made.provider)
