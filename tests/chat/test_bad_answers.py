@@ -160,7 +160,8 @@ def test_nothing_follows_an_error_and_nothing_follows_the_end() -> None:
     assert translated.end() == b""
 
     for memo, stream in ((OF_ANTHROPIC_STREAM, OPENAI), (OF_OPENAI_STREAM, ANTHROPIC)):
-        assert streamed(memo, stream + stream + b"data: x\n\n") == streamed(memo, stream)
+        for rest in (stream + b"data: x\n\n", b'data: {"half'):
+            assert streamed(memo, stream + rest) == streamed(memo, stream)
 
 
 def test_an_event_without_an_end_is_an_error_before_it_fills_the_memory() -> None:
