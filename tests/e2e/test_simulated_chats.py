@@ -100,8 +100,8 @@ def test_vendors_with_a_form_of_their_own_are_answered_in_it(edge: str, shared_e
         assert models["data"][0]["id"] == "simulated-chat"
 
 
-def test_a_conversation_with_tools_goes_to_its_end(start_proxy: StartProxy) -> None:
-    proxy = start_proxy(_config("openai"), *SIMULATE)
+def test_a_conversation_with_tools_goes_to_its_end(shared_proxy: StartProxy) -> None:
+    proxy = shared_proxy(_config("openai"), *SIMULATE)
     body = anthropic("get_weather and get_time city=Paris", tools=True)
     asked = _json(proxy, ANTHROPIC, body, VERSION)
     calls = [block for block in asked["content"] if block["type"] == "tool_use"]
@@ -123,8 +123,8 @@ def test_thoughts_come_back_to_the_model_that_had_them(start_proxy: StartProxy) 
     assert again["choices"][0]["message"]["content"] == "f says: 18"
 
 
-def test_what_the_simulator_has_not_is_refused_and_nothing_is_sent(start_proxy: StartProxy) -> None:
-    proxy = start_proxy(_config("openai"), *SIMULATE)
+def test_what_the_simulator_has_not_is_refused_and_nothing_is_sent(shared_proxy: StartProxy) -> None:
+    proxy = shared_proxy(_config("openai"), *SIMULATE)
     for path in ("/v1/embeddings", "/v1/videos", "/v1/responses", "/simulated/a.png"):
         error = _json(proxy, path, {"model": "m", "input": "a"}, HEAD, 501)["error"]
         assert error["code"] == "not_simulated"
@@ -133,15 +133,15 @@ def test_what_the_simulator_has_not_is_refused_and_nothing_is_sent(start_proxy: 
 
 
 @pytest.mark.parametrize(("fault", "status"), [("429*1", 429), ("529", 529), ("401", 401), ("picture", 400)])
-def test_a_fault_is_an_error_of_the_clients_dialect(start_proxy: StartProxy, fault: str, status: int) -> None:
-    proxy = start_proxy(_config("openai"), *SIMULATE)
+def test_a_fault_is_an_error_of_the_clients_dialect(shared_proxy: StartProxy, fault: str, status: int) -> None:
+    proxy = shared_proxy(_config("openai"), *SIMULATE)
     text = f"hello [simulate: {fault}]"
     assert _json(proxy, OPENAI, openai(text), HEAD, status)["error"]["message"]
     assert _json(proxy, ANTHROPIC, anthropic(text), VERSION, status)["type"] == "error"
 
 
-def test_a_stream_that_fails_in_its_middle_is_no_answer(start_proxy: StartProxy) -> None:
-    proxy = start_proxy(_config("openai"), *SIMULATE)
+def test_a_stream_that_fails_in_its_middle_is_no_answer(shared_proxy: StartProxy) -> None:
+    proxy = shared_proxy(_config("openai"), *SIMULATE)
     text = "one two three four [simulate: accepted=529]"
     events = _events(proxy, OPENAI, openai(text), HEAD)
     assert "error" in json.loads(events[-1])
