@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +18,19 @@ from tests.platform import fresh
 from tests.platform.proxy import Proxy
 from tests.platform.servers import Postgres, Redis, binary
 
+_SERVERS = {"postgres", "redis", "s3", "proxy", "server", "world"}
+"""Fixtures that start a server: a database, a queue, a store, a gateway, or the platform's own."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that use a server."""
+    """Mark the tests that use a server, by a fixture or one of their own."""
     for item in items:
+        if not item.path.is_relative_to(Path(__file__).parent):
+            continue
         parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
-        if any(name in ("postgres", "redis", "s3") for name in (*getattr(item, "fixturenames", ()), *parameters)):
+        used = {*getattr(item, "fixturenames", ()), *(value for value in parameters if isinstance(value, str))}
+        own = inspect.unwrap(item.function).__code__.co_names if isinstance(item, pytest.Function) else ()
+        if used & _SERVERS or "Server" in own:
             item.add_marker("programs")
 
 
