@@ -140,7 +140,7 @@ def test_wrong_usage_is_named(words: tuple[str, ...], message: str, capsys: pyte
     [
         ("platform: {timing: {lok: 1}}", {}, "platform.timing.lok: unknown key; did you mean look?"),
         ("", {"REDIS_URL": "ftp://pa55"}, "REDIS_URL: expected a URL that begins with redis://"),
-        ("", {"DATABASE_URL": "postgresql://u:pa55@127.0.0.1:1/d"}, "the database cannot be reached"),
+        ("", {"DATABASE_URL": "postgresql://u:pa55@127.0.0.1:1/d"}, "at 127.0.0.1:1 cannot be reached: nothing"),
         ("", {"PLATFORM_DATA": "/proc/no"}, "the folder /proc/no cannot be made"),
     ],
 )
@@ -204,7 +204,7 @@ def test_a_check_names_what_is_away(
     status, out, _ = _run(capsys, "check")
 
     assert status == 1
-    assert "BAD  queue: ConnectionError" in out
+    assert "BAD  queue: ConnectionError: look at REDIS_URL, and whether Redis runs there" in out
     assert "no connection was made: refused" in out
     assert "pa55" not in out
 

@@ -58,12 +58,13 @@ def test_a_transaction_whose_connection_is_cut_is_undone(database: PostgresDatab
     assert store.counts() == {}
 
 
-def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
-    url = f"postgresql://user:pa55@127.0.0.1:{free_port()}/d"
-    with pytest.raises(StoreError, match="the database cannot be reached") as raised:
-        PostgresDatabase(Secret(url), MIGRATIONS)
+def test_a_server_or_a_database_that_is_not_there_is_named_without_its_password(postgres: Postgres) -> None:
+    for port, reason in ((free_port(), "nothing listens there"), (postgres.port, "there is no such database")):
+        url = f"postgresql://tester:pa55@127.0.0.1:{port}/d"
+        with pytest.raises(StoreError, match=f"the database at 127.0.0.1:{port} cannot be reached: {reason}") as raised:
+            PostgresDatabase(Secret(url), MIGRATIONS)
 
-    assert "pa55" not in str(raised.value)
+        assert "pa55" not in str(raised.value)
 
 
 def test_processes_that_start_together_make_the_schema_once(postgres: Postgres) -> None:

@@ -79,8 +79,13 @@ def _paused(found: Deployment) -> Iterator[Result]:
 
 
 def _queue(found: Deployment) -> str:
+    where = "REDIS_URL, and whether Redis runs there" if found.queue else "queue.db in the data folder"
     with closing(backends.messages(found)) as messages:
-        return f"{messages.waiting()} messages"
+        try:
+            return f"{messages.waiting()} messages"
+        except Exception as error:
+            # Its text may hold a URL with a password.
+            raise StoreError(f"{type(error).__name__}: look at {where}") from None
 
 
 def _storage(found: Deployment) -> str:

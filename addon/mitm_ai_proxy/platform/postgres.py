@@ -31,6 +31,18 @@ _DIALECT: Final = (
 )
 """What the schema's words, which are SQLite's, are here."""
 _MIGRATING: Final = "migrating"
+_REASONS: Final = (
+    ("refused", "nothing listens there"),
+    ("timeout", "it has not answered in time"),
+    ("authentication", "the user or the password is wrong"),
+    ("does not exist", "there is no such database, or no such user"),
+    ("resolve", "the host is not known"),
+    ("translate", "the host is not known"),
+    ("starting up", "it is starting"),
+    ("shutting down", "it is ending"),
+    ("too many", "it takes no more connections"),
+)
+"""Why no connection was made, by a word of the driver's text, the rest of which may name more than it should."""
 
 
 class Transaction:
@@ -163,8 +175,16 @@ class PostgresDatabase:
             for name, value in _SETTINGS.items():
                 connection.execute("SELECT set_config(%s, %s, false)", (name, value))
         except psycopg.Error as error:
-            raise StoreError(f"the database cannot be reached: {_words(error)}") from error
+            raise StoreError(f"the database{self._place()} cannot be reached: {_reason(error)}") from error
         return connection
+
+    def _place(self) -> str:
+        """The host and port of the URL, for people; "" where they are not to be read."""
+        try:
+            found = conninfo_to_dict(self._url.reveal())
+        except psycopg.Error:
+            return ""
+        return f" at {found['host']}:{found.get('port', 5432)}" if found.get("host") else ""
 
     def _migrate(self, migrations: Sequence[str]) -> None:
         with self.transaction() as transaction:
@@ -193,6 +213,12 @@ def _schema(step: str) -> str:
     for word, here in _DIALECT:
         step = re.sub(rf"\b{word}\b", here, step)
     return step
+
+
+def _reason(error: psycopg.Error) -> str:
+    """Why no connection was made."""
+    text = str(error)
+    return next((reason for word, reason in _REASONS if word in text), _words(error))
 
 
 def _words(error: psycopg.Error) -> str:
