@@ -20,6 +20,7 @@ from mitmproxy.test import taddons
 
 from mitm_ai_proxy.edges.attempts import MOST_OF_REFUSED
 from mitm_ai_proxy.edges.problems import CONNECT, FIRST_BYTE, QUEUE, RETRY, Problem
+from mitm_ai_proxy.errors import Refusal
 from mitm_ai_proxy.gateway import second_tries, upstream_layers
 from mitm_ai_proxy.gateway.second_tries import _REFUSED
 from mitm_ai_proxy.routing import first_event
@@ -399,7 +400,7 @@ def test_a_flow_that_is_killed_in_a_try_ends() -> None:
 
 def test_a_try_that_is_lost_in_its_request_hook_sends_nothing() -> None:
     wire = _wire()
-    lost = Problem("nothing in a.har", "", is_sent=False)
+    lost = Problem("nothing in a.har", "", is_sent=False, refusal=Refusal(400, "It is not in it.", code="x"))
     wire.hooks["request"] = lambda _: wire.loop.lose(lost) if not wire.judge.prepared else None
     wire.ask()
     assert wire.judge.problems == [lost]
