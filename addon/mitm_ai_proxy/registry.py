@@ -95,7 +95,8 @@ DEFAULT_HOSTS: Final = (HostPattern("api.openai.com"),)
 def public_hosts() -> frozenset[str]:
     """The hosts of the services that the types are for, as far as they are the same for all accounts."""
     homes = (getattr(provider, "home", None) for provider in TYPES.values())
-    return frozenset(home.host for home in homes if home)
+    # What one runs oneself is spoken to without TLS, at an address of this machine.
+    return frozenset(home.host for home in homes if home and home.scheme == "https")
 
 
 @functools.lru_cache(maxsize=4)
