@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
@@ -87,6 +88,8 @@ def _run(
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", buffering=1, closefd=False)
     os.environ.clear()
     os.environ.update(environment)
+    # Kept by the process that it is forked from.
+    tempfile.tempdir = None
     os.chdir(folder)
     program = Path(command[0])
     sys.argv = list(command)

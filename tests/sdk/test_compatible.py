@@ -46,7 +46,7 @@ TYPES = (
         "qwenDomain: 'http://{}'",
         "/compatible-mode/v1",
         BEARER,
-        USUAL - {"models", "transcription"} | {"embeddings", "files", "batches"},
+        USUAL - {"transcription"} | {"embeddings", "files", "batches"},
     ),
     Type("vllm", "vllmServerHost: '{}'", "/v1", BEARER, USUAL | {"embeddings"}),
 )
