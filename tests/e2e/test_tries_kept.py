@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,31 @@ def test_a_replay_does_not_depend_on_what_has_failed_before(
         assert last == (200 if status == 400 else 400)
         replay.close()
     assert (len(one.received), len(two.received)) == (1, 2)
+
+
+def _always(mood: Mood) -> Callable[[Request], Mood]:
+    return lambda request: mood
+
+
+def test_a_replay_asks_the_first_provider_first_though_it_has_failed_before(
+    pair: tuple[Moody, Moody], start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    one, two = pair
+    keys = ", failover: {enabled: true, failureThreshold: 1}, retryOnFailure: {enabled: true}"
+    tape = tmp_path / "tape.har"
+    bodies = [json.dumps({"model": "m", "input": text}).encode() for text in ("first", "second")]
+    failure, said = moody.refusal(500), [Mood(200, (b'{"by": %d}' % number,)) for number in (1, 2)]
+    # The second request has an answer of each provider in the cassette.
+    for mood, first, last, sent in ((failure, one, two, 0), (said[0], one, two, 1), (failure, two, one, 1)):
+        one.mood, two.mood = _always(mood), _always(said[1])
+        proxy = start_proxy(in_order(first, last, keys), "--set", f"ai_record={tape}")
+        assert proxy.request("POST", "/v1/embeddings", bodies[sent], JSON).status == 200
+        proxy.close()
+    replay = start_proxy(in_order(one, two, keys), "--set", f"ai_replay={tape}")
+    assert [replay.request("POST", "/v1/embeddings", body, JSON).body for body in bodies] == [
+        b'{"by": 2}',
+        b'{"by": 1}',
+    ]
 
 
 # How the first of three accounts of Kling's fails, and how many of them are asked.
