@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from mitmproxy import hooks
+from mitmproxy import hooks, http
 from mitmproxy.addonmanager import AddonManager
 from mitmproxy.addons.errorcheck import ErrorCheck
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 from mitmproxy.test import taddons, tflow
 
-from mitm_ai_proxy.gateway.guard import NAME, Guard
+from mitm_ai_proxy.gateway import flows
+from mitm_ai_proxy.gateway.flows import FlowState
+from mitm_ai_proxy.gateway.guard import NAME, Guard, fail_closed
 from tests.tables import table
 
 
@@ -122,3 +124,35 @@ def test_mitmproxys_last_addon_costs_the_guard_no_entry_of_its_own() -> None:
             assert len(addons.chain) == size
 
     asyncio.run(run())
+
+
+class _Owner:
+    """A main addon, which says what it has handled and ends it."""
+
+    def __init__(self, calls: list[str], name: str) -> None:
+        self.guard = Guard.install((), self)
+        self._calls, self._name = calls, name
+
+    @fail_closed
+    def response(self, flow: http.HTTPFlow) -> None:
+        self._calls.append(self._name)
+        self.guard.states.pop(flow, None)
+
+    def stop(self, flow: http.HTTPFlow) -> None:
+        self._calls.append("stopped")
+
+
+def test_a_flow_is_ended_by_the_load_that_began_it_though_the_package_is_not_loaded_anew() -> None:
+    def work(addons: AddonManager, calls: list[str]) -> None:
+        flow, later = tflow.tflow(resp=True), tflow.tflow(resp=True)
+        first = _Owner(calls, "first")
+        first.guard.states[flow] = FlowState(flows.head_of(flow), None)
+        _Owner(calls, "second")
+        third = _Owner(calls, "third")
+        for one in (flow, later, flow):
+            third.response(one)
+
+        # What has ended is a new flow when it is sent again.
+        assert calls == ["first", "third", "third"]
+
+    _in_chain(work)

@@ -270,7 +270,9 @@ def fail_closed(hook: _Hook) -> _Hook:
 
     @functools.wraps(hook)
     def closed(self: Any, flow: http.HTTPFlow) -> None:
-        if _earlier and (owner := _earlier.get(flow)):
+        owner = _earlier.get(flow) if _earlier else None
+        # Its own hook is this one where the package was not loaded anew with the script.
+        if owner is not None and owner is not self:
             getattr(owner, hook.__name__)(flow)
             if flow not in owner.guard.states:
                 _earlier.pop(flow, None)
