@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import time
 import urllib.error
@@ -29,8 +30,13 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-# Without the proxies of the environment, one of which may be this one.
-_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
+@functools.cache
+def _opener() -> urllib.request.OpenerDirector:
+    """Without the proxies of the environment, one of which may be this one.
+
+    It reads the certificates of all authorities, for which no start should pay that loads nothing.
+    """
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
 
 
 def load(fetch: Fetch) -> str:
@@ -59,7 +65,7 @@ def _of_url(url: str, fetch: Fetch) -> bytes:
     end = time.monotonic() + fetch.timeout
     data = b""
     try:
-        with _OPENER.open(request, timeout=fetch.timeout) as answer:
+        with _opener().open(request, timeout=fetch.timeout) as answer:
             while chunk := answer.read(_CHUNK):
                 data += chunk
                 if len(data) > MAX_SIZE:
