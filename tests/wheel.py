@@ -23,7 +23,12 @@ def wheel() -> Path:
 
 def installed() -> Path:
     """A folder with the content of the wheel, as an installer puts it there."""
-    return cache.folder(f"installed-{_digest()}", cache.python("--no-deps", str(wheel())))
+
+    def fill(part: Path) -> None:
+        cache.python("--no-deps", str(wheel()))(part)
+        cache.take_compiled(part, ROOT / "addon")
+
+    return cache.folder(f"installed-{_digest()}", fill)
 
 
 def _digest() -> str:

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.e2e import certificates, ready
+from mitmproxy.certs import CertStore
+
+from tests.e2e import ready
 from tests.forked import ForkedProgram
 
 SCRIPT = Path(__file__).parents[2] / "addon" / "ai_proxy.py"
@@ -34,10 +36,10 @@ def tool(name: str) -> str:
 
 @functools.cache
 def _authority() -> str:
-    """A folder with what mitmproxy signs its certificates with."""
+    """A folder with what mitmproxy signs its certificates with; to make it takes as long as half a start."""
     folder = tempfile.mkdtemp(prefix="ai-proxy-authority-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    certificates.proxys_authority(Path(folder))
+    CertStore.from_store(Path(folder), "mitmproxy", 2048)
     return folder
 
 

@@ -226,33 +226,44 @@ def test_pytest_7_runs_with_the_plugin(
 
 
 def test_the_unmodified_sdk_of_openai_records_and_replays(recording: Project, provider: Provider) -> None:
-    version = python_sdk.NEWEST
-    folder = cache.folder(f"openai-{version}", cache.python(f"openai=={version}"))
+    folder = python_sdk.folder(python_sdk.NEWEST)
     recording.write(
         test_sdk=f"""
         import subprocess
         import sys
+        import pytest
 
         SCRIPT = '''
         import sys
         sys.path.append(sys.argv[1])
         from openai import OpenAI
 
-        client = OpenAI(base_url=sys.argv[2], api_key="sk-of-the-client")
-        video = client.videos.create_and_poll(model="sora-2", prompt="a paper boat in the rain", seconds="4")
-        content = client.videos.download_content(video.id).read()
-        print(video.status, content[4:8].decode())
+        for origin in sys.stdin:
+            client = OpenAI(base_url=origin.strip(), api_key="sk-of-the-client")
+            video = client.videos.create_and_poll(model="sora-2", prompt="a paper boat in the rain", seconds="4")
+            content = client.videos.download_content(video.id).read()
+            print(video.status, content[4:8].decode(), flush=True)
         '''.replace("\\n        ", "\\n")
 
-        def test_boat(ai_proxy):
-            command = [sys.executable, "-I", "-S", "-W", "ignore", "-c", SCRIPT, {str(folder)!r}, ai_proxy.base_url]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-            assert done.stdout == "completed ftyp\\n", done
+        @pytest.fixture(scope="module")
+        def application():
+            command = [sys.executable, "-I", "-S", "-W", "ignore", "-c", SCRIPT, {str(folder)!r}]
+            pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+            with subprocess.Popen(command, **pipes) as application:
+                yield application
+
+        @pytest.mark.parametrize(
+            "mode", [pytest.param(mode, marks=pytest.mark.ai_cassette("boat", mode=mode)) for mode in ("once", "none")]
+        )
+        def test_boat(ai_proxy, application, mode):
+            print(ai_proxy.base_url, file=application.stdin)
+            assert application.stdout.readline() == "completed ftyp\\n"
             assert ai_proxy.requests[0].json()["model_name"] == "kling-v3"
             assert "sk-of-the-client" not in str([request.headers for request in ai_proxy.requests])
         """
     )
-    recording.run("--ai-record=once").assert_outcomes(passed=1)
+    result = recording.run("--ai-strict")
+    result.assert_outcomes(passed=2)
     asked = len(provider.asked)
-    recording.run("--ai-strict").assert_outcomes(passed=1)
-    assert len(provider.asked) == asked > 0
+    result.stdout.fnmatch_lines([f"{asked} replayed, {asked} recorded; *"])
+    assert asked > 0

@@ -14,9 +14,13 @@ BEFORE_MULTIPART = "2.26.0"
 """The last version that sends JSON if there is no file."""
 
 
+def folder(version: str) -> Path:
+    """The folder of this version and what it needs."""
+    return cache.folder(f"openai-{version}", cache.python(f"openai=={version}"))
+
+
 def start(version: str) -> Worker:
     """Start a worker with this version, isolated from the packages of the tests' environment."""
-    folder = cache.folder(f"openai-{version}", cache.python(f"openai=={version}"))
     script = Path(__file__).with_name("python_worker.py")
     # Ignores the DeprecationWarning of every call, that OpenAI's own service has ended.
-    return Worker(sys.executable, "-I", "-S", "-W", "ignore", script, folder)
+    return Worker(sys.executable, "-I", "-S", "-W", "ignore", script, folder(version))

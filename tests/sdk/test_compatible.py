@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.conftest import Proxies
 from tests.e2e.proxy import Proxy
-from tests.sdk import cache, node, python_sdk
+from tests.sdk import node, python_sdk
 from tests.sdk.scripted import FILE, PICTURE, VECTOR, Scripted
 from tests.sdk.worker import Worker
 
@@ -110,7 +110,7 @@ def proxies(service: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def client(request: pytest.FixtureRequest) -> Iterator[Worker]:
     """A process with an SDK."""
     if request.param == "python":
-        folder = cache.folder(f"openai-{python_sdk.NEWEST}", cache.python(f"openai=={python_sdk.NEWEST}"))
+        folder = python_sdk.folder(python_sdk.NEWEST)
         running = Worker(sys.executable, "-I", "-S", "-W", "ignore", HERE / "compatible_client.py", folder)
     else:
         if reason := node.missing():
