@@ -1,4 +1,7 @@
-"""A certificate authority for the tests, and a server certificate from it."""
+"""Certificate authorities for the tests, a server's certificate from one, and contexts of TLS.
+
+All keys are of elliptic curves: mitmproxy takes a twentieth of a second to read one of RSA, and a start reads it twice.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +34,41 @@ def make(folder: Path, *hosts: str) -> tuple[Path, ssl.SSLContext]:
     )
     root_file, server_file = folder / "authority.pem", folder / "server.pem"
     root_file.write_bytes(root.public_bytes(serialization.Encoding.PEM))
-    server_file.write_bytes(
-        server_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + server.public_bytes(serialization.Encoding.PEM)
-    )
+    server_file.write_bytes(_text(server_key) + server.public_bytes(serialization.Encoding.PEM))
     return root_file, context(folder)
+
+
+def proxys_authority(folder: Path) -> None:
+    """Write what mitmproxy signs its certificates with into a folder, which it takes for its own."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mitmproxy")])
+    signs = x509.KeyUsage(
+        key_cert_sign=True, crl_sign=True, digital_signature=False, content_commitment=False, key_encipherment=False,
+        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    made = (
+        _builder(name, name, key)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(signs, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+    (folder / "mitmproxy-ca-cert.pem").write_bytes(made)
+    (folder / "mitmproxy-ca.pem").write_bytes(_text(key) + made)
+
+
+def trusting() -> ssl.SSLContext:
+    """A client's context that trusts everybody, and reads no certificates for that."""
+    found = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    found.check_hostname, found.verify_mode = False, ssl.CERT_NONE
+    return found
+
+
+def _text(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def context(folder: Path) -> ssl.SSLContext:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-import ssl
 
 import h2.config
 import h2.connection
 import h2.events
 
+from tests.e2e import certificates
 from tests.e2e.proxy import DEADLINE
 
 Lines = tuple[tuple[bytes, bytes], ...]
@@ -18,8 +18,7 @@ class Http2Client:
     """A client that sends what it is told. `body` is that of the last answer."""
 
     def __init__(self, port: int) -> None:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context = certificates.trusting()
         context.set_alpn_protocols(["h2"])
         raw = socket.create_connection(("127.0.0.1", port), DEADLINE)
         self._connection = context.wrap_socket(raw, server_hostname="api.openai.com")

@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from mitmproxy.certs import CertStore
-
-from tests.e2e import ready
+from tests.e2e import certificates, ready
 from tests.forked import ForkedProgram
 
 SCRIPT = Path(__file__).parents[2] / "addon" / "ai_proxy.py"
@@ -36,10 +34,10 @@ def tool(name: str) -> str:
 
 @functools.cache
 def _authority() -> str:
-    """A folder with what mitmproxy signs its certificates with; to make it takes as long as half a start."""
+    """A folder with what mitmproxy signs its certificates with."""
     folder = tempfile.mkdtemp(prefix="ai-proxy-authority-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    CertStore.from_store(Path(folder), "mitmproxy", 2048)
+    certificates.proxys_authority(Path(folder))
     return folder
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e import certificates
 from tests.e2e.conftest import SECRET_KEY, StartProxy
 from tests.e2e.http2 import Http2Client, Lines
 from tests.e2e.proxy import DEADLINE, Proxy
@@ -114,9 +115,7 @@ def nothing_leaks(proxy: Proxy, upstream: Upstream, tmp_path: Path) -> Iterator[
 
 
 def _tls(proxy: Proxy) -> ssl.SSLSocket:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context.wrap_socket(socket.create_connection(("127.0.0.1", proxy.port), DEADLINE))
+    return certificates.trusting().wrap_socket(socket.create_connection(("127.0.0.1", proxy.port), DEADLINE))
 
 
 @pytest.mark.usefixtures("nothing_leaks")

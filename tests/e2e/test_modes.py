@@ -279,9 +279,7 @@ def test_what_is_no_http_does_not_reach_the_provider_and_ends(
             with _tunnel(proxy, mode, "127.0.0.1", upstream.port) as plain:
                 connection: socket.socket = plain
                 if is_inside_tls:
-                    context = ssl.create_default_context()
-                    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-                    connection = context.wrap_socket(plain, server_hostname="api.openai.com")
+                    connection = certificates.trusting().wrap_socket(plain, server_hostname="api.openai.com")
                 connection.sendall(data)
                 answer = _rest(connection)
                 connection.close()

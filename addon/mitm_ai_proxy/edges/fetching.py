@@ -32,7 +32,10 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 @functools.cache
 def _opener() -> urllib.request.OpenerDirector:
-    """Without the proxies of the environment, one of which may be this one. Making it reads all trusted authorities."""
+    """Without the proxies of the environment, one of which may be this one.
+
+    It reads the certificates of all authorities, for which no start should pay that loads nothing.
+    """
     return urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
 
 
