@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import cache_from_source
 from pathlib import Path
+
+import certifi
 
 FOLDER = Path(sys.prefix) / "share" / "ai-proxy-sdks"
 SITE = Path(sysconfig.get_path("purelib"))
@@ -103,13 +106,24 @@ def _stamp(path: Path) -> bytes:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without the variables that an SDK reads, and without proxies."""
+    """The environment without the variables that an SDK reads, and without proxies.
+
+    It trusts one authority: a client reads all that it trusts when it is made, which costs more than its requests.
+    """
+    trusted = folder("trusted", _write_an_authority) / "authority.pem"
     prefixes = ("anthropic_", "openai_", "litellm_", "kling_", "ai_proxy_", "npm_config_", "node_")
-    return {
+    kept = {
         name: value
         for name, value in os.environ.items()
         if not name.lower().startswith(prefixes) and not name.lower().endswith("_proxy")
     }
+    return {**kept, "SSL_CERT_FILE": str(trusted)}
+
+
+def _write_an_authority(part: Path) -> None:
+    found = re.search("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", certifi.contents(), re.DOTALL)
+    assert found
+    (part / "authority.pem").write_text(found[0])
 
 
 @contextmanager
