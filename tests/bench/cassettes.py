@@ -45,7 +45,7 @@ def replay() -> list[float]:
         har.write(cassette, [*_job(TASK), Entry(300, 500, Request("GET", LINK), _file())])
         recorded = Recorded()
         gateway = Gateway([recorded])
-        embedded = Embedded(gateway, configuration, folder=folder)
+        embedded = Embedded(gateway, configuration)
         embedded.start()
         try:
             results = []

@@ -6,15 +6,16 @@ Only one at a time in a process: mitmproxy keeps its options in globals.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from mitmproxy import ctx
 from mitmproxy.addons import core, disable_h2c, errorcheck, next_layer, proxyserver, tlsconfig, update_alt_svc
+from mitmproxy.certs import CertStore
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 
@@ -28,12 +29,29 @@ from .stages import StageError
 logger = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
+KEY_SIZE: Final = 1024
+"""Bits of the key of the authority. No client uses TLS here, so that a weak one does no harm; it is made faster."""
+
+
+@functools.cache
+def _authority() -> CertStore:
+    """What signs the certificates of this process's proxies; its files are gone. To make it is a third of a start."""
+    with tempfile.TemporaryDirectory(prefix="ai-proxy-") as folder:
+        return CertStore.from_store(folder, "mitmproxy", KEY_SIZE)
+
+
+class _TlsConfig(tlsconfig.TlsConfig):
+    def running(self) -> None:
+        """Take the authority of the process, where mitmproxy would read that of its folder."""
+        self.certstore = _authority()
+
+
 ADDONS: Final = (
     core.Core,
     disable_h2c.DisableH2C,
     proxyserver.Proxyserver,
     next_layer.NextLayer,
-    tlsconfig.TlsConfig,
+    _TlsConfig,
     update_alt_svc.UpdateAltSvc,
     errorcheck.ErrorCheck,
 )
@@ -49,8 +67,7 @@ class NotStarted(Exception):
 class Embedded:
     """A proxy in reverse mode.
 
-    `before` and `behind` are addons before and after the gateway, `values` further options of mitmproxy. `folder` is
-    where mitmproxy keeps its certificates; None makes a temporary one.
+    `before` and `behind` are addons before and after the gateway, `values` further options of mitmproxy.
     """
 
     def __init__(
@@ -60,14 +77,11 @@ class Embedded:
         *,
         before: Sequence[object] = (),
         behind: Sequence[object] = (),
-        folder: Path | None = None,
         **values: Any,
     ) -> None:
         self._gateway, self._configuration = gateway, configuration
         self._values = {"mode": [f"reverse:{DEFAULT_ORIGIN}"], **values}
         self._place = _Place([*before, gateway, *behind])
-        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="ai-proxy-")
-        self._folder = folder or Path(self._temporary.name if self._temporary else "")
         self._thread = threading.Thread(target=self._run, name="ai-proxy", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._master: Master | None = None
@@ -114,8 +128,6 @@ class Embedded:
         if self._master and self._thread.is_alive():
             self._master.shutdown()
         self._thread.join()
-        if self._temporary:
-            self._temporary.cleanup()
 
     def _run(self) -> None:
         try:
@@ -127,8 +139,7 @@ class Embedded:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        # No client uses TLS here, so that a weak key does no harm; a longer one takes a tenth of the start.
-        options = Options(listen_host=HOST, listen_port=0, confdir=str(self._folder), key_size=1024)
+        options = Options(listen_host=HOST, listen_port=0)
         self._master = master = Master(options)
         master.addons.add(*(addon() for addon in ADDONS), self._place)
         # As children of an addon that is in the chain already, as a script is, so that the guard stays at the end.
