@@ -23,6 +23,8 @@ _FLAGS: Final = (
     " --mute-audio --force-color-profile=srgb --lang=en-US --remote-debugging-pipe"
     # One process for all pages: each new one costs as much as drawing a page.
     " --process-per-site --renderer-process-limit=1 --disable-features=BackForwardCache,SpareRendererForSitePerProcess"
+    # Parts of the window that nobody sees: the list below its address is a page of its own, which costs more than ours.
+    ",WebUIOmniboxPopup,WebUIOmniboxAimPopup"
 ).split()
 _KEYS: Final[Mapping[str, tuple[str, int, str]]] = {
     "Tab": ("Tab", 9, ""),
