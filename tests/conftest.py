@@ -1,4 +1,4 @@
-"""What all tests share: a garbage collector that leaves alone what stays, and a disk that nobody waits for."""
+"""What all tests share: a garbage collector that leaves alone what stays, a disk that nobody waits for, a database."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
+from tests.platform.servers import Postgres, binary
 
 # mitmproxy, the package and thousands of collected tests stay to the end: a collection that walks through them finds
 # nothing. Collections of young objects are rarer than by default, for most tests end before there is anything to find.
@@ -32,3 +34,13 @@ def unsynced() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL for all tests of this process; a test that fills it clears it first."""
+    if not binary("initdb"):
+        pytest.skip("PostgreSQL is not installed")
+    server = Postgres()
+    yield server
+    server.close()

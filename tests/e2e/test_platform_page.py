@@ -14,7 +14,7 @@ from mitm_ai_proxy.platform.postgres import PostgresDatabase
 from mitm_ai_proxy.platform.schema import MIGRATIONS
 from mitm_ai_proxy.platform.states import Money, State
 from mitm_ai_proxy.platform.store import Store
-from tests.platform.servers import Postgres, binary
+from tests.platform.servers import Postgres
 from tests.platform.web import browser as browsers
 from tests.platform.web.browser import Browser
 from tests.platform.web.scenes import BLOCK, PROMPTS, SCENES, Stage, clip, settle, shown
@@ -93,23 +93,23 @@ def test_a_busy_platform_is_seen_at_a_glance(stage: Stage, browser: Browser) -> 
     assert browser.run("document.querySelector('[data-lane=kling] progress').value") > 50
 
 
-def test_it_is_the_same_on_postgres_and_hears_what_another_process_writes(tmp_path: Path, browser: Browser) -> None:
-    if not binary("initdb"):
-        pytest.skip("PostgreSQL is not installed")
-    with closing(Postgres()) as postgres:
-        url = Secret(postgres.url)
-        store, other = (Store(PostgresDatabase(url, MIGRATIONS)) for _ in range(2))
-        with Server(tmp_path, BLOCK, store=store, listen_every=EVERY) as server, closing(other):
-            SCENES["busy"](Stage(server))
-            shown(browser, server)
-            assert browser.text(".account b") == "5 of 5 running"
-            assert [browser.text(f"[data-count={lane}]") for lane in LANES] == list("8516")
-            assert browser.text("#spent") == "21 of 120 units ($2.94), 39 reserved"
-            waiting = other.jobs(states=[State.QUEUED])[0]
-            other.cancel(waiting.id, "default", time.time())
-            browser.until("document.querySelector('[data-count=queued]').textContent === '7'")
-            browser.until("document.querySelector('#spent').textContent.endsWith('36 reserved')")
-            browser.leave()
+def test_it_is_the_same_on_postgres_and_hears_what_another_process_writes(
+    postgres: Postgres, tmp_path: Path, browser: Browser
+) -> None:
+    postgres.clear()
+    url = Secret(postgres.url)
+    store, other = (Store(PostgresDatabase(url, MIGRATIONS)) for _ in range(2))
+    with Server(tmp_path, BLOCK, store=store, listen_every=EVERY) as server, closing(other):
+        SCENES["busy"](Stage(server))
+        shown(browser, server)
+        assert browser.text(".account b") == "5 of 5 running"
+        assert [browser.text(f"[data-count={lane}]") for lane in LANES] == list("8516")
+        assert browser.text("#spent") == "21 of 120 units ($2.94), 39 reserved"
+        waiting = other.jobs(states=[State.QUEUED])[0]
+        other.cancel(waiting.id, "default", time.time())
+        browser.until("document.querySelector('[data-count=queued]').textContent === '7'")
+        browser.until("document.querySelector('#spent').textContent.endsWith('36 reserved')")
+        browser.leave()
 
 
 def test_a_paused_account_says_what_to_do_and_no_job_fails(stage: Stage, browser: Browser) -> None:

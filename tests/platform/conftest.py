@@ -35,16 +35,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL for all tests of this process; a test that fills it clears it first."""
-    if not binary("initdb"):
-        pytest.skip("PostgreSQL is not installed")
-    server = Postgres()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="session")
 def redis() -> Iterator[Redis]:
     """A Redis for all tests of this process."""
     if not binary("redis-server"):
