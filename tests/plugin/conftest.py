@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import math
 import os
 import threading
@@ -60,12 +62,15 @@ def ai_proxy_config(ai_proxy_config):
 
 
 class Provider(Simulator):
-    """A simulated Kling that notes its requests; its tasks take no time. It answers all with a `failure`, a status."""
+    """A simulated Kling that notes its requests; its tasks take no time.
+
+    `failures` are the statuses of creates that fail, by their prompts.
+    """
 
     def __init__(self) -> None:
         super().__init__(SimulatorSettings(speed=math.inf))
         self.asked: list[str] = []
-        self.failure = ""
+        self.failures: dict[str, str] = {}
         self._server = make(self, "127.0.0.1", 0)
         self.origin = f"http://127.0.0.1:{self._server.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -73,9 +78,12 @@ class Provider(Simulator):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         self.asked.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
-        if self.failure:
-            start_response(f"{self.failure} Failure", [("Content-Type", "application/json")])
-            return [b'{"code": 1302, "message": "a failure"}' if self.failure == "429" else b"{}"]
+        if self.failures and environ["REQUEST_METHOD"] == "POST":
+            body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            environ["wsgi.input"] = io.BytesIO(body)
+            if status := self.failures.get(json.loads(body)["prompt"]):
+                start_response(f"{status} Failure", [("Content-Type", "application/json")])
+                return [b'{"code": 1302, "message": "a failure"}' if status == "429" else b"{}"]
         return super().__call__(environ, start_response)
 
     def forget(self) -> None:

@@ -49,9 +49,7 @@ class Client:
         created = self.create(prompt)
         assert created.status == 200, created
         path = f"/v1/videos/{created.json()['id']}"
-        for _ in range(3):
-            status = self.ask("GET", path).json()["status"]
-        assert status == "completed"
+        assert self.ask("GET", path).json()["status"] == "completed"
         link = urlsplit(self.ask("GET", f"{path}/content").location)
         return self.ask("GET", f"{link.path}?{link.query}").body
 
