@@ -51,7 +51,7 @@ def test_a_repetition_is_paid_once(ai_proxy):
 def test_each_recording_and_each_test_buys_anew_and_replays(recording: Project, provider: Provider) -> None:
     recording.write(test_again=SUITE)
     posts = []
-    for mode in ("once", "rewrite", "rewrite", "all"):
+    for mode in ("once", "rewrite", "all"):
         provider.asked.clear()
         recording.run(f"--ai-record={mode}").assert_outcomes(passed=5)
         posts.append([asked for asked in provider.asked if asked.startswith("POST")])

@@ -106,7 +106,7 @@ def test_video(client, ai_proxy):
     assert first.headers["content-TYPE"] == "application/json"
     assert "Bearer" not in str(first.headers)
     assert ai_proxy.base_url == ai_proxy.url + "/v1"
-    assert len(ai_proxy.requests) == 6
+    assert len(ai_proxy.requests) == 4
 
 class TestClips:
     class TestShort:
@@ -157,13 +157,13 @@ def test_what_is_recorded_once_is_replayed_without_the_provider(recording: Proje
     # What a failed test paid for is recorded too.
     (entry,) = json.loads((recording.path / folder / "other.har").read_text())["log"]["entries"]
     assert entry["response"]["status"] == 200
-    recorded.stdout.fnmatch_lines(["*= ai-proxy =*", "38 recorded; recording cost 24 units, about $3.36 (6 units *"])
-    assert len(provider.asked) == 38
+    recorded.stdout.fnmatch_lines(["*= ai-proxy =*", "26 recorded; recording cost 24 units, about $3.36 (6 units *"])
+    assert len(provider.asked) == 26
 
     provider.close()
     replayed = recording.run()
     replayed.assert_outcomes(passed=8, failed=1)
-    replayed.stdout.fnmatch_lines(["ai-proxy: 38 replayed; replaying saved 24 units, about $3.36"])
+    replayed.stdout.fnmatch_lines(["ai-proxy: 26 replayed; replaying saved 24 units, about $3.36"])
     replayed.stdout.no_fnmatch_line("*= ai-proxy =*")
 
 
@@ -212,54 +212,77 @@ def test_the_flag_decides_the_mode_before_the_mark_and_the_mark_before_the_fixtu
     flagged.stdout.fnmatch_lines([f"{name}: {mode}" for name, mode in zip(names, modes, strict=True)])
 
 
+MODES_OF_OLD = """
+import os
+import pytest
+
+NEW = os.environ.get("NEW", "a cat")
+
+class Both:
+    def test_one(self, client):
+        assert client.create(self.prompt).status == 200
+
+    def test_other(self, client):
+        assert client.create("an elk").status == 200
+
+@pytest.mark.ai_cassette("none", mode="none")
+class TestNone(Both):
+    prompt = NEW
+
+@pytest.mark.ai_cassette("new_episodes", mode="new_episodes")
+class TestNewEpisodes(Both):
+    prompt = NEW
+
+@pytest.mark.ai_cassette("once", mode="once")
+class TestOnce(Both):
+    prompt = "a cat"
+
+@pytest.mark.ai_cassette("all", mode="all")
+class TestAll(Both):
+    prompt = NEW
+
+@pytest.mark.ai_cassette("rewrite", mode="rewrite")
+class TestRewrite(Both):
+    prompt = NEW
+"""
+
+
 def test_a_miss_says_how_the_request_differs_and_each_mode_records_what_it_promises(
     recording: Project, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recording.write(
-        test_prompts="""
-        import os
-        import pytest
+    recording.write(test_prompts=MODES_OF_OLD)
 
-        pytestmark = pytest.mark.ai_cassette("shared")
-
-        def test_one(client):
-            assert client.create(os.environ["PROMPT"]).status == 200
-
-        def test_other(client):
-            assert client.create("an elk").status == 200
-        """
-    )
-
-    def record(mode: str) -> list[str]:
-        provider.forget()
-        recording.run(f"--ai-record={mode}").assert_outcomes(passed=2)
-        document = json.loads((recording.path / "cassettes/test_prompts/shared.har").read_text())
+    def prompts(mode: str) -> list[str]:
+        document = json.loads((recording.path / f"cassettes/test_prompts/{mode}.har").read_text())
         return [json.loads(entry["request"]["postData"]["text"])["prompt"] for entry in document["log"]["entries"]]
 
-    monkeypatch.setenv("PROMPT", "a cat")
-    assert record("rewrite") == ["a cat", "an elk"]
+    modes = ("none", "new_episodes", "once", "all", "rewrite")
+    recording.run("--ai-record=rewrite").assert_outcomes(passed=10)
+    assert [prompts(mode) for mode in modes] == [["a cat", "an elk"]] * 5
+    assert len(provider.asked) == 10
 
-    monkeypatch.setenv("PROMPT", "a dog")
+    monkeypatch.setenv("NEW", "a dog")
     missed = recording.run("--tb=short")
-    missed.assert_outcomes(passed=1, failed=1)
+    missed.assert_outcomes(passed=9, failed=1)
     missed.stdout.fnmatch_lines(
         [
-            "This is not in cassettes/test_prompts/shared.har (mode none), so it was not sent:",
+            "This is not in cassettes/test_prompts/none.har (mode none), so it was not sent:",
             f"  POST {provider.origin}/v1/videos/text2video",
             f"    the nearest is entry 1, POST {provider.origin}/v1/videos/text2video",
             "      body.prompt: recorded ?a cat?, came ?a dog?",
             "--ai-record=new_episodes records what is missing, --ai-record=rewrite all of it anew.",
-            "1 replayed, 1 missed, 1 unused; *",
-            "cassettes/test_prompts/shared.har: 1 missed, 1 unused",
+            "4 replayed, 5 recorded, 1 missed, 2 unused; *",
+            "cassettes/test_prompts/none.har: 1 missed, 1 unused",
         ]
     )
-    assert len(provider.asked) == 2
-
-    assert record("new_episodes") == ["a cat", "an elk", "a dog"]
-    assert record("once") == ["a cat", "an elk", "a dog"]
-    assert len(provider.asked) == 3
-    assert record("all") == ["a cat", "a dog", "an elk"]
-    assert record("rewrite") == ["a dog", "an elk"]
+    assert {mode: prompts(mode) for mode in modes} == {
+        "none": ["a cat", "an elk"],
+        "new_episodes": ["a cat", "an elk", "a dog"],
+        "once": ["a cat", "an elk"],
+        "all": ["a cat", "a dog", "an elk"],
+        "rewrite": ["a dog", "an elk"],
+    }
+    assert len(provider.asked) == 15
 
 
 def test_a_strict_run_fails_what_leaves_recordings_unused(recording: Project) -> None:
@@ -524,11 +547,11 @@ def test_the_simulator_stands_in_for_the_provider_without_a_credential(project: 
     )
     recorded = project.run("--ai-record=once", "--ai-simulate", "--ai-budget=0", "-k", "recorded")
     recorded.assert_outcomes(passed=2)
-    recorded.stdout.fnmatch_lines(["12 recorded; recording cost nothing"])
+    recorded.stdout.fnmatch_lines(["8 recorded; recording cost nothing"])
     folder = "cassettes/test_simulated"
     assert project.cassettes() == {f"{folder}/clip.har", f"{folder}/test_recorded_by_the_flag.har"}
     entries = json.loads((project.path / folder / "test_recorded_by_the_flag.har").read_text())["log"]["entries"]
-    assert [entry["_simulated"] for entry in entries] == [True] * 6
+    assert [entry["_simulated"] for entry in entries] == [True] * 4
     # A recording that does not say so, as before there was a word for it.
     path = project.path / folder / "clip.har"
     path.write_text(path.read_text().replace('"_simulated": true', '"_other": 1'))
@@ -536,7 +559,7 @@ def test_the_simulator_stands_in_for_the_provider_without_a_credential(project: 
     result = project.run("--ai-simulate")
     result.assert_outcomes(passed=8, failed=1)
     result.stdout.fnmatch_lines(
-        ["12 replayed, 14 simulated, 1 missed; replaying saved 3 units, about $0.42 (simulated)"]
+        ["8 replayed, 12 simulated, 1 missed; replaying saved 3 units, about $0.42 (simulated)"]
     )
 
 
@@ -689,8 +712,9 @@ def test_asyncio(ai_proxy):
         assert answer.startswith(b"HTTP/1.1 200 ")
 
 def test_other_process(ai_proxy):
-    code = "import sys; from client import Client; print(Client(sys.argv[1]).create('a cat').status)"
-    done = subprocess.run([sys.executable, "-c", code, ai_proxy.url], capture_output=True, text=True)
+    code = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).status)"
+    command = [sys.executable, "-I", "-S", "-c", code, ai_proxy.base_url + "/videos?limit=3"]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout == "200\\n", done
 
 @pytest.fixture
