@@ -23,6 +23,8 @@ from mitmproxy.certs import CertStore
 
 _PACKAGE = "mitm_ai_proxy"
 
+# All that is imported stays: a collection that walks through it finds nothing.
+gc.disable()
 for _name in (
     "mitmproxy.tools.main",
     "mitmproxy.tools.dump",
@@ -83,6 +85,7 @@ _modules = {name: sys.modules.pop(name) for name in list(sys.modules) if name.pa
 
 # A program's collections look at what it made itself only.
 gc.freeze()
+gc.enable()
 
 
 class _Package(MetaPathFinder, Loader):
