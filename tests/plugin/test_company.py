@@ -208,7 +208,7 @@ def test_module(ai_proxy_module, ai_proxy_session):
 def test_pytest_7_runs_with_the_plugin(
     packages: tuple[str, ...], is_used: bool, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = cache.folder("-".join(packages), cache.python(*packages))
+    folder = cache.packages(*packages)
     monkeypatch.setenv("PYTHONPATH", str(folder))
     project.is_forked = False
     # It warns of names that this Python will remove.
@@ -226,7 +226,7 @@ def test_pytest_7_runs_with_the_plugin(
 
 
 def test_the_unmodified_sdk_of_openai_records_and_replays(recording: Project, provider: Provider) -> None:
-    folder = python_sdk.folder(python_sdk.NEWEST)
+    folder = python_sdk.folder()
     recording.write(
         test_sdk=f"""
         import subprocess

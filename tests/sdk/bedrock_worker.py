@@ -1,4 +1,4 @@
-"""Runs in a process of its own, with botocore in the folder named first; answers questions about Bedrock in JSON."""
+"""Questions about Bedrock to botocore, in a process of tests/sdk/process.py."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import base64
 import importlib
 import io
 import json
-import sys
 from typing import Any
-
-sys.path.insert(0, sys.argv[1])
 
 session: Any = importlib.import_module("botocore.session").Session()
 parsers: Any = importlib.import_module("botocore.parsers")
@@ -40,7 +37,7 @@ def _with_bytes(value: Any, shape: Any) -> Any:
     return value
 
 
-def answer(question: dict[str, Any]) -> Any:
+def whole(question: dict[str, Any]) -> Any:
     """What botocore reads in a whole answer."""
     shape = model.operation_model(question["operation"]).output_shape
     parser = parsers.create_parser("rest-json")
@@ -119,12 +116,9 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
-def main() -> None:
-    functions = {"request": request, "answer": answer, "events": events, "refused": refused, "simulated": simulated}
-    for line in sys.stdin:
-        question = json.loads(line)
-        print(json.dumps(functions[question["question"]](question)), flush=True)
+_QUESTIONS = {"request": request, "answer": whole, "events": events, "refused": refused, "simulated": simulated}
 
 
-if __name__ == "__main__":
-    main()
+def answer(question: dict[str, Any]) -> Any:
+    """What the function of a question returns."""
+    return _QUESTIONS[question["question"]](question)

@@ -39,6 +39,11 @@ def folder(name: str, fill: Callable[[Path], None]) -> Path:
     return made
 
 
+def packages(*requirements: str) -> Path:
+    """The folder with these packages for Python and what they need."""
+    return folder("-".join(requirements), python(*requirements))
+
+
 def run(*command: str | Path, cwd: Path) -> None:
     """Run a command of an installation; fails with its output."""
     done = subprocess.run(

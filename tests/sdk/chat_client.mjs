@@ -1,7 +1,6 @@
-// Chats with the SDKs of OpenAI and Anthropic in the folder named first; see chat_client.py, which says the same of them.
+// Chats with the SDKs of OpenAI and Anthropic, in a process of process.mjs; see chat_client.py, which says the same of them.
 
 import path from "node:path";
-import readline from "node:readline";
 import { createRequire } from "node:module";
 
 const from = createRequire(path.join(process.argv[2], "package.json"));
@@ -143,8 +142,7 @@ async function failed(failure, status) {
   return [];
 }
 
-for await (const line of readline.createInterface({ input: process.stdin })) {
-  const { sdk, base_url, model } = JSON.parse(line);
+export async function answer({ sdk, base_url, model }) {
   const { failure, ...kinds } = { openai: kindsOfOpenAI, anthropic: kindsOfAnthropic }[sdk](base_url, model);
   const found = {};
   for (const [name, kind] of Object.entries(kinds)) {
@@ -152,5 +150,5 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
   }
   found.errors = [];
   for (const status of [400, 401, 403, 404, 429, 500]) found.errors.push(await failed(failure, status));
-  console.log(JSON.stringify(found));
+  return found;
 }

@@ -1,4 +1,4 @@
-"""Chats with the SDKs of OpenAI and Anthropic in the folder named first: {sdk, base_url, model}, as JSON lines.
+"""Chats with the SDKs of OpenAI and Anthropic: {sdk, base_url, model}, in a process of tests/sdk/process.py.
 
 The answer is an object: what came of each kind of chat. Both SDKs have the same kinds, and say the same of them.
 """
@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
 from collections.abc import Callable
 from typing import Any
 
-sys.path.insert(0, sys.argv[1])
 anthropic: Any = importlib.import_module("anthropic")
 openai: Any = importlib.import_module("openai")
 pydantic: Any = importlib.import_module("pydantic")
@@ -208,17 +206,12 @@ def failed(sdk: Any, status: int) -> list[Any]:
 KINDS = "create stream tools stream_tools thinking_tools thinking parse picture cancelled".split()
 
 
-def main() -> None:
-    """Answer questions until there is none."""
-    for line in sys.stdin:
-        question = json.loads(line)
-        sdk = {"openai": OpenAI, "anthropic": Anthropic}[question["sdk"]](question["base_url"], question["model"])
-        found = {name: outcome(getattr(sdk, name)) for name in KINDS}
-        found["errors"] = [failed(sdk, status) for status in STATUSES]
-        if isinstance(sdk, Anthropic):
-            found["count"] = outcome(sdk.count)
-        print(json.dumps(found), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def answer(question: dict[str, Any]) -> dict[str, Any]:
+    """What came of each kind."""
+    sdk: Any = {"openai": OpenAI, "anthropic": Anthropic}[question["sdk"]](question["base_url"], question["model"])
+    found = {name: outcome(getattr(sdk, name)) for name in KINDS}
+    found["errors"] = [failed(sdk, status) for status in STATUSES]
+    if isinstance(sdk, Anthropic):
+        found["count"] = outcome(sdk.count)
+    sdk.client.close()
+    return found

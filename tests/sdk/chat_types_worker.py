@@ -1,22 +1,19 @@
-"""Runs in a process of its own: holds chat requests and answers against the types and the clients of vendors' SDKs.
+"""Holds chat requests and answers against the types and the clients of vendors' SDKs: {question, value}.
 
-Started with the folder of the SDKs; reads a question and a value as JSON, a line each, and writes the reply.
+In a process of tests/sdk/process.py.
 """
 
 from __future__ import annotations
 
 import base64
 import collections.abc
+import functools
 import importlib
-import json
-import sys
 import threading
 import types
 import typing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
-
-sys.path.insert(0, sys.argv[1])
 
 anthropic: Any = importlib.import_module("anthropic")
 anthropic_types: Any = importlib.import_module("anthropic.types")
@@ -61,7 +58,7 @@ def problem(hint: Any, value: Any, path: str) -> str:
 def _members(hint: Any, value: Any, path: str) -> str:
     if not isinstance(value, dict):
         return f"{path}: no object"
-    hints = typing_extensions.get_type_hints(hint, include_extras=True)
+    hints = _hints(hint)
     for name, inner in hints.items():
         if name in value:
             if why := problem(inner, value[name], f"{path}.{name}"):
@@ -74,9 +71,14 @@ def _members(hint: Any, value: Any, path: str) -> str:
     return ""
 
 
+# The same types are asked about again and again: to read what they are costs more than to compare.
+_adapter = functools.cache(pydantic.TypeAdapter)
+_hints = functools.cache(functools.partial(typing_extensions.get_type_hints, include_extras=True))
+
+
 def _valid(model: Any, value: Any) -> str:
     try:
-        pydantic.TypeAdapter(model).validate_python(value, strict=True)
+        _adapter(model).validate_python(value, strict=True)
     except pydantic.ValidationError as error:
         return str(error)
     return ""
@@ -183,7 +185,7 @@ _QUESTIONS = {
     )
 }
 
-if __name__ == "__main__":
-    for line in sys.stdin:
-        asked = json.loads(line)
-        print(json.dumps(_QUESTIONS[asked["question"]](asked["value"])), flush=True)
+
+def answer(asked: dict[str, Any]) -> Any:
+    """What a question has to say of a value."""
+    return _QUESTIONS[asked["question"]](asked["value"])

@@ -1,8 +1,7 @@
-// All kinds of requests to OpenAI's API with the SDK in the folder named first; see compatible_client.py.
+// All kinds of requests to OpenAI's API with its SDK, in a process of process.mjs; see compatible_client.py.
 
 import fs from "node:fs";
 import path from "node:path";
-import readline from "node:readline";
 import { createRequire } from "node:module";
 
 const { APIError, OpenAI } = createRequire(path.join(process.argv[2], "package.json"))("openai");
@@ -102,11 +101,10 @@ async function outcome(kind) {
   }
 }
 
-for await (const line of readline.createInterface({ input: process.stdin })) {
-  const question = JSON.parse(line);
+export async function answer(question) {
   const options = { apiKey: "sk-of-the-client", organization: "org-of-the-client", maxRetries: 0, timeout: 20000 };
   const client = new OpenAI({ baseURL: question.base_url, ...options });
   const found = {};
   for (const [name, kind] of Object.entries(kinds(client, question.file))) found[name] = await outcome(kind);
-  console.log(JSON.stringify(found));
+  return found;
 }

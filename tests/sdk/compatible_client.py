@@ -1,4 +1,4 @@
-"""All kinds of requests to OpenAI's API with the SDK in the folder named first: {base URL, file, skip}, as JSON lines.
+"""All kinds of requests to OpenAI's API with its SDK: {base_url, file}, in a process of tests/sdk/process.py.
 
 The answer is an object: what came of each kind. Kinds are those of compatible_client.mjs, too.
 """
@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, sys.argv[1])
 openai: Any = importlib.import_module("openai")
 pydantic: Any = importlib.import_module("pydantic")
 
@@ -116,16 +114,8 @@ def outcome(kind: Callable[[], Any]) -> Any:
         return {"error": repr(error)}
 
 
-def main() -> None:
-    """Answer questions until there is none."""
-    for line in sys.stdin:
-        question = json.loads(line)
-        options = {"base_url": question["base_url"], "api_key": "sk-of-the-client", "organization": "org-of-the-client"}
-        client = openai.OpenAI(**options, max_retries=0, timeout=20)
-        found = {name: outcome(kind) for name, kind in kinds(client, question["file"]).items()}
-        client.close()
-        print(json.dumps(found), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def answer(question: dict[str, Any]) -> dict[str, Any]:
+    """What came of each kind."""
+    options = {"base_url": question["base_url"], "api_key": "sk-of-the-client", "organization": "org-of-the-client"}
+    with openai.OpenAI(**options, max_retries=0, timeout=20) as client:
+        return {name: outcome(kind) for name, kind in kinds(client, question["file"]).items()}

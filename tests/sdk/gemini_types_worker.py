@@ -1,6 +1,6 @@
-"""Runs in a process of its own: holds requests against the types of Google's SDK, and calls Gemini with its client.
+"""Holds requests against the types of Google's SDK, and calls Gemini with its client: {question, value}.
 
-Started with the folder of the SDK; reads a question and a value as JSON, a line each, and writes the reply.
+In a process of tests/sdk/process.py.
 """
 
 from __future__ import annotations
@@ -8,11 +8,8 @@ from __future__ import annotations
 import functools
 import importlib
 import json
-import sys
 from collections.abc import Callable
 from typing import Any
-
-sys.path.insert(0, sys.argv[1])
 
 auth_jwt: Any = importlib.import_module("google.auth.jwt")
 oauth2: Any = importlib.import_module("google.oauth2.credentials")
@@ -30,6 +27,11 @@ _MEMBERS = {
 }
 
 
+@functools.cache
+def _adapter(member: str) -> Any:
+    return pydantic.TypeAdapter(_MEMBERS[member])
+
+
 def request(value: Any) -> str:
     """Why the body of a generateContent is not of the SDK's types; "" if it is. They forbid unknown members."""
     if unknown := value.keys() - _MEMBERS.keys():
@@ -39,7 +41,7 @@ def request(value: Any) -> str:
     image = value.get("generationConfig", {}).pop("imageConfig", None)
     try:
         for name, member in value.items():
-            pydantic.TypeAdapter(_MEMBERS[name]).validate_python(member)
+            _adapter(name).validate_python(member)
         if image is not None:
             types.ImageConfig.model_validate(image)
     except pydantic.ValidationError as error:
@@ -127,7 +129,7 @@ def assertion(value: Any) -> Any:
 
 _QUESTIONS = {function.__name__: function for function in (request, client, vertex, simulated, assertion)}
 
-if __name__ == "__main__":
-    for line in sys.stdin:
-        asked = json.loads(line)
-        print(json.dumps(_QUESTIONS[asked["question"]](asked["value"])), flush=True)
+
+def answer(asked: dict[str, Any]) -> Any:
+    """What a question has to say of a value."""
+    return _QUESTIONS[asked["question"]](asked["value"])

@@ -1,15 +1,15 @@
-"""Runs in its own process with klingai-api from the folder in its first argument: calls methods, as JSON lines."""
+"""Calls of klingai-api's methods, in a process of tests/sdk/process.py."""
 
 from __future__ import annotations
 
 import importlib
-import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, sys.argv[1])
+for _name in ("ACCESS_TOKEN", "SECRET_TOKEN"):
+    # They would override the arguments.
+    os.environ.pop(_name, None)
 api: Any = importlib.import_module("api")
 requests: Any = importlib.import_module("requests")
 
@@ -29,21 +29,12 @@ def download(url: str, path: str) -> int:
     return Path(path).write_bytes(answer.content)
 
 
-def main() -> None:
-    for name in ("ACCESS_TOKEN", "SECRET_TOKEN"):
-        # They would override the arguments.
-        os.environ.pop(name, None)
-    for text in sys.stdin:
-        question = json.loads(text)
-        try:
-            is_call = question["method"] != "download"
-            answer = {"value": call(question) if is_call else download(**question["arguments"])}
-        except Exception as error:
-            response = getattr(error, "response", None)
-            shown = {} if response is None else {"status": response.status_code, "body": response.json()}
-            answer = {"error": {"kind": type(error).__name__, **shown}}
-        print(json.dumps(answer), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def answer(question: dict[str, Any]) -> dict[str, Any]:
+    """The value of a call or the size of a download, or the error that is raised."""
+    try:
+        is_call = question["method"] != "download"
+        return {"value": call(question) if is_call else download(**question["arguments"])}
+    except Exception as error:
+        response = getattr(error, "response", None)
+        shown = {} if response is None else {"status": response.status_code, "body": response.json()}
+        return {"error": {"kind": type(error).__name__, **shown}}

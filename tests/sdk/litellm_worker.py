@@ -1,15 +1,15 @@
-"""Runs in a process of its own with LiteLLM in the folder named first: calls of its functions, as JSON lines."""
+"""Calls of LiteLLM's functions, in a process of tests/sdk/process.py."""
 
 from __future__ import annotations
 
 import base64
 import importlib
-import json
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, sys.argv[1])
+# Without this it fetches prices from another host when it is imported.
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 litellm: Any = importlib.import_module("litellm")
 
 
@@ -24,18 +24,10 @@ def shown(result: Any) -> Any:
     return result.model_dump(mode="json")
 
 
-def main() -> None:
-    # Standard output is for the answers; LiteLLM prints advice there.
-    answers, sys.stdout = sys.stdout, sys.stderr
-    for text in sys.stdin:
-        question = json.loads(text)
-        try:
-            arguments = {name: argument(value) for name, value in question["arguments"].items()}
-            answer = {"value": shown(getattr(litellm, question["function"])(**arguments))}
-        except Exception as error:
-            answer = {"error": {"kind": type(error).__name__, "message": str(error)}}
-        print(json.dumps(answer), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def answer(question: dict[str, Any]) -> dict[str, Any]:
+    """The value that a function returns, or the error that it raises."""
+    try:
+        arguments = {name: argument(value) for name, value in question["arguments"].items()}
+        return {"value": shown(getattr(litellm, question["function"])(**arguments))}
+    except Exception as error:
+        return {"error": {"kind": type(error).__name__, "message": str(error)}}

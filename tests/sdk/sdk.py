@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.e2e.proxy import DEADLINE
 from tests.sdk import node, python_sdk
-from tests.sdk.worker import Worker
+from tests.sdk.worker import Ask, Worker
 
 Language = Literal["python", "node"]
 BASE = "/v1"
@@ -28,6 +27,11 @@ class Variant:
     def name(self) -> str:
         """The name in the ids of tests."""
         return f"{self.language}-{self.version}{'-async' if self.is_async else ''}"
+
+    @property
+    def package(self) -> str:
+        """The name that it is installed under."""
+        return node.PACKAGES[self.version] if self.language == "node" else "openai"
 
     @property
     def sends_json(self) -> bool:
@@ -129,7 +133,7 @@ class Sdk:
     """A running SDK in front of a base URL."""
 
     variant: Variant
-    worker: Worker
+    ask: Ask
     base_url: str
     client: dict[str, Any] = field(default_factory=dict)
 
@@ -174,26 +178,33 @@ class Sdk:
             "base_url": self.base_url,
             "async": self.variant.is_async,
             "times": times,
+            "package": self.variant.package,
         }
-        return [_outcome(answer) for answer in self.worker.ask(question, DEADLINE)]
+        return [_outcome(answer) for answer in self.ask(question)]
 
 
 class Sdks:
-    """Starts each SDK at its first use."""
+    """The processes that all tests share: each is started at its first use."""
 
     def __init__(self) -> None:
-        self._workers: dict[tuple[str, str], Worker] = {}
+        self.newest = python_sdk.worker(python_sdk.NEWEST)
+        self.before = python_sdk.worker(python_sdk.BEFORE_MULTIPART)
+        self.node = node.worker()
 
     def sdk(self, variant: Variant, base_url: str) -> Sdk:
-        """The SDK of a variant; the sync and the async client of a version share a process."""
-        key = variant.language, variant.version
-        if key not in self._workers or not self._workers[key].alive:
-            self._workers[key] = (python_sdk if variant.language == "python" else node).start(variant.version)
-        return Sdk(variant, self._workers[key], base_url)
+        """The SDK of a variant."""
+        if variant.language == "node":
+            return Sdk(variant, self.node.script("node_worker"), base_url)
+        worker = self.newest if variant.version == python_sdk.NEWEST else self.before
+        return Sdk(variant, worker.script("python_worker"), base_url)
+
+    def both(self, language: Language) -> Worker:
+        """The process of a language that has the newest SDKs of OpenAI and Anthropic."""
+        return self.newest if language == "python" else self.node
 
     def close(self) -> None:
         """End them all."""
-        for worker in self._workers.values():
+        for worker in (self.newest, self.before, self.node):
             worker.close()
 
 

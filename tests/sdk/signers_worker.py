@@ -1,13 +1,9 @@
-"""Runs in a process of its own, with the vendors' SDKs in the folder named first; answers questions in JSON."""
+"""Questions to the signers of Amazon and Tencent, in a process of tests/sdk/process.py."""
 
 from __future__ import annotations
 
 import importlib
-import json
-import sys
 from typing import Any
-
-sys.path.insert(0, sys.argv[1])
 
 
 def sigv4(question: dict[str, Any]) -> str:
@@ -50,11 +46,9 @@ def event_stream(question: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"headers": message.headers, "payload": message.payload.hex()} for message in buffer]
 
 
-def main() -> None:
-    functions = {"sigv4": sigv4, "tc3": tc3, "event_stream": event_stream}
-    questions = json.load(sys.stdin)
-    json.dump([functions[name](question) for name, question in questions], sys.stdout)
+_QUESTIONS: dict[str, Any] = {"sigv4": sigv4, "tc3": tc3, "event_stream": event_stream}
 
 
-if __name__ == "__main__":
-    main()
+def answer(questions: list[tuple[str, Any]]) -> list[Any]:
+    """What the function of each question returns."""
+    return [_QUESTIONS[name](question) for name, question in questions]

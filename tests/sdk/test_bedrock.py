@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,7 @@ from tests.chat.test_to_and_fro import Dice
 from tests.e2e.conftest import Proxies
 from tests.providers.chats import COUNT, upstream_of
 from tests.providers.test_bedrock import EVENTS, chunk_of, provider_with
-from tests.sdk import cache
-from tests.sdk.test_signers import REQUIREMENTS
-from tests.sdk.worker import Worker
+from tests.sdk.sdk import Sdks
 
 LIMIT = 60
 """Seconds for the first answer, for which botocore is imported."""
@@ -33,13 +30,10 @@ Ask = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def ask() -> Iterator[Ask]:
+def ask(sdks: Sdks) -> Ask:
     """A function that takes the name of a question and its members, and gives botocore's answer."""
-    folder = cache.folder("-".join(REQUIREMENTS), cache.python(*REQUIREMENTS))
-    script = Path(__file__).with_name("bedrock_worker.py")
-    worker = Worker(sys.executable, "-I", "-S", "-W", "ignore", script, folder)
-    yield lambda name, **members: worker.ask({"question": name, **members}, LIMIT)
-    worker.close()
+    asked = sdks.newest.script("bedrock_worker", LIMIT)
+    return lambda name, **members: asked({"question": name, **members})
 
 
 def _without_links(document: Json) -> Json:

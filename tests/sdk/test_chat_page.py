@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Proxies
-from tests.sdk import cache
-from tests.sdk.test_chat_types import ANTHROPIC_SDK, LIMIT, OPENAI_SDK
+from tests.sdk import cache, python_sdk
+from tests.sdk.test_chat_types import LIMIT
 
 PAGE = Path(__file__).parents[2] / "docs" / "chat.md"
 # In place of the program of this name: like it, a client of Anthropic's SDK that is configured by the environment.
@@ -49,7 +49,7 @@ def test_what_the_page_shows_works_as_it_stands(
     assert "./run.sh --set ai_simulate=true`" in section
     monkeypatch.setenv("ANTHROPIC_API_KEY", "none")  # as the page says it for the simulator
     monkeypatch.delenv("MOONSHOT_API_KEY", raising=False)
-    packages = cache.folder(f"chat-{OPENAI_SDK}-{ANTHROPIC_SDK}", cache.python(OPENAI_SDK, ANTHROPIC_SDK))
+    packages = python_sdk.folder()
     for name, arguments in {"python": '"$@"', "claude": f"'{tmp_path / 'claude.py'}'"}.items():
         (tmp_path / name).write_text(f"#!/bin/sh\nPYTHONPATH='{packages}' exec '{sys.executable}' {arguments}\n")
         (tmp_path / name).chmod(0o755)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -37,10 +35,8 @@ from tests.chat.exchanges import (
 from tests.chat.test_streams import ANTHROPIC as ANTHROPIC_STREAM
 from tests.chat.test_streams import OPENAI as OPENAI_STREAM
 from tests.chat.test_to_and_fro import Dice
-from tests.sdk import cache
-from tests.sdk.worker import Worker
+from tests.sdk.sdk import Sdks
 
-OPENAI_SDK, ANTHROPIC_SDK = "openai==3.57.0", "anthropic==2.14.0"
 LIMIT = 120
 """Seconds for the first reply, for which both SDKs are imported."""
 BREAKPOINTS = Target("OpenAI", cache="breakpoint", max_tokens="max_completion_tokens")
@@ -51,13 +47,10 @@ Ask = Callable[..., list[Any]]
 
 
 @pytest.fixture(scope="module")
-def ask() -> Iterator[Ask]:
+def ask(sdks: Sdks) -> Ask:
     """A function that takes questions with their values, and gives the worker's replies."""
-    folder = cache.folder(f"chat-{OPENAI_SDK}-{ANTHROPIC_SDK}", cache.python(OPENAI_SDK, ANTHROPIC_SDK))
-    script = Path(__file__).with_name("chat_types_worker.py")
-    worker = Worker(sys.executable, "-I", "-S", "-W", "ignore", script, folder)
-    yield lambda *questions: [worker.ask({"question": name, "value": value}, LIMIT) for name, value in questions]
-    worker.close()
+    asked = sdks.newest.script("chat_types_worker", LIMIT)
+    return lambda *questions: [asked({"question": name, "value": value}) for name, value in questions]
 
 
 def _openai_requests() -> list[Json]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import Proxies
 from tests.e2e.proxy import Proxy, Served
-from tests.sdk import cache, node
+from tests.sdk import node
 from tests.sdk.scripted_chats import THOUGHT, ScriptedChats
-from tests.sdk.test_chat_types import ANTHROPIC_SDK, OPENAI_SDK
-from tests.sdk.worker import Worker
+from tests.sdk.sdk import Sdks
+from tests.sdk.worker import Ask
 
 MODELS = {
     "groq": "openai/gpt-oss-20b",
@@ -119,41 +117,33 @@ def served(config: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
 
 
 @pytest.fixture(scope="module", params=["python", "node"])
-def client(request: pytest.FixtureRequest) -> Iterator[Worker]:
-    """A process with both SDKs."""
-    if request.param == "python":
-        folder = cache.folder(f"chat-{OPENAI_SDK}-{ANTHROPIC_SDK}", cache.python(OPENAI_SDK, ANTHROPIC_SDK))
-        running = Worker(sys.executable, "-I", "-S", "-W", "ignore", Path(__file__).with_name("chat_client.py"), folder)
-    else:
-        if reason := node.missing():
-            pytest.skip(reason)
-        running = node.start(node.NEWEST, "chat_client.mjs", node.NEWEST_ANTHROPIC)
-    yield running
-    running.close()
+def ask(request: pytest.FixtureRequest, sdks: Sdks) -> Ask:
+    """Asks a process with both SDKs."""
+    if request.param == "node" and (reason := node.missing()):
+        pytest.skip(reason)
+    return sdks.both(request.param).script("chat_client", 120)
 
 
 @pytest.mark.parametrize("sdk", ["openai", "anthropic"])
 @pytest.mark.parametrize("name", NATIVE)
 def test_an_sdk_gets_what_it_asks_for_whatever_the_provider_speaks(
-    name: str, sdk: str, proxy: Proxy, client: Worker, service: ScriptedChats
+    name: str, sdk: str, proxy: Proxy, ask: Ask, service: ScriptedChats
 ) -> None:
-    _check(name, sdk, proxy.port, client, service)
+    _check(name, sdk, proxy.port, ask, service)
 
 
 @pytest.mark.parametrize("sdk", ["openai", "anthropic"])
 @pytest.mark.parametrize("name", ["groq", "claude"])
-def test_an_sdk_gets_the_same_of_serve(
-    name: str, sdk: str, served: Served, client: Worker, service: ScriptedChats
-) -> None:
-    _check(name, sdk, served.port, client, service)
+def test_an_sdk_gets_the_same_of_serve(name: str, sdk: str, served: Served, ask: Ask, service: ScriptedChats) -> None:
+    _check(name, sdk, served.port, ask, service)
 
 
-def _check(name: str, sdk: str, port: int, client: Worker, service: ScriptedChats) -> None:
+def _check(name: str, sdk: str, port: int, ask: Ask, service: ScriptedChats) -> None:
     """Have an SDK ask all it can, and look at what it got and at what was sent."""
     service.asked.clear()
     service.gave_up.clear()
     question = {"sdk": sdk, "base_url": f"http://127.0.0.1:{port}/{name}", "model": MODELS[name]}
-    found = client.ask(question, 120)
+    found = ask(question)
 
     if sdk == "anthropic" and name != "claude":
         # Claude counts itself, and the scripted one cannot.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +13,10 @@ import pytest
 
 from tests.e2e.conftest import Proxies
 from tests.e2e.proxy import Proxy
-from tests.sdk import node, python_sdk
+from tests.sdk import node
 from tests.sdk.scripted import FILE, PICTURE, VECTOR, Scripted
-from tests.sdk.worker import Worker
+from tests.sdk.sdk import Sdks
+from tests.sdk.worker import Ask
 
 MODEL = "vendor/model-1:free"
 HERE = Path(__file__).parent
@@ -107,29 +107,23 @@ def proxies(service: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="module", params=["python", "node"])
-def client(request: pytest.FixtureRequest) -> Iterator[Worker]:
-    """A process with an SDK."""
-    if request.param == "python":
-        folder = python_sdk.folder(python_sdk.NEWEST)
-        running = Worker(sys.executable, "-I", "-S", "-W", "ignore", HERE / "compatible_client.py", folder)
-    else:
-        if reason := node.missing():
-            pytest.skip(reason)
-        running = node.start(node.NEWEST, "compatible_client.mjs")
-    yield running
-    running.close()
+def ask(request: pytest.FixtureRequest, sdks: Sdks) -> Ask:
+    """Asks a process with an SDK."""
+    if request.param == "node" and (reason := node.missing()):
+        pytest.skip(reason)
+    return sdks.both(request.param).script("compatible_client", 60)
 
 
 @pytest.mark.parametrize("one", TYPES, ids=[one.name for one in TYPES])
 def test_an_sdk_gets_what_it_asks_for(
-    one: Type, client: Worker, service: Scripted, proxies: dict[str, Proxy], tmp_path: Path
+    one: Type, ask: Ask, service: Scripted, proxies: dict[str, Proxy], tmp_path: Path
 ) -> None:
     file = tmp_path / "a.jsonl"
     file.write_bytes(b'\r\n--not-a-boundary\r\nname="model"\r\n\r\n' + bytes(range(256)))
     service.asked.clear()
     service.refused.clear()
     service.gave_up.clear()
-    found = client.ask({"base_url": f"http://127.0.0.1:{proxies[one.name].port}/v1", "file": str(file)}, 60)
+    found = ask({"base_url": f"http://127.0.0.1:{proxies[one.name].port}/v1", "file": str(file)})
 
     expected = {name: what if name.partition("-")[0] in one.has else LACKING for name, what in EXPECTED.items()}
     assert found == expected | OTHERWISE.get(one.name, {})

@@ -6,7 +6,6 @@ import base64
 import json
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +18,8 @@ from mitm_ai_proxy.simulator.media import png
 from mitm_ai_proxy.simulator.settings import ACCESS_KEY, SECRET_KEY, SimulatorSettings
 from tests.e2e.conftest import Proxies
 from tests.e2e.proxy import DEADLINE
-from tests.sdk import cache
-from tests.sdk.worker import Worker
+from tests.sdk import cache, python_sdk
+from tests.sdk.worker import Ask
 from tests.simulator.test_server import serving
 
 VERSION = "0.1.0"
@@ -41,26 +40,24 @@ LONGEST = 400
 
 
 @pytest.fixture(scope="module")
-def worker() -> Iterator[Worker]:
+def ask() -> Iterator[Ask]:
     fill = cache.python("--no-deps", "--ignore-requires-python", *PACKAGES)
-    folder = cache.folder(f"klingai-api-{VERSION}", fill)
-    script = Path(__file__).with_name("klingai_worker.py")
-    running = Worker(sys.executable, "-I", "-S", "-W", "ignore", script, folder)
-    yield running
+    running = python_sdk.in_folder(lambda: cache.folder(f"klingai-api-{VERSION}", fill))
+    yield running.script("klingai_worker")
     running.close()
 
 
 class Client:
     """The client, with an account at a base URL."""
 
-    def __init__(self, worker: Worker, base: str, secret: str = SECRET_KEY) -> None:
-        self._worker = worker
+    def __init__(self, ask: Ask, base: str, secret: str = SECRET_KEY) -> None:
+        self._ask = ask
         self.base = base
         self._account = {"base": base, "access_key": ACCESS_KEY, "secret_key": secret}
 
     def call(self, method: str, **arguments: Any) -> dict[str, Any]:
         """The result of a call: value or error."""
-        answer = self._worker.ask({"method": method, "arguments": arguments, **self._account})
+        answer = self._ask({"method": method, "arguments": arguments, **self._account})
         assert isinstance(answer, dict)
         return answer
 
@@ -94,10 +91,10 @@ def kling() -> Kling:
 
 
 @pytest.fixture
-def client(kling: Kling, worker: Worker) -> Iterator[Client]:
+def client(kling: Kling, ask: Ask) -> Iterator[Client]:
     """A client of the simulator."""
     with serving(kling.simulator) as address:
-        yield Client(worker, f"http://{address}")
+        yield Client(ask, f"http://{address}")
 
 
 def _check_video(path: Path, seconds: str, size: tuple[int, int]) -> None:
@@ -151,8 +148,8 @@ def test_tasks_are_listed_in_pages_newest_first(client: Client) -> None:
     assert client.data("list_image2video") == []
 
 
-def test_a_wrong_secret_is_its_own_exception_for_that(client: Client, worker: Worker) -> None:
-    stranger = Client(worker, client.base, "not-the-secret-key-0123456789abcdef")
+def test_a_wrong_secret_is_its_own_exception_for_that(client: Client, ask: Ask) -> None:
+    stranger = Client(ask, client.base, "not-the-secret-key-0123456789abcdef")
 
     assert stranger.call("text2video", prompt="a cat", **PRO) == {"error": {"kind": "BadCredentials"}}
     assert client.data("list_text2video") == []
@@ -193,13 +190,13 @@ def test_a_lost_answer_is_its_connection_error(client: Client) -> None:
     assert client.data("get_text2video", task_id="mine")["task_status"] == "submitted"
 
 
-def test_through_the_proxy_a_video_is_made_and_downloaded(worker: Worker, tmp_path: Path) -> None:
+def test_through_the_proxy_a_video_is_made_and_downloaded(ask: Ask, tmp_path: Path) -> None:
     proxies = Proxies(tmp_path)
     try:
         config = "provider: {type: kling}\nsimulator: {speed: 1000}"
         proxy = proxies.start(config, "--set", "ai_simulate=true")
         # The proxy has the account; the client's own credential is ignored.
-        client = Client(worker, f"http://127.0.0.1:{proxy.port}", "a-secret-of-somebody-0123456789abcdef")
+        client = Client(ask, f"http://127.0.0.1:{proxy.port}", "a-secret-of-somebody-0123456789abcdef")
         created = client.data("text2video", prompt="a cat", **PRO)
         until = time.monotonic() + DEADLINE
         task = created

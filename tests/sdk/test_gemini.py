@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,11 +20,10 @@ from tests.chat.test_from_gemini import MEMOS as GEMINI_MEMOS
 from tests.chat.test_from_gemini import PARTS, response
 from tests.chat.test_to_and_fro import Dice
 from tests.e2e.conftest import Proxies
-from tests.sdk import cache
 from tests.sdk.scripted_chats import ScriptedChats
-from tests.sdk.worker import Worker
+from tests.sdk.sdk import Sdks
+from tests.sdk.worker import Ask
 
-SDK = "google-genai==3.6.1"
 LIMIT = 120
 """Seconds for the first reply, for which the SDK is imported."""
 
@@ -33,12 +31,8 @@ pytestmark = pytest.mark.skipif(sys.version_info < (3, 13), reason="one version 
 
 
 @pytest.fixture(scope="module")
-def worker() -> Iterator[Worker]:
-    folder = cache.folder(f"chat-{SDK}", cache.python(SDK))
-    script = Path(__file__).with_name("gemini_types_worker.py")
-    running = Worker(sys.executable, "-I", "-S", "-W", "ignore", script, folder)
-    yield running
-    running.close()
+def ask(sdks: Sdks) -> Ask:
+    return sdks.newest.script("gemini_types_worker", LIMIT)
 
 
 def _openai_requests() -> list[Json]:
@@ -67,7 +61,7 @@ def _sealed() -> Json:
     return anthropic_request(*HELLO, *told, model="gemini-3-pro")
 
 
-def test_the_requests_that_we_send_are_of_google_s_types(worker: Worker) -> None:
+def test_the_requests_that_we_send_are_of_google_s_types(ask: Ask) -> None:
     target = GOOGLE._replace(settings=Settings((("HARM_CATEGORY_HARASSMENT", "OFF"),), 128))
     openai = _openai_requests()
     claude = [
@@ -81,10 +75,10 @@ def test_the_requests_that_we_send_are_of_google_s_types(worker: Worker) -> None
         asked = google_images.read("generation", encoded({"model": "m", "prompt": "a", "size": size}), "")
         bodies.append(dict(google_images.write(asked, "m", True).members))
 
-    assert [why for body in bodies if (why := worker.ask({"question": "request", "value": body}, LIMIT))] == []
+    assert [why for body in bodies if (why := ask({"question": "request", "value": body}))] == []
 
 
-def test_a_request_that_is_not_of_the_types_is_found_by_the_judge(worker: Worker) -> None:
+def test_a_request_that_is_not_of_the_types_is_found_by_the_judge(ask: Ask) -> None:
     wrong: list[Json] = [
         {"contents": [{"role": "user", "parts": [{"tex": "a"}]}]},
         {"contents": [], "generationConfig": {"maxTokens": 1}},
@@ -92,16 +86,16 @@ def test_a_request_that_is_not_of_the_types_is_found_by_the_judge(worker: Worker
         {"messages": []},
     ]
     for body in wrong:
-        assert worker.ask({"question": "request", "value": body}, LIMIT)
+        assert ask({"question": "request", "value": body})
 
 
-def test_google_s_own_client_passes_and_raises_its_own_error_for_a_refusal(worker: Worker, tmp_path: Path) -> None:
+def test_google_s_own_client_passes_and_raises_its_own_error_for_a_refusal(ask: Ask, tmp_path: Path) -> None:
     service, proxies = ScriptedChats(), Proxies(tmp_path)
     try:
         keys = f"apiTokens: sk-of-the-provider, providerDomain: 'http://{service.address}'"
         block = f"{{id: g, type: gemini, {keys}, modelMapping: {{gemini-9: gemini-3-pro}}}}"
         proxy = proxies.start(f"providers: [{block}]\nroutes: [{{model: ['gemini-*', 'fail-*'], provider: g}}]")
-        found = worker.ask({"question": "client", "value": f"http://127.0.0.1:{proxy.port}"}, LIMIT)
+        found = ask({"question": "client", "value": f"http://127.0.0.1:{proxy.port}"})
     finally:
         proxies.close()
         service.close()
@@ -117,7 +111,7 @@ def test_google_s_own_client_passes_and_raises_its_own_error_for_a_refusal(worke
     assert "of-the-client" not in str(service.asked)
 
 
-def test_google_s_own_client_for_vertex_passes_with_an_account_and_with_a_key(worker: Worker, tmp_path: Path) -> None:
+def test_google_s_own_client_for_vertex_passes_with_an_account_and_with_a_key(ask: Ask, tmp_path: Path) -> None:
     service, proxies = ScriptedChats(), Proxies(tmp_path)
     account = json.dumps(service_account.key_file(token_uri=f"http://{service.address}/token"))
     keys = {
@@ -131,7 +125,7 @@ def test_google_s_own_client_for_vertex_passes_with_an_account_and_with_a_key(wo
     try:
         proxy = proxies.start(f"providers: [{', '.join(blocks)}]\nroutes: [{', '.join(routes)}]")
         urls = [f"http://127.0.0.1:{proxy.port}/{name}" for name in keys]
-        found = worker.ask({"question": "vertex", "value": urls}, LIMIT)
+        found = ask({"question": "vertex", "value": urls})
     finally:
         proxies.close()
         service.close()
@@ -153,11 +147,11 @@ def test_google_s_own_client_for_vertex_passes_with_an_account_and_with_a_key(wo
     assert "of-the-client" not in str(service.asked)
 
 
-def test_google_s_own_client_is_answered_by_the_simulator(worker: Worker, tmp_path: Path) -> None:
+def test_google_s_own_client_is_answered_by_the_simulator(ask: Ask, tmp_path: Path) -> None:
     proxies = Proxies(tmp_path)
     try:
         proxy = proxies.start("provider: {type: gemini}\nsimulator: {speed: instant}", "--set", "ai_simulate=true")
-        found = worker.ask({"question": "simulated", "value": f"http://127.0.0.1:{proxy.port}"}, LIMIT)
+        found = ask({"question": "simulated", "value": f"http://127.0.0.1:{proxy.port}"})
     finally:
         proxies.close()
 
@@ -172,13 +166,13 @@ def test_google_s_own_client_is_answered_by_the_simulator(worker: Worker, tmp_pa
     }
 
 
-def test_google_s_own_library_accepts_the_signature_of_a_service_account(worker: Worker) -> None:
+def test_google_s_own_library_accepts_the_signature_of_a_service_account(ask: Ask) -> None:
     account = google.account(service_account.key_file())
     question = {
         "assertion": google.assertion(account, time.time()),
         "public_key": service_account.public_pem(),
         "audience": service_account.TOKEN_URL,
     }
-    claims = worker.ask({"question": "assertion", "value": question}, LIMIT)
+    claims = ask({"question": "assertion", "value": question})
 
     assert (claims["iss"], claims["scope"]) == (service_account.EMAIL, google.SCOPE)

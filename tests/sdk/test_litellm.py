@@ -3,56 +3,39 @@
 from __future__ import annotations
 
 import base64
-import sys
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.proxy import Proxy
-from tests.sdk import cache
 from tests.sdk.conftest import MakePicture
 from tests.sdk.kling import MP4, Kling, refusal
-from tests.sdk.sdk import BASE
-from tests.sdk.worker import Worker
+from tests.sdk.sdk import BASE, Sdks
+from tests.sdk.worker import Ask
 
-VERSION = "1.106.2"
 START_LIMIT = 60
 """Seconds that the first answer may take, including a slow import."""
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Worker]:
-    folder = cache.folder(f"litellm-{VERSION}", cache.python(f"litellm=={VERSION}"))
-    script = Path(__file__).with_name("litellm_worker.py")
-    # Without this it fetches prices from another host when it is imported.
-    running = Worker(
-        sys.executable, "-I", "-S", "-W", "ignore", script, folder, environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    )
-    yield running
-    running.close()
 
 
 class LiteLlm:
     """Its functions, with the proxy as the base URL of OpenAI."""
 
-    def __init__(self, worker: Worker, proxy: Proxy) -> None:
-        self._worker = worker
+    def __init__(self, ask: Ask, proxy: Proxy) -> None:
+        self._ask = ask
         self._where = {"api_base": f"http://127.0.0.1:{proxy.port}{BASE}", "api_key": "sk-of-the-client"}
 
     def __call__(self, function: str, **arguments: Any) -> dict[str, Any]:
         """The result of a call: value or error."""
         question = {"function": function, "arguments": {**self._where, **arguments}}
-        answer = self._worker.ask(question, START_LIMIT)
+        answer = self._ask(question)
         assert isinstance(answer, dict)
         return answer
 
 
 @pytest.fixture
-def litellm(worker: Worker, proxy: Proxy, kling: Kling) -> LiteLlm:
-    return LiteLlm(worker, proxy)
+def litellm(sdks: Sdks, proxy: Proxy, kling: Kling) -> LiteLlm:
+    return LiteLlm(sdks.before.script("litellm_worker", START_LIMIT), proxy)
 
 
 def test_a_video_from_the_create_to_the_file(litellm: LiteLlm, kling: Kling) -> None:

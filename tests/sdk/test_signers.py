@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Final
+
+import pytest
 
 from mitm_ai_proxy.auth import sigv4, tc3
 from mitm_ai_proxy.auth.secret import Secret
 from mitm_ai_proxy.wire.aws_event_stream import Message, written
-from tests.sdk import judges
+from tests.sdk.sdk import Sdks
 
-REQUIREMENTS: Final = ("botocore==1.44.8", "tencentcloud-sdk-python-common==3.1.195")
-WORKER: Final = Path(__file__).with_name("signers_worker.py")
+Ask = Callable[..., list[Any]]
+LIMIT: Final = 60
+"""Seconds for the first answers, for which the SDKs are imported."""
 NOW: Final = 1773325782
 TARGETS: Final = (
     "/",
@@ -25,16 +28,18 @@ TARGETS: Final = (
 )
 
 
-def _asked(*questions: tuple[str, Any]) -> list[Any]:
-    """The vendors' answers."""
-    return judges.asked(WORKER, REQUIREMENTS, *questions)
+@pytest.fixture(scope="module")
+def ask(sdks: Sdks) -> Ask:
+    """A function that takes questions, and gives the vendors' answers."""
+    asked = sdks.newest.script("signers_worker", LIMIT)
+    return lambda *questions: list(asked(questions))
 
 
 def _signature(authorization: bytes) -> str:
     return authorization.decode().rpartition("Signature=")[2]
 
 
-def test_amazons_own_signer_agrees_on_every_target() -> None:
+def test_amazons_own_signer_agrees_on_every_target(ask: Ask) -> None:
     keys = sigv4.AwsKeys("AKIDEXAMPLE", Secret("secret/+key"))
     requests = [
         sigv4.Request("POST", authority, target, '{"a":"é"}'.encode(), fields)
@@ -43,7 +48,7 @@ def test_amazons_own_signer_agrees_on_every_target() -> None:
         for fields in ({}, {"content-type": "application/json"}, {"x-amz-security-token": "session"})
     ]
     ours = [sigv4.sign(request, keys, sigv4.Scope("us-east-1", "bedrock"), NOW) for request in requests]
-    theirs = _asked(
+    theirs = ask(
         *(
             (
                 "sigv4",
@@ -64,14 +69,14 @@ def test_amazons_own_signer_agrees_on_every_target() -> None:
     assert [_signature(credential.fields[b"authorization"]) for credential in ours] == theirs
 
 
-def test_tencents_own_client_agrees() -> None:
+def test_tencents_own_client_agrees(ask: Ask) -> None:
     keys = tc3.Tc3Keys("id", Secret("secret"))
     requests = [
         tc3.Request("hunyuan.tencentcloudapi.com", "application/json", body.encode())
         for body in ("{}", '{"Model":"hunyuan-lite","Messages":[{"Role":"user","Content":"é 🙂"}]}')
     ]
     ours = [_signature(tc3.sign(request, keys, "hunyuan", NOW).fields[b"authorization"]) for request in requests]
-    theirs = _asked(
+    theirs = ask(
         *(
             (
                 "tc3",
@@ -92,12 +97,12 @@ def test_tencents_own_client_agrees() -> None:
     assert ours == theirs
 
 
-def test_amazons_own_reader_reads_what_is_written() -> None:
+def test_amazons_own_reader_reads_what_is_written(ask: Ask) -> None:
     messages = [
         Message({":message-type": "event", ":event-type": "contentBlockDelta"}, '{"text":"é"}'.encode()),
         Message({":message-type": "exception", ":exception-type": "throttlingException"}, b""),
         Message({}, b"\0\xff"),
     ]
-    (found,) = _asked(("event_stream", {"data": b"".join(map(written, messages)).hex()}))
+    (found,) = ask(("event_stream", {"data": b"".join(map(written, messages)).hex()}))
 
     assert [Message(one["headers"], bytes.fromhex(one["payload"])) for one in found] == messages

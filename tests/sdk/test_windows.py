@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.platform.web import browser
+from tests.sdk.sdk import Sdks
 from tests.sdk.windows import HOSTILE, KEY, window
 
 
 @pytest.mark.skipif(not browser.PROGRAM, reason="there is no Chromium here")
-def test_mitmweb_tells_what_was_asked_what_became_of_it_and_what_was_said(tmp_path: Path) -> None:
-    with window(tmp_path) as opened:
+def test_mitmweb_tells_what_was_asked_what_became_of_it_and_what_was_said(tmp_path: Path, sdks: Sdks) -> None:
+    with window(tmp_path, sdks.newest) as opened:
         rows = "\n".join(opened.rows())
         for told in (
             "POST /v1/videos → kling text2video · sora-2 → kling-v3 · 4 s · queued · 2.4 units · $0.336 (list price)",

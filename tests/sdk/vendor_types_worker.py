@@ -1,4 +1,4 @@
-"""Runs in a process of its own, with the vendors' SDKs in the folder named first; answers questions in JSON."""
+"""Questions to the SDKs of Cohere, Tencent and DashScope, in a process of tests/sdk/process.py."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import contextlib
 import importlib
 import inspect
 import json
-import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
-
-sys.path.insert(0, sys.argv[1])
 
 
 def cohere_request(question: dict[str, Any]) -> list[str]:
@@ -103,17 +100,11 @@ def cohere_refused(question: dict[str, Any]) -> list[Any]:
     return []
 
 
-def main() -> None:
-    functions: dict[str, Any] = {
-        "cohere_request": cohere_request,
-        "cohere_events": cohere_events,
-        "cohere_refused": cohere_refused,
-        "hunyuan": hunyuan,
-        "dashscope": dashscope,
-    }
-    questions = json.load(sys.stdin)
-    json.dump([functions[name](question) for name, question in questions], sys.stdout)
+_QUESTIONS: dict[str, Any] = {
+    function.__name__: function for function in (cohere_request, cohere_events, cohere_refused, hunyuan, dashscope)
+}
 
 
-if __name__ == "__main__":
-    main()
+def answer(questions: list[tuple[str, Any]]) -> list[Any]:
+    """What the function of each question returns."""
+    return [_QUESTIONS[name](question) for name, question in questions]

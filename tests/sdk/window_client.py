@@ -1,31 +1,21 @@
-"""The traffic that mitmproxy's windows are looked at with, by the SDKs: window_client.py FOLDER PORT KEY TEXT."""
+"""The traffic that mitmproxy's windows are looked at with: {port, key, text}, in a process of tests/sdk/process.py."""
 
 from __future__ import annotations
 
 import base64
 import importlib
 import struct
-import sys
-import warnings
 import zlib
 from collections.abc import Callable
 from typing import Any
 
-sys.path.insert(0, sys.argv[1])
-
 anthropic: Any = importlib.import_module("anthropic")
 openai: Any = importlib.import_module("openai")
 
-warnings.simplefilter("ignore")  # the Videos API is deprecated
-
-KEY, HOSTILE = sys.argv[3:]
 TOOLS: list[Any] = [
     {"name": "get_weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}},
 ]
-PROXY = f"http://127.0.0.1:{sys.argv[2]}"
-OPENAI = openai.OpenAI(base_url=f"{PROXY}/v1", api_key=KEY, max_retries=0)
 SESSION = {"X-Claude-Code-Session-Id": "3f2a1b2c-1111-2222-3333-444455556666"}
-ANTHROPIC = anthropic.Anthropic(base_url=PROXY, api_key=KEY, max_retries=0, default_headers=SESSION)
 
 
 def _picture(width: int, height: int) -> str:
@@ -37,20 +27,20 @@ def _picture(width: int, height: int) -> str:
     return base64.b64encode(b"\x89PNG\r\n\x1a\n" + head + data + chunk(b"IEND", b"")).decode()
 
 
-def video() -> None:
+def video(client: Any) -> None:
     """A job from its create to its file."""
-    made = OPENAI.videos.create(model="sora-2", prompt="A cat on a skateboard", seconds="4", size="1280x720")
-    done = OPENAI.videos.poll(made.id, poll_interval_ms=800)
-    OPENAI.videos.download_content(done.id).read()
+    made = client.videos.create(model="sora-2", prompt="A cat on a skateboard", seconds="4", size="1280x720")
+    done = client.videos.poll(made.id, poll_interval_ms=800)
+    client.videos.download_content(done.id).read()
 
 
-def chat(text: str) -> None:
+def chat(client: Any, text: str) -> None:
     """A whole answer."""
     system: Any = {"role": "system", "content": "Be brief."}
-    OPENAI.chat.completions.create(model="gpt-4.1", messages=[system, {"role": "user", "content": text}])
+    client.chat.completions.create(model="gpt-4.1", messages=[system, {"role": "user", "content": text}])
 
 
-def agent() -> None:
+def agent(client: Any) -> None:
     """A stream with thinking and a call of a tool, and a second one with its result."""
     picture = {"type": "base64", "media_type": "image/png", "data": _picture(640, 480)}
     question = 'What is the weather there? get_weather({"city": "Paris"})'
@@ -58,7 +48,7 @@ def agent() -> None:
         {"role": "user", "content": [{"type": "image", "source": picture}, {"type": "text", "text": question}]}
     ]
     for _ in range(2):
-        with ANTHROPIC.messages.stream(
+        with client.messages.stream(
             model="claude-sonnet-4-5",
             max_tokens=4000,
             system="You are a coding agent.\nAnswer in one sentence.",
@@ -73,10 +63,10 @@ def agent() -> None:
         said.append({"role": "user", "content": results})
 
 
-def hostile() -> None:
+def hostile(client: Any, text: str) -> None:
     """A chat that is translated, and whose text is not meant for a window."""
-    said: Any = [{"role": "user", "content": HOSTILE}]
-    ANTHROPIC.messages.create(model="claude-haiku-4-5", max_tokens=60, messages=said)
+    said: Any = [{"role": "user", "content": text}]
+    client.messages.create(model="claude-haiku-4-5", max_tokens=60, messages=said)
 
 
 def _refused(send: Callable[[], object]) -> None:
@@ -87,10 +77,17 @@ def _refused(send: Callable[[], object]) -> None:
     raise AssertionError("this is not refused")
 
 
-video()
-chat("What is the capital of France?")
-agent()
-_refused(lambda: OPENAI.videos.create(model="sora-2", prompt="A cat", seconds="99"))
-_refused(lambda: chat("say no [simulate:429]"))
-chat("say it again [simulate:503*1]")
-hostile()
+def answer(question: dict[str, Any]) -> None:
+    """Send it all, one after another."""
+    proxy, options = f"http://127.0.0.1:{question['port']}", {"api_key": question["key"], "max_retries": 0}
+    with (
+        openai.OpenAI(base_url=f"{proxy}/v1", **options) as gpt,
+        anthropic.Anthropic(base_url=proxy, default_headers=SESSION, **options) as claude,
+    ):
+        video(gpt)
+        chat(gpt, "What is the capital of France?")
+        agent(claude)
+        _refused(lambda: gpt.videos.create(model="sora-2", prompt="A cat", seconds="99"))
+        _refused(lambda: chat(gpt, "say no [simulate:429]"))
+        chat(gpt, "say it again [simulate:503*1]")
+        hostile(claude, question["text"])

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.e2e.conftest import Proxies
 from tests.platform.web.browser import Browser
-from tests.sdk import cache
-from tests.sdk.test_chat_types import ANTHROPIC_SDK, OPENAI_SDK
+from tests.sdk import python_sdk
+from tests.sdk.worker import Worker
 
 CONFIG = """
 providers:
@@ -70,8 +68,8 @@ class Window:
 
 
 @contextmanager
-def window(folder: Path) -> Iterator[Window]:
-    """Start mitmweb and a browser, and send the traffic."""
+def window(folder: Path, sdks: Worker) -> Iterator[Window]:
+    """Start mitmweb and a browser, and send the traffic by the newest SDKs for Python."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     options = {
@@ -85,18 +83,8 @@ def window(folder: Path) -> Iterator[Window]:
     proxies = Proxies(folder)
     try:
         proxy = proxies.start(CONFIG, *words, program="mitmweb")
-        sdks = cache.folder(f"chat-{OPENAI_SDK}-{ANTHROPIC_SDK}", cache.python(OPENAI_SDK, ANTHROPIC_SDK))
-        script = Path(__file__).with_name("window_client.py")
         with Browser(width=1180, height=900) as browser:
-            done = subprocess.run(
-                [sys.executable, "-I", "-S", script, sdks, str(proxy.port), KEY, HOSTILE],
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-                env=cache.clean_environment(),
-            )
-            assert done.returncode == 0, done.stderr
+            sdks.ask("window_client", {"port": proxy.port, "key": KEY, "text": HOSTILE}, 60)
             yield Window(browser, f"http://127.0.0.1:{port}/?token={PASSWORD}")
     finally:
         proxies.close()
@@ -104,7 +92,8 @@ def window(folder: Path) -> Iterator[Window]:
 
 def _pictures() -> None:
     """Make the pictures. A font with emoji makes the markers look as they do elsewhere."""
-    with tempfile.TemporaryDirectory() as folder, window(Path(folder)) as opened:
+    sdks = python_sdk.worker(python_sdk.NEWEST)
+    with closing(sdks), tempfile.TemporaryDirectory() as folder, window(Path(folder), sdks) as opened:
         browser = opened.browser
         browser.prefer("light")
 
