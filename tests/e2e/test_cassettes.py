@@ -1,4 +1,4 @@
-"""Cassettes in a real mitmdump: recorded exchanges, the written files, and replays, which send nothing."""
+"""Cassettes in a real mitmproxy: recorded exchanges, the written files, and replays, which send nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 import pytest
@@ -20,7 +20,8 @@ from mitm_ai_proxy.cassette import har
 from mitm_ai_proxy.cassette.entry import Entry, Request, Response
 from mitm_ai_proxy.cassette.scrubbing import findings
 from tests.e2e.conftest import ACCESS_KEY, SECRET_KEY, StartProxy
-from tests.e2e.proxy import DEADLINE, Proxy, Reply
+from tests.e2e.embedded import InThread
+from tests.e2e.proxy import DEADLINE, Listening, Proxy, Reply
 from tests.e2e.upstream import Answer, Received, Upstream
 
 JSON = {"Content-Type": "application/json"}
@@ -84,6 +85,27 @@ def cassette(tmp_path: Path) -> Path:
     return tmp_path / "job.har"
 
 
+class StartInside(Protocol):
+    """As StartProxy, in this process; it ends the one before."""
+
+    def __call__(self, config: str, *arguments: str) -> InThread: ...
+
+
+@pytest.fixture
+def start_inside() -> Iterator[StartInside]:
+    started: list[InThread] = []
+
+    def start(config: str, *arguments: str) -> InThread:
+        if started:
+            started.pop().close()
+        started.append(InThread(config, **dict(word.split("=", 1) for word in arguments if word != "--set")))
+        return started[0]
+
+    yield start
+    if started:
+        started.pop().close()
+
+
 def _record(cassette: Path) -> tuple[str, ...]:
     return ("--set", f"ai_record={cassette}")
 
@@ -97,7 +119,7 @@ def _without_key(config: str) -> str:
     return re.sub(r"  kling(Access|Secret)Key: .*\n", lambda match: f"  kling{match[1]}Key: ${{NOT_SET}}\n", config)
 
 
-def _target(link: str, proxy: Proxy) -> str:
+def _target(link: str, proxy: Listening) -> str:
     parts = urlsplit(link)
     assert (parts.scheme, parts.hostname, parts.port) == ("http", "127.0.0.1", proxy.port), link
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
@@ -108,7 +130,7 @@ def _json(reply: Reply, status: int = 200) -> Any:
     return json.loads(reply.body)
 
 
-def _make(proxy: Proxy, polls: int = POLLS, body: bytes = CREATE) -> tuple[dict[str, Any], Reply]:
+def _make(proxy: Listening, polls: int = POLLS, body: bytes = CREATE) -> tuple[dict[str, Any], Reply]:
     """Make a video as OpenAI's SDK does; returns the final state and the file."""
     video = _json(proxy.request("POST", "/v1/videos", body, SDK))
     for _ in range(polls):
@@ -155,11 +177,11 @@ def test_a_recorded_job_replays_without_its_provider(
 
 
 def test_two_jobs_with_equal_bodies_do_not_mix(
-    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+    kling: str, provider: Provider, start_inside: StartInside, cassette: Path
 ) -> None:
-    proxy = start_proxy(kling, *_record(cassette))
+    proxy = start_inside(kling, *_record(cassette))
     recorded = [_make(proxy)[0]["id"], _make(proxy)[0]["id"]]
-    proxy = start_proxy(kling, *_replay(cassette))
+    proxy = start_inside(kling, *_replay(cassette))
     first = _json(proxy.request("POST", "/v1/videos", CREATE, SDK))["id"]
     second = _json(proxy.request("POST", "/v1/videos", CREATE, SDK))["id"]
 
@@ -197,7 +219,7 @@ def _received(upstream: Upstream) -> list[Received]:
     return found
 
 
-def _under_way(proxy: Proxy, provider: Provider) -> tuple[http.client.HTTPConnection, threading.Event]:
+def _under_way(proxy: Listening, provider: Provider) -> tuple[http.client.HTTPConnection, threading.Event]:
     """Send a create that the provider does not answer yet; returns the connection, and the event that lets it."""
     arrived, release = threading.Event(), threading.Event()
 
@@ -232,9 +254,9 @@ def test_a_killed_proxy_loses_at_most_the_exchange_under_way(
 
 
 def test_a_client_that_leaves_and_a_provider_that_fails_are_recorded(
-    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+    kling: str, provider: Provider, start_inside: StartInside, cassette: Path
 ) -> None:
-    proxy = start_proxy(kling, *_record(cassette))
+    proxy = start_inside(kling, *_record(cassette))
     connection, release = _under_way(proxy, provider)
     connection.close()
     provider.api.respond = lambda request: Answer(500, b"oh")
@@ -246,10 +268,10 @@ def test_a_client_that_leaves_and_a_provider_that_fails_are_recorded(
 
 
 def test_what_could_not_be_written_is_said_and_written_with_the_next(
-    kling: str, provider: Provider, start_proxy: StartProxy, tmp_path: Path
+    kling: str, provider: Provider, start_inside: StartInside, tmp_path: Path
 ) -> None:
     folder = tmp_path / "recordings"
-    proxy = start_proxy(kling, *_record(folder / "job.har"))
+    proxy = start_inside(kling, *_record(folder / "job.har"))
     proxy.request("POST", "/v1/videos", CREATE, JSON)
     folder.rename(tmp_path / "elsewhere")
     folder.write_text("no folder")
@@ -265,36 +287,36 @@ def test_what_could_not_be_written_is_said_and_written_with_the_next(
 
 
 def test_an_answer_that_cannot_be_decoded_is_recorded_and_replayed_as_it_came(
-    upstream: Upstream, start_proxy: StartProxy, cassette: Path
+    upstream: Upstream, start_inside: StartInside, cassette: Path
 ) -> None:
     config = f"provider: {{type: generic, genericHost: 'http://{upstream.address}'}}"
     kind = (("Content-Type", "application/json"), ("Content-Encoding", "gzip"))
     upstream.respond = lambda request: Answer(200, b"no gzip", kind)
-    proxy = start_proxy(config, *_record(cassette))
+    proxy = start_inside(config, *_record(cassette))
     recorded = proxy.request("GET", "/x")
     proxy.wait_for("the answer to GET /x is recorded as it came: it could not be decoded")
-    replayed = start_proxy(config, *_replay(cassette)).request("GET", "/x")
+    replayed = start_inside(config, *_replay(cassette)).request("GET", "/x")
 
     assert (recorded.body, recorded.headers["Content-Encoding"]) == (b"no gzip", "gzip")
     assert (replayed.body, replayed.headers["Content-Encoding"]) == (b"no gzip", "gzip")
 
 
 def test_a_recording_goes_on_where_another_ended(
-    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+    kling: str, provider: Provider, start_inside: StartInside, cassette: Path
 ) -> None:
-    start_proxy(kling, *_record(cassette)).request("POST", "/v1/videos", CREATE, JSON)
+    start_inside(kling, *_record(cassette)).request("POST", "/v1/videos", CREATE, JSON)
     before = har.read(cassette)
-    start_proxy(kling, *_record(cassette)).request("POST", "/v1/videos", CREATE, JSON)
+    start_inside(kling, *_record(cassette)).request("POST", "/v1/videos", CREATE, JSON)
 
     assert har.read(cassette)[:1] == before
     assert len(har.read(cassette)) == 2
 
 
 def test_the_cassette_holds_both_sides_upstream_and_a_changed_rewrite_is_a_mismatch(
-    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+    kling: str, provider: Provider, start_inside: StartInside, cassette: Path
 ) -> None:
     body = b'{"model":"gpt-9","prompt":"a cat"}'
-    start_proxy(f"{kling}  modelMapping: {{gpt-*: kling-v3}}", *_record(cassette)).request(
+    start_inside(f"{kling}  modelMapping: {{gpt-*: kling-v3}}", *_record(cassette)).request(
         "POST", "/v1/videos", body, JSON
     )
     entry = har.read(cassette)[0]
@@ -305,7 +327,7 @@ def test_the_cassette_holds_both_sides_upstream_and_a_changed_rewrite_is_a_misma
     assert json.loads(entry.response.body)["data"]["task_id"].startswith("83")
     assert any("model_name" in note for note in entry.notes)
 
-    proxy = start_proxy(f"{kling}  modelMapping: {{gpt-*: kling-v2-6}}", *_replay(cassette))
+    proxy = start_inside(f"{kling}  modelMapping: {{gpt-*: kling-v2-6}}", *_replay(cassette))
     refused = _json(proxy.request("POST", "/v1/videos", body, JSON), 400)["error"]
 
     assert refused["code"] == "not_recorded"
@@ -314,12 +336,12 @@ def test_the_cassette_holds_both_sides_upstream_and_a_changed_rewrite_is_a_misma
     assert provider.api.received.qsize() == 1
 
 
-def _exhausted(proxy: Proxy) -> Reply:
+def _exhausted(proxy: Listening) -> Reply:
     proxy.request("POST", "/v1/videos", CREATE, JSON)
     return proxy.request("POST", "/v1/videos", CREATE, JSON)
 
 
-MISSES: dict[str, tuple[Callable[[Proxy], Reply], str]] = {
+MISSES: dict[str, tuple[Callable[[Listening], Reply], str]] = {
     "another prompt": (
         lambda proxy: proxy.request("POST", "/v1/videos", b'{"model":"kling-v3","prompt":"a dog"}', JSON),
         'body.prompt: recorded "a cat", came "a dog"',
@@ -333,12 +355,12 @@ MISSES: dict[str, tuple[Callable[[Proxy], Reply], str]] = {
 
 
 def test_what_was_not_recorded_is_refused(
-    kling: str, nobody: socket.socket, start_proxy: StartProxy, tmp_path: Path
+    kling: str, nobody: socket.socket, start_inside: StartInside, tmp_path: Path
 ) -> None:
     config = re.sub(r"providerDomain: .*", f"providerDomain: http://{_address(nobody)}", kling)
     cassette = tmp_path / "job.har"
     har.write(cassette, [_create(f"http://{_address(nobody)}")])
-    proxy = start_proxy(config, *_replay(cassette))
+    proxy = start_inside(config, *_replay(cassette))
     refused = {name: _json(ask(proxy), 400)["error"] for name, (ask, _) in MISSES.items()}
     lines = [line for line in proxy.close().splitlines() if "ai-proxy: " in line]
 
@@ -402,7 +424,7 @@ def test_options_that_do_not_fit_end_the_start(name: str, kling: str, start_prox
 PIECES = (b'data: {"choices":[{"delta":{"content":"Hel"}}]}\n\n', b'data: {"choi', b'ces":[]}\n\n', b"data: [DONE]\n\n")
 
 
-def _chunks(proxy: Proxy) -> list[bytes]:
+def _chunks(proxy: Listening) -> list[bytes]:
     """The chunks of an answer on the wire."""
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE) as connection:
         body = b'{"model":"m","stream":true}'
@@ -442,14 +464,14 @@ CHUNKED = {"Content-Type": "application/octet-stream", "Transfer-Encoding": "chu
 
 @pytest.mark.parametrize("protocol", ["openai", "original"])
 def test_a_long_upload_is_recorded_and_compared_whole(
-    protocol: str, upstream: Upstream, start_proxy: StartProxy, cassette: Path
+    protocol: str, upstream: Upstream, start_inside: StartInside, cassette: Path
 ) -> None:
     config = f"provider: {{type: generic, protocol: {protocol}, genericHost: 'http://{upstream.address}'}}"
     sent = os.urandom(300_000)
     chunks, other = (b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) for body in (sent, sent[:-1] + b"?"))
     streaming = ("--set", "stream_large_bodies=1k")
-    recorded = start_proxy(config, *_record(cassette), *streaming).request("POST", "/upload", chunks, CHUNKED)
-    proxy = start_proxy(config, *_replay(cassette), *streaming)
+    recorded = start_inside(config, *_record(cassette), *streaming).request("POST", "/upload", chunks, CHUNKED)
+    proxy = start_inside(config, *_replay(cassette), *streaming)
 
     assert recorded.status == proxy.request("POST", "/upload", chunks, CHUNKED).status == 200
     assert proxy.request("POST", "/upload", other, CHUNKED).status == 400
@@ -494,11 +516,11 @@ def _address(listener: socket.socket) -> str:
 
 
 def test_a_change_of_protocol_passes_and_is_not_recorded(
-    upstream: Upstream, start_proxy: StartProxy, cassette: Path
+    upstream: Upstream, start_inside: StartInside, cassette: Path
 ) -> None:
     config = f"provider: {{type: openai, providerDomain: 'http://{upstream.address}'}}"
     upstream.respond = lambda request: Answer(101, b"", (("Upgrade", "other"), ("Connection", "Upgrade")))
-    proxy = start_proxy(config, *_record(cassette))
+    proxy = start_inside(config, *_record(cassette))
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE) as connection:
         connection.sendall(b"GET /v1/realtime HTTP/1.1\r\nHost: x\r\nUpgrade: other\r\nConnection: Upgrade\r\n\r\n")
         assert connection.recv(12) == b"HTTP/1.1 101"
@@ -508,18 +530,18 @@ def test_a_change_of_protocol_passes_and_is_not_recorded(
 
 
 def test_any_provider_and_any_path_is_recorded_to_the_byte(
-    upstream: Upstream, start_proxy: StartProxy, cassette: Path
+    upstream: Upstream, start_inside: StartInside, cassette: Path
 ) -> None:
     config = f"provider: {{type: generic, genericHost: 'http://{upstream.address}'}}"
     upstream.respond = lambda request: Answer(201, request.body[::-1], (("Content-Type", "application/octet-stream"),))
     sent = os.urandom(100_000)
     kind = {"Content-Type": "application/octet-stream"}
-    recorder = start_proxy(config, *_record(cassette))
+    recorder = start_inside(config, *_record(cassette))
     recorded = recorder.request("PUT", "/upload/%41?b=2&a=1", sent, kind)
     # A file is written right after its end.
     recorder.close()
     upstream.respond = lambda request: Answer(500)
-    proxy = start_proxy(config, *_replay(cassette))
+    proxy = start_inside(config, *_replay(cassette))
     replayed = proxy.request("PUT", "/upload/A?a=1&b=2", sent, kind)
     other = proxy.request("PUT", "/upload/A?a=1&b=2", sent[:-1] + b"?", kind)
 
@@ -536,9 +558,11 @@ RANGES = {
 }
 
 
-def test_a_result_is_served_in_ranges(kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path) -> None:
-    _make(start_proxy(kling, *_record(cassette)))
-    proxy = start_proxy(kling, *_replay(cassette))
+def test_a_result_is_served_in_ranges(
+    kling: str, provider: Provider, start_inside: StartInside, cassette: Path
+) -> None:
+    _make(start_inside(kling, *_record(cassette)))
+    proxy = start_inside(kling, *_replay(cassette))
     link = _link(_make(proxy, 2)[0])
     for asked, (status, body, content_range) in RANGES.items():
         reply = proxy.request("GET", _target(link, proxy), None, {"Range": asked})
@@ -551,9 +575,9 @@ def test_a_result_is_served_in_ranges(kling: str, provider: Provider, start_prox
 
 
 def test_only_links_that_an_answer_held_are_followed_and_without_a_credential(
-    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+    kling: str, provider: Provider, start_inside: StartInside, cassette: Path
 ) -> None:
-    proxy = start_proxy(kling, *_record(cassette))
+    proxy = start_inside(kling, *_record(cassette))
     elsewhere = proxy.request("GET", f"/linked/http/{provider.files.address}/etc/passwd", None, SDK)
     posted = proxy.request("POST", f"/linked/http/{provider.files.address}/x", b"{}", SDK)
     _make(proxy)
@@ -566,9 +590,9 @@ def test_only_links_that_an_answer_held_are_followed_and_without_a_credential(
 
 
 def test_a_link_is_followed_however_its_host_is_written(
-    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+    kling: str, provider: Provider, start_inside: StartInside, cassette: Path
 ) -> None:
-    proxy = start_proxy(kling, *_record(cassette))
+    proxy = start_inside(kling, *_record(cassette))
     for host in ("localhost", "LocalHost"):
         video = {"url": f"http://{host}:{provider.files.port}?sign={SIGN}"}
         answer = _says({"task_id": "1", "task_result": {"videos": [video]}})
@@ -589,7 +613,7 @@ LOCATIONS = {
 
 
 def test_redirects_to_a_result_come_through_the_proxy_and_replay(
-    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+    kling: str, provider: Provider, start_inside: StartInside, cassette: Path
 ) -> None:
     def moved(request: Received) -> Answer:
         if "start" not in request.target:
@@ -599,7 +623,7 @@ def test_redirects_to_a_result_come_through_the_proxy_and_replay(
 
     provider.files.respond = moved
 
-    def fetch(proxy: Proxy) -> list[bytes]:
+    def fetch(proxy: Listening) -> list[bytes]:
         bodies = []
         for number in range(len(LOCATIONS)):
             start = f"http://127.0.0.1:{proxy.port}/linked/http/{provider.files.address}/results/start.mp4?n={number}"
@@ -614,18 +638,18 @@ def test_redirects_to_a_result_come_through_the_proxy_and_replay(
         return _says({"task_id": request.target[-1], "task_result": {"videos": [{"url": link}]}})
 
     provider.api.respond = says
-    assert fetch(start_proxy(kling, *_record(cassette))) == [FILE] * len(LOCATIONS)
+    assert fetch(start_inside(kling, *_record(cassette))) == [FILE] * len(LOCATIONS)
     got = _received(provider.files)
     connections = provider.api.connections, provider.files.connections
 
     assert [request.target for request in got[1::2]] == list(LOCATIONS.values())
     assert {request.one("Authorization") for request in got} == {None}
-    assert fetch(start_proxy(_without_key(kling), *_replay(cassette))) == [FILE] * len(LOCATIONS)
+    assert fetch(start_inside(_without_key(kling), *_replay(cassette))) == [FILE] * len(LOCATIONS)
     assert (provider.api.connections, provider.files.connections) == connections
 
 
 def test_links_to_the_provider_itself_are_sent_as_they_are_and_replay(
-    kling: str, upstream: Upstream, start_proxy: StartProxy, cassette: Path
+    kling: str, upstream: Upstream, start_inside: StartInside, cassette: Path
 ) -> None:
     origin = f"http://{upstream.address}"
     paths = [f"/v1/videos/a.mp4?sign={SIGN}", f"/files/a.mp4?sign={SIGN}&t=99", "/klingai/a.mp4"]
@@ -638,19 +662,19 @@ def test_links_to_the_provider_itself_are_sent_as_they_are_and_replay(
     upstream.respond = says
     config = f"{kling}  providerBasePath: /klingai\n"
 
-    def fetch(proxy: Proxy) -> list[bytes]:
+    def fetch(proxy: Listening) -> list[bytes]:
         task = _json(proxy.request("GET", "/v1/videos/text2video/1", None, JSON))
         links = [video["url"] for video in task["data"]["task_result"]["videos"]]
         return [proxy.request("GET", _target(link, proxy), None, SDK).body for link in links]
 
-    assert fetch(start_proxy(config, *_record(cassette))) == [FILE] * 3
+    assert fetch(start_inside(config, *_record(cassette))) == [FILE] * 3
     asked, *got = _received(upstream)
     connections = upstream.connections
 
     assert asked.target == "/klingai/v1/videos/text2video/1"
     assert [request.target for request in got] == paths
     assert {request.one("Authorization") for request in got} == {None}
-    assert fetch(start_proxy(config, *_replay(cassette))) == [FILE] * 3
+    assert fetch(start_inside(config, *_replay(cassette))) == [FILE] * 3
     assert upstream.connections == connections
 
 
@@ -661,7 +685,7 @@ LINKED_EVENTS = (
 
 
 def test_links_in_a_stream_come_through_the_proxy_and_replay(
-    provider: Provider, start_proxy: StartProxy, cassette: Path
+    provider: Provider, start_inside: StartInside, cassette: Path
 ) -> None:
     config = f"provider: {{type: openai, providerDomain: 'http://{provider.api.address}'}}"
     events = LINKED_EVENTS.replace(b"FILES", provider.files.address.encode())
@@ -669,16 +693,16 @@ def test_links_in_a_stream_come_through_the_proxy_and_replay(
     kind = (("Content-Type", "text/event-stream"),)
     provider.api.respond = lambda request: Answer(200, b"", kind, pieces=pieces)
 
-    def fetch(proxy: Proxy) -> list[bytes]:
+    def fetch(proxy: Listening) -> list[bytes]:
         stream = b"".join(_chunks(proxy)).decode()
         links = re.findall(r'"(http[^"]*)"', stream)
         assert len(links) == 2
         return [proxy.request("GET", _target(link, proxy), None, SDK).body for link in links]
 
-    assert fetch(start_proxy(config, *_record(cassette))) == [FILE, FILE]
+    assert fetch(start_inside(config, *_record(cassette))) == [FILE, FILE]
     connections = provider.api.connections, provider.files.connections
     assert [request.one("Authorization") for request in _received(provider.files)] == [None, None]
-    assert fetch(start_proxy(config, *_replay(cassette))) == [FILE, FILE]
+    assert fetch(start_inside(config, *_replay(cassette))) == [FILE, FILE]
     assert (provider.api.connections, provider.files.connections) == connections
 
 
@@ -703,9 +727,9 @@ def test_a_recording_that_breaks_says_so_without_what_it_was_about(
 
 
 def test_a_link_that_a_client_sends_back_is_the_provider_s_own_again(
-    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+    kling: str, provider: Provider, start_inside: StartInside, cassette: Path
 ) -> None:
-    proxy = start_proxy(kling, *_record(cassette))
+    proxy = start_inside(kling, *_record(cassette))
     link = _link(_make(proxy)[0])
     _received(provider.api)
     body = json.dumps({"video_url": link}).replace("/", "\\/").encode()
@@ -714,7 +738,7 @@ def test_a_link_that_a_client_sends_back_is_the_provider_s_own_again(
 
     assert link.startswith(f"http://127.0.0.1:{proxy.port}/linked/http/{provider.files.address}/results/")
     assert sent.startswith(f"http://{provider.files.address}/results/")
-    replay = start_proxy(kling, *_replay(cassette))
+    replay = start_inside(kling, *_replay(cassette))
     link = _link(_make(replay, 2)[0])
     assert replay.request("POST", "/v1/videos/lip-sync", json.dumps({"video_url": link}).encode(), JSON).status == 200
 
@@ -730,12 +754,12 @@ def test_the_simulator_can_be_recorded(start_proxy: StartProxy, nobody: socket.s
 
 
 def test_a_large_picture_is_a_file_and_replays(
-    kling: str, provider: Provider, start_proxy: StartProxy, cassette: Path
+    kling: str, provider: Provider, start_inside: StartInside, cassette: Path
 ) -> None:
     body = json.dumps({"model": "kling-v3", "prompt": "a", "image": "iVBORw0KGgo" + "A" * 200_001}).encode()
-    start_proxy(kling, *_record(cassette)).request("POST", "/v1/videos", body, JSON)
+    start_inside(kling, *_record(cassette)).request("POST", "/v1/videos", body, JSON)
     spelled = body.replace(b'"iVBORw', b'"data:image/png;base64,iVBORw')
-    replayed = start_proxy(kling, *_replay(cassette)).request("POST", "/v1/videos", spelled, JSON)
+    replayed = start_inside(kling, *_replay(cassette)).request("POST", "/v1/videos", spelled, JSON)
 
     assert cassette.stat().st_size < 10_000
     assert replayed.status == 200
