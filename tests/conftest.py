@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.compiled import share_compiling
 from tests.platform.servers import Postgres, binary
 
 # mitmproxy, the package and thousands of collected tests stay to the end: a collection that walks through them finds
@@ -15,9 +16,10 @@ from tests.platform.servers import Postgres, binary
 _YOUNG = 10_000
 
 
-def pytest_configure() -> None:
-    """Collect tests without collecting garbage."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Collect tests without collecting garbage, and compile them once."""
     gc.disable()
+    share_compiling(config)
 
 
 def pytest_collection_finish() -> None:

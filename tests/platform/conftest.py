@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +25,9 @@ _SERVERS = {"postgres", "redis", "s3", "proxy", "server", "world"}
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that use a server, by a fixture or one of their own."""
+    here = f"{Path(__file__).parent}{os.sep}"
     for item in items:
-        if not item.path.is_relative_to(Path(__file__).parent):
+        if not str(item.path).startswith(here):
             continue
         parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
         used = {*getattr(item, "fixturenames", ()), *(value for value in parameters if isinstance(value, str))}

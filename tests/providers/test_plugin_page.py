@@ -22,7 +22,9 @@ from tests.providers.chats import CHAT, MESSAGES, Json, fields_of, outgoing_of, 
 from tests.providers.vendor_answers import WHOLE, document_of, whole_of
 from tests.tables import table
 
-PAGE: Final[list[Json]] = yaml.safe_load((Path(__file__).parent / "plugin_page.yaml").read_text(encoding="utf-8"))
+PAGE: Final[list[Json]] = yaml.load(
+    (Path(__file__).parent / "plugin_page.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader
+)
 SIGNED: Final = ("hunyuan", "bedrock", "vertex")
 """Types whose requests show no key, or none of the file."""
 
