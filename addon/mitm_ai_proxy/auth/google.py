@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import jwt
-
 from ..wire.targets import Url
 from .access_tokens import AccessToken, AccessTokens, TokenRequest
 from .secret import Secret
@@ -88,6 +86,8 @@ def _token_url(text: str) -> Url:
 
 def assertion(of: ServiceAccount, now: float) -> str:
     """The signed JWT that asks for a token."""
+    import jwt
+
     claims = {
         "iss": of.client_email,
         "scope": SCOPE,

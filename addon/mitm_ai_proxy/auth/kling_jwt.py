@@ -6,8 +6,6 @@ import warnings
 from collections.abc import Callable
 from typing import Final
 
-import jwt
-
 from .secret import Secret
 
 LIFETIME: Final = 1800
@@ -23,6 +21,10 @@ class KlingToken:
     """
 
     def __init__(self, access_key: str, secret_key: Secret, refresh_ahead: int, clock: Callable[[], float]) -> None:
+        # Not at the top: who signs nothing should not pay for it, and the first request should not either.
+        import jwt
+
+        self._encode = jwt.encode
         self._access_key = access_key
         self._secret_key = secret_key
         self._refresh_ahead = refresh_ahead
@@ -44,4 +46,4 @@ class KlingToken:
         with warnings.catch_warnings():
             # PyJWT warns of short keys; Kling chooses the length.
             warnings.simplefilter("ignore")
-            self._token = Secret(jwt.encode(claims, self._secret_key.reveal(), algorithm="HS256"))
+            self._token = Secret(self._encode(claims, self._secret_key.reveal(), algorithm="HS256"))
