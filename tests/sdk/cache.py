@@ -12,7 +12,6 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import cache_from_source
 from pathlib import Path
 
 import certifi
@@ -92,14 +91,15 @@ def take_compiled(folder: Path, *others: Path) -> None:
 
     To compile what an environment imports takes longer than to install it.
     """
+    suffix = f".{sys.implementation.cache_tag}.pyc"
     for other in others:
-        for twin in other.rglob("*.py"):
-            path, compiled = folder / twin.relative_to(other), Path(cache_from_source(twin))
-            if not (compiled.is_file() and path.is_file()) or Path(cache_from_source(path)).exists():
+        for compiled in other.glob(f"**/__pycache__/*{suffix}"):
+            twin = compiled.parent.parent / f"{compiled.name.removesuffix(suffix)}.py"
+            path, target = folder / twin.relative_to(other), folder / compiled.relative_to(other)
+            if target.exists() or not (path.is_file() and twin.is_file()):
                 continue
             code = compiled.read_bytes()
             if code[4:16] == _stamp(twin) and path.read_bytes() == twin.read_bytes():
-                target = Path(cache_from_source(path))
                 target.parent.mkdir(exist_ok=True)
                 target.write_bytes(code[:4] + _stamp(path) + code[16:])
 
