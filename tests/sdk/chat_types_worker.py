@@ -127,7 +127,7 @@ def client(value: Any) -> Any:
             """Nothing is logged."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         return {"result": _CALLS[value["dialect"], value["stream"]](f"http://127.0.0.1:{server.server_port}")}
     except (openai.OpenAIError, anthropic.AnthropicError) as error:

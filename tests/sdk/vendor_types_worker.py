@@ -67,7 +67,7 @@ def _answering(answer: str, status: int = 200) -> Iterator[tuple[str, dict[str, 
             """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Answering) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}", sent
         server.shutdown()
 
