@@ -37,9 +37,9 @@ def test_jobs_with_faults_whose_workers_and_redis_are_killed_are_bought_once_and
     if not binary("redis-server"):
         pytest.skip("Redis is not installed")
     with closing(Redis()) as redis:
-        found = kills.run(tmp_path, 40, proxy, postgres=postgres, redis=redis, seconds=1.0, pause=(0.7, 1.7))
+        found = kills.run(tmp_path, 24, proxy, postgres=postgres, redis=redis, seconds=1.0, pause=(0.7, 1.7))
 
-    _holds(found, 40)
+    _holds(found, 24)
     assert found.redis_killed == 2
 
 
