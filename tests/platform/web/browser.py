@@ -20,7 +20,7 @@ PROGRAM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or
 _FLAGS: Final = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync --disable-extensions --disable-dev-shm-usage --hide-scrollbars"
-    " --mute-audio --force-color-profile=srgb --lang=en-US --remote-debugging-pipe"
+    " --in-process-gpu --mute-audio --force-color-profile=srgb --lang=en-US --remote-debugging-pipe"
     # One process for all pages: each new one costs as much as drawing a page.
     " --process-per-site --renderer-process-limit=1 --disable-features=BackForwardCache,SpareRendererForSitePerProcess"
     # Parts of the window that nobody sees: the list below its address is a page of its own, which costs more than ours.
@@ -68,7 +68,7 @@ class Browser:
         target = next(found["targetId"] for found in targets if found["type"] == "page")
         self._session = ""
         self._session = self._send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
+        for domain in ("Runtime", "Log"):
             self._send(f"{domain}.enable")
         # As in the window that somebody works in.
         self._send("Emulation.setFocusEmulationEnabled", enabled=True)
