@@ -59,7 +59,7 @@ class Configured:
     """
 
     addons: list[object]
-    """The active stages, whose hooks mitmproxy calls after ours. Without any it is unset, to save time at each hook."""
+    """The active stages, whose hooks mitmproxy calls after ours."""
 
     def __init__(self, stages: Sequence[Stage] = ()) -> None:
         self.stages = tuple(stages)
@@ -69,6 +69,7 @@ class Configured:
         self.page_rules = pages.NO_RULES
         self.clients = NO_CLIENTS
         self.active: tuple[Stage, ...] = ()
+        self.addons = []
         self.streams = True
         self.guard = Guard(registry.DEFAULT_HOSTS)
         self.probes = Probes()

@@ -5,6 +5,7 @@ Where the addon manager is not the one that was studied here, mitmproxy's own di
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import inspect
 import logging
@@ -29,27 +30,122 @@ _IMITATED: Final[tuple[Callable[..., Any], ...]] = (
     AddonManager._iter_hooks,
     addonmanager.safecall,
     addonmanager.traverse,
+    hooks.Hook.args,
 )
-_DIGEST: Final = "234f360ad0c20bc4fb37cbdd37a3bd5203f20d742fa61955ac77517179964503"
+_DIGEST: Final = "5b17651cc3cb63c3f542d0750e964e38dfc9c7ddf7c983c57ecd461d0bfc4d1e"
 """Of the source of these functions, which is the same in mitmproxy 11.0.2 and 12.0 to 12.3."""
 
 _LIFECYCLE: Final = frozenset(("load", "configure", "running", "done"))
 """Hooks in which addons may grow other ones; mitmproxy's own dispatch calls them."""
-_PLANS: Final = "_ai_proxy_plans"
+_KEEPERS: Final = ("mitmproxy.", __name__.partition(".")[0] + ".")
+"""Packages whose addons have the same hooks as long as they live, and no children if they begin without."""
+_NONE: Final[list[Any]] = []
+_FIELDS: Final[dict[type, list[str]]] = {}
+"""Names of the fields of kinds of hooks."""
 
 
-class _Plan(NamedTuple):
-    """Which addons of a chain have to be asked for a hook: those at `indices`."""
+class _Step(NamedTuple):
+    """An addon to ask for a hook: the one at `index` of the chain. `family` is what is known of its children."""
 
-    chain: list[Any]
-    indices: tuple[int, ...]
+    index: int
+    addon: Any
+    family: _Family | None
+
+    def hooks(self, name: str) -> Iterable[tuple[Any, Any]]:
+        """The addon and its descendants, each with its hook, in mitmproxy's order; without those that have none."""
+        if self.family:
+            return self.family.hooks()
+        hook = getattr(self.addon, name, None)
+        return ((self.addon, hook),) if hook else ()
+
+
+class _Asked:
+    """Which addons of the chain have to be asked for a hook: known until it changes."""
+
+    __slots__ = ("_known", "_name", "_steps")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._known: list[Any] = []
+        self._steps: list[_Step] = []
+
+    def steps(self, chain: list[Any]) -> Iterator[_Step]:
+        """The addons to ask. As mitmproxy does, it goes on with the same list if that changes meanwhile."""
+        if self._known != chain:
+            self._known = chain.copy()
+            self._steps = [step for step in map(self._step, range(len(chain)), chain) if step]
+        known = self._known
+        for step in self._steps:
+            yield step
+            if chain != known:
+                break
+        else:
+            return
+        index = step.index
+        while (index := index + 1) < len(chain):
+            yield _Step(index, chain[index], _Family(chain[index], self._name))
+
+    def _step(self, index: int, addon: Any) -> _Step | None:
+        if not _keeps_its_hooks(addon) or hasattr(addon, "addons"):
+            return _Step(index, addon, _Family(addon, self._name))
+        return _Step(index, addon, None) if getattr(addon, self._name, None) else None
+
+
+class _Family:
+    """Which of an addon and its descendants have to be asked for a hook: known until they have other children."""
+
+    __slots__ = ("_addon", "_asked", "_children", "_name", "_parents")
+
+    def __init__(self, addon: Any, name: str) -> None:
+        self._addon, self._name = addon, name
+        self._parents: list[Any] = []
+        """Those that have children or may get some."""
+        self._children: list[Any] = []
+        self._asked: list[tuple[Any, list[tuple[int, int]]]] = []
+        """Each with the way to it: numbers of parents, and which of their children it is."""
+        self._look()
+
+    def hooks(self) -> Iterator[tuple[Any, Any]]:
+        """Each with its hook, in mitmproxy's order. If children change meanwhile, it goes on as mitmproxy does."""
+        children = _children(self._parents)
+        if children != self._children:
+            self._look()
+            children = _children(self._parents)
+        name, parents, known = self._name, self._parents, self._children
+        for addon, way in self._asked:  # noqa: B007 - it is used below
+            if hook := getattr(addon, name, None):
+                yield addon, hook
+                if _children(parents) != known:
+                    break
+        else:
+            return
+        yield from _hooks(getattr(addon, "addons", _NONE), name)
+        for parent, index in reversed(way):
+            siblings = children[parent]
+            while (index := index + 1) < len(siblings):
+                yield from _hooks([siblings[index]], name)
+
+    def _look(self) -> None:
+        self._parents, self._children, self._asked = [], [], []
+        self._visit(self._addon, [])
+
+    def _visit(self, addon: Any, way: list[tuple[int, int]]) -> None:
+        keeps_hooks, has_children = _keeps_its_hooks(addon), hasattr(addon, "addons")
+        if not keeps_hooks or getattr(addon, self._name, None):
+            self._asked.append((addon, way))
+        if has_children or not keeps_hooks:
+            number, children = len(self._parents), [*getattr(addon, "addons", _NONE)]
+            self._parents.append(addon)
+            self._children.append(children)
+            for index, child in enumerate(children):
+                self._visit(child, [*way, (number, index)])
 
 
 class FastAddonManager(AddonManager):
     """The addon manager that asks for a hook only addons that may have it; order and errors are those of mitmproxy.
 
-    mitmproxy's own addons, which have the same hooks as long as they live, are asked once, until an addon comes or goes
-    or options change. All others are asked each time, as scripts may set and remove their hooks.
+    mitmproxy's own addons and those of this package have the same hooks as long as they live: they are asked once,
+    until an addon comes or goes or options change. All others are asked each time, as scripts may set and remove hooks.
     """
 
     is_fast = True
@@ -59,21 +155,26 @@ class FastAddonManager(AddonManager):
 
     async def handle_lifecycle(self, event: hooks.Hook) -> None:
         """As in AddonManager."""
-        message = event.args()[0]
+        message = _arguments(event)[0]
         await self.trigger_event(event)
         if isinstance(message, flow.Flow):
             await self.trigger_event(hooks.UpdateHook([message]))
 
     async def trigger_event(self, event: hooks.Hook) -> None:
         """As in AddonManager."""
-        if event.name in _LIFECYCLE:
+        name = event.name
+        if name in _LIFECYCLE:
             await AddonManager.trigger_event(self, event)
-            _plans(self).clear()
+            _forget(self)
             return
-        arguments = event.args()
-        for addon in _asked(self, event.name):
+        arguments = _arguments(event)
+        for step in _asked(self, name).steps(self.chain):
             try:
-                for _, hook in _hooks_of(self, addon, event):
+                for addon, hook in step.hooks(name):
+                    if not callable(hook):
+                        # mitmproxy's own error, but none for a module.
+                        next(self._iter_hooks(addon, event), None)
+                        continue
                     result = hook(*arguments)
                     if result is not None and inspect.isawaitable(result):
                         await result
@@ -88,12 +189,12 @@ class FastAddonManager(AddonManager):
         """As in AddonManager."""
         if event.name in _LIFECYCLE:
             AddonManager.trigger(self, event)
-            _plans(self).clear()
+            _forget(self)
             return
-        for addon in _asked(self, event.name):
+        for step in _asked(self, event.name).steps(self.chain):
             try:
                 with addonmanager.safecall():
-                    self.invoke_addon_sync(addon, event)
+                    self.invoke_addon_sync(step.addon, event)
             except exceptions.AddonHalt:
                 return
 
@@ -113,8 +214,8 @@ class _IsHeard(logging.Filter):
         manager = self._manager()
         if type(manager) is not FastAddonManager:
             return True
-        asked = list(_asked(manager, AddLogHook.name))
-        return any(getattr(addon, AddLogHook.name, None) for addon in addonmanager.traverse(asked))
+        steps = _asked(manager, AddLogHook.name).steps(manager.chain)
+        return any(True for step in steps for _ in step.hooks(AddLogHook.name))
 
 
 def _spare_lines(master: Master) -> None:
@@ -128,41 +229,36 @@ def _spare_lines(master: Master) -> None:
 # Functions, as the class of a manager is changed while its methods run.
 
 
-def _plans(manager: AddonManager) -> dict[str, _Plan]:
-    plans: dict[str, _Plan] = manager.__dict__.setdefault(_PLANS, {})
-    return plans
+def _asked(manager: Any, name: str) -> _Asked:
+    known: dict[str, _Asked] = manager.ai_proxy_asked
+    return known.get(name) or known.setdefault(name, _Asked(name))
 
 
-def _asked(manager: AddonManager, name: str) -> Iterator[Any]:
-    """The addons to ask for a hook. As mitmproxy does, it goes on with the same list if that changes meanwhile."""
-    chain, plans = manager.chain, _plans(manager)
-    plan = plans.get(name)
-    if plan is None or plan.chain != chain:
-        indices = tuple(index for index, addon in enumerate(chain) if _may_have(addon, name))
-        plan = plans[name] = _Plan(chain.copy(), indices)
-    index = -1
-    for index in plan.indices:
-        yield chain[index]
-        if chain != plan.chain:
-            break
-    else:
-        return
-    while (index := index + 1) < len(chain):
-        yield chain[index]
+def _forget(manager: Any) -> None:
+    manager.ai_proxy_asked = {}
 
 
-def _hooks_of(manager: AddonManager, addon: Any, event: hooks.Hook) -> Iterable[tuple[Any, Any]]:
-    """An addon and its children, each with its hook. Raises AddonManagerError for one that is not callable."""
-    hook = getattr(addon, event.name, None)
-    if hasattr(addon, "addons") or (hook and not callable(hook)):
-        found: Iterable[tuple[Any, Any]] = manager._iter_hooks(addon, event)
-        return found
-    return ((addon, hook),) if hook else ()
+def _children(parents: list[Any]) -> list[Any]:
+    return [getattr(parent, "addons", _NONE) for parent in parents]
 
 
-def _may_have(addon: object, name: str) -> bool:
-    is_own = type(addon).__module__.startswith("mitmproxy.") and not hasattr(addon, "addons")
-    return not is_own or bool(getattr(addon, name, None))
+def _hooks(addons: Iterable[Any], name: str) -> Iterator[tuple[Any, Any]]:
+    for addon in addonmanager.traverse(addons):
+        if hook := getattr(addon, name, None):
+            yield addon, hook
+
+
+def _keeps_its_hooks(addon: object) -> bool:
+    return type(addon).__module__.startswith(_KEEPERS)
+
+
+def _arguments(event: hooks.Hook) -> list[Any]:
+    """What `event.args()` gives; mitmproxy looks the names up anew each time."""
+    kind = type(event)
+    names = _FIELDS.get(kind)
+    if names is None:
+        names = _FIELDS[kind] = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    return [getattr(event, name) for name in names]
 
 
 def _log(error: Exception) -> None:
@@ -182,7 +278,7 @@ def switch(is_on: bool) -> None:
     if not is_on:
         return
     if type(manager) is AddonManager and is_known():
-        _plans(manager).clear()
+        _forget(manager)
         manager.__class__ = FastAddonManager
         _spare_lines(ctx.master)
     else:
