@@ -6,6 +6,7 @@ import asyncio
 import logging
 import types
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -134,10 +135,25 @@ async def strange(world: World) -> None:
 async def added(world: World) -> None:
     def add(flow: object) -> None:
         if "new" not in world.manager.lookup:
-            world.add(world.addon("new"), world.own("own", request=lambda self, flow: world.said.append("own")))
+            own = world.own("own", request=lambda self, flow: world.said.append("own"))
+            world.add(world.addon("new", world.addon("newer")), own)
 
     world.add(world.addon("a", request=add), world.addon("b"))
     await world.ask(2)
+
+
+async def of_two_values(world: World) -> None:
+    try:
+
+        @dataclass
+        class TwoValuesHook(hooks.Hook):
+            one: int
+            two: int
+
+        world.add(world.addon("a", two_values=lambda one, two: world.said.append(f"{one} {two}")))
+        await world.manager.trigger_event(TwoValuesHook(1, 2))
+    finally:
+        hooks.all_hooks.pop("two_values", None)
 
 
 async def added_at_the_end(world: World) -> None:
@@ -224,6 +240,9 @@ async def children_that_change_meanwhile(world: World) -> None:
 
                 inner.addons[place].request = wait if waits else act
                 world.add(outer, world.addon("end"))
+                if waits:
+                    await world.ask()
+                outer.addons.insert(0, world.addon("new", world.addon("newer")))
                 await world.ask(2)
                 world.manager.clear()
 
@@ -238,7 +257,12 @@ async def hooks_that_come_and_go(world: World) -> None:
     await world.ask()
     one.response = lambda flow: world.said.append("response")
     await world.manager.handle_lifecycle(HttpResponseHook(tflow.tflow(resp=True)))
-    one.addons = [world.addon("child")]
+    child = world.addon("child")
+    one.addons = [child]
+    await world.ask()
+    del child.request
+    await world.ask()
+    child.request = lambda flow: world.said.append("the child again")
     await world.ask()
 
 
@@ -339,7 +363,8 @@ SCENARIOS: Final[list[tuple[Scenario, Said | None]]] = [
     (waiting, ["begin", "end", "b", "."] * 2),
     (cancelled, []),
     (strange, ["d", "."]),
-    (added, ["b", "new", "own", "."] * 2),
+    (added, ["b", "new", "newer", "own", "."] * 2),
+    (of_two_values, ["1 2"]),
     (added_at_the_end, ["a", "new", "."] * 2),
     (removed, ["b", "last", ".", "b", "."]),
     (removed_behind_its_back, ["b", "."] * 2),
@@ -348,7 +373,21 @@ SCENARIOS: Final[list[tuple[Scenario, Said | None]]] = [
     (children_that_change_meanwhile, None),
     (
         hooks_that_come_and_go,
-        ["a", "b", ".", "b", ".", "again", "b", ".", "response", "again", "child", "b", "."],
+        [
+            *"ab.b.",
+            "again",
+            "b",
+            ".",
+            "response",
+            "again",
+            "child",
+            *"b.",
+            "again",
+            *"b.",
+            "again",
+            "the child again",
+            *"b.",
+        ],
     ),
     (patched, ["own", ".", "patched", "."]),
     (grown_while_configured, ["a", ".", "grown", "a", "."]),
