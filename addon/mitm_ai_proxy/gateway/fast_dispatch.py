@@ -45,9 +45,9 @@ _FIELDS: Final[dict[type, list[str]]] = {}
 
 
 class _Step(NamedTuple):
-    """An addon to ask for a hook: the one at `index` of the chain. `family` is what is known of its children."""
+    """An addon to ask for a hook: the one at `place` in the chain. `family` is what is known of its children."""
 
-    index: int
+    place: int
     addon: Any
     family: _Family | None
 
@@ -81,14 +81,14 @@ class _Asked:
                 break
         else:
             return
-        index = step.index
-        while (index := index + 1) < len(chain):
-            yield _Step(index, chain[index], _Family(chain[index], self._name))
+        place = step.place
+        while (place := place + 1) < len(chain):
+            yield _Step(place, chain[place], _Family(chain[place], self._name))
 
-    def _step(self, index: int, addon: Any) -> _Step | None:
+    def _step(self, place: int, addon: Any) -> _Step | None:
         if not _keeps_its_hooks(addon) or hasattr(addon, "addons"):
-            return _Step(index, addon, _Family(addon, self._name))
-        return _Step(index, addon, None) if getattr(addon, self._name, None) else None
+            return _Step(place, addon, _Family(addon, self._name))
+        return _Step(place, addon, None) if getattr(addon, self._name, None) else None
 
 
 class _Family:
