@@ -28,6 +28,7 @@ from . import (
     crashes,
     engine,
     fast_dispatch,
+    fast_lookups,
     filters,
     flows,
     intercepting,
@@ -113,7 +114,10 @@ class Configured:
             HELD_OPTION, str, "512m", "Size of the long request bodies that are held at one time, in all."
         )
         loader.add_option(
-            fast_dispatch.OPTION, str, "true", "false: have mitmproxy ask all of its addons at each hook, as it does."
+            fast_dispatch.OPTION,
+            str,
+            "true",
+            "false: leave mitmproxy's dispatch of hooks and its look-ups as they are.",
         )
         loader.add_command(HEALTH, self.health)
         self._inspected.declare(loader)
@@ -170,6 +174,7 @@ class Configured:
     def _dispatch(self, value: str) -> None:
         if value in ("true", "false"):
             fast_dispatch.switch(value == "true")
+            fast_lookups.switch(value == "true")
         else:
             self._complain(f"{fast_dispatch.OPTION} takes true or false.")
 
@@ -222,6 +227,7 @@ class Configured:
         web_page.put_back()
         self._tokens.stop()
         fast_dispatch.switch(False)
+        fast_lookups.switch(False)
         unchecked.put_back()
         if ctx.master.should_exit.is_set():
             for flow, state in list(self.guard.states.items()):
