@@ -115,7 +115,7 @@ def test_a_list_that_was_read_is_not_the_option_s_own() -> None:
     fast_lookups.switch(True)
     options: Any = Options()
     for changes in ({}, {"scripts": ["one"]}):
-        options.update(**changes)
+        options.update(**changes)  # type: ignore[arg-type]
         before = options.scripts
         options.scripts.append("two")
         assert options.scripts == before

@@ -5,11 +5,10 @@ A flow only ever has placeholders in it, so that no window, file, export or othe
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import inspect
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -32,7 +31,6 @@ _REDACTED: Final = REDACTED.encode()
 _SEALS: Final = "ai_proxy_seals"
 _JWT: Final = b"eyJ"
 """How the header and the claims of each JWT begin: `{"` in base64."""
-_CLOSE: Final = (b"connection", b"close")
 _PARAMETERS: Final = ("self", "child", "event")
 
 
@@ -109,7 +107,7 @@ def seal(flow: http.HTTPFlow, origin: Origin, fields: Fields, target: str, shown
             hidden[lower] = (*hidden.get(lower, ()), (placeholder, value))
     flow.request.headers.fields = shown_fields
     flow.request.path = shown
-    closes = _CLOSE in [(name.lower(), value.lower()) for name, value in fields]
+    closes = any(map(_is_close, fields))
     if _seals is not None and (hidden or shown != target or closes):
         _keep_claims(flow, hidden)
         parameters = _parameters(target, shown) if shown != target else {}
@@ -169,7 +167,7 @@ def fields_of(flow: http.HTTPFlow) -> Fields:
     """The header fields of a flow's request as they are sent, with its credential; they are not to be shown."""
     fields = flow.request.headers.fields
     found = _seals.get(flow) if _seals else None
-    return tuple(_filled(fields, found)) if found else fields
+    return _filled(fields, found) if found else fields
 
 
 def target_of(flow: http.HTTPFlow) -> str:
@@ -209,7 +207,7 @@ def _unsealed(sealed: http.Request, found: Seal) -> http.Request:
     data = sealed.data
     fields, path = sealed.headers.fields, sealed.path
     if (data.host, data.port, data.scheme) == (found.origin.host, found.origin.port, found.origin.scheme.encode()):
-        fields, path = tuple(_filled(fields, found)), _target(path, found)
+        fields, path = _filled(fields, found), _target(path, found)
     else:
         placeholders = {_REDACTED, *(placeholder for pairs in found.fields.values() for placeholder, _ in pairs)}
         fields = tuple((name, value) for name, value in fields if value not in placeholders)
@@ -220,21 +218,33 @@ def _unsealed(sealed: http.Request, found: Seal) -> http.Request:
                 found.origin,
             )
     if found.closes:
-        fields = tuple((name, value) for name, value in fields if (name.lower(), value.lower()) != _CLOSE)
-    request = copy.copy(sealed)
-    request.data = dataclasses.replace(data, headers=http.Headers(fields), path=path.encode("utf-8", "surrogateescape"))
+        fields = tuple([field for field in fields if not _is_close(field)])
+    # As copy.copy() does, in a third of the time.
+    request, headers = http.Request.__new__(type(sealed)), http.Headers()
+    request.data = http.RequestData.__new__(type(data))
+    headers.fields = fields
+    vars(request.data).update(vars(data), headers=headers, path=path.encode("utf-8", "surrogateescape"))
+    vars(request).update(vars(sealed), data=request.data)
     return request
 
 
-def _filled(fields: Fields, found: Seal) -> Iterator[tuple[bytes, bytes]]:
+def _filled(fields: Fields, found: Seal) -> Fields:
     """The fields with the credential; a value that was edited stays."""
     left = {name: [*pairs] for name, pairs in found.fields.items()}
-    for name, value in fields:
-        own = left.get(name.lower(), [])
-        pair = next((pair for pair in own if pair[0] == value), None)
-        if pair:
-            own.remove(pair)
-        yield (name, pair[1]) if pair else (name, value)
+    filled = []
+    for field in fields:
+        for pair in left.get(field[0].lower(), ()):
+            if pair[0] == field[1]:
+                left[field[0].lower()].remove(pair)
+                filled.append((field[0], pair[1]))
+                break
+        else:
+            filled.append(field)
+    return tuple(filled)
+
+
+def _is_close(field: tuple[bytes, bytes]) -> bool:
+    return field[0].lower() == b"connection" and field[1].lower() == b"close"
 
 
 def _target(path: str, found: Seal) -> str:
