@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import pytest
+from mitmproxy import hooks
 from mitmproxy.http import Headers
+from mitmproxy.net.http import url
 from mitmproxy.options import Options
 from mitmproxy.optmanager import _Option
 
@@ -31,14 +34,14 @@ def own() -> Iterator[None]:
     fast_lookups.switch(False)
 
 
-def outcome(call: Callable[[], Any]) -> Any:
+def outcome(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     try:
-        return call()
+        return call(*arguments, **named)
     except Exception as error:
-        return type(error), str(error)
+        return type(error)
 
 
-LOOKUPS: Final[list[Callable[[Headers, Any], Any]]] = [
+LOOKUPS: Final[list[Callable[[Any, Any], Any]]] = [
     lambda headers, name: headers.get_all(name),
     lambda headers, name: headers[name],
     lambda headers, name: headers.get(name),
@@ -53,7 +56,7 @@ LOOKUPS: Final[list[Callable[[Headers, Any], Any]]] = [
 
 def everything() -> list[Any]:
     made = [headers.copy() for headers in HEADERS]
-    found = [outcome(lambda h=h, n=n, f=f: f(h, n)) for h in made for n in (*NAMES, *WRONG) for f in LOOKUPS]
+    found = [outcome(f, h, n) for h in made for n in (*NAMES, *WRONG) for f in LOOKUPS]
     return [*found, *(headers.fields for headers in made)]
 
 
@@ -111,26 +114,72 @@ def test_options_are_read_as_mitmproxy_reads_them(kind: Any, values: list[Any]) 
     assert read() == stock
 
 
+AUTHORITIES: Final = (
+    *(
+        "a",
+        "a:80",
+        "a.b-c_d:0",
+        "127.0.0.1:8080",
+        "[::1]",
+        "[::1]:443",
+        "::1",
+        "",
+        ":80",
+        "a:65536",
+        "a:x",
+        "a b",
+        "\u00e4",
+    ),
+    *(b"a", b"a:80", b"xn--4ca:1", b"\xc3\xa4", b"\xff", b"[::1]:1", b"", b"a b"),
+    *("a" * 64, "a." * 150, b"a." * 150 + b":80", None, 5),
+)
+
+
+def test_hosts_are_read_as_mitmproxy_reads_them() -> None:
+    def read() -> list[Any]:
+        found = [outcome(url.parse_authority, a, c) for a in AUTHORITIES for c in (True, False)]
+        return [*found, *(outcome(url.parse_authority, a, check=False) for a in AUTHORITIES)]
+
+    stock = read()
+    fast_lookups.switch(True)
+    assert [read(), read()] == [stock, stock]
+    assert [*map(type, read())] == [*map(type, stock)]
+
+
+def test_arguments_of_hooks_are_those_of_mitmproxy() -> None:
+    def read() -> list[list[Any]]:
+        made = [kind.__new__(kind) for kind in hooks.all_hooks.values()]
+        for event in made:
+            for number, field in enumerate(dataclasses.fields(event)):
+                setattr(event, field.name, number)
+        return [event.args() for event in made]
+
+    stock = read()
+    fast_lookups.switch(True)
+    assert [read(), read()] == [stock, stock]
+    assert max(map(len, stock)) > min(map(len, stock)) == 0
+
+
 def test_a_list_that_was_read_is_not_the_option_s_own() -> None:
     fast_lookups.switch(True)
     options: Any = Options()
-    for changes in ({}, {"scripts": ["one"]}):
-        options.update(**changes)  # type: ignore[arg-type]
-        before = options.scripts
-        options.scripts.append("two")
-        assert options.scripts == before
+    for changed in ([], ["one"]):
+        options.update(ignore_hosts=changed)
+        before = options.ignore_hosts
+        options.ignore_hosts.append("two")
+        assert options.ignore_hosts == before
 
 
 def test_it_is_put_back_also_after_an_earlier_load(monkeypatch: pytest.MonkeyPatch) -> None:
     def state() -> list[Any]:
-        return [vars(kind).get(name) for kind, name, _ in fast_lookups._REPLACED]
+        return [vars(place).get(name) for place, name, _ in fast_lookups._REPLACED]
 
     own = state()
     fast_lookups.switch(True)
     ours = state()
     assert not {*map(id, ours)} & {*map(id, own)}
     # Another load of the script has functions of its own.
-    later = [(kind, name, lambda *_: None) for kind, name, _ in fast_lookups._REPLACED]
+    later = [(place, name, lambda *_: None) for place, name, _ in fast_lookups._REPLACED]
     monkeypatch.setattr(fast_lookups, "_REPLACED", tuple(later))
     fast_lookups.switch(True)
     assert state() == [function for _, _, function in later]

@@ -5,7 +5,6 @@ Where the addon manager is not the one that was studied here, mitmproxy's own di
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import inspect
 import logging
@@ -30,9 +29,8 @@ _IMITATED: Final[tuple[Callable[..., Any], ...]] = (
     AddonManager._iter_hooks,
     addonmanager.safecall,
     addonmanager.traverse,
-    hooks.Hook.args,
 )
-_DIGEST: Final = "5b17651cc3cb63c3f542d0750e964e38dfc9c7ddf7c983c57ecd461d0bfc4d1e"
+_DIGEST: Final = "234f360ad0c20bc4fb37cbdd37a3bd5203f20d742fa61955ac77517179964503"
 """Of the source of these functions, which is the same in mitmproxy 11.0.2 and 12.0 to 12.3."""
 
 _LIFECYCLE: Final = frozenset(("load", "configure", "running", "done"))
@@ -40,8 +38,6 @@ _LIFECYCLE: Final = frozenset(("load", "configure", "running", "done"))
 _KEEPERS: Final = ("mitmproxy.", __name__.partition(".")[0] + ".")
 """Packages whose addons have the same hooks as long as they live, and no children if they begin without."""
 _NONE: Final[list[Any]] = []
-_FIELDS: Final[dict[type, list[str]]] = {}
-"""Names of the fields of kinds of hooks."""
 
 
 class _Step(NamedTuple):
@@ -155,7 +151,7 @@ class FastAddonManager(AddonManager):
 
     async def handle_lifecycle(self, event: hooks.Hook) -> None:
         """As in AddonManager."""
-        message = _arguments(event)[0]
+        message = event.args()[0]
         await self.trigger_event(event)
         if isinstance(message, flow.Flow):
             await self.trigger_event(hooks.UpdateHook([message]))
@@ -167,7 +163,7 @@ class FastAddonManager(AddonManager):
             await AddonManager.trigger_event(self, event)
             _forget(self)
             return
-        arguments = _arguments(event)
+        arguments = event.args()
         for step in _asked(self, name).steps(self.chain):
             try:
                 for addon, hook in step.hooks(name):
@@ -250,15 +246,6 @@ def _hooks(addons: Iterable[Any], name: str) -> Iterator[tuple[Any, Any]]:
 
 def _keeps_its_hooks(addon: object) -> bool:
     return type(addon).__module__.startswith(_KEEPERS)
-
-
-def _arguments(event: hooks.Hook) -> list[Any]:
-    """What `event.args()` gives; mitmproxy looks the names up anew each time."""
-    kind = type(event)
-    names = _FIELDS.get(kind)
-    if names is None:
-        names = _FIELDS[kind] = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    return [getattr(event, name) for name in names]
 
 
 def _log(error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""mitmproxy's look-ups of header fields and options, with fewer steps and the same results.
+"""mitmproxy's look-ups of header fields, options, hosts and arguments of hooks, with fewer steps and the same results.
 
 Where mitmproxy's own are not those that were studied here, they stay.
 """
@@ -6,34 +6,53 @@ Where mitmproxy's own are not those that were studied here, they stay.
 from __future__ import annotations
 
 import copy
+import dataclasses
+import functools
 import hashlib
 import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
-from mitmproxy import http, optmanager
+from mitmproxy import hooks, http, optmanager
 from mitmproxy.coretypes.multidict import _MultiDict
 from mitmproxy.http import Headers
+from mitmproxy.net import check
+from mitmproxy.net.http import url
 from mitmproxy.optmanager import _Option
 from mitmproxy.utils import strutils
+
+_BEFORE: Final = "ai_proxy_before"
+
+
+def _own(place: object, name: str) -> Any:
+    """mitmproxy's own function, also while one of an earlier load of the script is in its place; None without one."""
+    function = vars(place).get(name)
+    return getattr(function, _BEFORE, function)
+
 
 _IMITATED: Final[tuple[Any, ...]] = (
     _MultiDict.__getitem__,
     _MultiDict.get_all,
-    Headers.get_all,
+    _own(Headers, "get_all"),
     Headers._kconv,
     Headers._reduce_values,
     http._always_bytes,
     http._native,
     strutils.always_bytes,
-    _Option.default.fget,
-    _Option.current,
+    vars(_Option)["default"].fget,
+    _own(_Option, "current"),
+    _own(hooks.Hook, "args"),
+    _own(url, "parse_authority"),
+    check,
 )
-_DIGEST: Final = "95a32a0812f7e5e93e18e72bbd47f4afd704ed16eab44a70cbdedb822c43022e"
+_DIGEST: Final = "7688a49fc4a8978507da2d69485474405b67d10281ab31b941bd1347ffbba447"
 """Of the source of these functions, which is the same in mitmproxy 11.0.2 and 12.0 to 12.3."""
-_BEFORE: Final = "ai_proxy_before"
 _PLAIN: Final = frozenset((bool, bytes, float, int, str, type(None)))
 """Types of options whose deep copies are themselves."""
+_LONGEST_HOST: Final = 255
+_names: Final[dict[type, list[str]]] = {}
+"""The names of the arguments of kinds of hooks."""
+_read_authority: Final = functools.lru_cache(256)(_own(url, "parse_authority"))
 
 
 def _get_all(self: Headers, name: str | bytes) -> list[str]:
@@ -55,28 +74,44 @@ def _current(self: _Option) -> Any:
     return value if type(value) in _PLAIN else copy.deepcopy(value)
 
 
-_REPLACED: Final[tuple[tuple[type, str, Callable[..., Any]], ...]] = (
+def _args(self: hooks.Hook) -> list[Any]:
+    kind = type(self)
+    names = _names.get(kind)
+    if names is None:
+        names = _names[kind] = [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+    return [getattr(self, name) for name in names]
+
+
+def _parse_authority(authority: str | bytes, check: bool) -> tuple[str, int | None]:
+    if len(authority) > _LONGEST_HOST:
+        return _read_authority.__wrapped__(authority, check)  # type: ignore[no-any-return]
+    return _read_authority(authority, check)  # type: ignore[no-any-return]
+
+
+_REPLACED: Final[tuple[tuple[Any, str, Callable[..., Any]], ...]] = (
     (Headers, "get_all", _get_all),
     (Headers, "get", _get),
     (Headers, "__contains__", _contains),
     (_Option, "current", _current),
+    (hooks.Hook, "args", _args),
+    (url, "parse_authority", _parse_authority),
 )
 
 
 def switch(is_on: bool) -> None:
     """Use these look-ups, or mitmproxy's own again."""
-    for kind, name, _ in _REPLACED:
-        function = vars(kind).get(name)
+    for place, name, _ in _REPLACED:
+        function = vars(place).get(name)
         if hasattr(function, _BEFORE):
             # Of this load of the script, or of an earlier one.
             if before := getattr(function, _BEFORE):
-                setattr(kind, name, before)
+                setattr(place, name, before)
             else:
-                delattr(kind, name)
+                delattr(place, name)
     if is_on and is_known():
-        for kind, name, function in _REPLACED:
-            setattr(function, _BEFORE, vars(kind).get(name))
-            setattr(kind, name, function)
+        for place, name, function in _REPLACED:
+            setattr(function, _BEFORE, vars(place).get(name))
+            setattr(place, name, function)
 
 
 def is_known() -> bool:
