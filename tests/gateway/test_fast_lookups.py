@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -146,6 +147,14 @@ def test_hosts_are_read_as_mitmproxy_reads_them() -> None:
     assert [*map(type, read())] == [*map(type, stock)]
 
 
+def test_long_hosts_are_not_kept() -> None:
+    fast_lookups.switch(True)
+    url.parse_authority("a" * 200, check=False)
+    kept = fast_lookups._read_authority.cache_info().currsize
+    url.parse_authority("a" * 1000, check=False)
+    assert fast_lookups._read_authority.cache_info().currsize == kept
+
+
 def test_arguments_of_hooks_are_those_of_mitmproxy() -> None:
     def read() -> list[list[Any]]:
         made = [kind.__new__(kind) for kind in hooks.all_hooks.values()]
@@ -154,10 +163,16 @@ def test_arguments_of_hooks_are_those_of_mitmproxy() -> None:
                 setattr(event, field.name, number)
         return [event.args() for event in made]
 
+    @dataclasses.dataclass
+    class TwoValuesHook(hooks.Hook):
+        one: int
+        two: int
+
     stock = read()
+    assert {*map(len, stock)} == {0, 1, 2}
     fast_lookups.switch(True)
     assert [read(), read()] == [stock, stock]
-    assert max(map(len, stock)) > min(map(len, stock)) == 0
+    del hooks.all_hooks[TwoValuesHook.name]
 
 
 def test_a_list_that_was_read_is_not_the_option_s_own() -> None:
@@ -186,6 +201,16 @@ def test_it_is_put_back_also_after_an_earlier_load(monkeypatch: pytest.MonkeyPat
     fast_lookups.switch(True)
     fast_lookups.switch(False)
     assert state() == own
+
+
+def test_a_later_load_knows_mitmproxy_s_own_behind_those_of_an_earlier_one() -> None:
+    fast_lookups.switch(True)
+    assert fast_lookups.__file__
+    spec = importlib.util.spec_from_file_location(f"{fast_lookups.__package__}.a_later_load", fast_lookups.__file__)
+    assert spec and spec.loader
+    later = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(later)
+    assert later.is_known()
 
 
 def test_other_look_ups_of_mitmproxy_s_stay(monkeypatch: pytest.MonkeyPatch) -> None:
