@@ -207,7 +207,8 @@ def test_a_later_load_knows_mitmproxy_s_own_behind_those_of_an_earlier_one() -> 
     fast_lookups.switch(True)
     assert fast_lookups.__file__
     spec = importlib.util.spec_from_file_location(f"{fast_lookups.__package__}.a_later_load", fast_lookups.__file__)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     later = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(later)
     assert later.is_known()

@@ -328,7 +328,7 @@ def test_what_a_stage_has_to_say_is_logged_at_the_start(caplog: pytest.LogCaptur
 
 def test_without_a_stage_an_answer_passes() -> None:
     async def work(proxy: Proxy) -> None:
-        assert not hasattr(proxy.gateway, "addons")
+        assert proxy.gateway.addons == []
         assert proxy.fake.handling is PASS
         got = await proxy.ask(make(), Said([b"film"], {"Content-Type": "video/mp4"}))
         assert (got.body, got.is_streamed) == (b"film", True)

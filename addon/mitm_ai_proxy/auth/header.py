@@ -104,7 +104,8 @@ def protocol_key(field: tuple[bytes, bytes]) -> bytes:
 
 def without_protocol_keys(fields: Fields) -> Fields:
     """The fields without keys in Sec-WebSocket-Protocol; the same object if there are none."""
-    if not any(_IN_PROTOCOL in value for _, value in fields):
+    # All at once, for it is done for each request.
+    if _IN_PROTOCOL not in b"\n".join([value for _, value in fields]):
         return fields
     return tuple(_without_key(field) for field in fields if field[0].lower() != _PROTOCOL or _without_key(field)[1])
 

@@ -21,6 +21,7 @@ from ..errors import Refusal
 from ..exchange import Head
 from ..providers.base import Provider
 from ..view import explain, jobs, tokens
+from ..wire import header_fields
 from ..wire.header_fields import Fields
 from ..wire.printable import printable
 from . import content_view, flows
@@ -122,11 +123,11 @@ class Commands:
             logger.warning("ai-proxy: %s tells of no job: %s", flows.describe(flow), type(error).__name__)
 
     def _hear(self, flow: http.HTTPFlow) -> None:
-        response, client = flow.response, flows.client_request(flow)
+        response = flow.response
         if response is None or not response.raw_content or not 200 <= response.status_code < 300:
             return
-        request = client or flows.message(flow.request)
-        if response.headers.get("content-type", "").startswith("application/json"):
+        if header_fields.value(response.headers.fields, b"content-type").startswith("application/json"):
+            request = flows.client_request(flow) or flows.message(flow.request)
             self._jobs.hear(request, response.get_content(strict=False) or b"", time.time())
 
     @_command("ai.explain")

@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 SESSION: Final = "ai_proxy_session"
 """Key in flow.metadata: the session that the client's header fields name. It is saved with the flow."""
+_NAMES: Final = frozenset(field.encode() for field in session_ids.FIELDS)
 _MOST: Final = 20_000
 """Turns that are kept."""
 _LONGEST: Final = 8 * 1024 * 1024
@@ -73,6 +74,9 @@ class _Before:
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Keep the name of the session, which may not be sent on."""
+        # Few requests have one.
+        if _NAMES.isdisjoint([name.lower() for name, _ in flow.request.headers.fields]):
+            return
         found = session_ids.in_fields(_lower(flow))
         if found.name and ai.knows(flow.request.path):
             flow.metadata[SESSION] = f"{found.source}: {found.name}"

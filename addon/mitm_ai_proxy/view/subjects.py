@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final, NamedTuple
 from urllib.parse import unquote
@@ -44,7 +45,11 @@ _CALL: Final = re.compile(
 
 def subject(path: str) -> Subject | None:
     """What a request to this path, which may have a query, is about; None for what is not known."""
-    plain = path.partition("?")[0][:4096]
+    return _subject(path.partition("?")[0][:4096])
+
+
+@functools.lru_cache(256)
+def _subject(plain: str) -> Subject | None:
     for pattern, dialect in _CHAT:
         if found := pattern.fullmatch(plain):
             return Subject("chat", dialect, unquote(found.groupdict().get("model") or ""))
