@@ -95,14 +95,16 @@ def service() -> Iterator[Scripted]:
 
 
 @pytest.fixture(scope="module")
-def proxies(service: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Proxy]]:
-    """A proxy for each type."""
+def proxy(service: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy with a provider of each type, by the first part of the path."""
+    keys = f"apiTokens: sk-of-the-provider, {MAPPING}"
+    providers = [
+        f"  - {{id: {name}, type: {name}, basePath: /{name}, {own.format(service.address)}, {keys}}}"
+        for name, own, *_ in TYPES
+    ]
+    routes = [f"  - {{path: /{one.name}/*, provider: {one.name}}}" for one in TYPES]
     started = Proxies(tmp_path_factory.mktemp("compatible"))
-    found = {}
-    for one in TYPES:
-        block = f"type: {one.name}, apiTokens: sk-of-the-provider, {one.keys.format(service.address)}, {MAPPING}"
-        found[one.name] = started.start(f"provider: {{{block}}}", wait=False)
-    yield {name: proxy.started() for name, proxy in found.items()}
+    yield started.start("\n".join(["providers:", *providers, "routes:", *routes]))
     started.close()
 
 
@@ -115,15 +117,13 @@ def ask(request: pytest.FixtureRequest, sdks: Sdks) -> Ask:
 
 
 @pytest.mark.parametrize("one", TYPES, ids=[one.name for one in TYPES])
-def test_an_sdk_gets_what_it_asks_for(
-    one: Type, ask: Ask, service: Scripted, proxies: dict[str, Proxy], tmp_path: Path
-) -> None:
+def test_an_sdk_gets_what_it_asks_for(one: Type, ask: Ask, service: Scripted, proxy: Proxy, tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_bytes(b'\r\n--not-a-boundary\r\nname="model"\r\n\r\n' + bytes(range(256)))
     service.asked.clear()
     service.refused.clear()
     service.gave_up.clear()
-    found = ask({"base_url": f"http://127.0.0.1:{proxies[one.name].port}/v1", "file": str(file)})
+    found = ask({"base_url": f"http://127.0.0.1:{proxy.port}/{one.name}/v1", "file": str(file)})
 
     expected = {name: what if name.partition("-")[0] in one.has else LACKING for name, what in EXPECTED.items()}
     assert found == expected | OTHERWISE.get(one.name, {})
