@@ -246,7 +246,8 @@ class Weed(Server):
                 return False
             return True
 
-        until(is_made)
+        until(lambda: is_made() or self._has_ended(), self._log)
+        assert not self._has_ended(), self._log()
 
 
 def weed() -> str | None:
