@@ -31,7 +31,9 @@ class Mask:
 
     def fields(self, fields: Fields) -> Fields:
         """Header fields with their values masked; the same object if none of the texts is in them."""
-        if not any(text in value for _, value in fields for text in self._texts):
+        # All at once, for it is done for each answer.
+        values = b"\n".join([value for _, value in fields])
+        if self.mask(values) is values:
             return fields
         return tuple((name, self.mask(value)) for name, value in fields)
 

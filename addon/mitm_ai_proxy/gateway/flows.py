@@ -82,6 +82,7 @@ class FlowState:
     page: the origin of the web page that sent it, as the browser wrote it, if allowedOrigins has it.
     secret_fields: names, in lower case, of the header fields that hold the provider's credential.
     redacted_target: path and query without the credential; "" if they hold none.
+    shown_fields: the header fields without any credential, once they are in the flow.
     mask: masks the provider's credential in an answer that repeats it.
     way: one of edges.ways, as the notes have it.
     answered_way: SIMULATED or REPLAYED if a server of ours answers in the provider's place; else "".
@@ -110,6 +111,7 @@ class FlowState:
     held_by: set[str] = field(default_factory=set)
     secret_fields: Collection[bytes] = ()
     redacted_target: str = ""
+    shown_fields: Fields = ()
     mask: Mask | None = None
     way: str = ways.SENT
     answered_way: str = ""
@@ -241,6 +243,7 @@ def send(flow: http.HTTPFlow, state: FlowState, outgoing: Outgoing) -> None:
         shown = redacted(fields, outgoing.secret_fields)
         shown_target = outgoing.redacted_target or redacted_target(target, KEY_PARAMETERS)
         sealed.seal(flow, upstream.origin, fields, target, shown, shown_target)
+        state.shown_fields = shown
     else:
         request.headers.fields, request.path = fields, target
     if not state.head.has_host:
@@ -348,7 +351,8 @@ def redact(flow: http.HTTPFlow, state: FlowState | None = None) -> None:
     """Replace each credential in a flow's request, the provider's and the client's, by a placeholder."""
     sealed.forget(flow)
     headers = flow.request.headers
-    headers.fields = redacted(headers.fields, state.secret_fields if state else ())
+    if state is None or headers.fields is not state.shown_fields:
+        headers.fields = redacted(headers.fields, state.secret_fields if state else ())
     shown = state.redacted_target if state else ""
     flow.request.path = shown or redacted_target(flow.request.path, KEY_PARAMETERS)
 
