@@ -17,6 +17,7 @@ from mitmproxy.addons import script
 from mitmproxy.log import LogEntry
 from mitmproxy.master import Master
 from mitmproxy.options import Options
+from mitmproxy.proxy import server
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHook, HttpResponseHook
 from mitmproxy.proxy.server_hooks import ClientConnectedHook
 from mitmproxy.test import tflow
@@ -473,6 +474,65 @@ def test_mitmproxy_is_not_woken_for_lines_that_no_addon_hears(lines: Lines) -> N
         return woken
 
     assert asyncio.run(work()) == [[False, False], [True, True]]
+
+
+def test_lines_of_mitmproxy_s_layers_are_made_for_those_who_hear_them(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same lines are heard with both dispatches; with the fast one, none is made that nobody hears."""
+    root, own = logging.getLogger(), server.logger
+
+    class Heard(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    def said_to(
+        handlers: list[logging.Handler], logger: logging.Logger = root, **addon: Any
+    ) -> tuple[Said, list[bool]]:
+        """What handlers hear beside mitmproxy's own for its deprecated hook; and which levels are made."""
+        said.clear()
+        master = Master(Options())
+        master.addons.add(*addons.default_addons(), types.SimpleNamespace(name="one", **addon))
+        fast_dispatch.switch(is_fast)
+        kept = [handler for handler in root.handlers if handler is master._legacy_log_events]
+        with monkeypatch.context() as patch:
+            patch.setattr(root, "handlers", [*kept, *(handlers if logger is root else [])])
+            patch.setattr(logger, "handlers", [*(kept if logger is root else []), *handlers])
+            patch.setattr(root, "level", logging.DEBUG)
+            root.manager._clear_cache()  # type: ignore[attr-defined]
+            levels = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
+            for level in levels:
+                own.log(level, "%s", level)
+            made = [own.isEnabledFor(level) for level in levels]
+        master._legacy_log_events.uninstall()
+        fast_dispatch.switch(False)
+        return said.copy(), made
+
+    async def work() -> list[tuple[Said, list[bool]]]:
+        return [
+            said_to([]),
+            said_to([Heard(logging.INFO)]),
+            said_to([Heard(logging.ERROR)]),
+            said_to([Heard()], logging.getLogger("mitmproxy")),
+            said_to([Heard()], own),
+            said_to([], add_log=lambda entry: None),
+        ]
+
+    said: Said = []
+    is_fast = False
+    stock = asyncio.run(work())
+    is_fast = True
+    fast = asyncio.run(work())
+    assert [heard for heard, _ in fast] == [heard for heard, _ in stock]
+    assert [heard for heard, _ in fast] == [[], ["20", "30", "40"], ["40"], *[["10", "20", "30", "40"]] * 2, []]
+    assert [made for _, made in stock] == [[True] * 4] * 6
+    assert [made for _, made in fast] == [
+        [False, False, True, True],
+        [False, True, True, True],
+        [False, False, True, True],
+        *[[True] * 4] * 3,
+    ]
+    assert "isEnabledFor" not in vars(own)
 
 
 def test_events_that_are_due_already_are_given_when_it_is_switched_off(tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ def answer_fields(fields: Fields, pieces: Pieces, *, is_http1: bool) -> Fields:
         changes = {b"content-length": None, b"content-encoding": None}
         if is_http1:
             changes[b"transfer-encoding"] = b"chunked"
-    return header_fields.changed(fields, changes | dict(pieces.fields))
+    changes |= pieces.fields
+    return header_fields.changed(fields, changes) if changes else fields
 
 
 class Translation:

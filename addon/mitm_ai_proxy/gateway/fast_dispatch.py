@@ -5,6 +5,7 @@ Where the addon manager is not the one that was studied here, mitmproxy's own di
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import logging
@@ -16,6 +17,7 @@ from mitmproxy import addonmanager, ctx, exceptions, flow, hooks
 from mitmproxy.addonmanager import AddonManager
 from mitmproxy.log import AddLogHook, LegacyLogEvents
 from mitmproxy.master import Master
+from mitmproxy.proxy import server
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ _LIFECYCLE: Final = frozenset(("load", "configure", "running", "done"))
 _KEEPERS: Final = ("mitmproxy.", __name__.partition(".")[0] + ".")
 """Packages whose addons have the same hooks as long as they live, and no children if they begin without."""
 _NONE: Final[list[Any]] = []
+_ENABLED: Final = "isEnabledFor"
 
 
 class _Step(NamedTuple):
@@ -206,7 +209,11 @@ class _IsHeard(logging.Filter):
         self._manager = weakref.ref(manager)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether an addon hears this line; yes if the manager has its own dispatch."""
+        """Whether an addon hears this line."""
+        return self.is_so()
+
+    def is_so(self) -> bool:
+        """Whether an addon hears lines; yes if the manager has its own dispatch."""
         manager = self._manager()
         if type(manager) is not FastAddonManager:
             return True
@@ -219,7 +226,22 @@ def _spare_lines(master: Master) -> None:
     if isinstance(handler, LegacyLogEvents):
         for old in [one for one in handler.filters if type(one).__name__ == _IsHeard.__name__]:
             handler.removeFilter(old)
-        handler.addFilter(_IsHeard(master.addons))
+        is_heard = _IsHeard(master.addons)
+        handler.addFilter(is_heard)
+        setattr(server.logger, _ENABLED, functools.partial(_is_enabled, handler, is_heard))
+
+
+def _is_enabled(legacy: LegacyLogEvents, is_heard: _IsHeard, level: int) -> bool:
+    """Whether a line of mitmproxy's layers is heard, which need not be made otherwise: as Logger.isEnabledFor()."""
+    own: logging.Logger | None = server.logger
+    if level >= logging.WARNING or not logging.Logger.isEnabledFor(server.logger, level):
+        return logging.Logger.isEnabledFor(server.logger, level)
+    while own:
+        for handler in own.handlers:
+            if handler.level <= level and (handler is not legacy or is_heard.is_so()):
+                return True
+        own = own.parent if own.propagate else None
+    return False
 
 
 # Functions, as the class of a manager is changed while its methods run.
@@ -262,6 +284,7 @@ def switch(is_on: bool) -> None:
     manager: Any = ctx.master.addons
     if getattr(manager, "is_fast", False):
         manager.__class__ = AddonManager
+    vars(server.logger).pop(_ENABLED, None)
     if not is_on:
         return
     if type(manager) is AddonManager and is_known():
