@@ -126,6 +126,8 @@ class Commands:
         response = flow.response
         if response is None or not response.raw_content or not 200 <= response.status_code < 300:
             return
+        if not jobs.is_job(flows.client_path(flow)):
+            return
         if header_fields.value(response.headers.fields, b"content-type").startswith("application/json"):
             request = flows.client_request(flow) or flows.message(flow.request)
             self._jobs.hear(request, response.get_content(strict=False) or b"", time.time())

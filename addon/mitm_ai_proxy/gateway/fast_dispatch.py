@@ -41,6 +41,7 @@ _KEEPERS: Final = ("mitmproxy.", __name__.partition(".")[0] + ".")
 """Packages whose addons have the same hooks as long as they live, and no children if they begin without."""
 _NONE: Final[list[Any]] = []
 _ENABLED: Final = "isEnabledFor"
+_UPDATE: Final = hooks.UpdateHook([])
 
 
 class _Step(NamedTuple):
@@ -154,35 +155,22 @@ class FastAddonManager(AddonManager):
 
     async def handle_lifecycle(self, event: hooks.Hook) -> None:
         """As in AddonManager."""
-        message = event.args()[0]
-        await self.trigger_event(event)
+        arguments = event.args()
+        message = arguments[0]
+        if event.name in _LIFECYCLE:
+            await self.trigger_event(event)
+        else:
+            await _trigger(self, event, arguments)
         if isinstance(message, flow.Flow):
-            await self.trigger_event(hooks.UpdateHook([message]))
+            await _trigger(self, _UPDATE, [[message]])
 
     async def trigger_event(self, event: hooks.Hook) -> None:
         """As in AddonManager."""
-        name = event.name
-        if name in _LIFECYCLE:
+        if event.name in _LIFECYCLE:
             await AddonManager.trigger_event(self, event)
             _forget(self)
-            return
-        arguments = event.args()
-        for step in _asked(self, name).steps(self.chain):
-            try:
-                for addon, hook in step.hooks(name):
-                    if not callable(hook):
-                        # mitmproxy's own error, but none for a module.
-                        next(self._iter_hooks(addon, event), None)
-                        continue
-                    result = hook(*arguments)
-                    if result is not None and inspect.isawaitable(result):
-                        await result
-            except exceptions.AddonHalt:
-                return
-            except exceptions.OptionsError:
-                raise
-            except Exception as error:
-                _log(error)
+        else:
+            await _trigger(self, event, event.args())
 
     def trigger(self, event: hooks.Hook) -> None:
         """As in AddonManager."""
@@ -245,6 +233,26 @@ def _is_enabled(legacy: LegacyLogEvents, is_heard: _IsHeard, level: int) -> bool
 
 
 # Functions, as the class of a manager is changed while its methods run.
+
+
+async def _trigger(manager: AddonManager, event: hooks.Hook, arguments: list[Any]) -> None:
+    name = event.name
+    for step in _asked(manager, name).steps(manager.chain):
+        try:
+            for addon, hook in step.hooks(name):
+                if not callable(hook):
+                    # mitmproxy's own error, but none for a module.
+                    next(manager._iter_hooks(addon, event), None)
+                    continue
+                result = hook(*arguments)
+                if result is not None and inspect.isawaitable(result):
+                    await result
+        except exceptions.AddonHalt:
+            return
+        except exceptions.OptionsError:
+            raise
+        except Exception as error:
+            _log(error)
 
 
 def _asked(manager: Any, name: str) -> _Asked:

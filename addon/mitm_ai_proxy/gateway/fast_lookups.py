@@ -56,7 +56,7 @@ _read_authority: Final = functools.lru_cache(256)(_own(url, "parse_authority"))
 
 
 def _get_all(self: Headers, name: str | bytes) -> list[str]:
-    key = (name if type(name) is bytes else http._always_bytes(name)).lower()
+    key = (name.encode("utf-8", "surrogateescape") if type(name) is str else http._always_bytes(name)).lower()
     return [value.decode("utf-8", "surrogateescape") for found, value in self.fields if found.lower() == key]
 
 

@@ -261,8 +261,7 @@ def send(flow: http.HTTPFlow, state: FlowState, outgoing: Outgoing) -> None:
 
 def _seen(flow: http.HTTPFlow, state: FlowState, body: bytes | None) -> dict[str, Any]:
     """The client's own request, for all to see: without its query, which may hold a credential, and long bodies."""
-    mark = flow.metadata.get(MARK)
-    if isinstance(mark, dict) and isinstance(seen := mark.get("client"), dict):
+    if (seen := _kept_request(flow)) is not None:
         return seen  # of the first try, or of a flow that is sent again
     kind = header_fields.value(state.head.fields, b"content-type")
     return {
@@ -282,17 +281,27 @@ def _kept(body: bytes | None, kind: str) -> dict[str, Any]:
 
 def keep_client_body(flow: http.HTTPFlow, body: bytes) -> None:
     """Keep the client's own body of a request whose body was sent as it came, before somebody edits that."""
+    seen = _kept_request(flow)
+    if seen is not None and seen.get("body") is None:
+        seen.update(_kept(body, str(seen.get("type"))))
+
+
+def client_path(flow: http.HTTPFlow) -> str:
+    """The path of the client's own request, without its query where the flow is rewritten."""
+    seen = _kept_request(flow)
+    return flow.request.path if seen is None else str(seen.get("path"))
+
+
+def _kept_request(flow: http.HTTPFlow) -> dict[str, Any] | None:
     mark: Any = flow.metadata.get(MARK)
     seen = mark.get("client") if isinstance(mark, dict) else None
-    if isinstance(seen, dict) and seen.get("body") is None:
-        seen.update(_kept(body, str(seen.get("type"))))
+    return seen if isinstance(seen, dict) else None
 
 
 def client_request(flow: http.HTTPFlow) -> Message | None:
     """The client's own request of a rewritten flow, as far as it is kept; None for other flows."""
-    mark: Any = flow.metadata.get(MARK)
-    seen = mark.get("client") if isinstance(mark, dict) else None
-    if not isinstance(seen, dict):
+    seen = _kept_request(flow)
+    if seen is None:
         return None
     body = seen.get("body")
     kept = body if isinstance(body, bytes) else flow.request.get_content(strict=False) or b""

@@ -51,11 +51,9 @@ class Jobs:
 
     def hear(self, request: Message, answer: bytes, now: float) -> None:
         """Read the answer to a request of a client. `now` is Unix time."""
-        about = subject(request.path)
-        if about is None or about.kind != "job" or not 0 < len(answer) <= _LONGEST:
-            return
-        for item in items(_object(answer)):
-            self._take(item, request, now)
+        if is_job(request.path) and 0 < len(answer) <= _LONGEST:
+            for item in items(_object(answer)):
+                self._take(item, request, now)
 
     def find(self, name: str) -> Job | None:
         """The job of this name, if it was seen."""
@@ -90,6 +88,12 @@ class Jobs:
         self._jobs.move_to_end(key)
         if len(self._jobs) > _MOST:
             self._jobs.popitem(last=False)
+
+
+def is_job(path: str) -> bool:
+    """Whether an answer to a request to this path tells of jobs."""
+    about = subject(path)
+    return about is not None and about.kind == "job"
 
 
 def items(document: Any) -> list[dict[str, Any]]:
