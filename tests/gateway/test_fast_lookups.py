@@ -180,7 +180,7 @@ def test_a_list_that_was_read_is_not_the_option_s_own() -> None:
     options: Any = Options()
     for changed in ([], ["one"]):
         options.update(ignore_hosts=changed)
-        before = options.ignore_hosts
+        before = [*options.ignore_hosts]
         options.ignore_hosts.append("two")
         assert options.ignore_hosts == before
 
