@@ -286,6 +286,11 @@ async def grown_while_configured(world: World) -> None:
     await world.ask()
     ctx.options.update(anticache=True)
     await world.ask()
+    other = world.own("other", configure=configure)
+    world.add(other)
+    await world.ask()
+    await world.manager.handle_lifecycle(hooks.ConfigureHook({"anticache"}))
+    await world.ask()
 
 
 async def grown_at_the_start(world: World) -> None:
@@ -379,7 +384,7 @@ SCENARIOS: Final[list[tuple[Scenario, Said | None]]] = [
         [*"ab.b.", "again", "b", ".", "response", "again", "b", ".", "again", "child", "b", ".", "again", "b", "."],
     ),
     (patched, ["own", ".", "patched", "."]),
-    (grown_while_configured, ["a", ".", "grown", "a", "."]),
+    (grown_while_configured, [*"a.", "grown", *"a.", "grown", *"a.", "grown", "a", "grown", "."]),
     (grown_at_the_start, [".", "grown", "."]),
     (triggered, ["a", "e"]),
     (lines_that_are_heard, ["it is heard"]),
@@ -487,7 +492,7 @@ def test_lines_of_mitmproxy_s_layers_are_made_for_those_who_hear_them(
             said.append(record.getMessage())
 
     def said_to(
-        handlers: list[logging.Handler], logger: logging.Logger = root, **addon: Any
+        handlers: list[logging.Handler], logger: logging.Logger = root, least: int = 0, **addon: Any
     ) -> tuple[Said, list[bool]]:
         """What handlers hear beside mitmproxy's own for its deprecated hook; and which levels are made."""
         said.clear()
@@ -499,6 +504,7 @@ def test_lines_of_mitmproxy_s_layers_are_made_for_those_who_hear_them(
             patch.setattr(root, "handlers", [*kept, *(handlers if logger is root else [])])
             patch.setattr(logger, "handlers", [*(kept if logger is root else []), *handlers])
             patch.setattr(root, "level", logging.DEBUG)
+            patch.setattr(own, "level", least)
             root.manager._clear_cache()  # type: ignore[attr-defined]
             levels = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
             for level in levels:
@@ -516,6 +522,7 @@ def test_lines_of_mitmproxy_s_layers_are_made_for_those_who_hear_them(
             said_to([Heard()], logging.getLogger("mitmproxy")),
             said_to([Heard()], own),
             said_to([], add_log=lambda entry: None),
+            said_to([Heard()], logging.getLogger("mitmproxy"), logging.WARNING),
         ]
 
     said: Said = []
@@ -524,13 +531,21 @@ def test_lines_of_mitmproxy_s_layers_are_made_for_those_who_hear_them(
     is_fast = True
     fast = asyncio.run(work())
     assert [heard for heard, _ in fast] == [heard for heard, _ in stock]
-    assert [heard for heard, _ in fast] == [[], ["20", "30", "40"], ["40"], *[["10", "20", "30", "40"]] * 2, []]
-    assert [made for _, made in stock] == [[True] * 4] * 6
+    assert [heard for heard, _ in fast] == [
+        [],
+        ["20", "30", "40"],
+        ["40"],
+        *[["10", "20", "30", "40"]] * 2,
+        [],
+        ["30", "40"],
+    ]
+    assert [made for _, made in stock] == [*[[True] * 4] * 6, [False, False, True, True]]
     assert [made for _, made in fast] == [
         [False, False, True, True],
         [False, True, True, True],
         [False, False, True, True],
         *[[True] * 4] * 3,
+        [False, False, True, True],
     ]
     assert "isEnabledFor" not in vars(own)
 
