@@ -38,7 +38,10 @@ _DIGEST: Final = "234f360ad0c20bc4fb37cbdd37a3bd5203f20d742fa61955ac775171799645
 _LIFECYCLE: Final = frozenset(("load", "configure", "running", "done"))
 """Hooks in which addons may grow other ones; mitmproxy's own dispatch calls them."""
 _KEEPERS: Final = ("mitmproxy.", __name__.partition(".")[0] + ".")
-"""Packages whose addons have the same hooks as long as they live, and no children if they begin without."""
+"""Packages whose addons have the same hooks as long as they live, and no children if they begin without.
+
+Their hooks for flows change neither the chain nor anybody's children.
+"""
 _NONE: Final[list[Any]] = []
 _ENABLED: Final = "isEnabledFor"
 _UPDATE: Final = hooks.UpdateHook([])
@@ -77,7 +80,8 @@ class _Asked:
         known = self._known
         for step in self._steps:
             yield step
-            if chain != known:
+            # The others leave the chain as it is.
+            if step.family and chain != known:
                 break
         else:
             return
@@ -101,8 +105,8 @@ class _Family:
         self._parents: list[Any] = []
         """Those that have children or may get some."""
         self._children: list[Any] = []
-        self._asked: list[tuple[Any, list[tuple[int, int]]]] = []
-        """Each with the way to it: numbers of parents, and which of their children it is."""
+        self._asked: list[tuple[Any, list[tuple[int, int]], bool]] = []
+        """Each with the way to it (numbers of parents, and which child of each), and whether it keeps its hooks."""
         self._look()
 
     def hooks(self) -> Iterator[tuple[Any, Any]]:
@@ -112,10 +116,10 @@ class _Family:
             self._look()
             children = _children(self._parents)
         name, parents, known = self._name, self._parents, self._children
-        for addon, way in self._asked:  # noqa: B007 - it is used below
+        for addon, way, keeps_hooks in self._asked:  # noqa: B007 - it is used below
             if hook := getattr(addon, name, None):
                 yield addon, hook
-                if _children(parents) != known:
+                if not keeps_hooks and _children(parents) != known:
                     break
         else:
             return
@@ -132,7 +136,7 @@ class _Family:
     def _visit(self, addon: Any, way: list[tuple[int, int]]) -> None:
         keeps_hooks, has_children = _keeps_its_hooks(addon), hasattr(addon, "addons")
         if not keeps_hooks or getattr(addon, self._name, None):
-            self._asked.append((addon, way))
+            self._asked.append((addon, way, keeps_hooks))
         if has_children or not keeps_hooks:
             number, children = len(self._parents), [*getattr(addon, "addons", _NONE)]
             self._parents.append(addon)
