@@ -6,7 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from _pytest.assertion.rewrite import PYC_TAIL, _rewrite_test, _write_pyc, assertstate_key, get_cache_dir
+
+try:
+    from _pytest.assertion.rewrite import PYC_TAIL, _rewrite_test, _write_pyc, assertstate_key, get_cache_dir
+except ImportError:
+    # A pytest that has other names for it: each process compiles for itself, as ever.
+    IS_KNOWN = False
+else:
+    IS_KNOWN = True
 
 
 def share_compiling(config: pytest.Config) -> None:
@@ -15,7 +22,7 @@ def share_compiling(config: pytest.Config) -> None:
     To compile all takes longer than to import them. What is older than its file is made anew when that is imported.
     """
     given = getattr(config, "workerinput", None)
-    if not given or sys.dont_write_bytecode:
+    if not given or sys.dont_write_bytecode or not IS_KNOWN:
         return
     files = _files(config)
     first = int(given["workerid"].removeprefix("gw")) * len(files) // given["workercount"]
