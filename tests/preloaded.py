@@ -19,11 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from _pytest.config import default_plugins
-from mitmproxy.addonmanager import AddonManager, safecall, traverse
 from mitmproxy.certs import CertStore
-from mitmproxy.exceptions import AddonHalt
-from mitmproxy.hooks import ConfigureHook
-from mitmproxy.optmanager import _Option
 
 _PACKAGE = "mitm_ai_proxy"
 
@@ -84,26 +80,6 @@ def _from_store(path: Path | str, basename: str, key_size: int, passphrase: byte
 
 
 CertStore.from_store = staticmethod(_from_store)  # type: ignore[method-assign]
-
-
-def _configure_all(manager: AddonManager, updated: set[str]) -> None:
-    """As mitmproxy has it, which asks each addon at length for this hook: once for each option that any declares."""
-    if type(manager) is not AddonManager:
-        manager.trigger(ConfigureHook(updated))
-        return
-    for addon in manager.chain:
-        try:
-            with safecall():
-                for one in traverse([addon]):
-                    if configure := getattr(one, "configure", None):
-                        configure(updated)
-        except AddonHalt:
-            return
-
-
-AddonManager._configure_all = _configure_all  # type: ignore[method-assign]
-# mitmproxy keeps all options as they were while some are set; what they are is set anew, and never changed in place.
-_Option.__deepcopy__ = lambda option, _: copy.copy(option)  # type: ignore[method-assign]
 
 _modules = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == _PACKAGE}
 
