@@ -505,11 +505,13 @@ def test_lines_of_mitmproxy_s_layers_are_made_for_those_who_hear_them(
             patch.setattr(logger, "handlers", [*(kept if logger is root else []), *handlers])
             patch.setattr(root, "level", logging.DEBUG)
             patch.setattr(own, "level", least)
-            root.manager._clear_cache()  # type: ignore[attr-defined]
+            # Loggers remember their levels until one is set.
+            root.setLevel(root.level)
             levels = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
             for level in levels:
                 own.log(level, "%s", level)
             made = [own.isEnabledFor(level) for level in levels]
+        root.setLevel(root.level)
         master._legacy_log_events.uninstall()
         fast_dispatch.switch(False)
         return said.copy(), made

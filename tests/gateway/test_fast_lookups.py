@@ -150,9 +150,9 @@ def test_hosts_are_read_as_mitmproxy_reads_them() -> None:
 def test_long_hosts_are_not_kept() -> None:
     fast_lookups.switch(True)
     url.parse_authority("a" * 200, check=False)
-    kept = fast_lookups._read_authority.cache_info().currsize
+    kept = fast_lookups._read_authority_once.cache_info().currsize
     url.parse_authority("a" * 1000, check=False)
-    assert fast_lookups._read_authority.cache_info().currsize == kept
+    assert fast_lookups._read_authority_once.cache_info().currsize == kept
 
 
 def test_arguments_of_hooks_are_those_of_mitmproxy() -> None:

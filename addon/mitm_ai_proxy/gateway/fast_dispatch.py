@@ -116,18 +116,12 @@ class _Family:
             self._look()
             children = _children(self._parents)
         name, parents, known = self._name, self._parents, self._children
-        for addon, way, keeps_hooks in self._asked:  # noqa: B007 - it is used below
+        for addon, way, keeps_hooks in self._asked:
             if hook := getattr(addon, name, None):
                 yield addon, hook
                 if not keeps_hooks and _children(parents) != known:
-                    break
-        else:
-            return
-        yield from _hooks(getattr(addon, "addons", _NONE), name)
-        for parent, index in reversed(way):
-            siblings = children[parent]
-            while (index := index + 1) < len(siblings):
-                yield from _hooks([siblings[index]], name)
+                    yield from _hooks_behind(addon, way, children, name)
+                    return
 
     def _look(self) -> None:
         self._parents, self._children, self._asked = [], [], []
@@ -225,14 +219,15 @@ def _spare_lines(master: Master) -> None:
 
 def _is_enabled(legacy: LegacyLogEvents, is_heard: _IsHeard, level: int) -> bool:
     """Whether a line of mitmproxy's layers is heard, which need not be made otherwise: as Logger.isEnabledFor()."""
-    own: logging.Logger | None = server.logger
-    if level >= logging.WARNING or not logging.Logger.isEnabledFor(server.logger, level):
-        return logging.Logger.isEnabledFor(server.logger, level)
-    while own:
-        for handler in own.handlers:
+    is_enabled = logging.Logger.isEnabledFor(server.logger, level)
+    if level >= logging.WARNING or not is_enabled:
+        return is_enabled
+    asked: logging.Logger | None = server.logger
+    while asked:
+        for handler in asked.handlers:
             if handler.level <= level and (handler is not legacy or is_heard.is_so()):
                 return True
-        own = own.parent if own.propagate else None
+        asked = asked.parent if asked.propagate else None
     return False
 
 
@@ -276,6 +271,15 @@ def _hooks(addons: Iterable[Any], name: str) -> Iterator[tuple[Any, Any]]:
     for addon in addonmanager.traverse(addons):
         if hook := getattr(addon, name, None):
             yield addon, hook
+
+
+def _hooks_behind(addon: Any, way: list[tuple[int, int]], children: list[Any], name: str) -> Iterator[tuple[Any, Any]]:
+    """What is left of a family behind one of it: its children, and the later ones in each list on the way to it."""
+    yield from _hooks(getattr(addon, "addons", _NONE), name)
+    for parent, index in reversed(way):
+        siblings = children[parent]
+        while (index := index + 1) < len(siblings):
+            yield from _hooks([siblings[index]], name)
 
 
 def _keeps_its_hooks(addon: object) -> bool:

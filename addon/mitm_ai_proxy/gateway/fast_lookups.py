@@ -52,7 +52,8 @@ _PLAIN: Final = frozenset((bool, bytes, float, int, str, type(None)))
 _LONGEST_HOST: Final = 255
 _names: Final[dict[type, list[str]]] = {}
 """The names of the arguments of kinds of hooks."""
-_read_authority: Final = functools.lru_cache(256)(_own(url, "parse_authority"))
+_read_authority: Final[Callable[[str | bytes, bool], tuple[str, int | None]]] = _own(url, "parse_authority")
+_read_authority_once: Final = functools.lru_cache(256)(_read_authority)
 
 
 def _get_all(self: Headers, name: str | bytes) -> list[str]:
@@ -74,18 +75,17 @@ def _current(self: _Option) -> Any:
     return value if type(value) in _PLAIN else copy.deepcopy(value)
 
 
-def _args(self: hooks.Hook) -> list[Any]:
+def _args(self: Any) -> list[Any]:
     kind = type(self)
     names = _names.get(kind)
     if names is None:
-        names = _names[kind] = [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+        names = _names[kind] = [field.name for field in dataclasses.fields(self)]
     return [getattr(self, name) for name in names]
 
 
 def _parse_authority(authority: str | bytes, check: bool) -> tuple[str, int | None]:
-    if len(authority) > _LONGEST_HOST:
-        return _read_authority.__wrapped__(authority, check)  # type: ignore[no-any-return]
-    return _read_authority(authority, check)  # type: ignore[no-any-return]
+    read = _read_authority if len(authority) > _LONGEST_HOST else _read_authority_once
+    return read(authority, check)
 
 
 _REPLACED: Final[tuple[tuple[Any, str, Callable[..., Any]], ...]] = (
