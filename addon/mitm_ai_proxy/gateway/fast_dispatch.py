@@ -6,7 +6,6 @@ Where the addon manager is not the one that was studied here, mitmproxy's own di
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 import logging
 import weakref
@@ -18,6 +17,8 @@ from mitmproxy.addonmanager import AddonManager
 from mitmproxy.log import AddLogHook, LegacyLogEvents
 from mitmproxy.master import Master
 from mitmproxy.proxy import server
+
+from . import replaced
 
 logger = logging.getLogger(__name__)
 
@@ -313,8 +314,4 @@ def switch(is_on: bool) -> None:
 
 def is_known() -> bool:
     """Whether mitmproxy's addon manager is the one that is imitated here."""
-    try:
-        source = "".join(map(inspect.getsource, _IMITATED))
-    except OSError:
-        return False
-    return hashlib.sha256(source.encode()).hexdigest() == _DIGEST
+    return replaced.are_known(_IMITATED, (_DIGEST,))

@@ -8,8 +8,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import hashlib
-import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -21,28 +19,22 @@ from mitmproxy.net.http import url
 from mitmproxy.optmanager import _Option
 from mitmproxy.utils import strutils
 
-_BEFORE: Final = "ai_proxy_before"
-
-
-def _own(place: object, name: str) -> Any:
-    """mitmproxy's own function, also while one of an earlier load of the script is in its place; None without one."""
-    function = vars(place).get(name)
-    return getattr(function, _BEFORE, function)
-
+from . import replaced
+from .replaced import own
 
 _IMITATED: Final[tuple[Any, ...]] = (
     _MultiDict.__getitem__,
     _MultiDict.get_all,
-    _own(Headers, "get_all"),
+    own(Headers, "get_all"),
     Headers._kconv,
     Headers._reduce_values,
     http._always_bytes,
     http._native,
     strutils.always_bytes,
     vars(_Option)["default"].fget,
-    _own(_Option, "current"),
-    _own(hooks.Hook, "args"),
-    _own(url, "parse_authority"),
+    own(_Option, "current"),
+    own(hooks.Hook, "args"),
+    own(url, "parse_authority"),
     check,
 )
 _DIGEST: Final = "7688a49fc4a8978507da2d69485474405b67d10281ab31b941bd1347ffbba447"
@@ -52,7 +44,7 @@ _PLAIN: Final = frozenset((bool, bytes, float, int, str, type(None)))
 _LONGEST_HOST: Final = 255
 _names: Final[dict[type, list[str]]] = {}
 """The names of the arguments of kinds of hooks."""
-_read_authority: Final[Callable[[str | bytes, bool], tuple[str, int | None]]] = _own(url, "parse_authority")
+_read_authority: Final[Callable[[str | bytes, bool], tuple[str, int | None]]] = own(url, "parse_authority")
 _read_authority_once: Final = functools.lru_cache(256)(_read_authority)
 
 
@@ -88,7 +80,7 @@ def _parse_authority(authority: str | bytes, check: bool) -> tuple[str, int | No
     return read(authority, check)
 
 
-_REPLACED: Final[tuple[tuple[Any, str, Callable[..., Any]], ...]] = (
+_REPLACED: Final[tuple[replaced.Replacement, ...]] = (
     (Headers, "get_all", _get_all),
     (Headers, "get", _get),
     (Headers, "__contains__", _contains),
@@ -100,24 +92,11 @@ _REPLACED: Final[tuple[tuple[Any, str, Callable[..., Any]], ...]] = (
 
 def switch(is_on: bool) -> None:
     """Use these look-ups, or mitmproxy's own again."""
-    for place, name, _ in _REPLACED:
-        function = vars(place).get(name)
-        if hasattr(function, _BEFORE):
-            # Of this load of the script, or of an earlier one.
-            if before := getattr(function, _BEFORE):
-                setattr(place, name, before)
-            else:
-                delattr(place, name)
+    replaced.put_back(_REPLACED)
     if is_on and is_known():
-        for place, name, function in _REPLACED:
-            setattr(function, _BEFORE, vars(place).get(name))
-            setattr(place, name, function)
+        replaced.put(_REPLACED)
 
 
 def is_known() -> bool:
     """Whether mitmproxy's look-ups are those that are imitated here."""
-    try:
-        source = "".join(map(inspect.getsource, _IMITATED))
-    except (OSError, TypeError):
-        return False
-    return hashlib.sha256(source.encode()).hexdigest() == _DIGEST
+    return replaced.are_known(_IMITATED, (_DIGEST,))
