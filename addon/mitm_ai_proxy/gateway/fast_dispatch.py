@@ -112,7 +112,9 @@ class _Family:
 
     def hooks(self) -> Iterator[tuple[Any, Any]]:
         """Each with its hook, in mitmproxy's order. If children change meanwhile, it goes on as mitmproxy does."""
-        children = _children(self._parents)
+        children = []
+        for parent in self._parents:
+            children.append(getattr(parent, "addons", _NONE))
         if children != self._children:
             self._look()
             children = _children(self._parents)
