@@ -74,8 +74,9 @@ class Scope(enum.Enum):
 class Upstream(NamedTuple):
     """An upstream request without its credential.
 
-    `fields` are changes to the client's header fields. `body` None: the client's body is streamed, or, if `is_shown`
-    and it is small, held, so that mitmproxy can show it. `notes` has one line for each rewrite.
+    `fields` are changes to the client's header fields. `body` None: the client's body is streamed, or, if it is
+    small, held, so that mitmproxy can show it; without `waits`, only one that has arrived with its head.
+    `notes` has one line for each rewrite.
     `is_repeatable`: it buys nothing that a second one would buy again. `token`: the index of the only one of the
     provider's tokens that it may be sent with; None for any.
     """
@@ -87,7 +88,7 @@ class Upstream(NamedTuple):
     body: bytes | None = None
     memo: Memo = NO_MEMO
     notes: tuple[str, ...] = ()
-    is_shown: bool = True
+    waits: bool = True
     is_repeatable: bool = False
     token: int | None = None
 
@@ -132,9 +133,12 @@ class Transducer(Protocol):
 
 
 class Pass(NamedTuple):
-    """The answer is passed on as it arrives. If `is_shown`, a small one is held, so that mitmproxy can show it."""
+    """The answer is passed on as it arrives. A small one is held, so that mitmproxy can show it.
 
-    is_shown: bool = True
+    Without `waits`, only one that has arrived with its head.
+    """
+
+    waits: bool = True
 
 
 class Whole(NamedTuple):

@@ -8,13 +8,17 @@ import http.client
 import json
 import random
 import socket
+import ssl
 import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mitmproxy.http import HTTPFlow
+from mitmproxy.io import FlowReader
 
+from tests.e2e import certificates
 from tests.e2e.conftest import StartProxy
 from tests.e2e.proxy import DEADLINE, Proxy
 from tests.e2e.upstream import Answer, Received, Upstream
@@ -210,10 +214,15 @@ def test_a_compressed_answer_that_is_not_ours_stays_compressed(
     assert upstream.next().one("Accept-Encoding") == "gzip, br"
 
 
+WITH_LENGTH = (b"Content-Length: 11", b"first", b"second")
+IN_CHUNKS = (b"Transfer-Encoding: chunked", b"5\r\nfirst\r\n", b"6\r\nsecond\r\n0\r\n\r\n")
+
+
 class Pausing:
     """A provider that reports when the first part of a request arrives, and sends its answer in two parts."""
 
-    def __init__(self) -> None:
+    def __init__(self, framing: tuple[bytes, bytes, bytes]) -> None:
+        self._framing = framing
         self.first_part, self.go_on = threading.Event(), threading.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
@@ -223,38 +232,98 @@ class Pausing:
         connection, _ = self._socket.accept()
         with connection, self._socket:
             received = b""
-            while b"\r\n\r\nfirst" not in received:
+            field, first, second = self._framing
+            while first not in received:
                 received += connection.recv(65536)
             self.first_part.set()
-            while not received.endswith(b"second"):
+            while not received.endswith(second):
                 received += connection.recv(65536)
-            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n"
-            connection.sendall(head + b"first")
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + field
+            connection.sendall(head + b"\r\n\r\n" + first)
             assert self.go_on.wait(DEADLINE)
-            connection.sendall(b"second")
+            connection.sendall(second)
 
 
-def test_protocol_original_streams_both_ways(start_proxy: StartProxy) -> None:
-    provider = Pausing()
-    proxy = start_proxy(
-        f"provider: {{type: kling, protocol: original, apiTokens: [t], providerDomain: 'http://{provider.address}'}}"
-    )
+@pytest.mark.parametrize("framing", [WITH_LENGTH, IN_CHUNKS], ids=["length", "chunks"])
+def test_protocol_original_streams_both_ways(
+    framing: tuple[bytes, bytes, bytes], start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    field, first, second = framing
+    provider, saved = Pausing(framing), tmp_path / "flows"
+    proxy = start_proxy(_original(f"http://{provider.address}"), "-w", str(saved))
     client = socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE)
     with client:
-        client.sendall(b"POST /v1/videos HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\nfirst")
+        client.sendall(b"POST /v1/videos HTTP/1.1\r\nHost: x\r\n" + field + b"\r\n\r\n" + first)
         assert provider.first_part.wait(DEADLINE), "the first part was held back"
-        client.sendall(b"second")
-        answer = b""
-        while not answer.endswith(b"first"):
-            piece = client.recv(65536)
-            assert piece
-            answer += piece
+        client.sendall(second)
+        answer = _received(client, first)
         provider.go_on.set()
-        while not answer.endswith(b"second"):
-            piece = client.recv(65536)
-            assert piece
-            answer += piece
-    assert b"Content-Length: 11" in answer
+        answer += _received(client, second)
+    assert field in answer
+    log = proxy.close()
+    assert ("Streaming request to" in log, "Streaming response from" in log) == (True, True)
+    assert _saved_bodies(saved) == (b"firstsecond", b"firstsecond")
+
+
+class AtOnce:
+    """A provider that sends head and body of its answer in one piece, over TLS if it has a context."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._context = context
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        scheme = "https" if context else "http"
+        self.origin = f"{scheme}://localhost:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        connection, _ = self._socket.accept()
+        if self._context:
+            connection = self._context.wrap_socket(connection, server_side=True)
+        with connection, self._socket:
+            received = b""
+            while not received.endswith(b"{}"):
+                received += connection.recv(65536)
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
+            connection.sendall(head + b"[]")
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+def test_what_arrives_at_once_is_not_streamed_under_protocol_original(
+    is_tls: bool, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    authority, context = certificates.make(tmp_path, "localhost")
+    provider, saved = AtOnce(context if is_tls else None), tmp_path / "flows"
+    trust = ("--set", f"ssl_verify_upstream_trusted_ca={authority}")
+    proxy = start_proxy(_original(provider.origin), "-w", str(saved), *trust)
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE) as client:
+        client.sendall(b"POST /v1/videos HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+        _received(client, b"[]")
+    log = proxy.close()
+    assert "Streaming" not in log
+    assert _saved_bodies(saved) == (b"{}", b"[]")
+
+
+def _received(client: socket.socket, end: bytes) -> bytes:
+    """What comes in until `end`."""
+    received = b""
+    while not received.endswith(end):
+        piece = client.recv(65536)
+        assert piece
+        received += piece
+    return received
+
+
+def _original(origin: str) -> str:
+    return f"provider: {{type: kling, protocol: original, apiTokens: [t], providerDomain: '{origin}'}}"
+
+
+def _saved_bodies(file: Path) -> tuple[bytes | None, bytes | None]:
+    """The bodies of the request and of the answer of the only flow."""
+    with file.open("rb") as flows:
+        (flow,) = FlowReader(flows).stream()
+    assert isinstance(flow, HTTPFlow)
+    assert flow.response
+    return flow.request.raw_content, flow.response.raw_content
 
 
 def test_a_stream_of_events_is_not_held_back(kling: str, upstream: Upstream, start_proxy: StartProxy) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow
 
+from mitm_ai_proxy.auth.masking import Mask
 from mitm_ai_proxy.chat.dialects import DIALECTS
 from mitm_ai_proxy.exchange import Handling, Pass, Pieces, Whole
 from mitm_ai_proxy.gateway import streams
@@ -83,6 +85,7 @@ def _begin(flow: http.HTTPFlow, handling: Handling, dialect: str = "openai") -> 
 
 
 EVENTS = {"content-type": "text/event-stream"}
+CHUNKED = {"Transfer-Encoding": "chunked"}
 WHOLE = Whole(lambda answer: answer)
 
 
@@ -92,7 +95,7 @@ WHOLE = Whole(lambda answer: answer)
         ({"content-length": "2"}, Pass(), False),
         ({"content-length": str(SHOWN_BODY)}, Pass(), False),
         ({"content-length": str(SHOWN_BODY + 1)}, Pass(), True),
-        ({"content-length": "2"}, Pass(is_shown=False), True),
+        ({"content-length": "2"}, Pass(waits=False), True),
         ({"content-length": "2", "content-type": "video/mp4"}, Pass(), True),
         ({"content-length": "2", "content-type": "TEXT/Event-Stream; charset=utf-8"}, Pass(), True),
         ({"content-length": "2", "content-type": "application/json"}, Pass(), False),
@@ -109,15 +112,37 @@ def test_an_answer_is_held_or_flows_by_its_length_its_type_and_its_handling(
 
 
 @table(
+    ("status", "coding", "secret", "streamed"),
+    [
+        (401, {"content-encoding": "gzip"}, b"a secret", False),
+        (401, {"content-encoding": "gzip"}, b"", True),
+        (401, {}, b"a secret", True),
+        (200, {"content-encoding": "gzip"}, b"a secret", True),
+    ],
+)
+def test_an_encoded_error_is_held_where_it_may_repeat_a_credential(
+    status: int, coding: dict[str, str], secret: bytes, streamed: bool
+) -> None:
+    flow = _answer({"content-length": "2", **coding})
+    assert flow.response
+    flow.response.status_code = status
+    mask = Mask((secret,)) if secret else None
+
+    streams.begin_answer(flow, flow.response, Pass(waits=False), DIALECTS["openai"], False, mask)
+
+    assert bool(flow.response.stream) is streamed
+
+
+@table(
     ("fields", "handling", "is_kept"),
     [
         (EVENTS, Pass(), True),
         ({"content-type": "application/x-ndjson"}, Pass(), True),
-        ({"content-type": "application/json"}, Pass(is_shown=False), True),
-        ({}, Pass(is_shown=False), True),
+        ({"content-type": "application/json"}, Pass(waits=False), True),
+        ({}, Pass(waits=False), True),
         (EVENTS, Pieces(Upper()), True),
         ({"content-type": "video/mp4"}, Pass(), False),
-        ({"content-type": "application/octet-stream"}, Pass(is_shown=False), False),
+        ({"content-type": "application/octet-stream"}, Pass(waits=False), False),
         ({"content-type": "audio/mpeg"}, Pieces(Upper()), False),
     ],
 )
@@ -272,15 +297,55 @@ def test_the_failure_of_what_is_no_event_stream_is_its_end() -> None:
         ({}, False),
         ({"Content-Length": str(SHOWN_BODY)}, False),
         ({"Content-Length": str(SHOWN_BODY + 1)}, True),
-        ({"Transfer-Encoding": "chunked"}, True),
+        (CHUNKED, True),
     ],
 )
 def test_a_request_that_only_passes_is_held_as_long_as_it_is_small(fields: dict[str, str], streamed: bool) -> None:
-    flow = tflow.tflow(req=http.Request.make("POST", "http://a.test/"))
-    flow.request.data.content = None
-    flow.request.headers.pop("content-length", None)
-    flow.request.headers.update(fields)
+    flow = _request(fields)
 
     streams.stream_long_request(flow)
 
     assert flow.request.stream is streamed
+
+
+@table(
+    ("fields", "pieces", "shown"),
+    [
+        (CHUNKED, [b"a", b"b"], b"ab"),
+        ({"Content-Length": "2"}, [b"a", b"b"], b"ab"),
+        (CHUNKED, [], b""),
+        (CHUNKED, [b"a" * SHOWN_BODY], b"a" * SHOWN_BODY),
+        (CHUNKED, [b"a" * SHOWN_BODY, b"a", b"b"], None),
+        ({**CHUNKED, "Content-Type": "video/mp4"}, [b"a"], None),
+    ],
+)
+def test_a_streamed_request_is_shown_whole_or_not_at_all(
+    fields: dict[str, str], pieces: list[bytes], shown: bytes | None
+) -> None:
+    flow = _request(fields)
+
+    streams.stream_request(flow)
+    stream: Any = flow.request.stream
+    passed = pieces if stream is True else [stream(piece) for piece in pieces]
+    streams.show_request(flow.request)
+
+    assert (passed, flow.request.raw_content) == (pieces, shown)
+
+
+def test_a_request_that_is_here_is_not_streamed() -> None:
+    flow = _request({"Content-Length": "4"})
+    flow.request.data.content = b"here"
+
+    streams.stream_request(flow)
+    streams.show_request(flow.request)
+
+    assert (flow.request.stream, flow.request.raw_content) == (False, b"here")
+
+
+def _request(fields: dict[str, str]) -> http.HTTPFlow:
+    """A flow with the head of a request."""
+    flow = tflow.tflow(req=http.Request.make("POST", "http://a.test/"))
+    flow.request.data.content = None
+    flow.request.headers.pop("content-length", None)
+    flow.request.headers.update(fields)
+    return flow

@@ -96,6 +96,7 @@ class Gateway(Configured):
             flows.place(flow, state.asked)
             self.begin(flow)
             return
+        streams.show_request(flow.request)
         raw = flow.request.raw_content or b""
         if state.attempts and state.attempts.raw is None and not flow.request.stream:
             state.attempts.raw = raw

@@ -21,13 +21,14 @@ from mitmproxy.proxy.layer import CommandGenerator, Layer
 from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
 from mitmproxy.proxy.layers.http._base import HttpConnection, ReceiveHttp
 from mitmproxy.proxy.layers.http._events import (
+    RequestEndOfMessage,
     RequestProtocolError,
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
 )
-from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 from mitmproxy.proxy.server import ConnectionHandler
 
 from . import upstream_layers
@@ -332,13 +333,35 @@ def stream_of(flow: http.HTTPFlow) -> HttpStream | None:
     return _search(handler.layer.context.layers, flow, set()) if handler else None
 
 
+def has_arrived(flow: http.HTTPFlow, message: http.Message, length: int) -> bool:
+    """Whether a message's body of `length` bytes over HTTP/1 has arrived with its head; for the hook of that head."""
+    is_request = message is flow.request
+    # A version of mitmproxy that was not tested.
+    with contextlib.suppress(AssertionError, AttributeError, KeyError, ValueError):
+        if stream := stream_of(flow):
+            end: type[events.Event] = RequestEndOfMessage if is_request else ResponseEndOfMessage
+            waiting = stream._paused_event_queue
+            if waiting and isinstance(waiting[-1], end):
+                return True
+            # Where hooks begin before the layers have read on.
+            reader: Any = _http_layer_of(stream).connections[flow.client_conn if is_request else flow.server_conn]
+            while not isinstance(reader, Http1Connection):
+                reader = reader.child_layer
+            return len(reader.buf) >= length
+    return False
+
+
 def _connection_of(stream: HttpStream) -> HttpConnection:
+    connection = _http_layer_of(stream).connections[stream.context.client]
+    assert isinstance(connection, HttpConnection)
+    return connection
+
+
+def _http_layer_of(stream: HttpStream) -> HttpLayer:
     layers = stream.context.layers
     parent = layers[layers.index(stream) - 1]
     assert isinstance(parent, HttpLayer)
-    connection = parent.connections[stream.context.client]
-    assert isinstance(connection, HttpConnection)
-    return connection
+    return parent
 
 
 def handler_of(flow: http.HTTPFlow) -> ConnectionHandler | None:

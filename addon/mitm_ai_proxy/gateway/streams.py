@@ -68,8 +68,36 @@ def keep_held(flow: http.HTTPFlow) -> None:
 
 
 def stream_request(flow: http.HTTPFlow) -> None:
-    """Stream this request's body, unless it is here already."""
-    flow.request.stream = flow.request.raw_content is None
+    """Stream this request's body, unless it is here already; a copy is made for show_request(), unless it is media."""
+    request = flow.request
+    if request.raw_content is not None:
+        return
+    length = _length(request)
+    if length == 0 or (length is not None and engine.has_arrived(flow, request, length)):
+        request.stream = False
+    else:
+        request.stream = True if _is_media(request) else _Copying()
+
+
+def show_request(request: http.Request) -> None:
+    """Put a copy of a body that was streamed where mitmproxy shows it, if it is no longer than SHOWN_BODY."""
+    if isinstance(request.stream, _Copying) and request.stream.copy is not None and request.raw_content is None:
+        # The setter would change Content-Length.
+        request.data.content = bytes(request.stream.copy)
+
+
+class _Copying:
+    """The bytes of a body as they are, and a copy as long as they are no more than SHOWN_BODY."""
+
+    def __init__(self) -> None:
+        self.copy: bytearray | None = bytearray()
+
+    def __call__(self, data: bytes) -> bytes:
+        if self.copy is not None:
+            self.copy += data
+            if len(self.copy) > SHOWN_BODY:
+                self.copy = None
+        return data
 
 
 def stream_long_request(flow: http.HTTPFlow) -> None:
@@ -107,15 +135,14 @@ def begin_answer(
         _translate(flow, response, streaming.masked(handling, mask), dialect)
     elif response.raw_content is not None:
         return  # it is complete already
-    elif not (handling.is_shown or (mask and _is_encoded_error(response))) or is_streamed(
-        header_fields.value(response.headers.fields, b"content-type")
-    ):
+    elif is_streamed(header_fields.value(response.headers.fields, b"content-type")):
         response.stream = True
     else:
         length = _length(response)
+        waits = handling.waits or (mask is not None and _is_encoded_error(response))
         if length is None:
-            response.stream = response.stream or not _stream_from(flow, SHOWN_BODY)
-        elif length > SHOWN_BODY:
+            response.stream = response.stream or not waits or not _stream_from(flow, SHOWN_BODY)
+        elif length > SHOWN_BODY or not (waits or engine.has_arrived(flow, response, length)):
             response.stream = True
     if response.stream is True and not _is_media(response):
         _translate(flow, response, streaming.passed(mask), dialect)
@@ -156,8 +183,8 @@ def end_of_broken(response: http.Response) -> bytes | None:
     return translation.end_of_broken() if isinstance(translation, Translation) else None
 
 
-def _is_media(response: http.Response) -> bool:
-    return is_media(header_fields.value(response.headers.fields, b"content-type"))
+def _is_media(message: http.Message) -> bool:
+    return is_media(header_fields.value(message.headers.fields, b"content-type"))
 
 
 def _is_encoded_error(response: http.Response) -> bool:
