@@ -93,13 +93,13 @@ class Case:
 
 
 CASES: Final = {
-    "create": Case("create, small", traffic.small_create, 100, servers.KLING_CONFIG, (1.5, 1.4), 3.7),
-    "retrieve": Case("retrieve", traffic.retrieve, 100, servers.KLING_CONFIG, (1.65, 1.6), 5.0),
+    "create": Case("create, small", traffic.small_create, 200, servers.KLING_CONFIG, (1.5, 1.4), 3.7),
+    "retrieve": Case("retrieve", traffic.retrieve, 200, servers.KLING_CONFIG, (1.65, 1.6), 5.0),
     "picture": Case("create, 10 MB picture", traffic.picture_create, 4, servers.KLING_CONFIG, (0.95, 0.95), 1.5),
-    "original": Case("create, protocol original", traffic.original_create, 100, servers.ORIGINAL_CONFIG, (1.7, 1.6)),
-    "chat": Case("chat, passed through", traffic.chat, 100, servers.OPENAI_CONFIG, (1.6, 1.6), has_peers=True),
-    "retry": Case("the same, retryOnFailure", traffic.chat, 100, servers.RETRY_CONFIG, (1.5, 1.5)),
-    "reliable": Case("the same, all such keys", traffic.chat, 100, servers.RELIABLE_CONFIG, (1.3, 1.3)),
+    "original": Case("create, protocol original", traffic.original_create, 200, servers.ORIGINAL_CONFIG, (1.7, 1.6)),
+    "chat": Case("chat, passed through", traffic.chat, 200, servers.OPENAI_CONFIG, (1.6, 1.6), has_peers=True),
+    "retry": Case("the same, retryOnFailure", traffic.chat, 200, servers.RETRY_CONFIG, (1.5, 1.5)),
+    "reliable": Case("the same, all such keys", traffic.chat, 200, servers.RELIABLE_CONFIG, (1.3, 1.3)),
     "fresh": Case(
         "new client, TLS upstream",
         traffic.retrieve,
