@@ -69,8 +69,7 @@ class Attempts:
     `head`: what each provider rewrites. `raw`: the client's own body, once it has been read. `upstream`: the request of
     the current try, and `begun` when that began. `is_refused`: another try follows the answer whose head has come.
     `wait`: seconds before that. `prepared`: its request, or an answer in its place. `late`: what the client is told if
-    none follows a try that took too long. `lines`: what is to be noted. `first`: looks at the beginning of the answer,
-    whose head is not sent to the client before that is known.
+    none follows a try that took too long. `lines`: what is to be noted.
     """
 
     def __init__(self, providers: Providers, tries: Tries, head: Head) -> None:
@@ -84,7 +83,8 @@ class Attempts:
         self.upstream: Upstream | None = None
         self.prepared: Upstream | Answer | None = None
         self.late: Refusal | None = None
-        self.first: FirstEvent | None = None
+        self._first: FirstEvent | None = None
+        self._passed: Fields | None = None
         self.is_refused = False
         self._pick: Pick | None = None
         self._waited = 0.0
@@ -138,7 +138,7 @@ class Attempts:
     def begin_next(self) -> None:
         """Go on to the try that is prepared, which begins now, after its wait."""
         self._waited = self.wait
-        self._pick, self.first, self.late = None, None, None
+        self._pick, self._first, self._passed, self.late = None, None, None, None
         self.is_refused = self._is_heard = self._is_told = self._is_judged = False
         self.begun = self._clock()
 
@@ -229,20 +229,31 @@ class Attempts:
 
     def hear(self, status: int, fields: Fields) -> None:
         """Take the head of an answer: it may be a failure, whatever its body is."""
-        self.first, self._is_heard, self._is_judged = None, True, False
+        self._first, self._passed, self._is_heard, self._is_judged = None, None, True, False
         if status >= 300:
             retry_after = seconds_of(header_fields.value(fields, b"retry-after"), time.time())
             self._fail(Failure(str(status), status, retry_after=retry_after))
-        elif self._can_go_on():
-            self.first = first_event.begun(self._method, fields)
+        else:
+            self._passed = fields
+
+    @property
+    def first(self) -> FirstEvent | None:
+        """Looks at the beginning of a streamed answer, whose head is not sent to the client before that is known."""
+        if self._passed is not None:
+            # Not before it is asked for: an answer that is held is looked at as a whole.
+            fields, self._passed = self._passed, None
+            if self._can_go_on():
+                self._first = first_event.begun(self._method, fields)
+        return self._first
 
     def is_failure(self, piece: bytes, *, is_end: bool) -> bool | None:
         """Whether a held stream begins with an error that is followed by another try; None if more is needed."""
-        assert self.first
-        self.first.feed(piece, is_end=is_end)
-        if not self.first.is_known:
+        first = self.first
+        assert first
+        first.feed(piece, is_end=is_end)
+        if not first.is_known:
             return None
-        failure, self.first, self._is_judged = self.first.failure, None, True
+        failure, self._first, self._is_judged = first.failure, None, True
         if failure is None:
             return False
         self._fail(failure)

@@ -62,8 +62,9 @@ class Judge(Protocol):
     """What decides on the tries of one flow; the layers ask it. See Attempts of edges/attempts.py."""
 
     is_refused: bool
-    first: FirstEvent | None
 
+    @property
+    def first(self) -> FirstEvent | None: ...
     @property
     def wait(self) -> float: ...
     @property
