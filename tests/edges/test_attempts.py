@@ -285,6 +285,22 @@ def test_a_stream_that_begins_with_an_error_is_a_failure_and_another_is_none() -
     assert begun.first is None
 
 
+def test_what_a_stream_begins_with_says_nothing_of_the_next_try() -> None:
+    providers, _ = _providers(RETRY_IT)
+    tries = _begun(providers, CHAT, STREAM)
+    tries.hear(200, EVENTS)
+    assert tries.is_failure(b'data: {"error": {"message": "no", "type": "overloaded_error"}}\n\n', is_end=False)
+    _go_on(tries)
+    tries.hear(200, EVENTS)
+    assert tries.first is None
+    tries = _begun(providers, CHAT, STREAM)
+    tries.hear(200, EVENTS)
+    tries.break_off(BROKEN)
+    _go_on(tries)
+    tries.hear(503, EVENTS)
+    assert tries.first is None
+
+
 def test_what_is_not_sent_for_a_reason_of_ours_goes_to_the_next_place_and_counts_for_nobody() -> None:
     providers, _ = _providers(f"{RETRY_IT}{FAILOVER}")
     tries = _begun(providers, "/v1/images/generations", b'{"model": "m"}')

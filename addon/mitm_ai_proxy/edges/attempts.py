@@ -138,7 +138,7 @@ class Attempts:
     def begin_next(self) -> None:
         """Go on to the try that is prepared, which begins now, after its wait."""
         self._waited = self.wait
-        self._pick, self._first, self._passed, self.late = None, None, None, None
+        self._pick, self.late = None, None
         self.is_refused = self._is_heard = self._is_told = self._is_judged = False
         self.begun = self._clock()
 
@@ -253,7 +253,7 @@ class Attempts:
         first.feed(piece, is_end=is_end)
         if not first.is_known:
             return None
-        failure, self._first, self._is_judged = first.failure, None, True
+        failure, self._is_judged = first.failure, True
         if failure is None:
             return False
         self._fail(failure)
