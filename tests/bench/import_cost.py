@@ -18,7 +18,8 @@ import mitmproxy.tools.main  # noqa: F401
 # Modules of other commands, which a proxied request does not need.
 ELSEWHERE = set(
     """
-    __main__ cassette commands embedded error_log recorded replay_server simulated simulator testing view
+    __main__ cassette commands embedded error_log platform recorded replay_server server simulated simulator testing
+    view
     """.split()
 )
 
