@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.conftest import EDGES, StartEdge
 from tests.e2e.raw import RawProvider, ask
 from tests.e2e.shapes import SHAPES
+from tests.tables import table
 
 SECONDS = 10.0
 CONFIG = """
@@ -110,6 +111,36 @@ def test_an_answer_that_passes_is_passed_on_to_the_byte(
     assert wrong == []
     assert head == provider.says
     assert all(b"HTTP/1.1\r\nHost: " in request for request in provider.received)
+
+
+@pytest.mark.parametrize("edge", EDGES)
+@table(
+    ("status", "kind", "is_masked"),
+    [
+        (200, b"application/json", True),
+        (200, b"text/event-stream", True),
+        (200, b"text/plain", True),
+        (401, b"application/json", True),
+        (200, b"video/mp4", False),
+        (206, b"application/octet-stream", False),
+        (500, b"application/octet-stream", True),
+    ],
+)
+def test_a_credential_that_an_answer_repeats_is_masked_but_not_in_media(
+    edge: str, status: int, kind: bytes, is_masked: bool, provider: RawProvider, shared_edge: StartEdge
+) -> None:
+    port = shared_edge(edge, CONFIG.format(address=provider.address)).port
+    token = b"sk-provider-0123456789"
+    for framing, body in (
+        (b"Content-Length: 22", token),
+        (b"Transfer-Encoding: chunked", b"16\r\n" + token + b"\r\n0\r\n\r\n"),
+    ):
+        head = b"HTTP/1.1 %d OK\r\nX-Told: %b\r\nContent-Type: %b\r\n%b\r\n\r\n" % (status, token, kind, framing)
+        provider.says = head + body
+        answer = ask(port, b"GET /v1/a HTTP/1.1\r\nHost: x\r\n\r\n")
+        field, _, came = answer.partition(b"\r\n\r\n")
+        assert token not in field
+        assert (token in came, b"*" * len(token) in came) == (not is_masked, is_masked)
 
 
 @pytest.mark.parametrize("edge", EDGES)

@@ -13,7 +13,7 @@ from ..errors import Refusal
 from ..exchange import Pieces, Transducer
 from ..wire import content_encoding, header_fields
 from ..wire.header_fields import Fields
-from ..wire.media_types import EVENT_STREAM
+from ..wire.media_types import EVENT_STREAM, is_media
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,11 @@ class _Unchanged:
 def masked(pieces: Pieces, mask: Mask | None) -> Pieces:
     """The same with the credential masked in what it gives."""
     return pieces._replace(transducer=Chain(pieces.transducer, MaskedStream(mask))) if mask else pieces
+
+
+def is_searched(status: int, fields: Fields) -> bool:
+    """Whether a streamed answer is searched for the credential: all but media that are no error's."""
+    return status >= 400 or not is_media(header_fields.value(fields, b"content-type"))
 
 
 def passed(mask: Mask | None) -> Pieces:

@@ -144,7 +144,7 @@ def begin_answer(
             response.stream = response.stream or not waits or not _stream_from(flow, SHOWN_BODY)
         elif length > SHOWN_BODY or not (waits or engine.has_arrived(flow, response, length)):
             response.stream = True
-    if response.stream is True and not _is_media(response):
+    if response.stream is True and streaming.is_searched(response.status_code, response.headers.fields):
         _translate(flow, response, streaming.passed(mask), dialect)
 
 

@@ -388,7 +388,10 @@ class Exchange:
         if isinstance(handling, Whole) or (isinstance(handling, Pass) and self._is_held(arrived)):
             raw = await arrivals.whole(arrived, BODY_LIMIT)
             return await self._deliver_whole(arrived, raw, handling if isinstance(handling, Whole) else None)
-        pieces = streaming.masked(handling, mask) if isinstance(handling, Pieces) else streaming.passed(mask)
+        if isinstance(handling, Pieces):
+            pieces = streaming.masked(handling, mask)
+        else:
+            pieces = streaming.passed(mask if streaming.is_searched(status, fields) else None)
         sent = streaming.answer_fields(fields, pieces, is_http1=False)
         if mask and (masked := mask.fields(sent)) is not sent:
             sent = masked
