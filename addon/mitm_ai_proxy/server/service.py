@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
 import signal
 import socket
 import ssl
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from ..edges import memory
 from ..edges.held import HELD
 from ..edges.pages import is_loopback
 from ..pipeline import Outgoing
@@ -93,7 +92,7 @@ def run(options: Options) -> int:
     Raises StartError, ConfigurationError, or UnusableParser.
     """
     check_parser()
-    _keep_memory()
+    memory.keep()
     HELD.limit = options.held_bodies
     if options.workers == 1:
         asyncio.run(_serve(options, _settings(options)))
@@ -221,14 +220,3 @@ def _tls(path: Path) -> ssl.SSLContext:
 
 def _said(error: OSError) -> str:
     return (error.reason if isinstance(error, ssl.SSLError) else error.strerror) or type(error).__name__
-
-
-def _keep_memory() -> None:
-    """Have glibc keep what it frees: by chance it would give each picture's memory back, and fetch it page by page."""
-    if not sys.platform.startswith("linux"):
-        return
-    library = ctypes.CDLL(None)
-    if mallopt := getattr(library, "mallopt", None):
-        trim_threshold, mmap_threshold, size = -1, -3, 1 << 30
-        mallopt(mmap_threshold, size)
-        mallopt(trim_threshold, size)
