@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import select
 import socket
 from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.conftest import EDGES, StartEdge
-from tests.e2e.raw import RawProvider, ask
+from tests.e2e.raw import RawProvider, ask, message
 from tests.e2e.shapes import SHAPES
 from tests.tables import table
 
 SECONDS = 10.0
+MOST_OF_HEAD = 1024 * 1024
+"""Bytes in which a proxy has to say that a head is too long."""
 CONFIG = """
 provider:
   type: generic
@@ -47,6 +52,39 @@ def test_a_shape_of_a_request_is_served_or_refused(edge: str, provider: RawProvi
         if (status, bool(provider.received)) != (expected, expected == 200) or b"evil" in b"".join(provider.received):
             wrong.append((shape.name, expected, answer[:300], provider.received))
     assert wrong == []
+
+
+@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize("field", [b"", b"X-A: 1\r\n"], ids=["one field", "many fields"])
+def test_a_head_without_an_end_is_refused(
+    edge: str, field: bytes, provider: RawProvider, shared_edge: StartEdge
+) -> None:
+    port = shared_edge(edge, CONFIG.format(address=provider.address)).port
+    piece, sent = (field or b"a") * (32768 // len(field or b"a")), 0
+    with socket.create_connection(("127.0.0.1", port), SECONDS) as client:
+        client.sendall(b"GET /v1/a HTTP/1.1\r\nHost: x\r\nX-B: ")
+        # An answer is not heard any more while more is sent.
+        while not select.select([client], [], [], 0.05)[0]:
+            assert sent < MOST_OF_HEAD
+            client.sendall(piece)
+            sent += len(piece)
+        answer = message(client)
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+    assert answer[9:13] == b"400 "
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "invalid_head"
+    assert provider.received == []
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_a_long_head_is_served(edge: str, provider: RawProvider, shared_edge: StartEdge) -> None:
+    port = shared_edge(edge, CONFIG.format(address=provider.address)).port
+    field = b"\r\n".join(b"X-Long: " + b"%d" % number * 60_000 for number in range(3))
+
+    answer = ask(port, b"GET /v1/a HTTP/1.1\r\nHost: x\r\n" + field + b"\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert field in provider.received[0]
 
 
 FIELDS = (

@@ -12,7 +12,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy import mode_specs
 from mitmproxy.utils import human
 
-from .. import registry
+from .. import errors, registry
 from ..config.file import ConfigurationError
 from ..edges import configured, health_report, memory, pages, ways
 from ..edges.clients import NO_CLIENTS, Clients
@@ -31,6 +31,7 @@ from . import (
     fast_lookups,
     filters,
     flows,
+    guard,
     intercepting,
     listed,
     sealed,
@@ -92,6 +93,7 @@ class Configured:
         engine.tell_lost_connections()
         engine.wake_killed()
         engine.mend_heads_of_answers()
+        engine.limit_heads_of_requests(guard.last_answer(errors.bad_head("The head of the request is too long.")))
         crashes.contain()
         sealed.install()
         content_view.add()

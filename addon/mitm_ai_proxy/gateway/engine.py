@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, NoReturn
@@ -35,12 +36,15 @@ from . import upstream_layers
 
 LONGEST_HEAD: Final = 64 * 1024
 """Bytes of the head of an answer over HTTP/1."""
+LONGEST_REQUEST_HEAD: Final = 256 * 1024
+"""Bytes of the head of a request over HTTP/1, as in browsers: it holds for foreign hosts, too."""
 CLOSE_DELAY: Final = 1.0
 """Seconds between an answer and the closing of its connection."""
 
 _TELLS: Final = "tells_lost_connections"
 _WAKES: Final = "wakes_killed"
 _MENDS: Final = "mends_heads_of_answers"
+_LIMITS: Final = "limits_heads_of_requests"
 _INTERIM: Final = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 _NO_RESPONSE: Final = 444
 _CLIENT_CLOSED_REQUEST: Final = 499
@@ -94,10 +98,8 @@ def mend_heads_of_answers() -> None:
     101 to a request that asked for no other protocol is an error, for what follows would pass all hooks. So is a head
     of more than LONGEST_HEAD bytes, which mitmproxy takes minutes to write over HTTP/2.
     """
-    before = getattr(Http1Client, "read_headers", None)
-    is_known = before is not None and tuple(inspect.signature(before).parameters) == ("self", "event")
-    # Another version's own way stays as it is.
-    if before is None or not is_known or not hasattr(ReceiveBuffer(), "_data") or getattr(before, _MENDS, False):
+    before = _known_reader(Http1Client)
+    if before is None or not hasattr(ReceiveBuffer(), "_data") or getattr(before, _MENDS, False):
         return
 
     def read_headers(self: Http1Client, event: events.ConnectionEvent) -> CommandGenerator[None]:
@@ -120,6 +122,35 @@ def mend_heads_of_answers() -> None:
 
     setattr(read_headers, _MENDS, True)
     Http1Client.read_headers = read_headers  # type: ignore[method-assign]
+
+
+def limit_heads_of_requests(answer: bytes) -> None:
+    """Have a connection over HTTP/1 end with this answer when LONGEST_REQUEST_HEAD bytes of a head have no end.
+
+    mitmproxy waits for the end, however long it is.
+    """
+    before = _known_reader(Http1Server)
+    if before is None or getattr(before, _LIMITS, False):
+        return
+
+    def read_headers(self: Http1Server, event: events.ConnectionEvent) -> CommandGenerator[None]:
+        yield from before(self, event)
+        is_waiting = isinstance(event, events.DataReceived) and self.state == self.read_headers
+        if is_waiting and len(self.buf) > LONGEST_REQUEST_HEAD:
+            yield commands.Log("ai-proxy: 400: the head of a request is too long", logging.WARNING)
+            yield commands.SendData(self.conn, answer)
+            yield commands.CloseConnection(self.conn)
+            self.state = self.done
+
+    setattr(read_headers, _LIMITS, True)
+    Http1Server.read_headers = read_headers  # type: ignore[method-assign]
+
+
+def _known_reader(kind: type[Http1Client | Http1Server]) -> Callable[..., CommandGenerator[None]] | None:
+    """What reads heads in a kind of connections; None in a version of mitmproxy that has another way."""
+    before: Callable[..., CommandGenerator[None]] | None = getattr(kind, "read_headers", None)
+    is_known = before is not None and tuple(inspect.signature(before).parameters) == ("self", "event")
+    return before if is_known else None
 
 
 def _status_of(head: bytearray) -> int:
@@ -162,8 +193,8 @@ def wake_killed() -> None:
     if getattr(before, _WAKES, False):
         return
 
-    def kill(self: Flow) -> None:
-        before(self)
+    def kill(self: Flow, *arguments: Any, **named: Any) -> None:
+        before(self, *arguments, **named)
         if event := getattr(self, "_resume_event", None):
             event.set()
 

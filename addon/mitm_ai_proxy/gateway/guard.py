@@ -128,9 +128,7 @@ class Guard:
         else:
             refusal = errors.bad_head(f"What came for {address[0]} is no HTTP, so it was not passed on.")
             logger.warning("ai-proxy: 400: %s", printable(refusal.message))
-            made = _answered(DIALECTS[OPENAI], refusal)
-            made.headers["Connection"] = "close"
-            nextlayer.layer = engine.EndedLayer(context, assemble.assemble_response(made))
+            nextlayer.layer = engine.EndedLayer(context, last_answer(refusal))
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Refuse a flow that the gateway did not see, or that another addon redirected."""
@@ -229,6 +227,14 @@ def response(flow: http.HTTPFlow, state: FlowState | None, refusal: Refusal) -> 
 def _answered(dialect: Dialect, refusal: Refusal, has_body: bool = True) -> http.Response:
     headers = {"Content-Type": "application/json", **refusal.headers}
     return http.Response.make(refusal.status, dialect.refusal(refusal) if has_body else b"", headers)
+
+
+def last_answer(refusal: Refusal) -> bytes:
+    """The bytes of an answer over HTTP/1 to what is no request, behind which the connection ends."""
+    made = _answered(DIALECTS[OPENAI], refusal)
+    made.headers["Connection"] = "close"
+    answer: bytes = assemble.assemble_response(made)
+    return answer
 
 
 def refuse(flow: http.HTTPFlow, state: FlowState, refusal: Refusal, level: int = logging.INFO) -> None:
