@@ -59,14 +59,14 @@ class _Overlay:
 
     def __init__(self, options: Any, changes: dict[str, Value], stream: HttpStream) -> None:
         self._options = options
-        self._changes = changes
+        self._functions = {name: value for name, value in changes.items() if callable(value)}
         self._stream = stream
+        # They are read for each piece of a body, and found so without a call.
+        vars(self).update({name: value for name, value in changes.items() if not callable(value)})
 
     def __getattr__(self, name: str) -> Any:
-        if name not in self._changes:
-            return getattr(self._options, name)
-        value = self._changes[name]
-        return value(len(self._stream.request_body_buf)) if callable(value) else value
+        function = self._functions.get(name)
+        return function(len(self._stream.request_body_buf)) if function else getattr(self._options, name)
 
 
 def lay_over(flow: http.HTTPFlow, changes: dict[str, Value]) -> bool:
