@@ -334,6 +334,9 @@ def test_a_streamed_request_is_shown_whole_or_not_at_all(
 
 def test_a_request_that_is_here_is_not_streamed() -> None:
     flow = _request({"Content-Length": "4"})
+    streams.stream_request(flow)
+    assert flow.request.stream
+    # A person sends it again.
     flow.request.data.content = b"here"
 
     streams.stream_request(flow)

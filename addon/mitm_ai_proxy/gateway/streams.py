@@ -69,11 +69,9 @@ def keep_held(flow: http.HTTPFlow) -> None:
 
 def stream_request(flow: http.HTTPFlow) -> None:
     """Stream this request's body, unless it is here already; a copy is made for show_request(), unless it is media."""
-    request = flow.request
-    if request.raw_content is not None:
-        return
-    length = _length(request)
-    if length == 0 or (length is not None and engine.has_arrived(flow, request, length)):
+    request, length = flow.request, _length(flow.request)
+    is_here = request.raw_content is not None or length == 0
+    if is_here or (length is not None and engine.has_arrived(flow, request, length)):
         request.stream = False
     else:
         request.stream = True if _is_media(request) else _Copying()
