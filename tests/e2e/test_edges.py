@@ -73,7 +73,8 @@ def test_a_head_without_an_end_is_refused(
             assert client.recv(1) == b""
     assert answer[9:13] == b"400 "
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "invalid_head"
-    assert provider.received == []
+    # One of an earlier test may have come late.
+    assert not any(b" /v1/a " in request for request in provider.received)
 
 
 @pytest.mark.parametrize("edge", EDGES)
@@ -84,7 +85,7 @@ def test_a_long_head_is_served(edge: str, provider: RawProvider, shared_edge: St
     answer = ask(port, b"GET /v1/a HTTP/1.1\r\nHost: x\r\n" + field + b"\r\n\r\n")
 
     assert answer.startswith(b"HTTP/1.1 200 ")
-    assert field in provider.received[0]
+    assert any(field in request for request in provider.received)
 
 
 FIELDS = (
