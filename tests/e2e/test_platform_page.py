@@ -231,6 +231,9 @@ def test_the_keyboard_is_enough(stage: Stage, browser: Browser) -> None:
         " dialog.close(); document.activeElement.click(); opened(); }; look(); })"
     )
     browser.until("document.querySelector('#job').open")
+    # To be told of it when it is open again has no effect.
+    browser.run("document.querySelector('#job').dispatchEvent(new Event('close'))")
+    assert browser.run("document.querySelector('#job-body').childNodes.length") > 0
     browser.tab_to(lambda: bool(browser.run("document.activeElement.textContent === 'Cancel'")))
     browser.press(" ")
     browser.until("!document.querySelector('[data-lane=queued] li')")

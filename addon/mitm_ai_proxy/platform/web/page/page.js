@@ -531,7 +531,10 @@ byId("key-form").addEventListener("submit", enter);
 byId("leave").addEventListener("click", leave);
 byId("job-body").addEventListener("click", acted);
 // `opened` stays: this comes a moment after the closing, when another job may have been asked for.
-byId("job").addEventListener("close", () => byId("job-body").replaceChildren());
+byId("job").addEventListener("close", () => {
+  // It may have been opened again by the time that this is told.
+  if (!byId("job").open) byId("job-body").replaceChildren();
+});
 byId("enter").addEventListener("cancel", (event) => event.preventDefault());
 document.querySelector("main").addEventListener("click", (event) => {
   const button = event.target.closest("[data-job]");
