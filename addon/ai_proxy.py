@@ -6,12 +6,15 @@ import sys
 for _name in [name for name in sys.modules if name.partition(".")[0] == "mitm_ai_proxy"]:
     del sys.modules[_name]
 
-from mitm_ai_proxy.gateway.addon import Gateway  # noqa: E402 - after the old modules are gone
+from mitm_ai_proxy.edges import memory  # noqa: E402 - after the old modules are gone
+from mitm_ai_proxy.gateway.addon import Gateway  # noqa: E402
 from mitm_ai_proxy.gateway.commands import Commands  # noqa: E402
 from mitm_ai_proxy.gateway.conversations import Conversations  # noqa: E402
 from mitm_ai_proxy.gateway.recorded import Recorded  # noqa: E402
 from mitm_ai_proxy.gateway.simulated import Simulated  # noqa: E402
 
+# Here, for what is embedded shares its process with others.
+memory.keep()
 _conversations = Conversations()
 _gateway = Gateway([Recorded(), Simulated()])
 addons = [_gateway.intercepting.before, _conversations.before, _gateway, _conversations.after, Commands(_gateway)]

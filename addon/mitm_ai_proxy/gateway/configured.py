@@ -14,7 +14,7 @@ from mitmproxy.utils import human
 
 from .. import errors, registry
 from ..config.file import ConfigurationError
-from ..edges import configured, health_report, memory, pages, ways
+from ..edges import configured, health_report, pages, ways
 from ..edges.clients import NO_CLIENTS, Clients
 from ..edges.held import HELD
 from ..edges.token_fetcher import TokenFetcher
@@ -88,7 +88,6 @@ class Configured:
     def load(self, loader: Loader) -> None:
         """Declare the options. The guard is installed first, so that it works even if the rest fails."""
         self.guard = Guard.install(registry.DEFAULT_HOSTS, self)
-        memory.keep()
         engine.drop_trailers()
         engine.tell_lost_connections()
         engine.wake_killed()
