@@ -1,4 +1,4 @@
-"""The script for mitmproxy: `mitmdump -s addon/ai_proxy.py`. It only finds the package beside it and hands over."""
+"""The script for mitmproxy: `mitmdump -s addon/ai_proxy.py`. It finds the package beside it and hands over."""
 
 import sys
 
@@ -6,14 +6,14 @@ import sys
 for _name in [name for name in sys.modules if name.partition(".")[0] == "mitm_ai_proxy"]:
     del sys.modules[_name]
 
-from mitm_ai_proxy.edges import memory  # noqa: E402 - after the old modules are gone
-from mitm_ai_proxy.gateway.addon import Gateway  # noqa: E402
-from mitm_ai_proxy.gateway.commands import Commands  # noqa: E402
-from mitm_ai_proxy.gateway.conversations import Conversations  # noqa: E402
-from mitm_ai_proxy.gateway.recorded import Recorded  # noqa: E402
-from mitm_ai_proxy.gateway.simulated import Simulated  # noqa: E402
+from mitm_ai_proxy.edges import memory
+from mitm_ai_proxy.gateway.addon import Gateway
+from mitm_ai_proxy.gateway.commands import Commands
+from mitm_ai_proxy.gateway.conversations import Conversations
+from mitm_ai_proxy.gateway.recorded import Recorded
+from mitm_ai_proxy.gateway.simulated import Simulated
 
-# Here, for what is embedded shares its process with others.
+# Not in the package: a proxy that is embedded shares its process with others.
 memory.keep()
 _conversations = Conversations()
 _gateway = Gateway([Recorded(), Simulated()])

@@ -49,6 +49,11 @@ def bad_head(message: str, *, param: str | None = None) -> Refusal:
     return Refusal(400, message, code="invalid_head", param=param)
 
 
+def head_too_long(most: int) -> Refusal:
+    """400 for a head that has no end within so many bytes."""
+    return bad_head(f"The head of the request is longer than {most // 1024} KiB: send less in its header fields.")
+
+
 def unsupported_api(provider: str, api: str, has: list[str], why: str = "") -> Refusal:
     """404 for a known API that this provider does not have; `has` lists those that it has, `why` is a sentence."""
     listing = ", ".join(has) if has else "no API of this kind"

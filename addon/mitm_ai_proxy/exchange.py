@@ -75,7 +75,7 @@ class Upstream(NamedTuple):
     """An upstream request without its credential.
 
     `fields` are changes to the client's header fields. `body` None: the client's body is streamed, or, if it is
-    small, held, so that mitmproxy can show it; without `waits`, only one that has arrived with its head.
+    small, held, so that mitmproxy can show it; without `holds_small`, only one that has arrived with its head.
     `notes` has one line for each rewrite.
     `is_repeatable`: it buys nothing that a second one would buy again. `token`: the index of the only one of the
     provider's tokens that it may be sent with; None for any.
@@ -88,7 +88,7 @@ class Upstream(NamedTuple):
     body: bytes | None = None
     memo: Memo = NO_MEMO
     notes: tuple[str, ...] = ()
-    waits: bool = True
+    holds_small: bool = True
     is_repeatable: bool = False
     token: int | None = None
 
@@ -135,10 +135,10 @@ class Transducer(Protocol):
 class Pass(NamedTuple):
     """The answer is passed on as it arrives. A small one is held, so that mitmproxy can show it.
 
-    Without `waits`, only one that has arrived with its head.
+    Without `holds_small`, only one that has arrived with its head.
     """
 
-    waits: bool = True
+    holds_small: bool = True
 
 
 class Whole(NamedTuple):

@@ -95,7 +95,7 @@ WHOLE = Whole(lambda answer: answer)
         ({"content-length": "2"}, Pass(), False),
         ({"content-length": str(SHOWN_BODY)}, Pass(), False),
         ({"content-length": str(SHOWN_BODY + 1)}, Pass(), True),
-        ({"content-length": "2"}, Pass(waits=False), True),
+        ({"content-length": "2"}, Pass(holds_small=False), True),
         ({"content-length": "2", "content-type": "video/mp4"}, Pass(), True),
         ({"content-length": "2", "content-type": "TEXT/Event-Stream; charset=utf-8"}, Pass(), True),
         ({"content-length": "2", "content-type": "application/json"}, Pass(), False),
@@ -128,7 +128,7 @@ def test_an_encoded_error_is_held_where_it_may_repeat_a_credential(
     flow.response.status_code = status
     mask = Mask((secret,)) if secret else None
 
-    streams.begin_answer(flow, flow.response, Pass(waits=False), DIALECTS["openai"], False, mask)
+    streams.begin_answer(flow, flow.response, Pass(holds_small=False), DIALECTS["openai"], False, mask)
 
     assert bool(flow.response.stream) is streamed
 
@@ -138,11 +138,11 @@ def test_an_encoded_error_is_held_where_it_may_repeat_a_credential(
     [
         (EVENTS, Pass(), True),
         ({"content-type": "application/x-ndjson"}, Pass(), True),
-        ({"content-type": "application/json"}, Pass(waits=False), True),
-        ({}, Pass(waits=False), True),
+        ({"content-type": "application/json"}, Pass(holds_small=False), True),
+        ({}, Pass(holds_small=False), True),
         (EVENTS, Pieces(Upper()), True),
         ({"content-type": "video/mp4"}, Pass(), False),
-        ({"content-type": "application/octet-stream"}, Pass(waits=False), False),
+        ({"content-type": "application/octet-stream"}, Pass(holds_small=False), False),
         ({"content-type": "audio/mpeg"}, Pieces(Upper()), False),
     ],
 )

@@ -452,7 +452,7 @@ def test_protocol_original_changes_host_and_base_path_only(request_line: str, pa
     upstream = _route(provider, request_line)
 
     assert (upstream.target, upstream.memo, upstream.fields) == (path, {}, {})
-    assert (upstream.waits, provider.responseheaders(upstream, 200, ())) == (False, Pass(waits=False))
+    assert (upstream.holds_small, provider.responseheaders(upstream, 200, ())) == (False, Pass(holds_small=False))
     assert upstream.notes == ("sent to https://api-singapore.klingai.com: protocol original",)
 
 

@@ -317,8 +317,8 @@ def test_generic_passes_every_path_and_body(target: str, protocol: str) -> None:
     upstream = _route(provider, f"POST /proxy{target}")
 
     assert (upstream.target, upstream.origin, upstream.memo) == (f"/v9{target}", HOST, {})
-    waits = protocol != "original"
-    assert (upstream.waits, provider.responseheaders(upstream, 200, ())) == (waits, Pass(waits))
+    holds_small = protocol != "original"
+    assert (upstream.holds_small, provider.responseheaders(upstream, 200, ())) == (holds_small, Pass(holds_small))
 
 
 def test_generic_refuses_a_path_that_could_leave_the_base_path() -> None:

@@ -84,7 +84,7 @@ class Attempts:
         self.prepared: Upstream | Answer | None = None
         self.late: Refusal | None = None
         self._first: FirstEvent | None = None
-        self._passed: Fields | None = None
+        self._unread: Fields | None = None
         self.is_refused = False
         self._pick: Pick | None = None
         self._waited = 0.0
@@ -229,19 +229,19 @@ class Attempts:
 
     def hear(self, status: int, fields: Fields) -> None:
         """Take the head of an answer: it may be a failure, whatever its body is."""
-        self._first, self._passed, self._is_heard, self._is_judged = None, None, True, False
+        self._first, self._unread, self._is_heard, self._is_judged = None, None, True, False
         if status >= 300:
             retry_after = seconds_of(header_fields.value(fields, b"retry-after"), time.time())
             self._fail(Failure(str(status), status, retry_after=retry_after))
         else:
-            self._passed = fields
+            self._unread = fields
 
     @property
     def first(self) -> FirstEvent | None:
         """Looks at the beginning of a streamed answer, whose head is not sent to the client before that is known."""
-        if self._passed is not None:
-            # Not before it is asked for: an answer that is held is looked at as a whole.
-            fields, self._passed = self._passed, None
+        if self._unread is not None:
+            # Only when it is asked for: an answer that is held is looked at as a whole.
+            fields, self._unread = self._unread, None
             if self._can_go_on():
                 self._first = first_event.begun(self._method, fields)
         return self._first

@@ -17,7 +17,7 @@ _LONGEST: Final = 32 * 1024 * 1024
 def keep() -> None:
     """Have glibc keep what is freed, up to KEPT: by chance it gives the memory of each picture back, and gets it anew.
 
-    Each page of that costs as much as copying it.
+    To copy a picture into memory that is new took ten times as long (tests/bench/README.md).
     """
     if not sys.platform.startswith("linux"):
         return

@@ -92,7 +92,7 @@ class Configured:
         engine.tell_lost_connections()
         engine.wake_killed()
         engine.mend_heads_of_answers()
-        engine.limit_heads_of_requests(guard.last_answer(errors.bad_head("The head of the request is too long.")))
+        engine.limit_heads_of_requests(guard.last_answer(errors.head_too_long(engine.LONGEST_REQUEST_HEAD)))
         crashes.contain()
         sealed.install()
         content_view.add()

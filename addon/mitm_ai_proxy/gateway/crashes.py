@@ -21,13 +21,12 @@ from mitmproxy.proxy.layers.http._events import ResponseProtocolError
 from mitmproxy.proxy.server import ConnectionHandler
 
 from ..wire.printable import printable
-from . import upstream_layers
+from . import replaced, upstream_layers
 
 logger = logging.getLogger(__name__)
 
 _PACKAGE: Final = Path(__file__).parents[1]
 _REASON: Final = "an internal error"
-_CONTAINS: Final = "contains_crashes"
 _CRASHED: Final = "mitmproxy has crashed"
 """How mitmproxy's line in the log begins when its layers have raised."""
 
@@ -45,17 +44,16 @@ def contain() -> None:
 
     Done where mitmproxy says so in its log, and so without a cost for each event.
     """
-    before = ConnectionHandler.log
-    if getattr(before, _CONTAINS, False):
+    if replaced.is_ours(ConnectionHandler, "log"):
         return
+    before = ConnectionHandler.log
 
     def log(self: ConnectionHandler, message: str, *arguments: Any, **more: Any) -> None:
         error = sys.exception() if message.startswith(_CRASHED) else None
         if error is None or not _is_contained(self, error):
             before(self, message, *arguments, **more)
 
-    setattr(log, _CONTAINS, True)
-    ConnectionHandler.log = log  # type: ignore[method-assign]
+    replaced.put(ConnectionHandler, "log", log)
 
 
 def _is_contained(handler: ConnectionHandler, error: BaseException) -> bool:

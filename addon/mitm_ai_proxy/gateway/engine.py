@@ -32,7 +32,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 from mitmproxy.proxy.server import ConnectionHandler
 
-from . import upstream_layers
+from . import replaced, upstream_layers
 
 LONGEST_HEAD: Final = 64 * 1024
 """Bytes of the head of an answer over HTTP/1."""
@@ -41,10 +41,7 @@ LONGEST_REQUEST_HEAD: Final = 256 * 1024
 CLOSE_DELAY: Final = 1.0
 """Seconds between an answer and the closing of its connection."""
 
-_TELLS: Final = "tells_lost_connections"
-_WAKES: Final = "wakes_killed"
-_MENDS: Final = "mends_heads_of_answers"
-_LIMITS: Final = "limits_heads_of_requests"
+_READ_HEADERS: Final = "read_headers"
 _INTERIM: Final = (b"HTTP/1.1 1", b"HTTP/1.0 1")
 _NO_RESPONSE: Final = 444
 _CLIENT_CLOSED_REQUEST: Final = 499
@@ -98,8 +95,8 @@ def mend_heads_of_answers() -> None:
     101 to a request that asked for no other protocol is an error, for what follows would pass all hooks. So is a head
     of more than LONGEST_HEAD bytes, which mitmproxy takes minutes to write over HTTP/2.
     """
-    before = _known_reader(Http1Client)
-    if before is None or not hasattr(ReceiveBuffer(), "_data") or getattr(before, _MENDS, False):
+    before = _reader(Http1Client)
+    if before is None or not hasattr(ReceiveBuffer(), "_data"):
         return
 
     def read_headers(self: Http1Client, event: events.ConnectionEvent) -> CommandGenerator[None]:
@@ -120,8 +117,7 @@ def mend_heads_of_answers() -> None:
         else:
             yield from before(self, event)
 
-    setattr(read_headers, _MENDS, True)
-    Http1Client.read_headers = read_headers  # type: ignore[method-assign]
+    replaced.put(Http1Client, _READ_HEADERS, read_headers)
 
 
 def limit_heads_of_requests(answer: bytes) -> None:
@@ -129,8 +125,8 @@ def limit_heads_of_requests(answer: bytes) -> None:
 
     mitmproxy waits for the end, however long it is.
     """
-    before = _known_reader(Http1Server)
-    if before is None or getattr(before, _LIMITS, False):
+    before = _reader(Http1Server)
+    if before is None:
         return
 
     def read_headers(self: Http1Server, event: events.ConnectionEvent) -> CommandGenerator[None]:
@@ -142,15 +138,14 @@ def limit_heads_of_requests(answer: bytes) -> None:
             yield commands.CloseConnection(self.conn)
             self.state = self.done
 
-    setattr(read_headers, _LIMITS, True)
-    Http1Server.read_headers = read_headers  # type: ignore[method-assign]
+    replaced.put(Http1Server, _READ_HEADERS, read_headers)
 
 
-def _known_reader(kind: type[Http1Client | Http1Server]) -> Callable[..., CommandGenerator[None]] | None:
-    """What reads heads in a kind of connections; None in a version of mitmproxy that has another way."""
-    before: Callable[..., CommandGenerator[None]] | None = getattr(kind, "read_headers", None)
-    is_known = before is not None and tuple(inspect.signature(before).parameters) == ("self", "event")
-    return before if is_known else None
+def _reader(kind: type[Http1Client | Http1Server]) -> Callable[..., CommandGenerator[None]] | None:
+    """mitmproxy's reader of heads; None if ours is in its place, or if this version of mitmproxy has another way."""
+    found: Callable[..., CommandGenerator[None]] | None = getattr(kind, _READ_HEADERS, None)
+    is_known = found is not None and tuple(inspect.signature(found).parameters) == ("self", "event")
+    return found if is_known and not replaced.is_ours(kind, _READ_HEADERS) else None
 
 
 def _status_of(head: bytearray) -> int:
@@ -163,9 +158,9 @@ def tell_lost_connections() -> None:
 
     mitmproxy asserts that the other side has an address. One that has reset the connection already has none.
     """
-    before = ConnectionHandler.open_connection
-    if getattr(before, _TELLS, False):
+    if replaced.is_ours(ConnectionHandler, "open_connection"):
         return
+    before = ConnectionHandler.open_connection
 
     async def open_connection(self: ConnectionHandler, command: commands.OpenConnection) -> None:
         try:
@@ -180,8 +175,7 @@ def tell_lost_connections() -> None:
                 transport.writer.close()
             await self.server_event(events.OpenConnectionCompleted(command, connection.error))
 
-    setattr(open_connection, _TELLS, True)
-    ConnectionHandler.open_connection = open_connection  # type: ignore[method-assign]
+    replaced.put(ConnectionHandler, "open_connection", open_connection)
 
 
 def wake_killed() -> None:
@@ -189,17 +183,16 @@ def wake_killed() -> None:
 
     mitmproxy wakes them only for a flow that is resumed.
     """
-    before: Any = Flow.kill
-    if getattr(before, _WAKES, False):
+    if replaced.is_ours(Flow, "kill"):
         return
+    before: Any = Flow.kill
 
     def kill(self: Flow, *arguments: Any, **named: Any) -> None:
         before(self, *arguments, **named)
         if event := getattr(self, "_resume_event", None):
             event.set()
 
-    setattr(kill, _WAKES, True)
-    Flow.kill = kill  # type: ignore[method-assign]
+    replaced.put(Flow, "kill", kill)
 
 
 class _BodyReader:

@@ -316,4 +316,4 @@ def switch(is_on: bool) -> None:
 
 def is_known() -> bool:
     """Whether mitmproxy's addon manager is the one that is imitated here."""
-    return replaced.are_known(_IMITATED, (_DIGEST,))
+    return replaced.are_known(_IMITATED, _DIGEST)

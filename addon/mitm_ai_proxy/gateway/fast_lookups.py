@@ -85,7 +85,7 @@ def _parse_authority(authority: str | bytes, check: bool) -> tuple[str, int | No
     return read(authority, check)
 
 
-_REPLACED: Final[tuple[replaced.Replacement, ...]] = (
+_REPLACED: Final[tuple[tuple[Any, str, Callable[..., Any]], ...]] = (
     (Headers, "get_all", _get_all),
     (Headers, "get", _get),
     (Headers, "__contains__", _contains),
@@ -97,11 +97,13 @@ _REPLACED: Final[tuple[replaced.Replacement, ...]] = (
 
 def switch(is_on: bool) -> None:
     """Use these look-ups, or mitmproxy's own again."""
-    replaced.put_back(_REPLACED)
+    for place, name, _ in _REPLACED:
+        replaced.put_back(place, name)
     if is_on and is_known():
-        replaced.put(_REPLACED)
+        for place, name, function in _REPLACED:
+            replaced.put(place, name, function)
 
 
 def is_known() -> bool:
     """Whether mitmproxy's look-ups are those that are imitated here."""
-    return replaced.are_known(_IMITATED, (_DIGEST,))
+    return replaced.are_known(_IMITATED, _DIGEST)

@@ -16,12 +16,12 @@ from mitmproxy import ctx, flow, http
 
 from ..view import summary
 from ..view.summary import Exchange, Summary
-from . import content_view, flows
+from . import content_view, flows, replaced
 
 logger = logging.getLogger(__name__)
 
 _CONSOLE: Final = "mitmproxy.tools.console.common"
-_BEFORE: Final = "ai_proxy_before"
+_FORMAT: Final = "format_flow"
 _COLUMNS: Final = "web_columns"
 _NOTHING: Final = Summary("")
 _MARKERS: Final = {"refused": ":no_entry:", "retried": ":repeat:", "replayed": ":vhs:", "simulated": ":test_tube:"}
@@ -117,19 +117,17 @@ def add_line() -> None:
     if common is None:
         return
     remove_line()
-    before = getattr(common, "format_flow", None)
+    before = getattr(common, _FORMAT, None)
     if before is None or not {"f", "render_mode"} <= set(inspect.signature(before).parameters):
         _warn()
         return
-    common.format_flow = _with_line(before)
+    replaced.put(common, _FORMAT, _with_line(before))
 
 
 def remove_line() -> None:
     """Have the console show its list as ever."""
-    common: Any = sys.modules.get(_CONSOLE)
-    before = getattr(getattr(common, "format_flow", None), _BEFORE, None)
-    if before is not None:
-        common.format_flow = before
+    if common := sys.modules.get(_CONSOLE):
+        replaced.put_back(common, _FORMAT)
 
 
 def _with_line(before: Callable[..., Any]) -> Callable[..., Any]:
@@ -145,7 +143,6 @@ def _with_line(before: Callable[..., Any]) -> Callable[..., Any]:
             _warn()
             return widget
 
-    setattr(format_flow, _BEFORE, before)
     return format_flow
 
 

@@ -1,46 +1,45 @@
-"""Functions of mitmproxy's whose places others take, as long as mitmproxy's own are those that were studied."""
+"""Functions of ours in the places of mitmproxy's; an earlier load of the script may have put some there."""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
-Replacement = tuple[Any, str, Callable[..., Any]]
-"""A class or module, a name in it, and the function that goes there."""
+_BEFORE: Final = "ai_proxy_before"
 
-_BEFORE = "ai_proxy_before"
+
+def is_ours(place: object, name: str) -> bool:
+    """Whether a function of ours has this name in a class or module."""
+    return hasattr(vars(place).get(name), _BEFORE)
 
 
 def own(place: object, name: str) -> Any:
-    """mitmproxy's own function, also while one of an earlier load of the script is in its place; None without one."""
+    """mitmproxy's own function, also while one of ours is in its place; None without one."""
     function = vars(place).get(name)
     return getattr(function, _BEFORE, function)
 
 
-def are_known(functions: Iterable[Any], digests: Collection[str]) -> bool:
-    """Whether the source of these functions, as SHA-256 in hexadecimal digits, is one of `digests`."""
+def put(place: object, name: str, function: Callable[..., Any]) -> None:
+    """Put a function in the place of what is there."""
+    setattr(function, _BEFORE, vars(place).get(name))
+    setattr(place, name, function)
+
+
+def put_back(place: object, name: str) -> None:
+    """Put back what was there before a function of ours."""
+    if is_ours(place, name):
+        if before := own(place, name):
+            setattr(place, name, before)
+        else:
+            delattr(place, name)
+
+
+def are_known(functions: Iterable[Any], digest: str) -> bool:
+    """Whether `digest` is the SHA-256, in hexadecimal digits, of the source of these functions."""
     try:
         source = "".join(map(inspect.getsource, functions))
     except (OSError, TypeError):
         return False
-    return hashlib.sha256(source.encode()).hexdigest() in digests
-
-
-def put(replacements: Iterable[Replacement]) -> None:
-    """Put these functions in the places of mitmproxy's own."""
-    for place, name, function in replacements:
-        setattr(function, _BEFORE, vars(place).get(name))
-        setattr(place, name, function)
-
-
-def put_back(replacements: Iterable[Replacement]) -> None:
-    """Put mitmproxy's own functions back, also in the places of those of an earlier load of the script."""
-    for place, name, _ in replacements:
-        function = vars(place).get(name)
-        if hasattr(function, _BEFORE):
-            if before := getattr(function, _BEFORE):
-                setattr(place, name, before)
-            else:
-                delattr(place, name)
+    return hashlib.sha256(source.encode()).hexdigest() == digest

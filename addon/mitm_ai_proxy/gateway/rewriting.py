@@ -94,7 +94,7 @@ class Rewriter:
             return
         if state.held_by:
             streams.hold_request(flow, self._configured.streams)
-        elif found.waits or (state.attempts and state.attempts.can_follow):
+        elif found.holds_small or (state.attempts and state.attempts.can_follow):
             streams.stream_long_request(flow)
         else:
             streams.stream_request(flow)

@@ -137,10 +137,11 @@ def begin_answer(
         response.stream = True
     else:
         length = _length(response)
-        waits = handling.waits or (mask is not None and _is_encoded_error(response))
+        # An encoded error has to be decoded to see what it repeats.
+        holds_small = handling.holds_small or (mask is not None and _is_encoded_error(response))
         if length is None:
-            response.stream = response.stream or not waits or not _stream_from(flow, SHOWN_BODY)
-        elif length > SHOWN_BODY or not (waits or engine.has_arrived(flow, response, length)):
+            response.stream = response.stream or not holds_small or not _stream_from(flow, SHOWN_BODY)
+        elif length > SHOWN_BODY or not (holds_small or engine.has_arrived(flow, response, length)):
             response.stream = True
     if response.stream is True and streaming.is_searched(response.status_code, response.headers.fields):
         _translate(flow, response, streaming.passed(mask), dialect)

@@ -161,7 +161,7 @@ class Provider(ABC):
         notes: tuple[str, ...]
         if self.keys.protocol == "original":
             notes = (f"{self._sent_to}: protocol original",)
-            return self._passed_on(head, path, query, notes, waits=False)
+            return self._passed_on(head, path, query, notes, holds_small=False)
         call, meant = self.detect(head.method, path), path
         before = client_path.removesuffix(path)
         if call is None and self.translated:
@@ -181,13 +181,17 @@ class Provider(ABC):
                 head, query = head._replace(target=targets.join_query(before + meant, rest)), rest
         return self.call(head, call, query, notes)
 
-    def _passed_on(self, head: Head, path: str, query: str, notes: tuple[str, ...], *, waits: bool = True) -> Upstream:
+    def _passed_on(
+        self, head: Head, path: str, query: str, notes: tuple[str, ...], *, holds_small: bool = True
+    ) -> Upstream:
         target = targets.join_query(self.with_base_path(path), query)
         found = apis.detect(head.method, path)
         is_repeatable = self.is_repeatable(head, found.api.name if found else None)
         if head.method == "POST" and not is_repeatable:
             is_repeatable = is_own_chat(self.type, path) or targets.split_query(target)[0] in self._repeatable_paths
-        return Upstream(self.origin, head.method, target, notes=notes, waits=waits, is_repeatable=is_repeatable)
+        return Upstream(
+            self.origin, head.method, target, notes=notes, holds_small=holds_small, is_repeatable=is_repeatable
+        )
 
     def _nearly(self, head: Head, path: str, before: str) -> tuple[Call | None, str]:
         """The API of OpenAI's that a path without one is meant for, and that path as it should have been written.
@@ -346,7 +350,7 @@ class Provider(ABC):
 
     def responseheaders(self, sent: Upstream, status: int, fields: Fields) -> Handling:
         """What is done with the answer to `sent`, by its status and header fields."""
-        return Pass(waits=self.keys.protocol != "original")
+        return Pass(holds_small=self.keys.protocol != "original")
 
     @property
     def remarks(self) -> tuple[str, ...]:
